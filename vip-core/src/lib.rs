@@ -1,1 +1,4 @@
-//! placeholder
+//! Provisions servers reliably: one order, exactly one server. Traits, logic and the in-memory reference.
+
+pub mod model;
+pub mod ports;

@@ -1,0 +1,162 @@
+//! What the sweep saw at the provider, and what is known of an account's tokens.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::fingerprint::hex;
+use super::ids::ServerId;
+use super::names::{AccountId, ProviderServerId};
+use super::timestamp::Timestamp;
+
+/// Says how a provider's server and our records disagree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SightingClass {
+    /// Recorded, not listed.
+    Missing,
+    /// Ours, and its record is final.
+    Resurfaced,
+    /// A second server for a record.
+    Surplus,
+    /// Ours by label, without a record: commits were lost. Never removed by any setting.
+    Unrecorded,
+    /// Name, labels, type or status differ from the record; reported only.
+    Drift,
+}
+
+impl SightingClass {
+    /// Returns the stable name, as stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Resurfaced => "resurfaced",
+            Self::Surplus => "surplus",
+            Self::Unrecorded => "unrecorded",
+            Self::Drift => "drift",
+        }
+    }
+}
+
+/// Names what was sighted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SightingKey {
+    /// Account in which it is.
+    pub account: AccountId,
+    /// Its id there.
+    pub id: ProviderServerId,
+}
+
+/// Is a disagreement that the sweep saw; converge looks again before it acts on a ripe one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// What was sighted.
+    pub key: SightingKey,
+    /// The record that its label names, if any.
+    pub server: Option<ServerId>,
+    /// How it disagrees.
+    pub class: SightingClass,
+    /// First sighting of this class in an unbroken row, by the store's clock.
+    pub first_seen: Timestamp,
+    /// Last sighting, by the store's clock.
+    pub last_seen: Timestamp,
+    /// How often it was sighted in a row.
+    pub count: u32,
+    /// Whether converge may act on it.
+    pub ripe: bool,
+}
+
+/// Identifies a token without revealing it: the first 16 hexadecimal digits of its SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenDigest(String);
+
+impl TokenDigest {
+    /// Digests a token; the token is random and long, so that its digest reveals nothing.
+    #[must_use]
+    pub fn of(token: &str) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(b"vip token digest 1\0");
+        hasher.update(token.as_bytes());
+        let mut text = hex(&hasher.finalize());
+        text.truncate(16);
+        Self(text)
+    }
+
+    /// Returns the digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TokenDigest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Says whether requests may be made with a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "gate", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Gate {
+    /// The token was seen to show our servers, or there was nothing to see.
+    Open,
+    /// The provider refuses the token; probed again at the time, by the store's clock.
+    Blocked {
+        /// When the next probe is due.
+        probe_at: Timestamp,
+    },
+    /// The token shows another project than the one recorded; only an operator opens it.
+    Suspect {
+        /// What made it suspect, in words.
+        why: String,
+    },
+}
+
+/// Is the gate of one token of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateEntry {
+    /// Which token.
+    pub digest: TokenDigest,
+    /// Its gate.
+    pub gate: Gate,
+    /// Probes in a row that found it closed; decides the next delay.
+    pub probes: u32,
+}
+
+/// Is what is known of one account at the provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// One entry for each token ever used; a token without an entry is not checked yet.
+    pub gates: Vec<GateEntry>,
+    /// Counts changes; a write names the one that it read.
+    pub version: u64,
+}
+
+impl Account {
+    /// Makes an account of which nothing is known.
+    #[must_use]
+    pub const fn unknown(id: AccountId) -> Self {
+        Self { id, gates: Vec::new(), version: 0 }
+    }
+
+    /// Returns the entry of a token.
+    #[must_use]
+    pub fn gate(&self, digest: &TokenDigest) -> Option<&GateEntry> {
+        self.gates.iter().find(|entry| &entry.digest == digest)
+    }
+
+    /// Returns this account with another gate for a token.
+    #[must_use]
+    pub fn with_gate(mut self, digest: &TokenDigest, gate: Gate, probes: u32) -> Self {
+        self.gates.retain(|entry| &entry.digest != digest);
+        self.gates.push(GateEntry { digest: digest.clone(), gate, probes });
+        self
+    }
+}

@@ -1,0 +1,212 @@
+//! Every duration and bound of the protocol, with the inequalities that keep it sound.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Holds the durations and bounds of the protocol (PROTOCOL §11); the builder refuses an unsound set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Timing {
+    /// How long a claim holds without a heartbeat. Default 60 s.
+    pub lease: Duration,
+    /// Time between two heartbeats of a worker. Default 15 s, at most a third of the lease.
+    pub heartbeat: Duration,
+    /// Longest request to the provider. Default 30 s.
+    pub request_deadline: Duration,
+    /// Longest commit, repeats included. Default 5 s.
+    pub commit_deadline: Duration,
+    /// Time kept free at the end of a lease. Default 5 s.
+    pub margin: Duration,
+    /// How long after its deadline a request may still land at the provider: an assumption. Default 10 min, at least 2 s.
+    pub landing_allowance: Duration,
+    /// Time between two sweeps of an account. Default 5 min.
+    pub sweep_interval: Duration,
+    /// How long a disagreement must last before converge looks at it. Default 30 min.
+    pub sweep_grace: Duration,
+    /// How late a record may move before the sweep wakes it. Default 2 min.
+    pub stall_after: Duration,
+    /// How long answered looks may say "not running" before an order fails. Default 30 min, at least 1 min.
+    pub create_timeout: Duration,
+    /// How long an order waits for stock before it fails. Default 24 h, at least 1 min.
+    pub stock_patience: Duration,
+    /// How long an idempotency key outlives its server. Default 90 d, at least 24 h.
+    pub key_retention: Duration,
+    /// How long a final record keeps more than its tombstone. Default 90 d, at least `key_retention`.
+    pub record_retention: Duration,
+    /// How long an account without other work stays in the sweep after its last server went. Default 24 h.
+    pub tombstone_watch: Duration,
+    /// First wait after a provider could not be used; doubles up to `backoff_most`. Default 1 s.
+    pub backoff_first: Duration,
+    /// Longest wait after a provider could not be used. Default 60 s.
+    pub backoff_most: Duration,
+    /// Wait between a create and the first look at it. Default 8 s: a create from a system image takes 10 to 15 s.
+    pub look_first: Duration,
+    /// Wait between further looks; grows up to four times. Default 3 s.
+    pub look_again: Duration,
+    /// Time after which a probe of a closed gate is repeated, doubling up to an hour. Default 60 s.
+    pub probe_first: Duration,
+    /// Time after which a parked record is checked again. Default 1 h.
+    pub park_recheck: Duration,
+    /// Surplus and resurfaced servers that ripen per account and sweep. Default 5, at least 1.
+    pub removals_per_sweep: u32,
+    /// Rescues after which a job is dead. Default 5, at least 1.
+    pub max_rescues: u32,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            lease: seconds(60),
+            heartbeat: seconds(15),
+            request_deadline: seconds(30),
+            commit_deadline: seconds(5),
+            margin: seconds(5),
+            landing_allowance: seconds(600),
+            sweep_interval: seconds(300),
+            sweep_grace: seconds(1800),
+            stall_after: seconds(120),
+            create_timeout: seconds(1800),
+            stock_patience: seconds(86_400),
+            key_retention: seconds(90 * 86_400),
+            record_retention: seconds(90 * 86_400),
+            tombstone_watch: seconds(86_400),
+            backoff_first: seconds(1),
+            backoff_most: seconds(60),
+            look_first: seconds(8),
+            look_again: seconds(3),
+            probe_first: seconds(60),
+            park_recheck: seconds(3600),
+            removals_per_sweep: 5,
+            max_rescues: 5,
+        }
+    }
+}
+
+/// Says which inequality a set of timings breaks, and what would go wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("timing: {rule} does not hold; else {consequence}")]
+#[non_exhaustive]
+pub struct TimingError {
+    /// The inequality.
+    pub rule: &'static str,
+    /// What goes wrong without it.
+    pub consequence: &'static str,
+}
+
+impl Timing {
+    /// Checks every inequality of PROTOCOL §11.
+    ///
+    /// # Errors
+    ///
+    /// [`TimingError`] with the first inequality that does not hold.
+    pub fn check(&self) -> Result<(), TimingError> {
+        let minute = Duration::from_secs(60);
+        let day = Duration::from_secs(86_400);
+        let least = Duration::from_millis(1);
+        let rules = [
+            (
+                self.request_deadline + 2 * self.commit_deadline + self.margin < self.lease,
+                "request_deadline + 2 × commit_deadline + margin < lease",
+                "results are refused and every slow call becomes unknown",
+            ),
+            (self.heartbeat * 3 <= self.lease, "heartbeat ≤ lease / 3", "one lost heartbeat loses the lease"),
+            (
+                self.heartbeat + self.request_deadline + self.margin < self.lease,
+                "heartbeat + request_deadline + margin < lease",
+                "the lease guard refuses good calls",
+            ),
+            (
+                self.landing_allowance >= Duration::from_secs(2),
+                "landing_allowance ≥ 2 s",
+                "an order ends with nothing and then its server appears",
+            ),
+            (
+                self.sweep_grace >= self.request_deadline + self.landing_allowance + self.sweep_interval,
+                "sweep_grace ≥ request_deadline + landing_allowance + sweep_interval",
+                "late creates in quarantine are handled twice",
+            ),
+            (
+                self.stall_after >= self.lease + self.heartbeat,
+                "stall_after ≥ lease + heartbeat",
+                "live work is woken all the time",
+            ),
+            (self.create_timeout >= minute, "create_timeout ≥ 1 min", "slow servers are destroyed"),
+            (self.stock_patience >= minute, "stock_patience ≥ 1 min", "orders fail for a short shortage"),
+            (self.key_retention >= day, "key_retention ≥ 24 h", "a late repeat of an order buys twice"),
+            (
+                self.key_retention <= self.record_retention,
+                "key_retention ≤ record_retention",
+                "a repeat finds its key but not its operation",
+            ),
+            (
+                self.tombstone_watch >= self.sweep_grace + 3 * self.sweep_interval,
+                "tombstone_watch ≥ sweep_grace + 3 × sweep_interval",
+                "a server resurfaces in an idle account and nobody looks",
+            ),
+            (self.removals_per_sweep >= 1, "removals_per_sweep ≥ 1", "surplus servers are never removed"),
+            (self.max_rescues >= 1, "max_rescues ≥ 1", "the first crash of a worker ends its jobs"),
+            (
+                self.heartbeat >= least && self.commit_deadline >= least,
+                "heartbeat, commit_deadline ≥ 1 ms",
+                "loops spin",
+            ),
+            (
+                self.backoff_first >= least && self.backoff_first <= self.backoff_most,
+                "1 ms ≤ backoff_first ≤ backoff_most",
+                "a failing provider is called without a pause",
+            ),
+            (
+                self.look_first >= least && self.look_again >= least && self.probe_first >= least,
+                "look_first, look_again, probe_first ≥ 1 ms",
+                "the provider is asked without a pause",
+            ),
+        ];
+        for (holds, rule, consequence) in rules {
+            if !holds {
+                return Err(TimingError { rule, consequence });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(change: impl FnOnce(&mut Timing)) -> Option<&'static str> {
+        let mut timing = Timing::default();
+        change(&mut timing);
+        timing.check().err().map(|error| error.rule)
+    }
+
+    #[test]
+    fn the_defaults_are_sound() {
+        assert_eq!(Timing::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn every_inequality_is_refused_one_step_beyond_its_bound() {
+        let ms = Duration::from_millis;
+        let s = Duration::from_secs;
+        assert_eq!(broken(|t| t.lease = s(45)).unwrap(), "request_deadline + 2 × commit_deadline + margin < lease");
+        assert_eq!(broken(|t| t.lease = s(50)).unwrap(), "heartbeat + request_deadline + margin < lease");
+        assert_eq!(broken(|t| t.lease = s(50) + ms(1)), None);
+        assert_eq!(broken(|t| t.heartbeat = s(20)), None);
+        assert_eq!(broken(|t| t.heartbeat = s(20) + ms(1)).unwrap(), "heartbeat ≤ lease / 3");
+        assert_eq!(broken(|t| t.landing_allowance = s(2)), None);
+        assert_eq!(broken(|t| t.landing_allowance = s(2) - ms(1)).unwrap(), "landing_allowance ≥ 2 s");
+        assert!(broken(|t| t.sweep_grace = s(930)).is_none() && broken(|t| t.sweep_grace = s(929)).is_some());
+        assert!(broken(|t| t.stall_after = s(75)).is_none() && broken(|t| t.stall_after = s(74)).is_some());
+        assert!(broken(|t| t.create_timeout = s(60)).is_none() && broken(|t| t.create_timeout = s(59)).is_some());
+        assert!(broken(|t| t.stock_patience = s(60)).is_none() && broken(|t| t.stock_patience = s(59)).is_some());
+        assert!(broken(|t| t.key_retention = s(86_400)).is_none() && broken(|t| t.key_retention = s(86_399)).is_some());
+        assert!(broken(|t| t.record_retention = s(86_400)).is_some());
+        assert!(broken(|t| t.tombstone_watch = s(2700)).is_none() && broken(|t| t.tombstone_watch = s(2699)).is_some());
+        assert!(broken(|t| t.removals_per_sweep = 0).is_some() && broken(|t| t.max_rescues = 0).is_some());
+        assert!(broken(|t| t.backoff_first = s(61)).is_some() && broken(|t| t.look_again = Duration::ZERO).is_some());
+    }
+}

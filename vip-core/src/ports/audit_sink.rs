@@ -1,0 +1,82 @@
+//! Where committed audit records go afterwards.
+
+use std::error::Error;
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::retryability::Retryability;
+use crate::model::{NameError, RequestId, SealedRecord, TenantId};
+
+/// Receives sealed audit records: a file, a table in another database, a host's own collector.
+///
+/// # Contract
+///
+/// * A batch is of one tenant, in ascending order of its sequence numbers (`batches_arrive_in_order`).
+/// * `Ok` means that every record of the batch is kept (`ok_means_kept`).
+/// * A batch may come again, whole or in part; a record is identified by tenant and sequence number
+///   (`a_repeated_batch_adds_nothing`).
+#[async_trait]
+pub trait AuditSink: fmt::Debug + Send + Sync + 'static {
+    /// Names this sink in the store, which remembers how far it has delivered to it.
+    fn name(&self) -> SinkName;
+
+    /// Takes a batch.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditSinkError`]; the batch is sent again later.
+    async fn deliver(&self, tenant: &TenantId, batch: &[SealedRecord]) -> Result<(), AuditSinkError>;
+
+    /// Ends the sink: what it buffers is kept, its resources are given back.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditSinkError`] if what it holds could not be kept.
+    async fn close(&self) -> Result<(), AuditSinkError>;
+}
+
+/// Names a sink: 1 to 255 visible ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SinkName(String);
+
+impl SinkName {
+    /// Checks and wraps a name.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] unless it has 1 to 255 visible ASCII characters.
+    pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
+        RequestId::new(text).map(|checked| Self(checked.into()))
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Says that a batch was not taken.
+#[derive(Debug, thiserror::Error)]
+#[error("audit sink did not take the batch")]
+#[non_exhaustive]
+pub struct AuditSinkError {
+    /// What happened beneath.
+    #[source]
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+impl AuditSinkError {
+    /// Wraps what happened beneath.
+    #[must_use]
+    pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { source: source.into() }
+    }
+
+    /// Says that the batch may be sent again.
+    #[must_use]
+    pub const fn retryability(&self) -> Retryability {
+        Retryability::Temporary
+    }
+}

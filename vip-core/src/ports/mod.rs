@@ -1,0 +1,28 @@
+//! Doors: the five traits at the edge, their errors and value types, and the clock. Imports only `model`.
+
+pub mod audit_sink;
+pub mod backend;
+pub mod cache;
+pub mod clock;
+pub mod job_queue;
+pub mod provider_client;
+pub mod retryability;
+pub mod store;
+
+pub use audit_sink::{AuditSink, AuditSinkError, SinkName};
+pub use backend::Backend;
+pub use cache::{Cache, CacheError, CacheKey};
+pub use clock::{Clock, Randomness, SeededRandomness, SystemClock, SystemRandomness};
+pub use job_queue::{
+    ClaimRequest, Claimed, Enqueued, JobQueue, Lease, LeaseRef, QueueError, QueueStats, Settled, Settlement, Verdict,
+};
+pub use provider_client::{
+    ActionStatus, ActionView, Catalog, CatalogImage, CatalogLocation, CatalogServerType, CreateRequest, Created,
+    Deletion, InventoryPage, ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerStatus,
+    ServerView,
+};
+pub use retryability::Retryability;
+pub use store::{
+    ChangeSet, Committed, Delivery, Durability, Guard, KeyRecord, Loaded, Note, OperationChange, QuotaChange,
+    RecordedRef, Retention, SealReport, ServerVersions, Stalled, Store, StoreError, StoreStats, Trimmed,
+};

@@ -1,0 +1,131 @@
+//! The cloud: creates, finds, shows, deletes and lists servers of one account.
+
+mod catalog;
+mod error;
+mod view;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use catalog::{Catalog, CatalogImage, CatalogLocation, CatalogServerType};
+pub use error::{ProviderError, ProviderErrorKind};
+pub use view::{ActionStatus, ActionView, CreateRequest, Created, Deletion, InventoryPage, ServerStatus, ServerView};
+
+use crate::model::{
+    InstallationId, ProviderActionId, ProviderName, ProviderServerId, RequestId, ServerId, TokenDigest,
+};
+
+/// Goes along with every request to a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestContext {
+    /// Time left for the whole request; after it the answer is an error.
+    pub deadline: Duration,
+    /// The request that this is done for, to follow it in logs.
+    pub request_id: Option<RequestId>,
+}
+
+impl RequestContext {
+    /// Makes a context.
+    #[must_use]
+    pub const fn new(deadline: Duration) -> Self {
+        Self { deadline, request_id: None }
+    }
+}
+
+/// Talks to one account of one provider.
+///
+/// # Contract
+///
+/// * One call is at most one mutating request; a create is never sent again by itself (`a_create_is_sent_once`).
+/// * Whoever cannot tell whether a mutation was applied says `Unknown` (`a_lost_answer_is_unknown`).
+/// * An error whose kind says "not applied" means that the provider did and will do nothing for this request
+///   (`a_refusal_has_no_effect`).
+/// * A name is unique among the live servers of an account; a second create under it is `AlreadyExists`
+///   (`a_name_is_unique`).
+/// * A create carries its labels from the start (`labels_are_there_from_the_start`).
+/// * Deleting what is not there is success, told apart (`deleting_twice_is_success`).
+/// * An inventory is complete when its last page says so, and holds only servers with the owner's label
+///   (`inventory_lists_all_of_an_owner`).
+/// * No call takes longer than its deadline (`a_deadline_ends_a_call`).
+#[async_trait]
+pub trait ProviderClient: fmt::Debug + Send + Sync + 'static {
+    /// Identifies the token without revealing it.
+    fn token_digest(&self) -> TokenDigest;
+
+    /// Creates a server.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`]; its kind says whether the server may exist.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves the outcome unknown.
+    async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError>;
+
+    /// Finds a server by its exact name.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`]; nothing is known then.
+    async fn find(&self, name: &ProviderName, context: &RequestContext) -> Result<Option<ServerView>, ProviderError>;
+
+    /// Finds the servers that carry the owner's and the record's label.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`]; nothing is known then.
+    async fn find_labelled(
+        &self,
+        owner: InstallationId,
+        server: ServerId,
+        context: &RequestContext,
+    ) -> Result<Vec<ServerView>, ProviderError>;
+
+    /// Shows a server by its id; none if the provider says that there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`]; nothing is known then.
+    async fn get(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Option<ServerView>, ProviderError>;
+
+    /// Deletes a server by its id.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`]; its kind says whether it may have been applied.
+    async fn delete(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Deletion, ProviderError>;
+
+    /// Shows actions; one that the provider does not know is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`]; nothing is known then.
+    async fn actions(
+        &self,
+        ids: &[ProviderActionId],
+        context: &RequestContext,
+    ) -> Result<Vec<ActionView>, ProviderError>;
+
+    /// Lists servers that carry the owner's label, ascending by id, from page 1 on.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`]; the whole inventory is to be thrown away then.
+    async fn inventory(
+        &self,
+        owner: InstallationId,
+        page: u32,
+        context: &RequestContext,
+    ) -> Result<InventoryPage, ProviderError>;
+
+    /// Lists what can be ordered.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`]; nothing is known then.
+    async fn catalog(&self, context: &RequestContext) -> Result<Catalog, ProviderError>;
+}
