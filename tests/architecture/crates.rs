@@ -44,9 +44,7 @@ const LIBRARIES: [&str; 3] = ["vip-core", "vip-adapters", "vip-http"];
 
 /// The names in the output of `cargo tree --prefix=none --format={p}`.
 fn names(tree: &str) -> BTreeSet<&str> {
-    tree.lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .collect()
+    tree.lines().filter_map(|line| line.split_whitespace().next()).collect()
 }
 
 fn banned_in(package: &str, tree: &str, banned: &[impl AsRef<str>]) -> Vec<String> {
@@ -63,10 +61,7 @@ fn meetings_of_strangers(metadata: &Value) -> Vec<String> {
     let mut findings = Vec::new();
     for package in metadata["packages"].as_array().unwrap() {
         for dependency in package["dependencies"].as_array().unwrap() {
-            let pair = (
-                package["name"].as_str().unwrap(),
-                dependency["name"].as_str().unwrap(),
-            );
+            let pair = (package["name"].as_str().unwrap(), dependency["name"].as_str().unwrap());
             if STRANGERS.contains(&pair) {
                 findings.push(format!("{} must not depend on {}", pair.0, pair.1));
             }
@@ -77,21 +72,15 @@ fn meetings_of_strangers(metadata: &Value) -> Vec<String> {
 
 fn foreign_sources(metadata: &Value) -> Vec<String> {
     let mut findings = Vec::new();
-    let members: BTreeSet<&str> = metadata["workspace_members"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|id| id.as_str().unwrap())
-        .collect();
+    let members: BTreeSet<&str> =
+        metadata["workspace_members"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     for package in metadata["packages"].as_array().unwrap() {
         let id = package["id"].as_str().unwrap();
-        let from_registry = package["source"].as_str().is_some_and(|source| {
-            source.starts_with("registry+") && source.ends_with("/crates.io-index")
-        });
+        let from_registry = package["source"]
+            .as_str()
+            .is_some_and(|source| source.starts_with("registry+") && source.ends_with("/crates.io-index"));
         if !from_registry && !members.contains(id) {
-            findings.push(format!(
-                "{id} comes neither from the registry nor from this workspace"
-            ));
+            findings.push(format!("{id} comes neither from the registry nor from this workspace"));
         }
     }
     findings
@@ -151,10 +140,7 @@ fn two_strangers_that_meet_are_found() {
     let metadata = serde_json::json!({ "packages": [
         { "name": "vip-http", "dependencies": [{ "name": "vip-core" }, { "name": "vip-adapters" }] },
     ] });
-    assert_eq!(
-        meetings_of_strangers(&metadata),
-        ["vip-http must not depend on vip-adapters"]
-    );
+    assert_eq!(meetings_of_strangers(&metadata), ["vip-http must not depend on vip-adapters"]);
 }
 
 #[test]

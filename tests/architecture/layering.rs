@@ -17,10 +17,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("memory", &["model", "ports", "telemetry"]),
     ("resilience", &["model", "ports", "runtime", "telemetry"]),
     ("relay", &["model", "ports", "runtime", "telemetry"]),
-    (
-        "provisioning",
-        &["model", "ports", "runtime", "telemetry", "worker"],
-    ),
+    ("provisioning", &["model", "ports", "runtime", "telemetry", "worker"]),
     // What an adapter of somebody else runs: it sees the doors and nothing behind them.
     ("conformance", &["model", "ports"]),
 ];
@@ -28,10 +25,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
 const ANYTHING: &[&str] = &["*"];
 
 fn allowed_for(module: &str) -> Option<&'static [&'static str]> {
-    ALLOWED
-        .iter()
-        .find(|(name, _)| *name == module)
-        .map(|(_, allowed)| *allowed)
+    ALLOWED.iter().find(|(name, _)| *name == module).map(|(_, allowed)| *allowed)
 }
 
 /// The modules that a file of vip-core stands in: `worker/pool.rs` gives `worker`, `pool`.
@@ -45,9 +39,7 @@ fn module_path(path: &str) -> Vec<&str> {
 
 /// Whether the whole file is compiled for tests only.
 fn is_test_file(path: &str) -> bool {
-    module_path(path)
-        .iter()
-        .any(|part| *part == "tests" || part.ends_with("_tests"))
+    module_path(path).iter().any(|part| *part == "tests" || part.ends_with("_tests"))
 }
 
 /// The words and signs of a file without comments, strings and what stands behind `#[cfg(test)] mod … {`.
@@ -75,8 +67,7 @@ fn code_of(text: &str) -> String {
     let mut code = String::new();
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
-        let opens_tests =
-            |next: &&str| next.trim().starts_with("mod ") && next.trim().ends_with('{');
+        let opens_tests = |next: &&str| next.trim().starts_with("mod ") && next.trim().ends_with('{');
         if line.trim() == "#[cfg(test)]" && lines.peek().is_some_and(opens_tests) {
             break;
         }
@@ -93,15 +84,9 @@ fn code_of(text: &str) -> String {
 
 /// The top-level modules that the code of a file names, by `crate::`, by `super::` up to the root, or in braces.
 fn named_modules(path: &str, text: &str) -> Vec<String> {
-    let depth = if path == "lib.rs" {
-        0
-    } else {
-        module_path(path).len()
-    };
+    let depth = if path == "lib.rs" { 0 } else { module_path(path).len() };
     let tokens = tokens(text);
-    let is_path = |at: usize| {
-        tokens.get(at).is_some_and(|t| t == ":") && tokens.get(at + 1).is_some_and(|t| t == ":")
-    };
+    let is_path = |at: usize| tokens.get(at).is_some_and(|t| t == ":") && tokens.get(at + 1).is_some_and(|t| t == ":");
     let mut named = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
@@ -162,9 +147,7 @@ fn forbidden_imports(path: &str, text: &str) -> Vec<String> {
     let parts = module_path(path);
     let module = parts[0];
     let Some(allowed) = allowed_for(module) else {
-        return vec![format!(
-            "{path}: `{module}` has no line in the table of tests/architecture/layering.rs"
-        )];
+        return vec![format!("{path}: `{module}` has no line in the table of tests/architecture/layering.rs")];
     };
     if allowed == ANYTHING {
         return Vec::new();
@@ -173,10 +156,7 @@ fn forbidden_imports(path: &str, text: &str) -> Vec<String> {
     named.sort();
     named.dedup();
     named.retain(|name| name != module && !allowed.contains(&name.as_str()));
-    named
-        .iter()
-        .map(|name| format!("{path}: `{module}` must not name `crate::{name}`"))
-        .collect()
+    named.iter().map(|name| format!("{path}: `{module}` must not name `crate::{name}`")).collect()
 }
 
 #[test]
@@ -201,18 +181,9 @@ fn every_way_to_name_a_module_is_seen() {
         ("model/server.rs", "use super::super::ports::Store;"),
         ("model/mod.rs", "use super::ports::Store;"),
         ("model.rs", "pub(crate) use super::ports::Store;"),
-        (
-            "model/server.rs",
-            "use crate::{model::{Id, Spec}, ports::Store};",
-        ),
-        (
-            "model/server.rs",
-            "use crate::{\n    model::Id,\n    ports,\n};",
-        ),
-        (
-            "model/server.rs",
-            "#[cfg(test)]\nmod tests;\nuse crate::ports::Store;",
-        ),
+        ("model/server.rs", "use crate::{model::{Id, Spec}, ports::Store};"),
+        ("model/server.rs", "use crate::{\n    model::Id,\n    ports,\n};"),
+        ("model/server.rs", "#[cfg(test)]\nmod tests;\nuse crate::ports::Store;"),
         ("ports/store.rs", "use crate::worker::Lease;"),
         ("worker/pool.rs", "use crate::provisioning::converge;"),
         ("memory/store.rs", "use crate::conformance::store;"),
@@ -228,37 +199,15 @@ fn every_way_to_name_a_module_is_seen() {
 #[test]
 fn what_is_allowed_is_not_found() {
     for (path, text) in [
-        (
-            "model/server.rs",
-            "use crate::model::Id;\nuse super::Spec;\nuse super::super::model::Id;",
-        ),
-        (
-            "model/server.rs",
-            "//! See [`crate::ports`].\n/// Like `crate::worker`.\nlet text = \"crate::worker::\";",
-        ),
-        (
-            "model/server.rs",
-            "#[cfg(test)]\nmod tests {\n    use crate::memory::MemoryStore;\n}",
-        ),
+        ("model/server.rs", "use crate::model::Id;\nuse super::Spec;\nuse super::super::model::Id;"),
+        ("model/server.rs", "//! See [`crate::ports`].\n/// Like `crate::worker`.\nlet text = \"crate::worker::\";"),
+        ("model/server.rs", "#[cfg(test)]\nmod tests {\n    use crate::memory::MemoryStore;\n}"),
         ("model/server/tests.rs", "use crate::memory::MemoryStore;"),
-        (
-            "ports/store.rs",
-            "use crate::model::{Id, Spec};\npub(crate) struct Page;\nmod inner;",
-        ),
-        (
-            "worker/pool.rs",
-            "use crate::{model::{job::Job}, ports::{JobQueue}, runtime};",
-        ),
-        (
-            "provisioning/accept/create.rs",
-            "use super::super::converge::Step;\nuse crate::worker::Handler;",
-        ),
+        ("ports/store.rs", "use crate::model::{Id, Spec};\npub(crate) struct Page;\nmod inner;"),
+        ("worker/pool.rs", "use crate::{model::{job::Job}, ports::{JobQueue}, runtime};"),
+        ("provisioning/accept/create.rs", "use super::super::converge::Step;\nuse crate::worker::Handler;"),
         ("lib.rs", "pub use crate::worker::Worker;"),
     ] {
-        assert_eq!(
-            forbidden_imports(path, text),
-            Vec::<String>::new(),
-            "{path}: {text}"
-        );
+        assert_eq!(forbidden_imports(path, text), Vec::<String>::new(), "{path}: {text}");
     }
 }

@@ -14,26 +14,16 @@ struct Expression<'a> {
 
 impl<'a> Expression<'a> {
     fn is_allowed(text: &str, allowed: &'a [&'a str]) -> bool {
-        let spaced = text
-            .replace('(', " ( ")
-            .replace(')', " ) ")
-            .replace('/', " OR ");
+        let spaced = text.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
         let tokens = spaced.split_whitespace().map(str::to_owned).collect();
-        let mut expression = Self {
-            tokens,
-            position: 0,
-            allowed,
-        };
+        let mut expression = Self { tokens, position: 0, allowed };
         let answer = expression.either();
         // What was not understood is not allowed.
         answer && expression.position == expression.tokens.len()
     }
 
     fn take(&mut self, word: &str) -> bool {
-        let is_next = self
-            .tokens
-            .get(self.position)
-            .is_some_and(|token| token == word);
+        let is_next = self.tokens.get(self.position).is_some_and(|token| token == word);
         self.position += usize::from(is_next);
         is_next
     }
@@ -78,9 +68,7 @@ fn refused_licences(metadata: &Value, allowed: &[&str]) -> Vec<String> {
         .as_array()
         .unwrap()
         .iter()
-        .filter(|package| {
-            !Expression::is_allowed(package["license"].as_str().unwrap_or(""), allowed)
-        })
+        .filter(|package| !Expression::is_allowed(package["license"].as_str().unwrap_or(""), allowed))
         .map(|package| format!("{}: licence {}", package["id"], package["license"]))
         .collect()
 }

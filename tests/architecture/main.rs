@@ -21,10 +21,5 @@ mod test_command;
 
 /// Fails with every finding of a rule at once.
 fn assert_clean(findings: &[String]) {
-    assert!(
-        findings.is_empty(),
-        "{} findings:\n{}",
-        findings.len(),
-        findings.join("\n")
-    );
+    assert!(findings.is_empty(), "{} findings:\n{}", findings.len(), findings.join("\n"));
 }

@@ -20,12 +20,7 @@ const PHRASES: [&[&str]; 13] = [
 ];
 
 /// Folders of one machine. A test takes a temporary folder, a document names no place.
-const PLACES: [&[&str]; 4] = [
-    &["/wo", "rk/"],
-    &["/t", "mp/"],
-    &["/ho", "me/"],
-    &["/ro", "ot/"],
-];
+const PLACES: [&[&str]; 4] = [&["/wo", "rk/"], &["/t", "mp/"], &["/ho", "me/"], &["/ro", "ot/"]];
 
 /// Numbers of a tracker mean nothing to a reader who does not have it: "issue" and a number.
 fn names_an_issue(line: &str) -> bool {
@@ -38,20 +33,15 @@ fn names_an_issue(line: &str) -> bool {
 fn names_a_place(line: &str, place: &str) -> bool {
     // `a/tmp/b` is a path of a project, not a place of a machine.
     let is_inside = |before: char| before.is_alphanumeric() || "._-}*".contains(before);
-    line.match_indices(place)
-        .any(|(at, _)| !line[..at].ends_with(is_inside))
+    line.match_indices(place).any(|(at, _)| !line[..at].ends_with(is_inside))
 }
 
 fn forbidden_phrases(path: &str, text: &str) -> Vec<String> {
     let mut findings = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let lower = line.to_lowercase();
-        let has_phrase = PHRASES
-            .iter()
-            .any(|pieces| lower.contains(&pieces.concat()));
-        let has_place = PLACES
-            .iter()
-            .any(|pieces| names_a_place(&lower, &pieces.concat()));
+        let has_phrase = PHRASES.iter().any(|pieces| lower.contains(&pieces.concat()));
+        let has_place = PLACES.iter().any(|pieces| names_a_place(&lower, &pieces.concat()));
         if has_phrase || has_place || names_an_issue(&lower) {
             findings.push(format!("{path}:{}: {}", index + 1, line.trim()));
         }
@@ -62,12 +52,7 @@ fn forbidden_phrases(path: &str, text: &str) -> Vec<String> {
 #[test]
 fn no_file_says_what_only_its_writer_can_know() {
     let files = repository::files();
-    assert_clean(
-        &files
-            .iter()
-            .flat_map(|it| forbidden_phrases(&it.path, &it.text))
-            .collect::<Vec<_>>(),
-    );
+    assert_clean(&files.iter().flat_map(|it| forbidden_phrases(&it.path, &it.text)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -77,21 +62,13 @@ fn each_phrase_is_found() {
         assert_eq!(forbidden_phrases("a.md", &text).len(), 1, "{text}");
     }
     for number in ["2", "#2"] {
-        assert_eq!(
-            forbidden_phrases("a.md", &format!("See {} {number}.", "issue")).len(),
-            1
-        );
+        assert_eq!(forbidden_phrases("a.md", &format!("See {} {number}.", "issue")).len(), 1);
     }
 }
 
 #[test]
 fn what_only_looks_alike_is_not_found() {
-    for text in [
-        "a/tmp/b and net/work/ers",
-        "the issue is old",
-        "an AI",
-        "models of a language",
-    ] {
+    for text in ["a/tmp/b and net/work/ers", "the issue is old", "an AI", "models of a language"] {
         assert_eq!(forbidden_phrases("a.md", text), Vec::<String>::new());
     }
 }

@@ -22,16 +22,11 @@ impl File {
 }
 
 pub(crate) fn has_extension(path: &str, extension: &str) -> bool {
-    Path::new(path)
-        .extension()
-        .is_some_and(|it| it == extension)
+    Path::new(path).extension().is_some_and(|it| it == extension)
 }
 
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 /// Every text file of the repository, in the order of their paths. Files that are no UTF-8 are left out.
@@ -39,11 +34,7 @@ pub(crate) fn files() -> Vec<File> {
     let mut files = Vec::new();
     collect(&root(), "", &mut files);
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    assert!(
-        files.len() > 20,
-        "the walk found {} files only",
-        files.len()
-    );
+    assert!(files.len() > 20, "the walk found {} files only", files.len());
     files
 }
 
@@ -69,36 +60,20 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<File>) {
 ///
 /// Nothing is downloaded in a clone that has been built: `--filter-platform` leaves out what other systems need.
 pub(crate) fn metadata() -> Value {
-    let text = cargo(&[
-        "metadata",
-        "--locked",
-        "--format-version=1",
-        "--all-features",
-        "--filter-platform=host-tuple",
-    ]);
+    let text = cargo(&["metadata", "--locked", "--format-version=1", "--all-features", "--filter-platform=host-tuple"]);
     serde_json::from_str(&text).unwrap()
 }
 
 /// What is compiled for these packages, one `name version` a line: the resolver's answer, unlike that of `metadata`,
 /// which also lists optional crates that nothing turns on.
 pub(crate) fn tree(arguments: &[&str]) -> String {
-    let mut words = vec![
-        "tree",
-        "--locked",
-        "--all-features",
-        "--prefix=none",
-        "--format={p}",
-    ];
+    let mut words = vec!["tree", "--locked", "--all-features", "--prefix=none", "--format={p}"];
     words.extend(arguments);
     cargo(&words)
 }
 
 fn cargo(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO"))
-        .args(arguments)
-        .current_dir(root())
-        .output()
-        .unwrap();
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo {arguments:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()

@@ -7,9 +7,7 @@ use std::process::{Command, Output};
 use crate::repository;
 
 /// The programs that the command itself is made of, without a C compiler.
-const PROGRAMS: [&str; 8] = [
-    "awk", "bash", "cargo", "cat", "dirname", "env", "rustc", "sed",
-];
+const PROGRAMS: [&str; 8] = ["awk", "bash", "cargo", "cat", "dirname", "env", "rustc", "sed"];
 
 fn tests_run(arguments: &[&str], skip: &str, path: &Path) -> Output {
     Command::new("bash")
@@ -33,27 +31,18 @@ fn usual_path() -> std::path::PathBuf {
 
 #[test]
 fn an_unknown_mode_is_refused() {
-    assert_refused(
-        &tests_run(&["everything"], "", &usual_path()),
-        "usage: tests/run",
-    );
+    assert_refused(&tests_run(&["everything"], "", &usual_path()), "usage: tests/run");
 }
 
 #[test]
 fn a_benchmark_that_does_not_exist_is_refused_by_name() {
     let output = tests_run(&["bench", "of_nothing"], "", &usual_path());
-    assert_refused(
-        &output,
-        "no such suite yet: tests/Cargo.toml has no [[bench]] named of_nothing",
-    );
+    assert_refused(&output, "no such suite yet: tests/Cargo.toml has no [[bench]] named of_nothing");
 }
 
 #[test]
 fn a_misspelt_skip_is_refused() {
-    assert_refused(
-        &tests_run(&[], "lint,redsi", &usual_path()),
-        "'redsi' cannot be left out",
-    );
+    assert_refused(&tests_run(&[], "lint,redsi", &usual_path()), "'redsi' cannot be left out");
 }
 
 #[test]
@@ -61,15 +50,10 @@ fn a_missing_service_ends_the_run_with_the_line_to_type() {
     let folder = tempfile::tempdir().unwrap();
     let paths = usual_path();
     for program in PROGRAMS {
-        let found = std::env::split_paths(&paths)
-            .map(|it| it.join(program))
-            .find(|it| it.is_file());
+        let found = std::env::split_paths(&paths).map(|it| it.join(program)).find(|it| it.is_file());
         symlink(found.unwrap(), folder.path().join(program)).unwrap();
     }
     let output = tests_run(&[], "", folder.path());
-    assert_refused(
-        &output,
-        "missing: cc (for build). Type: tests/run --install",
-    );
+    assert_refused(&output, "missing: cc (for build). Type: tests/run --install");
     assert!(output.stdout.is_empty(), "it began to build");
 }
