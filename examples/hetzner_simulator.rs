@@ -47,7 +47,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut builder = Simulator::builder()
         .seed(arguments.seed)
         .create_time(arguments.create_time)
-        .rate_limit_per_hour(arguments.rate_limit);
+        .rate_limit_per_hour(arguments.rate_limit)
+        .wall_time(wall_time()?);
     for token in arguments.token {
         builder = builder.token(token);
     }
@@ -70,11 +71,21 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "timestamps shall look like today's; nothing is decided by them"
+)]
+fn wall_time() -> Result<Duration, std::time::SystemTimeError> {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)
+}
+
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = match text.strip_suffix("ms") {
         Some(number) => (number, 0.001),
         None => (text.strip_suffix('s').unwrap_or(text), 1.0),
     };
-    let number: f64 = number.parse().map_err(|error| format!("'{text}': {error}"))?;
+    let number: f64 = number
+        .parse()
+        .map_err(|error| format!("'{text}': {error}"))?;
     Duration::try_from_secs_f64(number * unit).map_err(|error| format!("'{text}': {error}"))
 }

@@ -231,24 +231,34 @@ pub(super) fn pricing() -> Value {
         "image": {"price_per_gb_month": price(110)},
         "volume": {"price_per_gb_month": price(440)},
         "floating_ip": {"price_monthly": price(30_000)},
-        "floating_ips": address_prices(30_000),
-        "primary_ips": address_prices(5_000),
+        "floating_ips": address_prices(30_000, Billing::Monthly),
+        "primary_ips": address_prices(5_000, Billing::HourlyAndMonthly),
         "server_backup": {"percentage": "20.00"},
         "server_types": server_types,
         "load_balancer_types": [],
     }})
 }
 
-fn address_prices(ipv4_monthly: u64) -> Value {
+/// Floating IPs are billed by the month only, primary IPs also by the hour.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Billing {
+    Monthly,
+    HourlyAndMonthly,
+}
+
+fn address_prices(ipv4_monthly: u64, billing: Billing) -> Value {
     let per_location = |monthly: u64| -> Vec<_> {
         LOCATIONS
             .iter()
-            .map(|location| {
-                json!({
+            .map(|location| match billing {
+                Billing::Monthly => {
+                    json!({"location": location.name, "price_monthly": price(monthly)})
+                }
+                Billing::HourlyAndMonthly => json!({
                     "location": location.name,
                     "price_hourly": price(monthly / 625),
                     "price_monthly": price(monthly),
-                })
+                }),
             })
             .collect()
     };

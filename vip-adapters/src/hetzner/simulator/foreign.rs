@@ -116,7 +116,7 @@ impl World {
         }
         let id = self.build(&project, blueprint, Origin::Console);
         if let Some(server) = self.servers.get_mut(&id) {
-            server.status = ServerStatus::Running;
+            server.state = ServerStatus::Running;
         }
         Ok(id)
     }

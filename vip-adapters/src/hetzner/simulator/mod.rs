@@ -76,7 +76,12 @@ impl Simulator {
         self.world().handle(now, request)
     }
 
-    /// Reads the ledger as of now.
+    /// Lets time pass until `now` without a request, for who drives [`Simulator::handle`] with an own clock.
+    pub fn advance(&self, now: SimInstant) {
+        self.world().advance(now);
+    }
+
+    /// Reads the ledger as of now: the time of the skins, or of the last [`Simulator::handle`] if that is later.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         let world = self.world_now();

@@ -54,7 +54,11 @@ pub(super) struct Server {
     pub(super) project: ProjectName,
     pub(super) name: String,
     pub(super) labels: Labels,
-    pub(super) status: ServerStatus,
+    /// What it would be doing if it were not being deleted.
+    pub(super) state: ServerStatus,
+    pub(super) is_deleting: bool,
+    /// Whether it is started once it is created.
+    pub(super) starts: bool,
     pub(super) created: SimInstant,
     pub(super) server_type: &'static ServerType,
     pub(super) location: &'static Location,
@@ -72,6 +76,15 @@ pub(super) struct Hidden {
 }
 
 impl Server {
+    /// Returns what the server is doing.
+    pub(super) fn status(&self) -> ServerStatus {
+        if self.is_deleting {
+            ServerStatus::Deleting
+        } else {
+            self.state
+        }
+    }
+
     /// Tells whether lists show the server.
     pub(super) fn is_listed(&self, now: SimInstant) -> bool {
         self.hidden.is_none_or(|hidden| now >= hidden.until)
@@ -87,7 +100,7 @@ impl Server {
         json!({
             "id": self.id,
             "name": self.name,
-            "status": self.status.as_str(),
+            "status": self.status().as_str(),
             "created": clock.rfc3339(self.created),
             "public_net": {
                 "ipv4": self.ipv4.map(ipv4_json),

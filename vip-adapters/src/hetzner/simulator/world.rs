@@ -186,7 +186,7 @@ impl World {
     /// Tells whether a server refuses changes now.
     pub(super) fn is_locked(&self, server: &Server) -> bool {
         match self.settings.locking {
-            Locking::WhileDeleting => server.status == ServerStatus::Deleting,
+            Locking::WhileDeleting => server.is_deleting,
             Locking::WhileBusy => self.is_busy(server.id),
         }
     }
@@ -223,7 +223,9 @@ impl World {
         match event {
             Event::ActionEnds(id) => self.end_action(id),
             Event::ServerRuns(id) => {
-                self.set_status(id, ServerStatus::Starting, ServerStatus::Running)
+                if let Some(server) = self.servers.get_mut(&id) {
+                    server.state = ServerStatus::Running;
+                }
             }
             Event::LateEffect(request) => {
                 self.books.late_effect();
@@ -251,34 +253,25 @@ impl World {
             (CREATE, false) => self.server_is_created(server),
             (START, false) => self.schedule(now + self.start_lag(), Event::ServerRuns(server)),
             (DELETE, false) => self.remove(server),
-            // The delete did not happen: the server is as it was.
-            (DELETE, true) => {
-                self.books.removal_failed(server);
-                self.set_status(server, ServerStatus::Deleting, ServerStatus::Running);
-            }
+            (DELETE, true) => self.delete_failed(server),
             (_, _) => {}
         }
     }
 
-    fn server_is_created(&mut self, server: u64) {
-        let is_starting = self.actions.values().any(|action| {
-            action.server == server && action.command == START && action.end.is_none()
-        });
-        let to = if is_starting {
-            ServerStatus::Starting
-        } else {
-            ServerStatus::Off
-        };
-        self.set_status(server, ServerStatus::Initializing, to);
+    fn delete_failed(&mut self, id: u64) {
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.is_deleting = false;
+            self.books.removal_failed(id);
+        }
     }
 
-    fn set_status(&mut self, id: u64, from: ServerStatus, to: ServerStatus) {
-        if let Some(server) = self
-            .servers
-            .get_mut(&id)
-            .filter(|server| server.status == from)
-        {
-            server.status = to;
+    fn server_is_created(&mut self, server: u64) {
+        if let Some(server) = self.servers.get_mut(&server) {
+            server.state = if server.starts {
+                ServerStatus::Starting
+            } else {
+                ServerStatus::Off
+            };
         }
     }
 

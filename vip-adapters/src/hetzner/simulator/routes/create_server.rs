@@ -69,6 +69,7 @@ impl World {
         let id = self.build(&call.project, order.blueprint, by);
         if let Some(server) = self.servers.get_mut(&id) {
             server.hidden = call.twist.hidden;
+            server.starts = order.starts;
         }
         let create_time = self.create_time();
         let failure = call.twist.action_failure.clone();
@@ -126,7 +127,9 @@ impl World {
             project: Arc::clone(project),
             name: blueprint.name,
             labels: blueprint.labels,
-            status: ServerStatus::Initializing,
+            state: ServerStatus::Initializing,
+            is_deleting: false,
+            starts: false,
             created: self.now,
             server_type: blueprint.server_type,
             location: blueprint.location,

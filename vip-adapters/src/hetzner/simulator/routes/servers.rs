@@ -7,7 +7,7 @@ use serde_json::json;
 use super::super::answer::{Answer, Refusal};
 use super::super::ledger::Origin;
 use super::super::query::{SortValue, sort_entries};
-use super::super::records::{SERVER_STATUSES, Server, ServerStatus};
+use super::super::records::{SERVER_STATUSES, Server};
 use super::super::world::{DELETE, World};
 use super::Call;
 use super::fields::Fields;
@@ -31,7 +31,7 @@ impl World {
             .values()
             .filter(|server| server.project == call.project && server.is_listed(self.now))
             .filter(|server| name.is_none_or(|name| server.name == name))
-            .filter(|server| query.admits("status", server.status.as_str()))
+            .filter(|server| query.admits("status", server.status().as_str()))
             .filter(|server| selector.matches(&server.labels))
             .collect();
         sort_entries(&mut servers, &sort, |server: &Server, field| match field {
@@ -91,7 +91,7 @@ impl World {
         }
         let id = server.id;
         if let Some(server) = self.servers.get_mut(&id) {
-            server.status = ServerStatus::Deleting;
+            server.is_deleting = true;
         }
         let by = Origin::Request {
             correlation_id: call.correlation_id.to_owned(),

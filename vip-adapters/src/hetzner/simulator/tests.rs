@@ -1,1 +1,0 @@
-//! The state machine as a client sees it.
