@@ -6,6 +6,23 @@
 //!
 //! It is stricter than the real API in one respect: unknown query parameters and unknown fields of a body are
 //! refused, so that a misspelt one is noticed.
+//!
+//! Over HTTP the control interface takes the same as the methods here: `GET /_sim/ledger`, `GET /_sim/connections`,
+//! `POST` and `DELETE /_sim/faults`, `POST /_sim/servers` and `DELETE /_sim/servers/{id}`. A fault rule, or a list of
+//! them, looks like this:
+//!
+//! ```
+//! # use vip_adapters::hetzner::simulator::FaultRule;
+//! # let text = r#"
+//! {
+//!     "route": {"method": "POST", "route": "/servers"},
+//!     "when": {"next": {"requests": 2}},
+//!     "fault": {"kind": "late", "failure": "timeout", "effect_after_ms": 3000}
+//! }
+//! # "#;
+//! # serde_json::from_str::<FaultRule>(text)?;
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
