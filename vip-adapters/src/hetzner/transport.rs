@@ -9,10 +9,7 @@ use bytes::Bytes;
 #[async_trait]
 pub(crate) trait Transport: std::fmt::Debug + Send + Sync + 'static {
     /// Sends `request` once; never repeats it by itself.
-    async fn send(
-        &self,
-        request: http::Request<Bytes>,
-    ) -> Result<http::Response<Bytes>, TransportError>;
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, TransportError>;
 }
 
 /// Why there is no answer.
