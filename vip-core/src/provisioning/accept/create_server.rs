@@ -157,3 +157,16 @@ pub fn provider_labels(server: &Server, installation: InstallationId) -> Labels 
     labels.insert(SPEC_LABEL.to_owned(), server.create_hash.to_string());
     labels
 }
+
+/// Makes the change set of an order with fixed ids, for tables of decisions.
+#[cfg(test)]
+pub(crate) fn change_for_tests(caller: &Caller, command: &CreateServer, id: uuid::Uuid) -> ChangeSet {
+    let ids = Ids {
+        server: ServerId::from_uuid(id),
+        operation: OperationId::from_uuid(id),
+        job: JobId::from_uuid(id),
+        change: ChangeId::from_uuid(id),
+    };
+    let spec = command.spec.validate().unwrap();
+    decide(caller, command, &spec, &Fingerprint::of_create(&command.spec), &ids).unwrap()
+}

@@ -7,8 +7,7 @@ mod delete_server;
 mod error;
 
 #[cfg(test)]
-mod tests;
-
+pub(crate) use create_server::change_for_tests;
 pub use create_server::{CreateServer, create_server, provider_labels};
 pub use delete_server::{DeleteServer, delete_server};
 pub use error::CommandError;

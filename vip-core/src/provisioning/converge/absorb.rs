@@ -72,7 +72,7 @@ pub fn absorb(view: &View<'_>, asked: &Asked, answer: &Answer) -> Change {
 }
 
 /// Closes an intent that nobody will answer any more.
-pub fn absorb_unanswered(view: &View<'_>, intent: &Intent) -> Change {
+pub(super) fn absorb_unanswered(view: &View<'_>, intent: &Intent) -> Change {
     absorb(view, &Asked::Effect(intent.clone()), &Answer::Failed(Failure::unanswered()))
 }
 

@@ -44,7 +44,7 @@ pub(super) fn absorb_actions(view: &View<'_>, answer: &[ActionView]) -> Change {
         ActionStatus::Running | ActionStatus::Succeeded => None,
     });
     if let Some(code) = failed {
-        let mut change = moves::fail(view, view.server.clone(), FailReason::ProviderFailed);
+        let mut change = moves::fail(view.server.clone(), FailReason::ProviderFailed);
         change.verb = Verb::Look;
         change.code = Some(code);
         return change.of("look_at_actions", OutcomeClass::ActionFailed);
@@ -98,7 +98,7 @@ fn not_there(view: &View<'_>, mut server: Server) -> Change {
         if let Some(own) = server.provider_ref.as_mut() {
             own.gone = true;
         }
-        let change = moves::fail(view, server, FailReason::Vanished);
+        let change = moves::fail(server, FailReason::Vanished);
         return Change { verb: Verb::Look, ..change.of("look_by_id", OutcomeClass::Absent) };
     }
     let delay = view.backoff(view.timing.backoff_first, view.timing.backoff_most);

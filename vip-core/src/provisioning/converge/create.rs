@@ -110,7 +110,7 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
                 // Another candidate was only out of stock: wait for it.
                 return exhausted(view, server);
             }
-            moves::fail(view, server, FailReason::Rejected)
+            moves::fail(server, FailReason::Rejected)
         }
         ProviderErrorKind::AccountLimit => {
             let here = server.cursor;
@@ -178,7 +178,7 @@ fn exhausted(view: &View<'_>, mut server: Server) -> Change {
     }
     server.cursor = 0;
     if view.now.since(since) >= view.timing.stock_patience {
-        return moves::fail(view, server, FailReason::NoStock);
+        return moves::fail(server, FailReason::NoStock);
     }
     let delay = view.backoff(STOCK_WAIT.0, STOCK_WAIT.1);
     moves::back_off(&mut server, view, delay, WaitReason::NoStock);

@@ -29,7 +29,7 @@ pub use step::{Change, Failure, GateView, Look, LookFor, Step, View};
 use self::session::{Session, Stop};
 use super::context::Context;
 use super::kinds::{CONVERGE, ConvergePayload};
-use crate::model::{AccountId, Effect, Intent, IntentId, JobKind, ServerState, WaitReason};
+use crate::model::{AccountId, Effect, Intent, IntentId, JobKind, ServerState};
 use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
 
 /// Most steps of one attempt; then the job goes to the back of the queue.

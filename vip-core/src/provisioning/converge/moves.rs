@@ -51,7 +51,7 @@ pub(super) fn to_running(mut server: Server) -> Change {
 }
 
 /// Turns an order towards an end with nothing.
-pub(super) fn fail(view: &View<'_>, mut server: Server, reason: FailReason) -> Change {
+pub(super) fn fail(mut server: Server, reason: FailReason) -> Change {
     progress(&mut server);
     server.state = ServerState::Failing;
     server.fail_reason = Some(reason);
@@ -64,7 +64,7 @@ pub(super) fn fail(view: &View<'_>, mut server: Server, reason: FailReason) -> C
 
 /// Turns an order towards an end with nothing, without asking anybody.
 pub(super) fn to_failing(view: &View<'_>, reason: FailReason) -> Change {
-    fail(view, view.server.clone(), reason)
+    fail(view.server.clone(), reason)
 }
 
 /// Turns a record towards removal.
