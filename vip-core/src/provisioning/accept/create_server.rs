@@ -73,8 +73,7 @@ fn decide(
     ids: &Ids,
 ) -> Result<ChangeSet, Invalid> {
     let server = requested(caller, command, spec, ids)?;
-    let mut operation =
-        Operation::pending(ids.operation, caller.tenant.clone(), ids.server, OperationVerb::Create);
+    let mut operation = Operation::pending(ids.operation, caller.tenant.clone(), ids.server, OperationVerb::Create);
     operation.request_id.clone_from(&caller.request_id);
     let audit = AuditDraft {
         actor: caller.actor.clone(),

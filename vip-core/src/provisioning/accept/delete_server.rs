@@ -96,9 +96,8 @@ fn decide(
         change.operations = operations(caller, before, ids.operation);
     }
     if !before.state.is_final() {
-        let mut job = kinds::converge_job(ids.job, &caller.tenant, before.id).map_err(|error| {
-            CommandError::Internal { source: Box::new(error) }
-        })?;
+        let mut job = kinds::converge_job(ids.job, &caller.tenant, before.id)
+            .map_err(|error| CommandError::Internal { source: Box::new(error) })?;
         job.request_id.clone_from(&caller.request_id);
         change.job = Some(job);
     }
@@ -112,10 +111,7 @@ fn operations(caller: &Caller, before: &Server, id: OperationId) -> Vec<Operatio
         operation.status = OperationStatus::Succeeded;
         return vec![OperationChange::Insert(operation)];
     }
-    let superseded = OperationChange::Status {
-        id: before.create_operation,
-        status: OperationStatus::Superseded,
-        code: None,
-    };
+    let superseded =
+        OperationChange::Status { id: before.create_operation, status: OperationStatus::Superseded, code: None };
     vec![OperationChange::Insert(operation), superseded]
 }

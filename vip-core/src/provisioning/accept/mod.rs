@@ -13,9 +13,7 @@ pub use delete_server::{DeleteServer, delete_server};
 pub use error::CommandError;
 
 use super::context::Context;
-use crate::model::{
-    Actor, Fingerprint, IdempotencyKey, Operation, OperationId, RequestId, ServerId, TenantId,
-};
+use crate::model::{Actor, Fingerprint, IdempotencyKey, Operation, OperationId, RequestId, ServerId, TenantId};
 use crate::ports::{ChangeSet, KeyRecord, StoreError};
 
 /// Most times a command starts anew because the record moved on in between.

@@ -57,9 +57,7 @@ pub fn absorb(view: &View<'_>, asked: &Asked, answer: &Answer) -> Change {
                 LookFor::Confirm => confirm::absorb_confirm_look(view, seen.as_ref()),
                 LookFor::Removal => removal::absorb_removal_look(view, seen.is_some()),
                 LookFor::Missing => looks::absorb_missing_look(view, account, seen.as_ref()),
-                LookFor::Surplus | LookFor::Resurfaced => {
-                    looks::absorb_sighting_look(view, account, id, seen.as_ref())
-                }
+                LookFor::Surplus | LookFor::Resurfaced => looks::absorb_sighting_look(view, account, id, seen.as_ref()),
             },
             (Look::Actions { .. }, Answer::Actions(seen)) => confirm::absorb_actions(view, seen),
             (_, Answer::Failed(failure)) => looks::absorb_failed_look(view, look, failure),

@@ -19,16 +19,15 @@ pub struct NameFinding {
 
 /// Says what a look by name changes; `started` is when it began, by the store's clock.
 pub(super) fn absorb_name(view: &View<'_>, account: &AccountId, started: Timestamp, found: &NameFinding) -> Change {
-    let removing = view.server.desired == Desired::Absent
-        || matches!(view.state(), ServerState::Failing | ServerState::Deleting);
+    let removing =
+        view.server.desired == Desired::Absent || matches!(view.state(), ServerState::Failing | ServerState::Deleting);
     let ours = |seen: &&ServerView| seen.is_ours(view.installation, view.server.id);
     let candidate = found.named.as_ref().filter(ours).or_else(|| found.labelled.iter().find(ours));
     let change = match candidate {
         Some(seen) if removing => remove_found(view, account, seen),
         Some(seen) => adopt_found(view, account, seen, found),
         None if found.named.is_some() && !removing => {
-            moves::park(view, view.server.clone(), ParkReason::ForeignName)
-                .of("look_by_name", OutcomeClass::Foreign)
+            moves::park(view, view.server.clone(), ParkReason::ForeignName).of("look_by_name", OutcomeClass::Foreign)
         }
         None => empty(view, account, started),
     };

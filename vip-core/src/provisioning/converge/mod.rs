@@ -30,7 +30,7 @@ use self::session::{Session, Stop};
 use super::context::Context;
 use super::kinds::{CONVERGE, ConvergePayload};
 use crate::model::{AccountId, Effect, Intent, IntentId, JobKind, ServerState};
-use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
+use crate::worker::{Attempt, EndNotWritten, JobHandler, JobOutcome};
 
 /// Most steps of one attempt; then the job goes to the back of the queue.
 const STEPS: u32 = 16;
@@ -55,7 +55,7 @@ impl Converge {
     async fn steps(&self, payload: &ConvergePayload, attempt: &Attempt) -> Result<JobOutcome, Stop> {
         let mut session = Session::load(&self.context, &payload.tenant, payload.server, attempt).await?;
         for _ in 0..STEPS {
-            if attempt.is_cancelled() {
+            if attempt.is_stopping() {
                 return Ok(JobOutcome::Release);
             }
             match session.next_step() {
@@ -151,11 +151,12 @@ impl JobHandler for Converge {
         payload: Option<ConvergePayload>,
         _attempt: &Attempt,
         code: &str,
-    ) -> Result<(), HandlerError> {
+    ) -> Result<(), EndNotWritten> {
         let Some(payload) = payload else {
             return Ok(());
         };
-        let Some(loaded) = self.context.store.load(&payload.tenant, payload.server).await.map_err(HandlerError::new)?
+        let Some(loaded) =
+            self.context.store.load(&payload.tenant, payload.server).await.map_err(EndNotWritten::new)?
         else {
             return Ok(());
         };
@@ -163,7 +164,6 @@ impl JobHandler for Converge {
         if resting || loaded.server.is_converged() {
             return Ok(());
         }
-        park_dead(&self.context, loaded, code).await.map_err(HandlerError::new)
+        park_dead(&self.context, loaded, code).await.map_err(EndNotWritten::new)
     }
 }
-

@@ -107,8 +107,8 @@ pub(super) fn to_gone(view: &View<'_>) -> Change {
 
 /// Parks a record, unless a delete has overtaken what it was doing: that goes on.
 pub(super) fn park(view: &View<'_>, mut server: Server, reason: ParkReason) -> Change {
-    let overtaken = server.desired == Desired::Absent
-        && !matches!(view.state(), ServerState::Failing | ServerState::Deleting);
+    let overtaken =
+        server.desired == Desired::Absent && !matches!(view.state(), ServerState::Failing | ServerState::Deleting);
     if overtaken {
         return Change::new(server, Verb::Record);
     }

@@ -1,12 +1,12 @@
 //! The first of converge's two pure functions: what to do next. Rows carry the names of PROTOCOL §3.
 
+use super::absorb::absorb_unanswered;
 use super::confirm::next_confirm;
 use super::create::next_create;
+use super::moves;
 use super::removal::{next_removal, removal_target};
 use super::step::{GateView, Look, LookFor, Step, View};
-use super::absorb::absorb_unanswered;
 use crate::model::{AccountId, Desired, Effect, ParkReason, ServerState, Sighting, SightingClass, WaitReason};
-use super::moves;
 
 /// Decides what converge does next; the first row that fits wins.
 #[must_use]

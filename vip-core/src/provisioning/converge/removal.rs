@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::moves;
 use super::step::{Change, Failure, Look, LookFor, Refusal, Step, View};
 use crate::model::{
-    AccountId, Effect, Intent, OutcomeClass, ParkReason, ProviderServerId, Removal, Server, Timestamp, Verb,
-    WaitReason,
+    AccountId, Effect, Intent, OutcomeClass, ParkReason, ProviderServerId, Removal, Server, Timestamp, Verb, WaitReason,
 };
 use crate::ports::{Deletion, ProviderErrorKind};
 
@@ -129,7 +128,11 @@ pub(super) fn absorb_delete(view: &View<'_>, intent: &Intent, answer: Result<Del
         }
         Ok(Deletion::AlreadyGone) => {
             let change = gone_or_not_visible(view, server);
-            moves::unparked(Change { verb: Verb::Record, only_work: false, ..change.of("delete", OutcomeClass::Absent) })
+            moves::unparked(Change {
+                verb: Verb::Record,
+                only_work: false,
+                ..change.of("delete", OutcomeClass::Absent)
+            })
         }
         Err(failure) => {
             let mut change = refused(view, server, intent, failure);

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::absorb::{Answer, Asked, NameFinding, absorb, announce};
+use super::moves;
 use super::next_step::next_step;
 use super::step::{Change, Failure, GateView, Look, Step, View};
-use super::moves;
 use crate::model::{
     AccountId, Actor, AuditDraft, ClaimId, Effect, Intent, ParkReason, Server, ServerId, TenantId, Timestamp,
     WaitReason,
@@ -239,11 +239,8 @@ impl<'a> Session<'a> {
 
     async fn note(&mut self, wake_at: Option<Timestamp>) -> Result<(), Stop> {
         self.loaded.server.wake_at = wake_at;
-        let note = Note {
-            tenant: self.loaded.server.tenant.clone(),
-            guard: self.guard(),
-            server: self.loaded.server.clone(),
-        };
+        let note =
+            Note { tenant: self.loaded.server.tenant.clone(), guard: self.guard(), server: self.loaded.server.clone() };
         self.context.store.note(&note).await?;
         Ok(())
     }
@@ -338,7 +335,11 @@ fn not_sent(code: &str) -> Failure {
 }
 
 /// Parks the server of a dead job, as a fenced writer without a job.
-pub(in crate::provisioning) async fn park_dead(context: &Context, loaded: Loaded, code: &str) -> Result<(), StoreError> {
+pub(in crate::provisioning) async fn park_dead(
+    context: &Context,
+    loaded: Loaded,
+    code: &str,
+) -> Result<(), StoreError> {
     let gates = BTreeMap::new();
     let view = View {
         server: &loaded.server,

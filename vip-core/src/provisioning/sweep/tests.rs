@@ -134,9 +134,7 @@ fn rounds(class: SightingClass, mode: SweepMode, suspect: bool, times: &[Duratio
 #[test]
 fn a_sighting_ripens_after_the_grace_and_a_second_look() {
     let grace = Timing::default().sweep_grace;
-    let ripe = |times: &[Duration]| {
-        rounds(SightingClass::Surplus, SweepMode::Repair, false, times).sightings[0].ripe
-    };
+    let ripe = |times: &[Duration]| rounds(SightingClass::Surplus, SweepMode::Repair, false, times).sightings[0].ripe;
     assert!(!ripe(&[Duration::ZERO]));
     assert!(!ripe(&[Duration::ZERO, grace - Duration::from_secs(1)]));
     assert!(ripe(&[Duration::ZERO, grace]));

@@ -1,7 +1,9 @@
 //! Columns "create" and "delete" of the table in PROTOCOL §4.
 
 use super::*;
-use crate::model::{Desired, FailReason, OperationStatus, ParkReason, ProviderActionId, Removal, ServerState, WaitReason};
+use crate::model::{
+    Desired, FailReason, OperationStatus, ParkReason, ProviderActionId, Removal, ServerState, WaitReason,
+};
 use crate::ports::{Created, Deletion, OperationChange, ProviderErrorKind, QuotaChange};
 use crate::provisioning::converge::{Answer, Asked, Change, Failure, absorb};
 

@@ -94,9 +94,8 @@ fn a_parked_order_goes_on_when_its_name_is_free() {
     world.server.park_reason = Some(ParkReason::ForeignName);
     let change = by_name(&world, None, Vec::new());
     assert_eq!((change.server.state, change.server.park_reason), (ServerState::Creating, None));
-    let pending = |change: &OperationChange| {
-        matches!(change, OperationChange::Status { status: OperationStatus::Pending, .. })
-    };
+    let pending =
+        |change: &OperationChange| matches!(change, OperationChange::Status { status: OperationStatus::Pending, .. });
     assert!(change.operations.iter().any(pending) && !change.only_work);
     let again = by_name(&world, Some(foreign(&world)), Vec::new());
     assert!(again.only_work, "the same cause makes no new version");
@@ -116,11 +115,8 @@ fn a_running_server_ends_the_create_and_its_user_data_is_erased() {
     let change = by_id(&world, "1", LookFor::Confirm, Some(seen(&world, "1", ServerStatus::Running)));
     assert_eq!(change.server.state, ServerState::Running);
     assert!(change.server.spec.user_data.is_none() && change.server.provider_ref.unwrap().seen_by_id);
-    let done = OperationChange::Status {
-        id: world.server.create_operation,
-        status: OperationStatus::Succeeded,
-        code: None,
-    };
+    let done =
+        OperationChange::Status { id: world.server.create_operation, status: OperationStatus::Succeeded, code: None };
     assert_eq!(change.operations, [done]);
 }
 

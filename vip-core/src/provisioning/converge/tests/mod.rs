@@ -10,8 +10,7 @@ use std::time::Duration;
 use super::step::{GateView, View};
 use crate::model::{
     AccountId, Actor, ChangeId, ClaimId, Effect, InstallationId, Intent, IntentId, Labels, Landing, ProviderRef,
-    ProviderServerId, Server, ServerId, ServerSpec, Sighting, SightingClass, SightingKey, Timestamp, Timing,
-    Unsettled,
+    ProviderServerId, Server, ServerId, ServerSpec, Sighting, SightingClass, SightingKey, Timestamp, Timing, Unsettled,
 };
 use crate::ports::{ServerStatus, ServerView};
 

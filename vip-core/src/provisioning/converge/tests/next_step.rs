@@ -71,10 +71,7 @@ fn n0_a_delete_moves_a_parked_create_on_but_not_a_parked_delete() {
         })
     };
     assert_eq!(moved_to(&parked(ServerState::Creating)), ServerState::Deleting);
-    assert_eq!(
-        next_step(&parked(ServerState::Deleting).view()),
-        wait(NOW.plus(seconds(9)), WaitReason::Parked)
-    );
+    assert_eq!(next_step(&parked(ServerState::Deleting).view()), wait(NOW.plus(seconds(9)), WaitReason::Parked));
 }
 
 #[test]
@@ -241,15 +238,7 @@ fn c4_no_open_question_in_one_account_meets_a_create_in_another() {
 }
 
 fn removal(text: &str) -> Removal {
-    Removal {
-        account: account(),
-        id: id(text),
-        since: NOW,
-        seen_by_id: true,
-        accepted_at: None,
-        looks: 0,
-        gone: false,
-    }
+    Removal { account: account(), id: id(text), since: NOW, seen_by_id: true, accepted_at: None, looks: 0, gone: false }
 }
 
 fn deleting(change: impl FnOnce(&mut Server)) -> World {
