@@ -54,11 +54,11 @@ impl Context {
             unknown |= error.retryability() == Retryability::OutcomeUnknown;
             let may_repeat = error.retryability() != Retryability::Permanent;
             if !may_repeat || Instant::now() + pause >= end {
-                return Err(match error {
+                if unknown && let StoreError::Unavailable { source } = error {
                     // An earlier try may have been applied, so "not changed" would be too much said.
-                    StoreError::Unavailable { source } if unknown => StoreError::OutcomeUnknown { source },
-                    other => other,
-                });
+                    return Err(StoreError::OutcomeUnknown { source });
+                }
+                return Err(error);
             }
             tokio::time::sleep(pause.mul_f64(0.5 + 0.5 * self.randomness.share())).await;
             pause = pause.saturating_mul(2);

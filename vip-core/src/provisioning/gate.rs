@@ -71,7 +71,7 @@ pub async fn close_gate(context: &Context, id: &AccountId, may_read: bool) -> Re
             Gate::Blocked { probe_at: now.plus(probe_delay(context, probes)) }
         };
         tracing::warn!(account.id = %id, token.digest = %digest, "the provider refuses the token");
-        Some(account.with_gate(&digest, gate, probes.saturating_add(1)))
+        account.with_gate(&digest, gate, probes.saturating_add(1))
     })
     .await
 }
@@ -82,7 +82,7 @@ pub async fn close_gate(context: &Context, id: &AccountId, may_read: bool) -> Re
 ///
 /// [`StoreError`] if that could not be written.
 pub async fn confirm_token(context: &Context, id: &AccountId, digest: &TokenDigest) -> Result<(), StoreError> {
-    change(context, id, |account| Some(account.with_gate(digest, Gate::Open, 0))).await
+    change(context, id, |account| account.with_gate(digest, Gate::Open, 0)).await
 }
 
 /// Closes all gates of an account: what it shows is not what is recorded (S7).
@@ -91,7 +91,7 @@ pub(super) async fn suspect_all(context: &Context, id: &AccountId, why: &str) ->
         for entry in &mut account.gates {
             entry.gate = Gate::Suspect { why: why.to_owned() };
         }
-        Some(account)
+        account
     })
     .await
 }
@@ -145,7 +145,7 @@ pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck
         Gate::Suspect { why } => TokenCheck::Suspect { why: why.clone() },
         Gate::Blocked { probe_at } => TokenCheck::Blocked { probe_at: *probe_at },
     };
-    change(context, id, |account| Some(account.with_gate(&digest, gate.clone(), 0))).await?;
+    change(context, id, |account| account.with_gate(&digest, gate.clone(), 0)).await?;
     Ok(found)
 }
 
@@ -181,13 +181,11 @@ fn probe_delay(context: &Context, probes: u32) -> Duration {
 async fn change(
     context: &Context,
     id: &AccountId,
-    decide: impl Fn(Account) -> Option<Account>,
+    decide: impl Fn(Account) -> Account + Send + Sync,
 ) -> Result<(), StoreError> {
     let mut last = StoreError::Conflict;
     for _ in 0..WRITES {
-        let Some(changed) = decide(context.store.account(id).await?) else {
-            return Ok(());
-        };
+        let changed = decide(context.store.account(id).await?);
         match context.store.save_account(&changed).await {
             Ok(()) => return Ok(()),
             Err(StoreError::Conflict) => last = StoreError::Conflict,

@@ -113,7 +113,7 @@ impl<'a> Session<'a> {
         self.loaded.accounts.iter().filter_map(view).collect()
     }
 
-    const fn guard(&self) -> Guard {
+    fn guard(&self) -> Guard {
         let lease = self.attempt.lease();
         let stamp = self.loaded.server.stamp;
         if self.taken_over {

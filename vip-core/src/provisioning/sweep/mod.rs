@@ -101,7 +101,7 @@ impl Sweep {
         };
         match gate::check_token(context, account).await? {
             TokenCheck::Open => {}
-            closed => {
+            closed @ (TokenCheck::Blocked { .. } | TokenCheck::Suspect { .. } | TokenCheck::Unanswered) => {
                 report.skipped = Some(format!("{closed:?}"));
                 return Ok(report);
             }

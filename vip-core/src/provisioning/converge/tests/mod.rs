@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::step::{GateView, View};
 use crate::model::{
-    AccountId, Actor, ChangeId, ClaimId, Effect, InstallationId, Intent, IntentId, Labels, Landing, ProviderRef,
+    AccountId, Actor, ClaimId, Effect, InstallationId, Intent, IntentId, Labels, Landing, ProviderRef,
     ProviderServerId, Server, ServerId, ServerSpec, Sighting, SightingClass, SightingKey, Timestamp, Timing, Unsettled,
 };
 use crate::ports::{ServerStatus, ServerView};
@@ -138,8 +138,4 @@ pub(super) fn sighting(text: &str, server: ServerId, class: SightingClass) -> Si
         count: 9,
         ripe: true,
     }
-}
-
-pub(super) fn change_id(number: u128) -> ChangeId {
-    ChangeId::from_uuid(uuid::Uuid::from_u128(number))
 }

@@ -25,10 +25,9 @@ fn wait(until: Timestamp, reason: WaitReason) -> Step {
 }
 
 fn moved_to(world: &World) -> ServerState {
-    match next_step(&world.view()) {
-        Step::Move(change) => change.server.state,
-        other => panic!("{other:?}"),
-    }
+    let step = next_step(&world.view());
+    let Step::Move(change) = step else { panic!("{step:?}") };
+    change.server.state
 }
 
 #[test]
