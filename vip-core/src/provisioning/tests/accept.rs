@@ -44,7 +44,7 @@ async fn a_repeat_after_the_delete_answers_the_old_operation_and_buys_nothing() 
     let product = Product::new().await;
     let first = product.order("web-1", Some("order-1")).await.unwrap().operation;
     product.settle_within(seconds(600)).await;
-    product.delete(first.server).await.unwrap();
+    drop(product.delete(first.server).await.unwrap());
     product.settle_within(seconds(600)).await;
     let again = product.order("web-1", Some("order-1")).await.unwrap();
     assert!(again.replayed && again.operation.id == first.id);
@@ -92,7 +92,7 @@ async fn a_quota_is_given_back_when_the_server_is_gone_and_not_before() {
     let product = Product::new().await;
     let order = product.order_within("web-1", None, Some(1)).await.unwrap().operation;
     product.settle_within(seconds(600)).await;
-    product.delete(order.server).await.unwrap();
+    drop(product.delete(order.server).await.unwrap());
     assert!(product.order_within("web-2", None, Some(1)).await.is_err(), "still being deleted");
     product.settle_within(seconds(600)).await;
     assert!(product.order_within("web-2", None, Some(1)).await.is_ok());

@@ -12,7 +12,8 @@ async fn one_server_after(faults: &[(ProviderMethod, ProviderFault)]) -> Product
     faults.iter().for_each(|(method, fault)| product.provider.fail_next(*method, *fault));
     let order = product.order("web-1", None).await.unwrap().operation;
     product.settle_within(LONG).await;
-    assert_eq!(product.operation(order.id).await.status, OperationStatus::Succeeded, "{faults:?}");
+    let server = product.server(order.server).await;
+    assert_eq!(product.operation(order.id).await.status, OperationStatus::Succeeded, "{faults:?}: {server:#?}");
     assert_eq!(product.provider.ever_created().len(), 1, "{faults:?}");
     product.demand_audit().await;
     product
@@ -91,7 +92,7 @@ async fn a_delete_while_the_create_is_in_the_air_ends_with_nothing() {
         // Only the first create was sent: the delete comes before it could be sent again.
         let order = product.order("web-1", None).await.unwrap().operation;
         let attempt = product.claim().await.unwrap();
-        product.run(attempt).await;
+        drop(product.run(attempt).await);
         let deletion = product.delete(order.server).await.unwrap().operation;
         product.settle_within(LONG).await;
         assert_eq!(product.operation(deletion.id).await.status, OperationStatus::Succeeded, "late by {delay} s");
@@ -107,8 +108,8 @@ async fn quarantine_is_shown_as_the_reason_to_wait() {
     product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unknown));
     let order = product.order("web-1", None).await.unwrap().operation;
     let attempt = product.claim().await.unwrap();
-    product.run(attempt).await;
-    product.delete(order.server).await.unwrap();
+    drop(product.run(attempt).await);
+    drop(product.delete(order.server).await.unwrap());
     product.settle_within(Duration::from_secs(120)).await;
     assert_eq!(product.server(order.server).await.wait_reason, Some(WaitReason::Quarantine));
 }
@@ -205,7 +206,7 @@ async fn a_stalled_worker_changes_nothing_after_its_successor_has_written() {
     product.settle_within(LONG).await;
     let before = product.server(order.server).await;
     assert_eq!(before.state, ServerState::Running);
-    product.delete(order.server).await.unwrap();
+    drop(product.delete(order.server).await.unwrap());
     let waiting = product.server(order.server).await;
     // The zombie wakes up, loads the fresh record, and is refused all the same.
     assert_eq!(product.run(zombie).await, JobOutcome::Release);
@@ -216,7 +217,7 @@ async fn a_stalled_worker_changes_nothing_after_its_successor_has_written() {
 #[tokio::test(start_paused = true)]
 async fn the_lease_guard_refuses_a_call_that_could_outlive_the_lease() {
     let product = Product::new().await;
-    product.order("web-1", None).await.unwrap();
+    drop(product.order("web-1", None).await.unwrap());
     let attempt = product.claim().await.unwrap();
     let timing = &product.context.timing;
     tokio::time::advance(timing.lease - timing.request_deadline - timing.margin).await;

@@ -51,7 +51,7 @@ impl Product {
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(Timestamp::from_micros(1_000_000_000_000)));
         let backend = Backend::from(MemoryBackend::new(clock.clone(), installation));
         let client: Arc<dyn ProviderClient> = Arc::new(provider.clone());
-        let randomness: Arc<dyn Randomness> = Arc::new(SeededRandomness::new(installation.as_uuid().as_u128() as u64));
+        let randomness: Arc<dyn Randomness> = Arc::new(SeededRandomness::new(installation.as_uuid().as_u64_pair().1));
         let context = Context {
             store: backend.store,
             queue: backend.queue,

@@ -51,7 +51,7 @@ async fn foreign_servers_and_those_of_other_owners_are_not_touched_and_all_of_ou
     let servers = product.running(5).await;
     let ended = product.running(5).await;
     for id in &ended {
-        product.delete(*id).await.unwrap();
+        drop(product.delete(*id).await.unwrap());
     }
     product.settle_within(LONG).await;
     for number in 0..50 {
@@ -121,7 +121,7 @@ async fn a_server_that_vanished_is_lost_and_never_created_again() {
     assert_eq!(product.server(servers[0]).await.state, ServerState::Lost);
     assert_eq!(product.provider.ever_created().len(), 8);
     // A lost server can still be wished away, and gives its quota back.
-    product.delete(servers[0]).await.unwrap();
+    drop(product.delete(servers[0]).await.unwrap());
     product.settle_within(LONG).await;
     assert_eq!(product.server(servers[0]).await.state, ServerState::Deleted);
 }
@@ -151,8 +151,8 @@ async fn a_token_of_another_project_is_not_believed_until_an_operator_vouches_fo
     let moved = Product { converge: Converge::new(moved.clone()).unwrap(), context: moved, provider: elsewhere };
 
     assert!(matches!(check_token(&moved.context, &account()).await.unwrap(), TokenCheck::Suspect { .. }));
-    moved.delete(servers[0]).await.unwrap();
-    moved.order("web-9", None).await.unwrap();
+    drop(moved.delete(servers[0]).await.unwrap());
+    drop(moved.order("web-9", None).await.unwrap());
     moved.settle_within(LONG).await;
     let before = moved.provider.calls(ProviderMethod::Inventory);
     assert!(moved.sweep(SweepMode::Repair).await.skipped.is_some());
