@@ -1,1 +1,4 @@
 //! placeholder
+
+#[cfg(feature = "hetzner")]
+pub mod hetzner;
