@@ -1,4 +1,4 @@
-//! placeholder
+//! The ports of `vip-core` on real systems: one folder and one feature for each.
 
 #[cfg(feature = "hetzner")]
 pub mod hetzner;

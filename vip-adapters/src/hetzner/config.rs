@@ -46,7 +46,8 @@ pub struct HetznerConfig {
     /// request was not sent. The deadline of a request ends a call all the same.
     #[serde(default = "default_connect_timeout")]
     pub connect_timeout: Duration,
-    /// URL of a proxy, with its password if it needs one. Default none: proxies of the environment are not used.
+    /// URL of a proxy (`http` or `https`), with its password if it needs one. Default none: proxies of the
+    /// environment are not used.
     #[serde(default, deserialize_with = "optional_secret")]
     pub proxy: Option<SecretString>,
 }
@@ -99,12 +100,17 @@ impl HetznerConfig {
             let most = CONNECT_TIMEOUT_MOST.as_secs();
             return Err(invalid("connect_timeout", format!("must be above 0 and at most {most} s")));
         }
-        if let Some(proxy) = &self.proxy
-            && let Err(error) = Url::parse(proxy.expose_secret())
-        {
-            return Err(invalid("proxy", format!("must be a URL: {error}")));
-        }
+        self.check_proxy()?;
         self.check_base_url()
+    }
+
+    fn check_proxy(&self) -> Result<(), HetznerConfigError> {
+        let Some(proxy) = &self.proxy else { return Ok(()) };
+        let url = Url::parse(proxy.expose_secret());
+        match url.map_err(|error| invalid("proxy", format!("must be a URL: {error}")))?.scheme() {
+            "http" | "https" => Ok(()),
+            _ => Err(invalid("proxy", "must begin with http:// or https://")),
+        }
     }
 
     fn check_base_url(&self) -> Result<Reach, HetznerConfigError> {
@@ -205,6 +211,13 @@ mod tests {
         let time = |time| with(|it| it.connect_timeout = time);
         assert!(time(Duration::from_millis(1)).is_ok() && time(CONNECT_TIMEOUT_MOST).is_ok());
         assert!(time(Duration::ZERO).is_err() && time(CONNECT_TIMEOUT_MOST + Duration::from_millis(1)).is_err());
+    }
+
+    #[test]
+    fn a_proxy_is_reached_over_http() {
+        let proxy = |url: &str| with(|it| it.proxy = Some(SecretString::from(url)));
+        assert!(proxy("http://user:password@10.0.0.1:3128").is_ok() && proxy("https://proxy.example").is_ok());
+        assert!(proxy("socks5://10.0.0.1").is_err() && proxy("10.0.0.1:3128").is_err() && proxy("").is_err());
     }
 
     #[test]

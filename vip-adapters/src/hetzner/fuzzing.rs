@@ -46,6 +46,7 @@ pub fn calls() -> Vec<&'static str> {
 /// # Errors
 ///
 /// What the client would say.
+#[must_use]
 pub fn read_answer(
     call: &str,
     status: u16,

@@ -29,24 +29,20 @@ impl HttpTransport {
         let client = match reach {
             // No TLS is spoken: without roots it also starts on a machine that has none.
             Reach::Loopback => builder(config)?.tls_certs_only([]).build(),
-            Reach::Internet => builder(config)?.https_only(true).build().or_else(|error| {
-                let bundled = bundled_roots()?;
-                static WARNED: Once = Once::new();
-                WARNED.call_once(|| {
-                    tracing::warn!(%error, "no certificate store of the system can be read, the bundled one is used");
-                });
-                builder_of(config)?.https_only(true).tls_certs_only(bundled).build()
-            }),
+            Reach::Internet => match builder(config)?.https_only(true).build() {
+                Ok(client) => Ok(client),
+                Err(error) => {
+                    warn_of_bundled_roots(&error);
+                    let bundled = bundled_roots().map_err(HetznerConfigError::client)?;
+                    builder(config)?.https_only(true).tls_certs_only(bundled).build()
+                }
+            },
         };
         client.map(|client| Self { client }).map_err(HetznerConfigError::client)
     }
 }
 
 fn builder(config: &HetznerConfig) -> Result<ClientBuilder, HetznerConfigError> {
-    builder_of(config).map_err(HetznerConfigError::client)
-}
-
-fn builder_of(config: &HetznerConfig) -> reqwest::Result<ClientBuilder> {
     let builder = Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -55,10 +51,20 @@ fn builder_of(config: &HetznerConfig) -> reqwest::Result<ClientBuilder> {
         .referer(false)
         .connect_timeout(config.connect_timeout)
         .pool_idle_timeout(POOL_IDLE);
-    match &config.proxy {
-        Some(proxy) => Ok(builder.proxy(reqwest::Proxy::all(proxy.expose_secret())?)),
-        None => Ok(builder),
+    let Some(proxy) = &config.proxy else { return Ok(builder) };
+    match reqwest::Proxy::all(proxy.expose_secret()) {
+        Ok(proxy) => Ok(builder.proxy(proxy)),
+        // The error itself is dropped: it repeats the URL, password included.
+        Err(_) => Err(HetznerConfigError::Invalid { field: "proxy", rule: "cannot be used".to_owned() }),
     }
+}
+
+/// Says it once, however many clients a process makes.
+fn warn_of_bundled_roots(error: &reqwest::Error) {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        tracing::warn!(%error, "no certificate store of the system can be read: the bundled one is used");
+    });
 }
 
 fn bundled_roots() -> reqwest::Result<Vec<Certificate>> {
