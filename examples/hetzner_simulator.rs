@@ -71,10 +71,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "timestamps shall look like today's; nothing is decided by them"
-)]
+#[expect(clippy::disallowed_methods, reason = "timestamps shall look like today's; nothing is decided by them")]
 fn wall_time() -> Result<Duration, std::time::SystemTimeError> {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)
 }
@@ -84,8 +81,6 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         Some(number) => (number, 0.001),
         None => (text.strip_suffix('s').unwrap_or(text), 1.0),
     };
-    let number: f64 = number
-        .parse()
-        .map_err(|error| format!("'{text}': {error}"))?;
+    let number: f64 = number.parse().map_err(|error| format!("'{text}': {error}"))?;
     Duration::try_from_secs_f64(number * unit).map_err(|error| format!("'{text}': {error}"))
 }

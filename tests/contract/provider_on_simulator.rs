@@ -75,7 +75,7 @@ impl Bench {
     }
 
     /// Asks until the server is as wished; each answer of the simulator takes a moment of its time.
-    async fn see(&self, id: &ProviderServerId, is_wished: impl Fn(Option<&ServerView>) -> bool) {
+    async fn see(&self, id: &ProviderServerId, is_wished: fn(Option<&ServerView>) -> bool) {
         for _ in 0..100_000 {
             if is_wished(self.client.get(id, &context()).await.unwrap().as_ref()) {
                 return;

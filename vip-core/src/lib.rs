@@ -2,3 +2,5 @@
 
 pub mod model;
 pub mod ports;
+pub mod provisioning;
+pub mod worker;

@@ -18,20 +18,12 @@ pub(super) struct Answer {
 impl Answer {
     /// Makes a `200 OK`.
     pub(super) fn ok(body: Value) -> Self {
-        Self {
-            status: StatusCode::OK,
-            body,
-            link: None,
-        }
+        Self { status: StatusCode::OK, body, link: None }
     }
 
     /// Makes a `201 Created`.
     pub(super) fn created(body: Value) -> Self {
-        Self {
-            status: StatusCode::CREATED,
-            body,
-            link: None,
-        }
+        Self { status: StatusCode::CREATED, body, link: None }
     }
 }
 
@@ -53,10 +45,7 @@ pub(super) struct FieldError {
 
 impl FieldError {
     pub(super) fn new(name: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            name,
-            message: message.into(),
-        }
+        Self { name, message: message.into() }
     }
 }
 
@@ -66,12 +55,7 @@ impl Refusal {
         code: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
-            status,
-            code: code.into(),
-            message: message.into(),
-            details: Value::Null,
-        }
+        Self { status, code: code.into(), message: message.into(), details: Value::Null }
     }
 
     fn with_details(mut self, details: Value) -> Self {
@@ -84,11 +68,7 @@ impl Refusal {
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "method not allowed",
-        )
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "method not allowed")
     }
 
     pub(super) fn not_found(what: &str, id: u64) -> Self {
@@ -97,11 +77,7 @@ impl Refusal {
     }
 
     pub(super) fn token_required() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "token is required",
-        )
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "token is required")
     }
 
     pub(super) fn token_invalid() -> Self {
@@ -119,17 +95,11 @@ impl Refusal {
     }
 
     pub(super) fn invalid_input(fields: &[FieldError]) -> Self {
-        let names: Vec<_> = fields
-            .iter()
-            .map(|field| format!("'{}'", field.name))
-            .collect();
-        let fields: Vec<_> = fields
-            .iter()
-            .map(|field| json!({"name": field.name, "messages": [field.message]}))
-            .collect();
+        let names: Vec<_> = fields.iter().map(|field| format!("'{}'", field.name)).collect();
+        let fields: Vec<_> =
+            fields.iter().map(|field| json!({"name": field.name, "messages": [field.message]})).collect();
         let message = format!("invalid input in field(s) {}", names.join(", "));
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", message)
-            .with_details(json!({ "fields": fields }))
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", message).with_details(json!({ "fields": fields }))
     }
 
     pub(super) fn invalid_field(name: &'static str, message: impl Into<String>) -> Self {
@@ -138,21 +108,12 @@ impl Refusal {
 
     /// The API names no field here, so a client must not need one.
     pub(super) fn server_name_taken() -> Self {
-        Self::new(
-            StatusCode::CONFLICT,
-            "uniqueness_error",
-            "server name is already used",
-        )
-        .with_details(json!({}))
+        Self::new(StatusCode::CONFLICT, "uniqueness_error", "server name is already used").with_details(json!({}))
     }
 
     pub(super) fn not_unique(field: &'static str) -> Self {
-        Self::new(
-            StatusCode::CONFLICT,
-            "uniqueness_error",
-            "SSH key not unique",
-        )
-        .with_details(json!({"fields": [{"name": field}]}))
+        Self::new(StatusCode::CONFLICT, "uniqueness_error", "SSH key not unique")
+            .with_details(json!({"fields": [{"name": field}]}))
     }
 
     pub(super) fn locked() -> Self {
@@ -162,36 +123,20 @@ impl Refusal {
 
     pub(super) fn out_of_stock() -> Self {
         let message = "error during placement";
-        Self::new(
-            StatusCode::PRECONDITION_FAILED,
-            "resource_unavailable",
-            message,
-        )
-        .with_details(json!({}))
+        Self::new(StatusCode::PRECONDITION_FAILED, "resource_unavailable", message).with_details(json!({}))
     }
 
     pub(super) fn listing_all_actions_removed() -> Self {
-        let announcement =
-            "https://docs.hetzner.cloud/changelog#2025-01-30-listing-arbitrary-actions-removed";
-        Self::new(
-            StatusCode::GONE,
-            "deprecated_api_endpoint",
-            "listing actions without the 'id' filter was removed",
-        )
-        .with_details(json!({ "announcement": announcement }))
+        let announcement = "https://docs.hetzner.cloud/changelog#2025-01-30-listing-arbitrary-actions-removed";
+        Self::new(StatusCode::GONE, "deprecated_api_endpoint", "listing actions without the 'id' filter was removed")
+            .with_details(json!({ "announcement": announcement }))
     }
 
     /// The text carries a prefix of the token, as seen in the wild: a client has to redact it.
     pub(super) fn too_many_requests(limit_per_hour: u32, token: &str) -> Self {
         let prefix: String = token.chars().take(TOKEN_PREFIX_CHARS).collect();
-        let message = format!(
-            "Limit of '{limit_per_hour}' requests per hour for token '{prefix}...' reached."
-        );
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "rate_limit_exceeded",
-            message,
-        )
+        let message = format!("Limit of '{limit_per_hour}' requests per hour for token '{prefix}...' reached.");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", message)
     }
 
     pub(super) fn into_response(self) -> Response<Bytes> {
@@ -209,20 +154,12 @@ const TOKEN_PREFIX_CHARS: usize = 16;
 
 /// Makes a response with a JSON body.
 pub(super) fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {
-    response(
-        status,
-        HeaderValue::from_static("application/json"),
-        Bytes::from(body.to_string()),
-    )
+    response(status, HeaderValue::from_static("application/json"), Bytes::from(body.to_string()))
 }
 
 /// Makes a response with an HTML body, as a gateway does that knows nothing of the API.
 pub(super) fn html_response(status: StatusCode, body: &'static str) -> Response<Bytes> {
-    response(
-        status,
-        HeaderValue::from_static("text/html"),
-        Bytes::from_static(body.as_bytes()),
-    )
+    response(status, HeaderValue::from_static("text/html"), Bytes::from_static(body.as_bytes()))
 }
 
 fn response(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Response<Bytes> {

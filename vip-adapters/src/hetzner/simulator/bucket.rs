@@ -25,10 +25,7 @@ pub(super) struct Bucket {
 impl Bucket {
     /// Makes a full bucket; a limit of zero counts as one.
     pub(super) fn full(limit_per_hour: u32) -> Self {
-        Self {
-            limit_per_hour: limit_per_hour.max(1),
-            full_at: SimInstant::START,
-        }
+        Self { limit_per_hour: limit_per_hour.max(1), full_at: SimInstant::START }
     }
 
     /// Takes one token; `false` means that there was none, and nothing was taken.
@@ -48,20 +45,14 @@ impl Bucket {
         let spent = debt.as_nanos().div_ceil(self.interval().as_nanos().max(1));
         RateLimit {
             limit_per_hour: self.limit_per_hour,
-            remaining: self
-                .limit_per_hour
-                .saturating_sub(u32::try_from(spent).unwrap_or(u32::MAX)),
+            remaining: self.limit_per_hour.saturating_sub(u32::try_from(spent).unwrap_or(u32::MAX)),
             full_at: self.full_at.max(now),
         }
     }
 
     /// Tells what the headers of an empty bucket say now.
     pub(super) fn exhausted(&self, now: SimInstant) -> RateLimit {
-        RateLimit {
-            limit_per_hour: self.limit_per_hour,
-            remaining: 0,
-            full_at: now + HOUR,
-        }
+        RateLimit { limit_per_hour: self.limit_per_hour, remaining: 0, full_at: now + HOUR }
     }
 
     fn interval(&self) -> Duration {
@@ -102,11 +93,7 @@ mod tests {
         for _ in 0..4 {
             assert!(bucket.take(at(100)));
         }
-        let expected = RateLimit {
-            limit_per_hour: 3600,
-            remaining: 3596,
-            full_at: at(104),
-        };
+        let expected = RateLimit { limit_per_hour: 3600, remaining: 3596, full_at: at(104) };
         assert_eq!(bucket.state(at(100)), expected);
         assert_eq!(bucket.state(at(104)).remaining, 3600);
     }

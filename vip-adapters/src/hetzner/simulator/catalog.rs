@@ -99,24 +99,19 @@ const IMAGE_CREATED: &str = "2024-04-25T13:26:27Z";
 
 /// Finds a location by its name or its id.
 pub(super) fn location(name_or_id: &str) -> Option<&'static Location> {
-    LOCATIONS
-        .iter()
-        .find(|it| it.name == name_or_id || it.id.to_string() == name_or_id)
+    LOCATIONS.iter().find(|it| it.name == name_or_id || it.id.to_string() == name_or_id)
 }
 
 /// Finds a server type by its name or its id.
 pub(super) fn server_type(name_or_id: &str) -> Option<&'static ServerType> {
-    SERVER_TYPES
-        .iter()
-        .find(|it| it.name == name_or_id || it.id.to_string() == name_or_id)
+    SERVER_TYPES.iter().find(|it| it.name == name_or_id || it.id.to_string() == name_or_id)
 }
 
 /// Finds an image by its id, or by its name for an architecture.
 pub(super) fn image(name_or_id: &str, architecture: Architecture) -> Option<&'static Image> {
-    IMAGES.iter().find(|it| {
-        it.id.to_string() == name_or_id
-            || (it.name == name_or_id && it.architecture == architecture)
-    })
+    IMAGES
+        .iter()
+        .find(|it| it.id.to_string() == name_or_id || (it.name == name_or_id && it.architecture == architecture))
 }
 
 impl Location {
@@ -167,9 +162,7 @@ impl ServerType {
 
     /// Returns the locations that offer this type.
     pub(super) fn offered_in(&self) -> impl Iterator<Item = &'static Location> {
-        LOCATIONS
-            .iter()
-            .filter(|location| self.is_offered_in(location.name))
+        LOCATIONS.iter().filter(|location| self.is_offered_in(location.name))
     }
 
     /// Writes the type; `in_stock` answers for one location.
@@ -221,10 +214,8 @@ impl ServerType {
 
 /// Writes the price list.
 pub(super) fn pricing() -> Value {
-    let server_types: Vec<_> = SERVER_TYPES
-        .iter()
-        .map(|it| json!({"id": it.id, "name": it.name, "prices": it.prices()}))
-        .collect();
+    let server_types: Vec<_> =
+        SERVER_TYPES.iter().map(|it| json!({"id": it.id, "name": it.name, "prices": it.prices()})).collect();
     json!({"pricing": {
         "currency": "EUR",
         "vat_rate": "19.000000",
@@ -292,9 +283,6 @@ mod tests {
         let arm = image("ubuntu-24.04", Architecture::Arm).unwrap();
         let x86 = image("ubuntu-24.04", Architecture::X86).unwrap();
         assert_ne!(arm.id, x86.id);
-        assert_eq!(
-            image(&arm.id.to_string(), Architecture::X86).unwrap().id,
-            arm.id
-        );
+        assert_eq!(image(&arm.id.to_string(), Architecture::X86).unwrap().id, arm.id);
     }
 }

@@ -12,8 +12,7 @@ pub(super) const PREFIX: &str = "/_sim";
 
 /// Tells whether a path belongs to the control interface.
 pub(super) fn is_control(path: &str) -> bool {
-    path.strip_prefix(PREFIX)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Why the control interface did nothing.
@@ -25,17 +24,12 @@ struct Problem {
 impl Simulator {
     /// Answers a request to the control interface. It needs no token, is not counted and meets no faults.
     pub(super) fn control(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        self.try_control(request).unwrap_or_else(|problem| {
-            json_response(problem.status, &json!({"error": problem.message}))
-        })
+        self.try_control(request)
+            .unwrap_or_else(|problem| json_response(problem.status, &json!({"error": problem.message})))
     }
 
     fn try_control(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, Problem> {
-        let path = request
-            .uri()
-            .path()
-            .strip_prefix(PREFIX)
-            .unwrap_or_default();
+        let path = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
         let segments: Vec<_> = path.trim_start_matches('/').split('/').collect();
         let body = request.body();
         match (request.method(), segments.as_slice()) {
@@ -61,12 +55,10 @@ impl Simulator {
                 Ok(json_response(StatusCode::CREATED, &json!({ "id": id })))
             }
             (&Method::DELETE, ["servers", id]) => {
-                let id = id
-                    .parse()
-                    .map_err(|error: std::num::ParseIntError| Problem {
-                        status: StatusCode::BAD_REQUEST,
-                        message: format!("'{id}': {error}"),
-                    })?;
+                let id = id.parse().map_err(|error: std::num::ParseIntError| Problem {
+                    status: StatusCode::BAD_REQUEST,
+                    message: format!("'{id}': {error}"),
+                })?;
                 self.remove_server(id)?;
                 Ok(done())
             }
@@ -96,27 +88,17 @@ fn done() -> Response<Bytes> {
 
 impl From<serde_json::Error> for Problem {
     fn from(error: serde_json::Error) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            message: error.to_string(),
-        }
+        Self { status: StatusCode::BAD_REQUEST, message: error.to_string() }
     }
 }
 
 impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
         let status = match &error {
-            ControlError::UnknownProject { .. } | ControlError::UnknownServer { .. } => {
-                StatusCode::NOT_FOUND
-            }
+            ControlError::UnknownProject { .. } | ControlError::UnknownServer { .. } => StatusCode::NOT_FOUND,
             ControlError::NameTaken { .. } => StatusCode::CONFLICT,
-            ControlError::InvalidRule { .. } | ControlError::InvalidServer { .. } => {
-                StatusCode::BAD_REQUEST
-            }
+            ControlError::InvalidRule { .. } | ControlError::InvalidServer { .. } => StatusCode::BAD_REQUEST,
         };
-        Self {
-            status,
-            message: error.to_string(),
-        }
+        Self { status, message: error.to_string() }
     }
 }

@@ -18,20 +18,10 @@ const STOCK_FLAG_LAG: Duration = Duration::from_secs(30);
 pub(super) enum Verdict {
     CutBefore,
     CutAfter,
-    Fail {
-        failure: Failure,
-        effect: Effect,
-    },
-    Late {
-        failure: Option<Failure>,
-        effect_after: Duration,
-    },
+    Fail { failure: Failure, effect: Effect },
+    Late { failure: Option<Failure>, effect_after: Duration },
     TooManyRequests,
-    Refuse {
-        status: u16,
-        code: String,
-        message: String,
-    },
+    Refuse { status: u16, code: String, message: String },
 }
 
 /// What changes how a request is carried out.
@@ -75,11 +65,7 @@ pub(super) struct FaultBoard {
 
 impl FaultBoard {
     pub(super) fn add(&mut self, rule: FaultRule, now: SimInstant) {
-        self.rules.push(ActiveRule {
-            rule,
-            added: now,
-            used: 0,
-        });
+        self.rules.push(ActiveRule { rule, added: now, used: 0 });
     }
 
     pub(super) fn clear(&mut self) {
@@ -129,11 +115,7 @@ impl ActiveRule {
     fn concerns(&self, subject: &Subject<'_>) -> bool {
         let is_stock = matches!(self.rule.fault, Fault::StockExhausted { .. });
         self.rule.route.matches(subject.method, subject.template)
-            && (!is_stock
-                || self
-                    .rule
-                    .fault
-                    .exhausts(subject.server_type, subject.location))
+            && (!is_stock || self.rule.fault.exhausts(subject.server_type, subject.location))
     }
 
     fn is_over(&self, now: SimInstant) -> bool {
@@ -160,16 +142,11 @@ impl ActiveRule {
 impl Fault {
     /// Tells whether this fault takes a type in a location out of stock.
     fn exhausts(&self, kind: Option<&ServerType>, place: Option<&Location>) -> bool {
-        let Self::StockExhausted {
-            server_type,
-            location,
-        } = self
-        else {
+        let Self::StockExhausted { server_type, location } = self else {
             return false;
         };
-        let names = |wanted: &Option<String>, name: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| Some(wanted) == name)
-        };
+        let names =
+            |wanted: &Option<String>, name: Option<&str>| wanted.as_deref().is_none_or(|wanted| Some(wanted) == name);
         names(server_type, kind.map(|it| it.name)) && names(location, place.map(|it| it.name))
     }
 }
@@ -179,31 +156,15 @@ impl Verdict {
         match fault {
             Fault::CutBefore => Some(Self::CutBefore),
             Fault::CutAfter => Some(Self::CutAfter),
-            Fault::Fail { failure, effect } => Some(Self::Fail {
-                failure: *failure,
-                effect: *effect,
-            }),
-            Fault::Late {
-                failure,
-                effect_after,
-            } => Some(Self::Late {
-                failure: *failure,
-                effect_after: *effect_after,
-            }),
+            Fault::Fail { failure, effect } => Some(Self::Fail { failure: *failure, effect: *effect }),
+            Fault::Late { failure, effect_after } => {
+                Some(Self::Late { failure: *failure, effect_after: *effect_after })
+            }
             Fault::TooManyRequests => Some(Self::TooManyRequests),
-            Fault::Refuse {
-                status,
-                code,
-                message,
-            } => Some(Self::Refuse {
-                status: *status,
-                code: code.clone(),
-                message: message.clone(),
-            }),
-            Fault::Delay { .. }
-            | Fault::Hide { .. }
-            | Fault::StockExhausted { .. }
-            | Fault::ActionFails { .. } => None,
+            Fault::Refuse { status, code, message } => {
+                Some(Self::Refuse { status: *status, code: code.clone(), message: message.clone() })
+            }
+            Fault::Delay { .. } | Fault::Hide { .. } | Fault::StockExhausted { .. } | Fault::ActionFails { .. } => None,
         }
     }
 }
@@ -214,17 +175,11 @@ impl Draw {
             Fault::Delay { answer_after } => self.answer_after += *answer_after,
             Fault::Hide { duration, by_id } => {
                 let by_id_too = *by_id == ById::Hidden;
-                self.twist.hidden = Some(Hidden {
-                    until: now + *duration,
-                    by_id_too,
-                });
+                self.twist.hidden = Some(Hidden { until: now + *duration, by_id_too });
             }
             Fault::StockExhausted { .. } => self.twist.out_of_stock = true,
             Fault::ActionFails { code, message } => {
-                self.twist.action_failure = Some(ActionFailure {
-                    code: code.clone(),
-                    message: message.clone(),
-                });
+                self.twist.action_failure = Some(ActionFailure { code: code.clone(), message: message.clone() });
             }
             Fault::CutBefore
             | Fault::CutAfter

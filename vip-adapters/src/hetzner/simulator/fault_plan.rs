@@ -39,21 +39,11 @@ impl FaultPlan {
         let mut rng = Rng::with_seed(seed);
         let mut rules = rough_windows(&mut rng);
         rules.extend(rough_creates(&mut rng));
-        let html = Fault::Fail {
-            failure: Failure::BadGatewayHtml,
-            effect: Effect::Applied,
-        };
+        let html = Fault::Fail { failure: Failure::BadGatewayHtml, effect: Effect::Applied };
         for (probability, fault) in [(0.10, Fault::CutAfter), (0.05, html)] {
-            rules.push(FaultRule::new(
-                RouteMatcher::delete_server(),
-                chance(probability),
-                fault,
-            ));
+            rules.push(FaultRule::new(RouteMatcher::delete_server(), chance(probability), fault));
         }
-        let error = Fault::Fail {
-            failure: Failure::ServerError,
-            effect: Effect::None,
-        };
+        let error = Fault::Fail { failure: Failure::ServerError, effect: Effect::None };
         rules.push(FaultRule::new(RouteMatcher::any(), chance(0.02), error));
         Self { rules }
     }
@@ -61,57 +51,25 @@ impl FaultPlan {
 
 /// An outage, a burst of 503 and a burst of 429, which hit every request.
 fn rough_windows(rng: &mut Rng) -> Vec<FaultRule> {
-    let unavailable = Fault::Fail {
-        failure: Failure::Unavailable,
-        effect: Effect::None,
-    };
-    let outage = if rng.bool() {
-        Fault::CutBefore
-    } else {
-        unavailable.clone()
-    };
+    let unavailable = Fault::Fail { failure: Failure::Unavailable, effect: Effect::None };
+    let outage = if rng.bool() { Fault::CutBefore } else { unavailable.clone() };
     let outage_start = millis(rng, 4_000..7_000);
     vec![
         FaultRule::outage(outage_start, millis(rng, 1_500..3_000), outage),
-        FaultRule::outage(
-            millis(rng, 500..2_500),
-            Duration::from_millis(300),
-            unavailable,
-        ),
-        FaultRule::outage(
-            millis(rng, 2_500..4_000),
-            Duration::from_millis(400),
-            Fault::TooManyRequests,
-        ),
+        FaultRule::outage(millis(rng, 500..2_500), Duration::from_millis(300), unavailable),
+        FaultRule::outage(millis(rng, 2_500..4_000), Duration::from_millis(400), Fault::TooManyRequests),
     ]
 }
 
 /// What goes wrong with the creation of servers.
 fn rough_creates(rng: &mut Rng) -> Vec<FaultRule> {
-    let timeout = Fault::Fail {
-        failure: Failure::Timeout,
-        effect: Effect::Applied,
-    };
-    let html = Fault::Fail {
-        failure: Failure::BadGatewayHtml,
-        effect: Effect::Applied,
-    };
+    let timeout = Fault::Fail { failure: Failure::Timeout, effect: Effect::Applied };
+    let html = Fault::Fail { failure: Failure::BadGatewayHtml, effect: Effect::Applied };
     let effect_after = millis(rng, 500..3_000);
-    let late_error = Fault::Late {
-        failure: Some(Failure::Timeout),
-        effect_after,
-    };
-    let late_cut = Fault::Late {
-        failure: None,
-        effect_after,
-    };
-    let hide = Fault::Hide {
-        duration: millis(rng, 500..2_500),
-        by_id: ById::Visible,
-    };
-    let slow = Fault::Delay {
-        answer_after: millis(rng, 100..400),
-    };
+    let late_error = Fault::Late { failure: Some(Failure::Timeout), effect_after };
+    let late_cut = Fault::Late { failure: None, effect_after };
+    let hide = Fault::Hide { duration: millis(rng, 500..2_500), by_id: ById::Visible };
+    let slow = Fault::Delay { answer_after: millis(rng, 100..400) };
     [
         (0.10, Fault::CutAfter),
         (0.08, timeout),
@@ -123,17 +81,12 @@ fn rough_creates(rng: &mut Rng) -> Vec<FaultRule> {
         (0.10, slow),
     ]
     .into_iter()
-    .map(|(probability, fault)| {
-        FaultRule::new(RouteMatcher::create_server(), chance(probability), fault)
-    })
+    .map(|(probability, fault)| FaultRule::new(RouteMatcher::create_server(), chance(probability), fault))
     .collect()
 }
 
 fn chance(probability: f64) -> When {
-    When::Chance {
-        probability,
-        length: Some(ROUGH_LENGTH),
-    }
+    When::Chance { probability, length: Some(ROUGH_LENGTH) }
 }
 
 fn millis(rng: &mut Rng, range: std::ops::Range<u64>) -> Duration {

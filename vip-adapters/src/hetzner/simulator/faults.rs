@@ -132,10 +132,7 @@ impl RouteMatcher {
     /// Matches one method at one route template, such as `POST` at `/servers`.
     #[must_use]
     pub fn on(method: &Method, route: &str) -> Self {
-        Self {
-            method: Some(method.to_string()),
-            route: Some(route.to_owned()),
-        }
+        Self { method: Some(method.to_string()), route: Some(route.to_owned()) }
     }
 
     /// Matches the creation of servers.
@@ -151,9 +148,7 @@ impl RouteMatcher {
     }
 
     pub(super) fn matches(&self, method: &Method, template: Option<&str>) -> bool {
-        self.method
-            .as_deref()
-            .is_none_or(|it| it == method.as_str())
+        self.method.as_deref().is_none_or(|it| it == method.as_str())
             && self.route.as_deref().is_none_or(|it| Some(it) == template)
     }
 }

@@ -46,10 +46,7 @@ impl ForeignServer {
     /// Describes a server without labels in the default project.
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            ..Self::default()
-        }
+        Self { name: name.into(), ..Self::default() }
     }
 
     /// Moves it to a project.
@@ -108,10 +105,7 @@ impl World {
         let project = self.existing_project(&server.project)?;
         let blueprint = blueprint(server)?;
         let name = blueprint.name.clone();
-        if self
-            .names
-            .contains_key(&(Arc::clone(&project), name.clone()))
-        {
+        if self.names.contains_key(&(Arc::clone(&project), name.clone())) {
             return Err(ControlError::NameTaken { name });
         }
         let id = self.build(&project, blueprint, Origin::Console);
@@ -126,24 +120,17 @@ impl World {
         projects
             .find(|project| project.as_ref() == name)
             .cloned()
-            .ok_or_else(|| ControlError::UnknownProject {
-                project: name.to_owned(),
-            })
+            .ok_or_else(|| ControlError::UnknownProject { project: name.to_owned() })
     }
 }
 
 fn blueprint(server: ForeignServer) -> Result<Blueprint, ControlError> {
     let invalid = |reason: String| ControlError::InvalidServer { reason };
     if !labels::is_host_name(&server.name) {
-        return Err(invalid(format!(
-            "'{}' is not a valid hostname",
-            server.name
-        )));
+        return Err(invalid(format!("'{}' is not a valid hostname", server.name)));
     }
     for (key, value) in &server.labels {
-        labels::check_key(key)
-            .and_then(|()| labels::check_value(value))
-            .map_err(invalid)?;
+        labels::check_key(key).and_then(|()| labels::check_value(value)).map_err(invalid)?;
     }
     let server_type = catalog::server_type(&server.server_type)
         .ok_or_else(|| invalid(format!("there is no type '{}'", server.server_type)))?;

@@ -61,12 +61,8 @@ impl World {
             }
             Outcome::Cut => None,
         };
-        self.books
-            .request(&method, template.unwrap_or(UNKNOWN_ROUTE), status);
-        Reply {
-            after: answer_after,
-            outcome,
-        }
+        self.books.request(&method, template.unwrap_or(UNKNOWN_ROUTE), status);
+        Reply { after: answer_after, outcome }
     }
 
     /// Lets a request have its effect whose answer was given before; nobody reads this one.
@@ -79,17 +75,8 @@ impl World {
 
     fn draw(&mut self, request: &Request<Bytes>, template: Option<&'static str>) -> Draw {
         let is_create = request.method() == Method::POST && template == Some("/servers");
-        let (server_type, location) = if is_create {
-            wanted(request.body())
-        } else {
-            (None, None)
-        };
-        let subject = Subject {
-            method: request.method(),
-            template,
-            server_type,
-            location,
-        };
+        let (server_type, location) = if is_create { wanted(request.body()) } else { (None, None) };
+        let subject = Subject { method: request.method(), template, server_type, location };
         self.faults.draw(self.now, &mut self.rng, &subject)
     }
 
@@ -112,20 +99,13 @@ impl World {
                 }
                 Outcome::Respond(failure.response())
             }
-            Verdict::Late {
-                failure,
-                effect_after,
-            } => {
+            Verdict::Late { failure, effect_after } => {
                 let due = self.now + effect_after;
                 self.schedule(due, Event::LateEffect(Box::new(request)));
                 failure.map_or(Outcome::Cut, |failure| Outcome::Respond(failure.response()))
             }
             Verdict::TooManyRequests => Outcome::Respond(self.pretend_exhausted(&request)),
-            Verdict::Refuse {
-                status,
-                code,
-                message,
-            } => {
+            Verdict::Refuse { status, code, message } => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
                 Outcome::Respond(Refusal::new(status, code, message).into_response())
             }
@@ -133,12 +113,7 @@ impl World {
     }
 
     /// Answers a request that no fault decides: rate limit, route, token, and then the call itself.
-    fn process(
-        &mut self,
-        request: &Request<Bytes>,
-        correlation_id: &str,
-        twist: &Twist,
-    ) -> Response<Bytes> {
+    fn process(&mut self, request: &Request<Bytes>, correlation_id: &str, twist: &Twist) -> Response<Bytes> {
         let caller = self.caller(request.headers());
         let limit = self.settings.rate_limit_per_hour;
         let now = self.now;
@@ -172,8 +147,7 @@ impl World {
         correlation_id: &str,
         twist: &Twist,
     ) -> Result<Answer, Refusal> {
-        let (endpoint, id) =
-            find_endpoint(request.uri().path()).ok_or_else(Refusal::unknown_route)?;
+        let (endpoint, id) = find_endpoint(request.uri().path()).ok_or_else(Refusal::unknown_route)?;
         let Some((project, access)) = &caller.access else {
             return Err(match caller.token {
                 Some(_) => Refusal::token_invalid(),
@@ -186,10 +160,7 @@ impl World {
         if *access == Access::ReadOnly && request.method() != Method::GET {
             return Err(Refusal::token_readonly());
         }
-        let host = request
-            .headers()
-            .get(HOST)
-            .and_then(|host| host.to_str().ok());
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         let call = Call {
             project: Arc::clone(project),
             id,
@@ -209,22 +180,14 @@ impl World {
             .and_then(|value| value.strip_prefix("Bearer "))
             .map(|token| token.trim().to_owned())
             .filter(|token| !token.is_empty());
-        let access = token
-            .as_ref()
-            .and_then(|token| self.settings.tokens.get(token))
-            .cloned();
+        let access = token.as_ref().and_then(|token| self.settings.tokens.get(token)).cloned();
         Caller { access, token }
     }
 
     fn bucket(&mut self, caller: &Caller) -> &mut Bucket {
         let limit = self.settings.rate_limit_per_hour;
-        let project = caller
-            .access
-            .as_ref()
-            .map(|(project, _)| Arc::clone(project));
-        self.buckets
-            .entry(project)
-            .or_insert_with(|| Bucket::full(limit))
+        let project = caller.access.as_ref().map(|(project, _)| Arc::clone(project));
+        self.buckets.entry(project).or_insert_with(|| Bucket::full(limit))
     }
 
     fn pretend_exhausted(&mut self, request: &Request<Bytes>) -> Response<Bytes> {

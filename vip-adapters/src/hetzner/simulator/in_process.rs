@@ -17,9 +17,7 @@ impl Simulator {
     /// Makes a transport for the adapter. All transports of one simulator share its time.
     pub(crate) fn transport(&self) -> InProcess {
         self.start_clock();
-        InProcess {
-            simulator: self.clone(),
-        }
+        InProcess { simulator: self.clone() }
     }
 }
 
@@ -33,9 +31,7 @@ impl Transport for InProcess {
         }
         match reply.outcome {
             Outcome::Respond(response) => Ok(response),
-            Outcome::Cut => Err(TransportError::Lost(
-                "the simulator cut the connection".into(),
-            )),
+            Outcome::Cut => Err(TransportError::Lost("the simulator cut the connection".into())),
         }
     }
 }

@@ -15,9 +15,7 @@ const RESERVED_PREFIX: &str = "hetzner.cloud";
 pub(super) fn check_key(key: &str) -> Result<(), String> {
     let name = match key.split_once('/') {
         Some((prefix, _)) if prefix == RESERVED_PREFIX => {
-            return Err(format!(
-                "label key '{key}' uses the reserved prefix '{RESERVED_PREFIX}/'"
-            ));
+            return Err(format!("label key '{key}' uses the reserved prefix '{RESERVED_PREFIX}/'"));
         }
         Some((prefix, _)) if !is_dns_subdomain(prefix) => {
             return Err(format!("label key '{key}' has an invalid prefix"));
@@ -25,20 +23,12 @@ pub(super) fn check_key(key: &str) -> Result<(), String> {
         Some((_, name)) => name,
         None => key,
     };
-    if is_segment(name) {
-        Ok(())
-    } else {
-        Err(format!("label key '{key}' is invalid"))
-    }
+    if is_segment(name) { Ok(()) } else { Err(format!("label key '{key}' is invalid")) }
 }
 
 /// Tells what is wrong with a value, if anything.
 pub(super) fn check_value(value: &str) -> Result<(), String> {
-    if value.is_empty() || is_segment(value) {
-        Ok(())
-    } else {
-        Err(format!("label value '{value}' is invalid"))
-    }
+    if value.is_empty() || is_segment(value) { Ok(()) } else { Err(format!("label value '{value}' is invalid")) }
 }
 
 fn is_segment(text: &str) -> bool {
@@ -46,9 +36,7 @@ fn is_segment(text: &str) -> bool {
     text.len() <= LABEL_SEGMENT_MAX_CHARS
         && is_edge(text.chars().next())
         && is_edge(text.chars().next_back())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 fn is_dns_subdomain(text: &str) -> bool {
@@ -93,10 +81,7 @@ impl Selector {
             return Ok(Self::default());
         }
         let terms = split_outside_parentheses(text)?;
-        let terms = terms
-            .into_iter()
-            .map(Term::parse)
-            .collect::<Result<_, _>>()?;
+        let terms = terms.into_iter().map(Term::parse).collect::<Result<_, _>>()?;
         Ok(Self { terms })
     }
 
@@ -130,26 +115,15 @@ impl Term {
             }
             Test::Present | Test::Absent => {}
         }
-        Ok(Self {
-            key: key.to_owned(),
-            test,
-        })
+        Ok(Self { key: key.to_owned(), test })
     }
 
     /// Parses `key in (a,b)` and `key notin (a,b)`, already split at the opening parenthesis.
     fn parse_set<'a>(head: &'a str, list: &str) -> Result<(&'a str, Test), String> {
-        let list = list
-            .trim_end()
-            .strip_suffix(')')
-            .ok_or("missing ')' in label selector")?;
-        let values: Vec<_> = list
-            .split(',')
-            .map(|value| value.trim().to_owned())
-            .collect();
-        let (key, operator) = head
-            .trim()
-            .rsplit_once(char::is_whitespace)
-            .ok_or("missing operator before '(' in label selector")?;
+        let list = list.trim_end().strip_suffix(')').ok_or("missing ')' in label selector")?;
+        let values: Vec<_> = list.split(',').map(|value| value.trim().to_owned()).collect();
+        let (key, operator) =
+            head.trim().rsplit_once(char::is_whitespace).ok_or("missing operator before '(' in label selector")?;
         match operator {
             "in" => Ok((key, Test::In(values))),
             "notin" => Ok((key, Test::NotIn(values))),
@@ -173,15 +147,11 @@ fn split_outside_parentheses(text: &str) -> Result<Vec<&str>, String> {
     let mut rest = text;
     loop {
         let comma = rest.find(',');
-        let open = rest
-            .find('(')
-            .filter(|open| comma.is_none_or(|comma| *open < comma));
+        let open = rest.find('(').filter(|open| comma.is_none_or(|comma| *open < comma));
         let end = match open {
             Some(open) => {
                 let (_, after_open) = rest.split_at(open);
-                let close = after_open
-                    .find(')')
-                    .ok_or("missing ')' in label selector")?;
+                let close = after_open.find(')').ok_or("missing ')' in label selector")?;
                 let (_, after_close) = rest.split_at(open + close);
                 after_close.find(',').map(|comma| open + close + comma)
             }
@@ -201,10 +171,7 @@ mod tests {
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 
     fn selects(selector: &str, pairs: &[(&str, &str)]) -> bool {
@@ -241,16 +208,7 @@ mod tests {
 
     #[test]
     fn broken_selectors_are_refused() {
-        for selector in [
-            "env in (a",
-            "env among (a)",
-            "(a)",
-            "=x",
-            "a b",
-            "env=a b",
-            ",env",
-            "env,",
-        ] {
+        for selector in ["env in (a", "env among (a)", "(a)", "=x", "a b", "env=a b", ",env", "env,"] {
             assert!(Selector::parse(selector).is_err(), "{selector}");
         }
     }

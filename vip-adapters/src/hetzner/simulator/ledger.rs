@@ -104,14 +104,11 @@ impl LedgerServer {
     pub fn billed_hours(&self, now: SimInstant) -> u64 {
         let lived = self.deleted_at.unwrap_or(now).since(self.created_at);
         let hour = Duration::from_secs(3600).as_nanos();
-        u64::try_from(lived.as_nanos().div_ceil(hour))
-            .unwrap_or(u64::MAX)
-            .max(1)
+        u64::try_from(lived.as_nanos().div_ceil(hour)).unwrap_or(u64::MAX).max(1)
     }
 
     fn overlaps(&self, other: &Self) -> bool {
-        let starts_before_end =
-            |a: &Self, b: &Self| b.deleted_at.is_none_or(|end| a.created_at < end);
+        let starts_before_end = |a: &Self, b: &Self| b.deleted_at.is_none_or(|end| a.created_at < end);
         starts_before_end(self, other) && starts_before_end(other, self)
     }
 }
@@ -119,9 +116,7 @@ impl LedgerServer {
 impl Ledger {
     /// Returns the servers of a project that exist.
     pub fn live<'a>(&'a self, project: &'a str) -> impl Iterator<Item = &'a LedgerServer> {
-        self.servers
-            .iter()
-            .filter(move |it| it.project == project && it.is_live())
+        self.servers.iter().filter(move |it| it.project == project && it.is_live())
     }
 
     /// Returns the server with this id, if it ever existed.
@@ -132,9 +127,7 @@ impl Ledger {
 
     /// Returns every server that ever carried this value of [`SERVER_LABEL`].
     pub fn marked<'a>(&'a self, mark: &'a str) -> impl Iterator<Item = &'a LedgerServer> {
-        self.servers
-            .iter()
-            .filter(move |it| it.marks.iter().any(|it| it == mark))
+        self.servers.iter().filter(move |it| it.marks.iter().any(|it| it == mark))
     }
 
     /// Returns every mark that more than one server ever carried.
@@ -151,12 +144,10 @@ impl Ledger {
             .filter(|(_, servers)| servers.len() > 1)
             .map(|(mark, servers)| Duplicate {
                 mark: mark.to_owned(),
-                overlapping: servers.iter().enumerate().any(|(index, server)| {
-                    servers
-                        .iter()
-                        .skip(index + 1)
-                        .any(|other| server.overlaps(other))
-                }),
+                overlapping: servers
+                    .iter()
+                    .enumerate()
+                    .any(|(index, server)| servers.iter().skip(index + 1).any(|other| server.overlaps(other))),
                 servers: servers.iter().map(|server| server.id).collect(),
             })
             .collect()
@@ -172,21 +163,13 @@ impl Ledger {
     #[must_use]
     pub fn requests_of(&self, method: &str, route: &str) -> u64 {
         let of_route = |it: &&RequestCount| it.method == method && it.route == route;
-        self.requests
-            .iter()
-            .filter(of_route)
-            .map(|it| it.count)
-            .sum()
+        self.requests.iter().filter(of_route).map(|it| it.count).sum()
     }
 
     /// Returns how many requests were answered with this status; `None` counts cut connections.
     #[must_use]
     pub fn answered_with(&self, status: Option<u16>) -> u64 {
-        self.requests
-            .iter()
-            .filter(|it| it.status == status)
-            .map(|it| it.count)
-            .sum()
+        self.requests.iter().filter(|it| it.status == status).map(|it| it.count).sum()
     }
 }
 
@@ -200,9 +183,7 @@ pub(super) struct Books {
 
 impl Books {
     pub(super) fn created(&mut self, mut server: LedgerServer) {
-        server
-            .marks
-            .extend(server.labels.get(SERVER_LABEL).cloned());
+        server.marks.extend(server.labels.get(SERVER_LABEL).cloned());
         self.servers.insert(server.id, server);
     }
 
@@ -212,10 +193,7 @@ impl Books {
         };
         name.clone_into(&mut server.name);
         server.labels.clone_from(labels);
-        if let Some(mark) = labels
-            .get(SERVER_LABEL)
-            .filter(|mark| !server.marks.contains(mark))
-        {
+        if let Some(mark) = labels.get(SERVER_LABEL).filter(|mark| !server.marks.contains(mark)) {
             server.marks.push(mark.clone());
         }
     }
@@ -243,28 +221,17 @@ impl Books {
         self.late_effects += 1;
     }
 
-    pub(super) fn request(
-        &mut self,
-        method: &http::Method,
-        route: &'static str,
-        status: Option<u16>,
-    ) {
-        *self
-            .requests
-            .entry((method.to_string(), route, status))
-            .or_default() += 1;
+    pub(super) fn request(&mut self, method: &http::Method, route: &'static str, status: Option<u16>) {
+        *self.requests.entry((method.to_string(), route, status)).or_default() += 1;
     }
 
     pub(super) fn read(&self, now: SimInstant) -> Ledger {
-        let requests = self
-            .requests
-            .iter()
-            .map(|((method, route, status), count)| RequestCount {
-                method: method.clone(),
-                route: (*route).to_owned(),
-                status: *status,
-                count: *count,
-            });
+        let requests = self.requests.iter().map(|((method, route, status), count)| RequestCount {
+            method: method.clone(),
+            route: (*route).to_owned(),
+            status: *status,
+            count: *count,
+        });
         Ledger {
             now,
             servers: self.servers.values().cloned().collect(),

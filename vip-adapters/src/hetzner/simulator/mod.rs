@@ -127,9 +127,7 @@ impl Simulator {
         plan.rules.iter().try_for_each(FaultRule::check)?;
         let mut world = self.world_now();
         let now = world.now;
-        plan.rules
-            .into_iter()
-            .for_each(|rule| world.faults.add(rule, now));
+        plan.rules.into_iter().for_each(|rule| world.faults.add(rule, now));
         Ok(())
     }
 
@@ -153,11 +151,7 @@ impl Simulator {
     ///
     /// [`ControlError::UnknownServer`] if there is none with this id.
     pub fn remove_server(&self, id: u64) -> Result<(), ControlError> {
-        if self.world_now().remove_by_console(id) {
-            Ok(())
-        } else {
-            Err(ControlError::UnknownServer { id })
-        }
+        if self.world_now().remove_by_console(id) { Ok(()) } else { Err(ControlError::UnknownServer { id }) }
     }
 
     /// Returns how many connections are open, over all servers of this simulator; those that only ever asked
@@ -168,14 +162,8 @@ impl Simulator {
     }
 
     fn new(world: World) -> Self {
-        let shared = Shared {
-            world: Mutex::new(world),
-            origin: OnceLock::new(),
-            connections: Connections::default(),
-        };
-        Self {
-            shared: Arc::new(shared),
-        }
+        let shared = Shared { world: Mutex::new(world), origin: OnceLock::new(), connections: Connections::default() };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Starts simulated time on tokio's clock, unless it runs already.
@@ -191,10 +179,7 @@ impl Simulator {
 
     fn world(&self) -> MutexGuard<'_, World> {
         // A panic in a request leaves the world as consistent as a crashed cloud is: keep answering.
-        self.shared
-            .world
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the world after everything that is due by now has happened.

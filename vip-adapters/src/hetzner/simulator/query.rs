@@ -25,12 +25,7 @@ impl Query {
     /// ignores them, and a misspelt filter would go unnoticed.
     pub(super) fn parse(uri: &Uri, host: &str, allowed: &[&str]) -> Result<Self, Refusal> {
         let mut pairs = Vec::new();
-        for pair in uri
-            .query()
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-        {
+        for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name), decode(value));
             if !allowed.contains(&name.as_str()) {
@@ -39,27 +34,17 @@ impl Query {
             }
             pairs.push((name, value));
         }
-        Ok(Self {
-            pairs,
-            target: format!("{}{}", origin(uri, host), uri.path()),
-        })
+        Ok(Self { pairs, target: format!("{}{}", origin(uri, host), uri.path()) })
     }
 
     /// Returns the last value of a parameter.
     pub(super) fn last(&self, name: &str) -> Option<&str> {
-        self.pairs
-            .iter()
-            .rev()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.pairs.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns every value of a repeated parameter.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.pairs
-            .iter()
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Tells whether a repeatable filter is absent or names `value`.
@@ -71,10 +56,7 @@ impl Query {
     /// Refuses values of a repeatable filter that are not in `known`.
     pub(super) fn expect_one_of(&self, name: &'static str, known: &[&str]) -> Result<(), Refusal> {
         match self.all(name).find(|value| !known.contains(value)) {
-            Some(value) => Err(Refusal::invalid_field(
-                name,
-                format!("'{value}' is not allowed"),
-            )),
+            Some(value) => Err(Refusal::invalid_field(name, format!("'{value}' is not allowed"))),
             None => Ok(()),
         }
     }
@@ -92,19 +74,10 @@ impl Query {
             let (field, direction) = text.split_once(':').unwrap_or((text, "asc"));
             let field = fields.iter().find(|it| **it == field);
             match (field, direction) {
-                (Some(field), "asc") => keys.push(SortKey {
-                    field,
-                    descending: false,
-                }),
-                (Some(field), "desc") => keys.push(SortKey {
-                    field,
-                    descending: true,
-                }),
+                (Some(field), "asc") => keys.push(SortKey { field, descending: false }),
+                (Some(field), "desc") => keys.push(SortKey { field, descending: true }),
                 (_, _) => {
-                    return Err(Refusal::invalid_field(
-                        "sort",
-                        format!("cannot sort by '{text}'"),
-                    ));
+                    return Err(Refusal::invalid_field("sort", format!("cannot sort by '{text}'")));
                 }
             }
         }
@@ -114,9 +87,7 @@ impl Query {
     /// Answers one page of `entries` under the name `key`.
     pub(super) fn page(&self, key: &str, entries: Vec<Value>) -> Result<Answer, Refusal> {
         let page = self.number("page", 1, u64::MAX)?.unwrap_or(1);
-        let per_page = self
-            .number("per_page", 1, PER_PAGE_MAX)?
-            .unwrap_or(PER_PAGE_DEFAULT);
+        let per_page = self.number("per_page", 1, PER_PAGE_MAX)?.unwrap_or(PER_PAGE_DEFAULT);
         let total = u64::try_from(entries.len()).unwrap_or(u64::MAX);
         let last = total.div_ceil(per_page).max(1);
         let previous = (page > 1).then(|| page - 1);
@@ -164,10 +135,7 @@ impl Query {
             .iter()
             .filter_map(|(relation, page)| {
                 let page = (*page)?;
-                Some(format!(
-                    "<{}?page={page}{kept}>; rel=\"{relation}\"",
-                    self.target
-                ))
+                Some(format!("<{}?page={page}{kept}>; rel=\"{relation}\"", self.target))
             })
             .collect();
         links.join(", ")
@@ -181,9 +149,7 @@ fn origin(uri: &Uri, host: &str) -> String {
 }
 
 fn decode(text: &str) -> String {
-    percent_decode_str(&text.replace('+', " "))
-        .decode_utf8_lossy()
-        .into_owned()
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 fn encode(text: &str) -> String {
@@ -214,11 +180,7 @@ pub(super) fn sort_entries<'a, T: ?Sized>(
         keys.iter()
             .map(|key| {
                 let order = value(left, key.field).cmp(&value(right, key.field));
-                if key.descending {
-                    order.reverse()
-                } else {
-                    order
-                }
+                if key.descending { order.reverse() } else { order }
             })
             .find(|order| order.is_ne())
             .unwrap_or(Ordering::Equal)

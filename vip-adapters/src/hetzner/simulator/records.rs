@@ -35,17 +35,8 @@ impl ServerStatus {
 }
 
 /// Every status that a client may ask for.
-pub(super) const SERVER_STATUSES: [&str; 9] = [
-    "initializing",
-    "starting",
-    "running",
-    "stopping",
-    "off",
-    "deleting",
-    "rebuilding",
-    "migrating",
-    "unknown",
-];
+pub(super) const SERVER_STATUSES: [&str; 9] =
+    ["initializing", "starting", "running", "stopping", "off", "deleting", "rebuilding", "migrating", "unknown"];
 
 /// A server that exists.
 #[derive(Debug)]
@@ -78,11 +69,7 @@ pub(super) struct Hidden {
 impl Server {
     /// Returns what the server is doing.
     pub(super) fn status(&self) -> ServerStatus {
-        if self.is_deleting {
-            ServerStatus::Deleting
-        } else {
-            self.state
-        }
+        if self.is_deleting { ServerStatus::Deleting } else { self.state }
     }
 
     /// Tells whether lists show the server.
@@ -92,8 +79,7 @@ impl Server {
 
     /// Tells whether a request by id finds the server.
     pub(super) fn is_found(&self, now: SimInstant) -> bool {
-        self.hidden
-            .is_none_or(|hidden| !hidden.by_id_too || now >= hidden.until)
+        self.hidden.is_none_or(|hidden| !hidden.by_id_too || now >= hidden.until)
     }
 
     pub(super) fn to_json(&self, clock: WallClock, server_type: &Value, locked: bool) -> Value {
@@ -185,9 +171,7 @@ impl Action {
         match &self.end {
             None => "running",
             Some(ActionEnd { failure: None, .. }) => "success",
-            Some(ActionEnd {
-                failure: Some(_), ..
-            }) => "error",
+            Some(ActionEnd { failure: Some(_), .. }) => "error",
         }
     }
 

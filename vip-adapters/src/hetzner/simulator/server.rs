@@ -57,12 +57,7 @@ impl Simulator {
             has_control: address.ip().is_loopback(),
         };
         tasks.spawn(accept.run(listener));
-        Ok(SimulatorServer {
-            address,
-            simulator: self.clone(),
-            tasks,
-            stop: stop.drop_guard(),
-        })
+        Ok(SimulatorServer { address, simulator: self.clone(), tasks, stop: stop.drop_guard() })
     }
 }
 
@@ -156,10 +151,7 @@ async fn serve_connection(stream: TcpStream, client: Arc<Client>) {
 }
 
 impl Client {
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, CutOnPurpose> {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, CutOnPurpose> {
         let (parts, body) = request.into_parts();
         let is_control = self.has_control && control::is_control(parts.uri.path());
         if is_control {

@@ -98,12 +98,8 @@ impl World {
             requests: 0,
             settings,
         };
-        let projects: std::collections::BTreeSet<_> = world
-            .settings
-            .tokens
-            .values()
-            .map(|(project, _)| Arc::clone(project))
-            .collect();
+        let projects: std::collections::BTreeSet<_> =
+            world.settings.tokens.values().map(|(project, _)| Arc::clone(project)).collect();
         for project in projects {
             for name in world.settings.ssh_keys.clone() {
                 let public_key = format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5{name} {name}");
@@ -145,9 +141,7 @@ impl World {
     }
 
     pub(super) fn create_time(&mut self) -> Duration {
-        self.settings
-            .create_time
-            .mul_f64(1.0 + CREATE_JITTER * self.rng.f64())
+        self.settings.create_time.mul_f64(1.0 + CREATE_JITTER * self.rng.f64())
     }
 
     /// Starts an action that ends after `duration`.
@@ -161,16 +155,7 @@ impl World {
         let id = self.next_id();
         let (started, due) = (self.now, self.now + duration);
         let (server, project) = (server.0, Arc::clone(server.1));
-        let action = Action {
-            id,
-            project,
-            server,
-            command,
-            started,
-            due,
-            end: None,
-            fate,
-        };
+        let action = Action { id, project, server, command, started, due, end: None, fate };
         self.actions.insert(id, action);
         self.schedule(due, Event::ActionEnds(id));
         id
@@ -178,9 +163,7 @@ impl World {
 
     /// Tells whether an action runs on a server.
     pub(super) fn is_busy(&self, server: u64) -> bool {
-        self.actions
-            .values()
-            .any(|action| action.server == server && action.end.is_none())
+        self.actions.values().any(|action| action.server == server && action.end.is_none())
     }
 
     /// Tells whether a server refuses changes now.
@@ -242,10 +225,8 @@ impl World {
         let server = action.server;
         let mut failure = action.fate.take();
         if failure.is_none() && !self.servers.contains_key(&server) {
-            failure = Some(ActionFailure {
-                code: "action_failed".to_owned(),
-                message: "server was removed".to_owned(),
-            });
+            failure =
+                Some(ActionFailure { code: "action_failed".to_owned(), message: "server was removed".to_owned() });
         }
         let failed = failure.is_some();
         action.end = Some(ActionEnd { at: now, failure });
@@ -267,11 +248,7 @@ impl World {
 
     fn server_is_created(&mut self, server: u64) {
         if let Some(server) = self.servers.get_mut(&server) {
-            server.state = if server.starts {
-                ServerStatus::Starting
-            } else {
-                ServerStatus::Off
-            };
+            server.state = if server.starts { ServerStatus::Starting } else { ServerStatus::Off };
         }
     }
 

@@ -44,9 +44,7 @@ impl World {
     pub(super) fn list_actions_of_all_servers(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let query = call.query(&["id", "sort", "status", "page", "per_page"])?;
         let ids = wanted_ids(&query)?;
-        self.list_actions(&query, call, |action| {
-            ids.is_empty() || ids.contains(&action.id)
-        })
+        self.list_actions(&query, call, |action| ids.is_empty() || ids.contains(&action.id))
     }
 
     fn list_actions(
@@ -67,18 +65,12 @@ impl World {
             "command" => SortValue::Text(action.command),
             "status" => SortValue::Text(action.status()),
             "started" => SortValue::Number(action.started.since_start().as_nanos()),
-            "finished" => SortValue::Number(
-                action
-                    .end
-                    .as_ref()
-                    .map_or(u128::MAX, |end| end.at.since_start().as_nanos()),
-            ),
+            "finished" => {
+                SortValue::Number(action.end.as_ref().map_or(u128::MAX, |end| end.at.since_start().as_nanos()))
+            }
             _ => SortValue::Number(u128::from(action.id)),
         });
-        query.page(
-            "actions",
-            actions.into_iter().map(|it| self.action_json(it)).collect(),
-        )
+        query.page("actions", actions.into_iter().map(|it| self.action_json(it)).collect())
     }
 }
 
@@ -86,9 +78,8 @@ fn wanted_ids(query: &Query) -> Result<Vec<u64>, Refusal> {
     query
         .all("id")
         .map(|text| {
-            text.parse().map_err(|error: std::num::ParseIntError| {
-                Refusal::invalid_field("id", format!("'{text}': {error}"))
-            })
+            text.parse()
+                .map_err(|error: std::num::ParseIntError| Refusal::invalid_field("id", format!("'{text}': {error}")))
         })
         .collect()
 }

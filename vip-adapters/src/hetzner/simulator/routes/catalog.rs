@@ -12,21 +12,14 @@ impl World {
     pub(super) fn list_server_types(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let query = call.query(&["name", "page", "per_page"])?;
         let name = query.last("name");
-        let types = SERVER_TYPES
-            .iter()
-            .filter(|it| name.is_none_or(|name| it.name == name));
-        query.page(
-            "server_types",
-            types.map(|it| self.server_type_json(it)).collect(),
-        )
+        let types = SERVER_TYPES.iter().filter(|it| name.is_none_or(|name| it.name == name));
+        query.page("server_types", types.map(|it| self.server_type_json(it)).collect())
     }
 
     pub(super) fn get_server_type(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let found = SERVER_TYPES.iter().find(|it| it.id == call.id);
         let found = found.ok_or_else(|| Refusal::not_found("server type", call.id))?;
-        Ok(Answer::ok(
-            json!({"server_type": self.server_type_json(found)}),
-        ))
+        Ok(Answer::ok(json!({"server_type": self.server_type_json(found)})))
     }
 
     fn server_type_json(&self, it: &ServerType) -> Value {
@@ -79,22 +72,12 @@ pub(super) fn list_locations(call: &Call<'_>) -> Result<Answer, Refusal> {
     let query = call.query(&["name", "sort", "page", "per_page"])?;
     let sort = query.sort(&["id", "name"])?;
     let name = query.last("name");
-    let mut locations: Vec<_> = LOCATIONS
-        .iter()
-        .filter(|it| name.is_none_or(|name| it.name == name))
-        .collect();
-    sort_entries(
-        &mut locations,
-        &sort,
-        |location: &Location, field| match field {
-            "name" => SortValue::Text(location.name),
-            _ => SortValue::Number(u128::from(location.id)),
-        },
-    );
-    query.page(
-        "locations",
-        locations.into_iter().map(Location::to_json).collect(),
-    )
+    let mut locations: Vec<_> = LOCATIONS.iter().filter(|it| name.is_none_or(|name| it.name == name)).collect();
+    sort_entries(&mut locations, &sort, |location: &Location, field| match field {
+        "name" => SortValue::Text(location.name),
+        _ => SortValue::Number(u128::from(location.id)),
+    });
+    query.page("locations", locations.into_iter().map(Location::to_json).collect())
 }
 
 pub(super) fn get_location(call: &Call<'_>) -> Result<Answer, Refusal> {

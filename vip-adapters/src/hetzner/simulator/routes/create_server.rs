@@ -54,18 +54,13 @@ struct Order {
 impl World {
     pub(super) fn create_server(&mut self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let order = self.read_order(call)?;
-        if self
-            .names
-            .contains_key(&(Arc::clone(&call.project), order.blueprint.name.clone()))
-        {
+        if self.names.contains_key(&(Arc::clone(&call.project), order.blueprint.name.clone())) {
             return Err(Refusal::server_name_taken());
         }
         if call.twist.out_of_stock {
             return Err(Refusal::out_of_stock());
         }
-        let by = Origin::Request {
-            correlation_id: call.correlation_id.to_owned(),
-        };
+        let by = Origin::Request { correlation_id: call.correlation_id.to_owned() };
         let id = self.build(&call.project, order.blueprint, by);
         if let Some(server) = self.servers.get_mut(&id) {
             server.hidden = call.twist.hidden;
@@ -98,17 +93,11 @@ impl World {
     }
 
     /// Puts a server into the world, still without an action.
-    pub(in super::super) fn build(
-        &mut self,
-        project: &ProjectName,
-        blueprint: Blueprint,
-        created_by: Origin,
-    ) -> u64 {
+    pub(in super::super) fn build(&mut self, project: &ProjectName, blueprint: Blueprint, created_by: Origin) -> u64 {
         let id = self.next_id();
         let ipv4 = blueprint.has_ipv4.then(|| self.next_id());
         let ipv6 = blueprint.has_ipv6.then(|| self.next_id());
-        self.names
-            .insert((Arc::clone(project), blueprint.name.clone()), id);
+        self.names.insert((Arc::clone(project), blueprint.name.clone()), id);
         self.books.created(LedgerServer {
             id,
             project: project.to_string(),
@@ -161,20 +150,8 @@ impl World {
         // `read_machine` has refused a field if it returned nothing.
         let (server_type, location, image) =
             machine.ok_or_else(|| Refusal::invalid_field("server_type", "not found"))?;
-        let blueprint = Blueprint {
-            name,
-            labels,
-            server_type,
-            location,
-            image,
-            has_ipv4,
-            has_ipv6,
-        };
-        Ok(Order {
-            blueprint,
-            has_ssh_keys,
-            starts,
-        })
+        let blueprint = Blueprint { name, labels, server_type, location, image, has_ipv4, has_ipv6 };
+        Ok(Order { blueprint, has_ssh_keys, starts })
     }
 
     /// Checks that every key exists in the project; tells whether there is any.
@@ -189,9 +166,10 @@ impl World {
                     continue;
                 }
             };
-            let is_known = self.ssh_keys.values().any(|it| {
-                it.project == *project && (it.name == wanted || it.id.to_string() == wanted)
-            });
+            let is_known = self
+                .ssh_keys
+                .values()
+                .any(|it| it.project == *project && (it.name == wanted || it.id.to_string() == wanted));
             if !is_known {
                 fields.refuse("ssh_keys", format!("SSH key '{wanted}' not found"));
             }
@@ -200,19 +178,14 @@ impl World {
     }
 
     fn root_password(&mut self) -> String {
-        (0..ROOT_PASSWORD_CHARS)
-            .map(|_| self.rng.alphanumeric())
-            .collect()
+        (0..ROOT_PASSWORD_CHARS).map(|_| self.rng.alphanumeric()).collect()
     }
 }
 
 fn check_user_data(fields: &mut Fields) {
     let length = fields.text("user_data").map_or(0, |text| text.len());
     if length > USER_DATA_MAX_BYTES {
-        fields.refuse(
-            "user_data",
-            format!("{length} bytes are more than {USER_DATA_MAX_BYTES}"),
-        );
+        fields.refuse("user_data", format!("{length} bytes are more than {USER_DATA_MAX_BYTES}"));
     }
 }
 

@@ -18,29 +18,17 @@ impl Fields {
         let value: Value = serde_json::from_slice(body)
             .map_err(|error| Refusal::json_error(format!("error parsing JSON: {error}")))?;
         match value {
-            Value::Object(map) => Ok(Self {
-                map,
-                errors: Vec::new(),
-            }),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Array(_) => Err(Refusal::json_error(
-                "the body is not a JSON object".to_owned(),
-            )),
+            Value::Object(map) => Ok(Self { map, errors: Vec::new() }),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                Err(Refusal::json_error("the body is not a JSON object".to_owned()))
+            }
         }
     }
 
     /// Refuses fields that are not in `known`: the real API ignores them, and a misspelt field would
     /// go unnoticed.
     pub(super) fn expect_only(&mut self, known: &[&str]) {
-        let unknown: Vec<_> = self
-            .map
-            .keys()
-            .filter(|key| !known.contains(&key.as_str()))
-            .cloned()
-            .collect();
+        let unknown: Vec<_> = self.map.keys().filter(|key| !known.contains(&key.as_str())).cloned().collect();
         for field in unknown {
             self.refuse("body", format!("unknown field '{field}'"));
         }
@@ -52,11 +40,7 @@ impl Fields {
 
     /// Returns everything that was wrong, if anything was.
     pub(super) fn finish(self) -> Result<(), Refusal> {
-        if self.errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Refusal::invalid_input(&self.errors))
-        }
+        if self.errors.is_empty() { Ok(()) } else { Err(Refusal::invalid_input(&self.errors)) }
     }
 
     /// Tells whether a field is there and not `null`.

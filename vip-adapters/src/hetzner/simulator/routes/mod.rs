@@ -63,9 +63,7 @@ pub(super) const TEMPLATES: [&str; 16] = [
 ///
 /// The version prefix may be left out, for clients whose base address is the bare origin.
 pub(super) fn find_endpoint(path: &str) -> Option<(Endpoint, u64)> {
-    let path = path
-        .strip_prefix("/v1/")
-        .or_else(|| path.strip_prefix('/'))?;
+    let path = path.strip_prefix("/v1/").or_else(|| path.strip_prefix('/'))?;
     let segments: Vec<_> = path.split('/').collect();
     let number = |text: &str| text.parse::<u64>().ok().filter(|id| *id > 0);
     let plain = |endpoint| Some((endpoint, 0));
@@ -157,12 +155,7 @@ impl Call<'_> {
 
 impl World {
     /// Answers an authorised request; the endpoint allows the method.
-    pub(super) fn call(
-        &mut self,
-        endpoint: Endpoint,
-        method: &Method,
-        call: &Call<'_>,
-    ) -> Result<Answer, Refusal> {
+    pub(super) fn call(&mut self, endpoint: Endpoint, method: &Method, call: &Call<'_>) -> Result<Answer, Refusal> {
         match endpoint {
             Endpoint::Servers if method == Method::POST => self.create_server(call),
             Endpoint::Servers => self.list_servers(call),
@@ -205,16 +198,7 @@ mod tests {
 
     #[test]
     fn other_paths_are_unknown() {
-        for path in [
-            "/",
-            "/v1",
-            "/v1/",
-            "/v2/servers",
-            "/servers/",
-            "/servers/x",
-            "/servers/0",
-            "/datacenters",
-        ] {
+        for path in ["/", "/v1", "/v1/", "/v2/servers", "/servers/", "/servers/x", "/servers/0", "/datacenters"] {
             assert_eq!(find_endpoint(path), None, "{path}");
         }
     }

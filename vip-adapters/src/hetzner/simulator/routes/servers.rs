@@ -14,14 +14,7 @@ use super::fields::Fields;
 
 impl World {
     pub(super) fn list_servers(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
-        let query = call.query(&[
-            "name",
-            "label_selector",
-            "status",
-            "sort",
-            "page",
-            "per_page",
-        ])?;
+        let query = call.query(&["name", "label_selector", "status", "sort", "page", "per_page"])?;
         query.expect_one_of("status", &SERVER_STATUSES)?;
         let selector = query.selector()?;
         let sort = query.sort(&["id", "name", "created"])?;
@@ -39,10 +32,7 @@ impl World {
             "created" => SortValue::Number(server.created.since_start().as_nanos()),
             _ => SortValue::Number(u128::from(server.id)),
         });
-        query.page(
-            "servers",
-            servers.into_iter().map(|it| self.server_json(it)).collect(),
-        )
+        query.page("servers", servers.into_iter().map(|it| self.server_json(it)).collect())
     }
 
     pub(super) fn get_server(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
@@ -93,16 +83,11 @@ impl World {
         if let Some(server) = self.servers.get_mut(&id) {
             server.is_deleting = true;
         }
-        let by = Origin::Request {
-            correlation_id: call.correlation_id.to_owned(),
-        };
+        let by = Origin::Request { correlation_id: call.correlation_id.to_owned() };
         self.books.removal_accepted(id, by);
         let (duration, failure) = (self.settings.delete_time, call.twist.action_failure.clone());
         let action = self.start_action((id, &call.project), DELETE, duration, failure);
-        let action = self
-            .actions
-            .get(&action)
-            .map(|action| self.action_json(action));
+        let action = self.actions.get(&action).map(|action| self.action_json(action));
         Ok(Answer::ok(json!({ "action": action })))
     }
 

@@ -12,24 +12,12 @@ use super::super::world::World;
 use super::Call;
 use super::fields::Fields;
 
-const KEY_KINDS: [&str; 5] = [
-    "ssh-rsa",
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-];
+const KEY_KINDS: [&str; 5] =
+    ["ssh-rsa", "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"];
 
 impl World {
     pub(super) fn list_ssh_keys(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
-        let query = call.query(&[
-            "name",
-            "fingerprint",
-            "label_selector",
-            "sort",
-            "page",
-            "per_page",
-        ])?;
+        let query = call.query(&["name", "fingerprint", "label_selector", "sort", "page", "per_page"])?;
         let selector = query.selector()?;
         let sort = query.sort(&["id", "name"])?;
         let (name, fingerprint) = (query.last("name"), query.last("fingerprint"));
@@ -45,10 +33,7 @@ impl World {
             "name" => SortValue::Text(&key.name),
             _ => SortValue::Number(u128::from(key.id)),
         });
-        let keys = keys
-            .into_iter()
-            .map(|key| key.to_json(self.settings.clock))
-            .collect();
+        let keys = keys.into_iter().map(|key| key.to_json(self.settings.clock)).collect();
         query.page("ssh_keys", keys)
     }
 
@@ -59,9 +44,7 @@ impl World {
             .get(&call.id)
             .filter(|key| key.project == call.project)
             .ok_or_else(|| Refusal::not_found("SSH key", call.id))?;
-        Ok(Answer::ok(
-            json!({"ssh_key": key.to_json(self.settings.clock)}),
-        ))
+        Ok(Answer::ok(json!({"ssh_key": key.to_json(self.settings.clock)})))
     }
 
     pub(super) fn create_ssh_key(&mut self, call: &Call<'_>) -> Result<Answer, Refusal> {
@@ -75,24 +58,13 @@ impl World {
         let labels = fields.labels().unwrap_or_default();
         fields.finish()?;
         let fingerprint = fingerprint(&public_key);
-        let mut siblings = self
-            .ssh_keys
-            .values()
-            .filter(|key| key.project == call.project);
-        if let Some(twin) = siblings.find(|key| key.name == name || key.fingerprint == fingerprint)
-        {
-            let field = if twin.name == name {
-                "name"
-            } else {
-                "public_key"
-            };
+        let mut siblings = self.ssh_keys.values().filter(|key| key.project == call.project);
+        if let Some(twin) = siblings.find(|key| key.name == name || key.fingerprint == fingerprint) {
+            let field = if twin.name == name { "name" } else { "public_key" };
             return Err(Refusal::not_unique(field));
         }
         let id = self.add_ssh_key(&call.project, name, public_key, labels);
-        let key = self
-            .ssh_keys
-            .get(&id)
-            .map(|key| key.to_json(self.settings.clock));
+        let key = self.ssh_keys.get(&id).map(|key| key.to_json(self.settings.clock));
         Ok(Answer::created(json!({ "ssh_key": key })))
     }
 
@@ -132,13 +104,7 @@ fn fingerprint(public_key: &str) -> String {
     const FNV_OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const FNV_PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     let body = key_body(public_key).unwrap_or(public_key);
-    let hash = body.bytes().fold(FNV_OFFSET, |hash, byte| {
-        (hash ^ u128::from(byte)).wrapping_mul(FNV_PRIME)
-    });
-    let bytes: Vec<_> = hash
-        .to_be_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = body.bytes().fold(FNV_OFFSET, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(FNV_PRIME));
+    let bytes: Vec<_> = hash.to_be_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     bytes.join(":")
 }

@@ -24,18 +24,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self::of(
-            Simulator::builder()
-                .create_time(Duration::from_secs(10))
-                .build(),
-        )
+        Self::of(Simulator::builder().create_time(Duration::from_secs(10)).build())
     }
 
     fn of(simulator: Simulator) -> Self {
-        Self {
-            simulator,
-            now: Duration::ZERO,
-        }
+        Self { simulator, now: Duration::ZERO }
     }
 
     fn with(rule: FaultRule) -> Self {
@@ -53,23 +46,15 @@ impl Bench {
     }
 
     fn try_call(&self, method: Method, path: &str, body: Option<Value>) -> Option<Response<Bytes>> {
-        match self
-            .send(request(method, path, body, Some(DEFAULT_TOKEN)))
-            .outcome
-        {
+        match self.send(request(method, path, body, Some(DEFAULT_TOKEN))).outcome {
             Outcome::Respond(response) => Some(response),
             Outcome::Cut => None,
         }
     }
 
     fn call(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
-        let response = self
-            .try_call(method, path, body)
-            .expect("the connection was cut");
-        (
-            response.status().as_u16(),
-            serde_json::from_slice(response.body()).unwrap(),
-        )
+        let response = self.try_call(method, path, body).expect("the connection was cut");
+        (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
     }
 
     fn get(&self, path: &str) -> (u16, Value) {
@@ -80,10 +65,7 @@ impl Bench {
     fn create(&self, name: &str) -> (u64, u64) {
         let (status, body) = self.call(Method::POST, "/v1/servers", Some(order(name)));
         assert_eq!(status, 201, "{body}");
-        (
-            body["server"]["id"].as_u64().unwrap(),
-            body["action"]["id"].as_u64().unwrap(),
-        )
+        (body["server"]["id"].as_u64().unwrap(), body["action"]["id"].as_u64().unwrap())
     }
 
     fn delete(&self, id: u64) -> (u16, Value) {
@@ -99,10 +81,7 @@ impl Bench {
         let (status, body) = self.get(path);
         assert_eq!(status, 200, "{body}");
         let servers = body["servers"].as_array().unwrap();
-        servers
-            .iter()
-            .map(|server| server["name"].as_str().unwrap().to_owned())
-            .collect()
+        servers.iter().map(|server| server["name"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Returns how many servers exist, by the ledger.
@@ -124,16 +103,11 @@ fn order(name: &str) -> Value {
 }
 
 fn request(method: Method, path: &str, body: Option<Value>, token: Option<&str>) -> Request<Bytes> {
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", "sim.example");
+    let mut request = Request::builder().method(method).uri(path).header("host", "sim.example");
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
     }
-    let body = body
-        .map(|body| Bytes::from(body.to_string()))
-        .unwrap_or_default();
+    let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
     request.body(body).unwrap()
 }
 

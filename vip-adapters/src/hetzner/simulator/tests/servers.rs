@@ -36,10 +36,7 @@ fn created_server_runs_a_moment_after_its_start_action() {
     bench.pass(9_999);
     assert_eq!(bench.status(id), "initializing");
     bench.pass(2_001);
-    assert_eq!(
-        bench.get(&format!("/v1/actions/{action}")).1["action"]["status"],
-        "success"
-    );
+    assert_eq!(bench.get(&format!("/v1/actions/{action}")).1["action"]["status"], "success");
     bench.pass(1_000);
     assert_eq!(bench.status(id), "running");
 }
@@ -85,10 +82,7 @@ fn deleted_server_is_deleting_for_a_moment_and_then_not_found() {
     let mut bench = Bench::new();
     let (id, _) = bench.create("web-1");
     let (status, body) = bench.delete(id);
-    assert_eq!(
-        (status, &body["action"]["command"]),
-        (200, &json!("delete_server"))
-    );
+    assert_eq!((status, &body["action"]["command"]), (200, &json!("delete_server")));
     assert_eq!(bench.status(id), "deleting");
     let (status, body) = bench.delete(id);
     assert_eq!((status, error_code(&body)), (423, "locked"));
@@ -105,15 +99,9 @@ fn actions_of_a_deleted_server_are_still_answered() {
     let (_, body) = bench.delete(id);
     let delete = body["action"]["id"].as_u64().unwrap();
     bench.pass(60_000);
-    assert_eq!(
-        bench.get(&format!("/v1/actions/{delete}")).1["action"]["status"],
-        "success"
-    );
+    assert_eq!(bench.get(&format!("/v1/actions/{delete}")).1["action"]["status"], "success");
     // The create was overtaken by the delete.
-    assert_eq!(
-        bench.get(&format!("/v1/actions/{create}")).1["action"]["status"],
-        "error"
-    );
+    assert_eq!(bench.get(&format!("/v1/actions/{create}")).1["action"]["status"], "error");
     assert_eq!(bench.get(&format!("/v1/servers/{id}/actions")).0, 404);
 }
 
@@ -134,27 +122,14 @@ fn update_replaces_all_labels_and_moves_the_name() {
 
 #[test]
 fn ids_rise_over_all_projects_and_kinds() {
-    let simulator = Simulator::builder()
-        .token("one")
-        .project("other", "two")
-        .build();
+    let simulator = Simulator::builder().token("one").project("other", "two").build();
     let bench = Bench::of(simulator);
     let create = |token: &str| {
-        let request = super::request(
-            Method::POST,
-            "/v1/servers",
-            Some(order("same")),
-            Some(token),
-        );
-        let super::Outcome::Respond(response) = bench.send(request).outcome else {
-            panic!("cut")
-        };
+        let request = super::request(Method::POST, "/v1/servers", Some(order("same")), Some(token));
+        let super::Outcome::Respond(response) = bench.send(request).outcome else { panic!("cut") };
         assert_eq!(response.status(), 201);
         let body: Value = serde_json::from_slice(response.body()).unwrap();
-        (
-            body["server"]["id"].as_u64().unwrap(),
-            body["action"]["id"].as_u64().unwrap(),
-        )
+        (body["server"]["id"].as_u64().unwrap(), body["action"]["id"].as_u64().unwrap())
     };
     let (one, two) = (create("one"), create("two"));
     assert!(one.0 < one.1 && one.1 < two.0 && two.0 < two.1);
@@ -165,10 +140,7 @@ fn busy_servers_are_locked_only_when_asked_for() {
     let simulator = Simulator::builder().locked_while_busy().build();
     let mut bench = Bench::of(simulator);
     let (id, _) = bench.create("web-1");
-    assert_eq!(
-        bench.get(&format!("/v1/servers/{id}")).1["server"]["locked"],
-        true
-    );
+    assert_eq!(bench.get(&format!("/v1/servers/{id}")).1["server"]["locked"], true);
     assert_eq!(bench.delete(id).0, 423);
     bench.pass(60_000);
     assert_eq!(bench.delete(id).0, 200);

@@ -31,16 +31,9 @@ fn each_wrong_field_is_named() {
         ("public_net", json!({"ipv4": 1})),
     ] {
         let (status, body) = create_with(field, value.clone());
-        assert_eq!(
-            (status, error_code(&body)),
-            (422, "invalid_input"),
-            "{field}: {value}"
-        );
+        assert_eq!((status, error_code(&body)), (422, "invalid_input"), "{field}: {value}");
         let fields = body["error"]["details"]["fields"].as_array().unwrap();
-        assert!(
-            fields.iter().any(|it| it["name"] == field),
-            "{field}: {body}"
-        );
+        assert!(fields.iter().any(|it| it["name"] == field), "{field}: {body}");
     }
 }
 
@@ -49,10 +42,7 @@ fn all_wrong_fields_are_answered_at_once() {
     let wanted = json!({"name": "-", "server_type": "x", "location": "y", "user_date": ""});
     let (_, body) = Bench::new().call(Method::POST, "/v1/servers", Some(wanted));
     let fields = body["error"]["details"]["fields"].as_array().unwrap();
-    let names: Vec<_> = fields
-        .iter()
-        .map(|field| field["name"].as_str().unwrap())
-        .collect();
+    let names: Vec<_> = fields.iter().map(|field| field["name"].as_str().unwrap()).collect();
     for name in ["body", "name", "server_type", "location", "image"] {
         assert!(names.contains(&name), "{name} is not among {names:?}");
     }
@@ -60,10 +50,7 @@ fn all_wrong_fields_are_answered_at_once() {
 
 #[test]
 fn user_data_limit_holds_at_32_kib_and_one_more() {
-    assert_eq!(
-        create_with("user_data", json!("x".repeat(32 * 1024))).0,
-        201
-    );
+    assert_eq!(create_with("user_data", json!("x".repeat(32 * 1024))).0, 201);
     let (status, body) = create_with("user_data", json!("x".repeat(32 * 1024 + 1)));
     assert_eq!(status, 422);
     assert_eq!(body["error"]["details"]["fields"][0]["name"], "user_data");
@@ -76,10 +63,7 @@ fn type_that_a_location_does_not_offer_is_invalid_input_as_in_the_wild() {
     wanted["location"] = json!("ash");
     let (status, body) = Bench::new().call(Method::POST, "/v1/servers", Some(wanted));
     assert_eq!((status, error_code(&body)), (422, "invalid_input"));
-    assert!(
-        body.to_string()
-            .contains("unsupported location for server type")
-    );
+    assert!(body.to_string().contains("unsupported location for server type"));
 }
 
 #[test]

@@ -1,0 +1,7 @@
+//! Runs jobs: claims them, makes one attempt under one lease, settles. Knows no job kind.
+
+mod attempt;
+mod handler;
+
+pub use attempt::{Attempt, LeaseLost};
+pub use handler::{EndNotWritten, JobHandler, JobOutcome};
