@@ -21,4 +21,10 @@ pub(crate) enum TransportError {
     /// The request was sent and its answer did not arrive: it may have had an effect.
     #[error("the answer was lost")]
     Lost(#[source] Box<dyn Error + Send + Sync>),
+    /// The request was sent and its answer has more bytes than are read: it may have had an effect.
+    #[error("the answer has more than {limit_bytes} bytes")]
+    TooLarge {
+        /// The most bytes that are read.
+        limit_bytes: usize,
+    },
 }
