@@ -114,10 +114,7 @@ impl HetznerClient {
     ///
     /// [`HetznerConfigError`] if the token is not well formed.
     #[cfg(feature = "hetzner-simulator")]
-    pub fn in_process(
-        simulator: &simulator::Simulator,
-        token: impl Into<String>,
-    ) -> Result<Self, HetznerConfigError> {
+    pub fn in_process(simulator: &simulator::Simulator, token: impl Into<String>) -> Result<Self, HetznerConfigError> {
         Self::over(Arc::new(simulator.transport()), token)
     }
 

@@ -8,8 +8,8 @@ use crate::model::AccountId;
 use crate::ports::{AuditSink, Retention, Store, StoreError};
 use crate::provisioning::{self, Context, TokenCheck};
 use crate::relay;
-use crate::telemetry;
 use crate::runtime::{LoopHandle, LoopPolicy, Supervisor};
+use crate::telemetry;
 
 /// Pause between two rounds of sealing: a record is sealed within a second.
 const SEAL_EVERY: Duration = Duration::from_millis(500);

@@ -2,8 +2,8 @@
 
 use super::Shared;
 use crate::model::{
-    Account, AccountId, ChainHead, Job, JobId, JobState, Page, PageRequest, SealedRecord, Sighting,
-    TenantId, TokenDigest,
+    Account, AccountId, ChainHead, Job, JobId, JobState, Page, PageRequest, SealedRecord, Sighting, TenantId,
+    TokenDigest,
 };
 use crate::ports::{QueueError, QueueStats, StoreError, StoreStats};
 use crate::provisioning::sweep::{Sweep, SweepMode, SweepReport};

@@ -96,9 +96,9 @@ impl Tenant {
     fn caller(&self, key: Option<&str>) -> Result<Caller, CommandError> {
         let tenant = self.id()?;
         let key = match key {
-            Some(text) => Some(
-                IdempotencyKey::new(text).map_err(|error| Invalid::one("idempotency_key", text, error.rule))?,
-            ),
+            Some(text) => {
+                Some(IdempotencyKey::new(text).map_err(|error| Invalid::one("idempotency_key", text, error.rule))?)
+            }
             None => None,
         };
         let actor = match &self.actor {

@@ -30,7 +30,7 @@ use self::session::{Session, Stop};
 use super::context::Context;
 use super::kinds::{CONVERGE, ConvergePayload};
 use crate::model::{AccountId, Effect, Intent, IntentId, JobKind, ServerState};
-use crate::worker::{Attempt, EndNotWritten, JobHandler, JobOutcome};
+use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
 
 /// Most steps of one attempt; then the job goes to the back of the queue.
 const STEPS: u32 = 16;
@@ -146,17 +146,11 @@ impl JobHandler for Converge {
     }
 
     /// Parks the server, so that nobody waits for a job that is dead.
-    async fn died(
-        &self,
-        payload: Option<ConvergePayload>,
-        _attempt: &Attempt,
-        code: &str,
-    ) -> Result<(), EndNotWritten> {
+    async fn died(&self, payload: Option<ConvergePayload>, _attempt: &Attempt, code: &str) -> Result<(), HandlerError> {
         let Some(payload) = payload else {
             return Ok(());
         };
-        let Some(loaded) =
-            self.context.store.load(&payload.tenant, payload.server).await.map_err(EndNotWritten::new)?
+        let Some(loaded) = self.context.store.load(&payload.tenant, payload.server).await.map_err(HandlerError::new)?
         else {
             return Ok(());
         };
@@ -164,6 +158,6 @@ impl JobHandler for Converge {
         if resting || loaded.server.is_converged() {
             return Ok(());
         }
-        park_dead(&self.context, loaded, code).await.map_err(EndNotWritten::new)
+        park_dead(&self.context, loaded, code).await.map_err(HandlerError::new)
     }
 }

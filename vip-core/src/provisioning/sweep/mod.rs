@@ -22,7 +22,7 @@ use super::gate::{self, TokenCheck};
 use super::kinds::{self, SWEEP, SweepPayload};
 use crate::model::{AccountId, JobId, JobKind, NewJob, ServerId, Sighting, SightingClass, TenantId, Why};
 use crate::ports::{ProviderError, RecordedRef, StoreError};
-use crate::worker::{Attempt, EndNotWritten, JobHandler, JobOutcome};
+use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
 
 /// Most stalled servers that one sweep wakes; the next one wakes more.
 const STALLED: u32 = 1000;
@@ -210,7 +210,7 @@ impl JobHandler for Sweep {
     }
 
     /// A sweep has no record to write its end into; its dead job shows in the queue's health.
-    async fn died(&self, _payload: Option<SweepPayload>, _attempt: &Attempt, _code: &str) -> Result<(), EndNotWritten> {
+    async fn died(&self, _payload: Option<SweepPayload>, _attempt: &Attempt, _code: &str) -> Result<(), HandlerError> {
         Ok(())
     }
 }
