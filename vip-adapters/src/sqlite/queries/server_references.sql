@@ -1,0 +1,6 @@
+-- Columns alone: the sweep reads every record of an account and needs no body.
+SELECT id, tenant, state, desired, account, provider_id, removing_id, provider_name, create_hash
+FROM vip_servers
+WHERE state NOT IN ('failed', 'deleted')
+  AND (account = ?1 OR provider_account = ?1)
+ORDER BY id
