@@ -7,3 +7,6 @@ pub mod hetzner;
 pub mod sqlite;
 
 pub use connect::{ConnectError, connect};
+
+// So that a host needs one crate alone, in one version.
+pub use vip_core;

@@ -123,6 +123,7 @@ pub(super) fn recorded_ref(row: &SqliteRow) -> Result<RecordedRef, Failure> {
         desired: word(row, "desired")?,
         account: optional_word(row, "account")?,
         id: optional_word(row, "provider_id")?,
+        open: row.try_get("open")?,
         removing: optional_word(row, "removing_id")?,
         provider_name: word(row, "provider_name")?,
         create_hash: word(row, "create_hash")?,

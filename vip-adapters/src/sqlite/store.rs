@@ -168,8 +168,8 @@ impl Store for SqliteBackend {
         Ok(versions(&rows)?)
     }
 
-    async fn tenants(&self, after: Option<&TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError> {
-        let after = after.map(ToString::to_string).unwrap_or_default();
+    async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError> {
+        let after = after.map(|tenant| tenant.to_string()).unwrap_or_default();
         let rows = self.reader().rows(|queries| queries.server_tenants.query().bind(after.clone()).bind(most));
         all(&rows.await?, |row| word(row, "tenant"))
     }
