@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Tells the story once; on failure the folder with the store is kept and named.
-pub async fn tell(arguments: &Arguments, seed: u64) -> Result<Verdict, Box<dyn Error>> {
+pub(crate) async fn tell(arguments: &Arguments, seed: u64) -> Result<Verdict, Box<dyn Error>> {
     let folder = tempfile::Builder::new().prefix("vip-quickstart-").tempdir()?;
     let store = arguments.store.clone().unwrap_or_else(|| folder.path().join("vip.db"));
     match scenes(arguments, seed, &store).await {
