@@ -24,11 +24,8 @@ impl Cloud {
         if let Some(url) = &arguments.endpoint {
             return Ok(Self::Apart { url: url.trim_end_matches('/').to_owned() });
         }
-        let simulator = Simulator::builder()
-            .seed(seed)
-            .create_time(CREATE_TIME)
-            .delete_time(Duration::from_millis(300))
-            .build();
+        let simulator =
+            Simulator::builder().seed(seed).create_time(CREATE_TIME).delete_time(Duration::from_millis(300)).build();
         if !arguments.calm {
             simulator.add_plan(FaultPlan::rough(seed))?;
         }

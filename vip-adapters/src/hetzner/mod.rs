@@ -94,9 +94,35 @@ impl HetznerClient {
         Self::new(config)
     }
 
+    /// Makes a client with a simulated Hetzner Cloud inside: no account, no socket, and no server that costs money.
+    ///
+    /// It runs on tokio's clock, so a test may pause it. Use [`HetznerClient::in_process`] to keep the simulator at
+    /// hand, with its faults and its ledger.
+    ///
+    /// # Errors
+    ///
+    /// [`HetznerConfigError`] never in practice: the built-in settings are valid.
+    #[cfg(feature = "hetzner-simulator")]
+    pub fn simulated() -> Result<Self, HetznerConfigError> {
+        let create_time = std::time::Duration::from_secs(1);
+        Self::in_process(&simulator::Simulator::builder().create_time(create_time).build(), simulator::DEFAULT_TOKEN)
+    }
+
+    /// Makes a client of a simulator in this process, with one of its tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`HetznerConfigError`] if the token is not well formed.
+    #[cfg(feature = "hetzner-simulator")]
+    pub fn in_process(
+        simulator: &simulator::Simulator,
+        token: impl Into<String>,
+    ) -> Result<Self, HetznerConfigError> {
+        Self::over(Arc::new(simulator.transport()), token)
+    }
+
     /// Makes a client over another transport.
     #[cfg(any(test, feature = "hetzner-simulator"))]
-    #[cfg_attr(not(test), expect(dead_code, reason = "until the client can be made with a simulator inside"))]
     pub(crate) fn over(transport: Arc<dyn Transport>, token: impl Into<String>) -> Result<Self, HetznerConfigError> {
         let config = HetznerConfig::new(token);
         config.check()?;

@@ -86,6 +86,12 @@ impl MemoryProvider {
     /// Makes an empty cloud in which a create takes `create_time`.
     #[must_use]
     pub fn new(create_time: Duration) -> Self {
+        Self::with_token(create_time, "memory")
+    }
+
+    /// Makes an empty cloud that is reached with another token.
+    #[must_use]
+    pub fn with_token(create_time: Duration, token: &str) -> Self {
         let cloud = Cloud {
             servers: BTreeMap::new(),
             next: 1,
@@ -95,7 +101,7 @@ impl MemoryProvider {
             calls: BTreeMap::new(),
             create_time,
         };
-        Self { cloud: Arc::new(Mutex::new(cloud)), digest: TokenDigest::of("memory") }
+        Self { cloud: Arc::new(Mutex::new(cloud)), digest: TokenDigest::of(token) }
     }
 
     /// Makes the next call of a method go wrong; faults of one method queue up.
@@ -127,6 +133,7 @@ impl MemoryProvider {
     }
 
     /// Removes a server as if somebody had done it in the provider's console; says whether it was there.
+    #[must_use]
     pub fn vanish(&self, id: &ProviderServerId) -> bool {
         self.lock().remove(id)
     }

@@ -81,8 +81,13 @@ impl Store for MemoryStore {
         let Some(server) = tables.servers.get(&server).filter(|server| &server.tenant == tenant).cloned() else {
             return Ok(None);
         };
-        let sightings =
-            tables.sightings.values().flatten().filter(|sighting| sighting.server == Some(server.id)).cloned().collect();
+        let sightings = tables
+            .sightings
+            .values()
+            .flatten()
+            .filter(|sighting| sighting.server == Some(server.id))
+            .cloned()
+            .collect();
         let accounts = tables.accounts.values().cloned().collect();
         Ok(Some(Loaded { server, sightings, accounts, now }))
     }
@@ -191,14 +196,14 @@ impl Store for MemoryStore {
         Ok(ServerVersions { current, recorded })
     }
 
-    async fn tenants(&self, after: Option<&TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError> {
+    async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError> {
         let state = self.lock();
         let mut tenants: Vec<TenantId> = state
             .tables
             .servers
             .values()
             .map(|server| server.tenant.clone())
-            .filter(|tenant| after.is_none_or(|after| tenant > after))
+            .filter(|tenant| after.as_ref().is_none_or(|after| tenant > after))
             .collect();
         tenants.sort();
         tenants.dedup();
@@ -211,8 +216,7 @@ impl Store for MemoryStore {
         for (tenant, records) in &state.tables.sealed {
             let done = state.tables.delivered.get(&(sink.as_str().to_owned(), tenant.clone())).copied().unwrap_or(0);
             let later = records.iter().filter(|record| record.sequence > done);
-            let records: Vec<SealedRecord> =
-                later.take(usize::try_from(most).unwrap_or(usize::MAX)).cloned().collect();
+            let records: Vec<SealedRecord> = later.take(usize::try_from(most).unwrap_or(usize::MAX)).cloned().collect();
             if !records.is_empty() {
                 return Ok(Some(Delivery { tenant: tenant.clone(), records }));
             }

@@ -131,8 +131,8 @@ impl Tables {
     pub(super) fn seal(&mut self, most: u32) -> Result<SealReport, StoreError> {
         let count = self.unsealed.len().min(usize::try_from(most).unwrap_or(usize::MAX));
         for record in self.unsealed.drain(..count) {
-            let body = serde_json::to_string(&record)
-                .map_err(|error| StoreError::Corrupt { source: Box::new(error) })?;
+            let body =
+                serde_json::to_string(&record).map_err(|error| StoreError::Corrupt { source: Box::new(error) })?;
             let head = self.heads.entry(record.tenant.clone()).or_insert_with(|| ChainHead::empty(&record.tenant));
             let sequence = head.sequence.saturating_add(1);
             let hash = seal_hash(&head.hash, sequence, &body);

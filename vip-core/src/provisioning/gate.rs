@@ -108,6 +108,7 @@ pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck
     let digest = client.token_digest();
     let account = context.store.account(id).await?;
     let now = context.store.now().await?;
+    let known = account.gate(&digest).is_some_and(|entry| entry.accepted);
     match account.gate(&digest).map(|entry| &entry.gate) {
         Some(Gate::Open) => return Ok(TokenCheck::Open),
         Some(Gate::Suspect { why }) => return Ok(TokenCheck::Suspect { why: why.clone() }),
@@ -133,7 +134,8 @@ pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck
         let is_record = |seen: &&ServerView| Some(&seen.id) == record.id.as_ref();
         listed.iter().find(is_record).is_some_and(|seen| seen.is_ours(context.installation, record.server))
     });
-    let gate = if recorded.is_empty() || sees_one {
+    let nothing_to_see = !recorded.iter().any(|record| record.id.is_some() || record.open);
+    let gate = if known || nothing_to_see || sees_one {
         Gate::Open
     } else {
         let why = format!("it shows none of the {} servers that are recorded", recorded.len());

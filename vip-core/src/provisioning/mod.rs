@@ -8,6 +8,9 @@ pub mod kinds;
 pub mod sweep;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub use context::Context;
 pub use gate::{TokenCheck, check_token, close_gate, confirm_token};
 pub use verify::{AuditFault, AuditReport, verify_audit};

@@ -45,6 +45,7 @@ use crate::model::{
 /// * Sealing numbers each tenant's records without a gap, in version order per server, and chains their hashes
 ///   (`sealing_makes_a_gapless_chain`).
 /// * Nothing of a tenant is found under another (`tenants_do_not_meet`).
+#[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Says what may be lost.
@@ -199,7 +200,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`StoreError`] if the store cannot be asked.
-    async fn tenants(&self, after: Option<&TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError>;
+    async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError>;
 
     /// Reads sealed records of some tenant that a sink does not have yet, at most `most`.
     ///

@@ -32,6 +32,7 @@ fn record(number: u128, state: ServerState) -> RecordedRef {
         desired: Desired::Present,
         account: Some(account()),
         id: Some(id(number)),
+        open: false,
         removing: None,
         provider_name: ProviderName::new(format!("web-{number}")).unwrap(),
         create_hash: CreateHash::from_stored("1-hash"),
