@@ -92,6 +92,22 @@ async fn a_refused_connection_is_not_sent() {
 }
 
 #[tokio::test]
+async fn no_cause_shows_what_was_asked_for() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let server = RawServer::answering(Vec::new()).await;
+    for url in [format!("http://{nobody}"), server.url()] {
+        let error = client(&url).find(&name(), &context()).await.unwrap_err();
+        let mut said = format!("{error} {error:?}");
+        let mut cause: Option<&dyn std::error::Error> = Some(&error);
+        while let Some(error) = cause {
+            said = format!("{said} {error} {error:?}");
+            cause = error.source();
+        }
+        assert!(!said.contains(name().as_str()), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_failed_or_endless_tls_handshake_is_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = HetznerConfig::new(TOKEN);
