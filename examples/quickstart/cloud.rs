@@ -20,7 +20,7 @@ pub(crate) enum Cloud {
 
 impl Cloud {
     /// Starts a simulator, or takes the one that was named.
-    pub(crate) async fn open(arguments: &Arguments, seed: u64) -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn open(arguments: &Arguments, seed: u64) -> Result<Self, Box<dyn Error + Send + Sync>> {
         if let Some(url) = &arguments.endpoint {
             return Ok(Self::Apart { url: url.trim_end_matches('/').to_owned() });
         }
@@ -42,7 +42,7 @@ impl Cloud {
     }
 
     /// Reads the ledger.
-    pub(crate) async fn ledger(&self) -> Result<Ledger, Box<dyn Error>> {
+    pub(crate) async fn ledger(&self) -> Result<Ledger, Box<dyn Error + Send + Sync>> {
         match self {
             Self::Own { simulator, .. } => Ok(simulator.ledger()),
             Self::Apart { url } => {

@@ -18,7 +18,7 @@ pub(crate) struct Order {
 }
 
 /// Places all orders, tenant by tenant in turn.
-pub(crate) async fn place(provisioner: &Provisioner, servers: u32) -> Result<Vec<Order>, Box<dyn Error>> {
+pub(crate) async fn place(provisioner: &Provisioner, servers: u32) -> Result<Vec<Order>, Box<dyn Error + Send + Sync>> {
     let mut orders = Vec::new();
     for number in 1..=servers {
         let tenant = (number as usize - 1) % TENANTS.len();
