@@ -1,5 +1,6 @@
 //! Provisions servers reliably: one order, exactly one server. Traits, logic and the in-memory reference.
 
+pub mod memory;
 pub mod model;
 pub mod ports;
 pub mod worker;

@@ -36,8 +36,8 @@ pub trait JobHandler: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`EndNotWritten`]: the job is not settled dead but snoozed, and comes back to be ended once more.
-    async fn died(&self, payload: Option<Self::Payload>, attempt: &Attempt, code: &str) -> Result<(), EndNotWritten> {
+    /// [`HandlerError`]: the job is not settled dead but snoozed, and comes back to be ended once more.
+    async fn died(&self, payload: Option<Self::Payload>, attempt: &Attempt, code: &str) -> Result<(), HandlerError> {
         tracing::debug!(job.kind = %attempt.job().kind, code, readable = payload.is_some(), "a job died");
         Ok(())
     }
@@ -70,14 +70,14 @@ pub enum JobOutcome {
     },
 }
 
-/// Says that the end of a dead job could not be written down yet.
+/// Says that a handler could not write the end of a dead job yet.
 #[derive(Debug, thiserror::Error)]
 #[error("end of the job could not be written")]
-pub struct EndNotWritten {
+pub struct HandlerError {
     source: Box<dyn Error + Send + Sync>,
 }
 
-impl EndNotWritten {
+impl HandlerError {
     /// Wraps what happened beneath.
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { source: source.into() }

@@ -4,4 +4,4 @@ mod attempt;
 mod handler;
 
 pub use attempt::{Attempt, LeaseLost};
-pub use handler::{EndNotWritten, JobHandler, JobOutcome};
+pub use handler::{HandlerError, JobHandler, JobOutcome};
