@@ -3,4 +3,6 @@
 pub mod memory;
 pub mod model;
 pub mod ports;
+pub mod runtime;
+pub mod telemetry;
 pub mod worker;

@@ -1,0 +1,188 @@
+//! Ends a process in ordered phases under one deadline, and says what became of everything.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::LoopStatus;
+use super::supervisor::LoopsStopped;
+use crate::telemetry;
+
+/// Runs the phases of a shutdown one after the other, each with the time that is left.
+///
+/// The order is the caller's: not ready any more → stop claiming → attempts end, or are cut and handed back →
+/// settlements written → audit delivered → listeners, pools and caches closed → loops ended.
+#[derive(Debug)]
+pub struct Shutdown {
+    begin: Instant,
+    limit: Duration,
+    /// What the phases may take though the deadline is over, all together.
+    promised: Duration,
+    report: ShutdownReport,
+}
+
+impl Shutdown {
+    /// Starts the time: all phases together should end within `limit`.
+    #[must_use]
+    pub fn within(limit: Duration) -> Self {
+        Self { begin: Instant::now(), limit, promised: Duration::ZERO, report: ShutdownReport::default() }
+    }
+
+    /// Returns the time that is left until the deadline.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.begin.elapsed())
+    }
+
+    /// Returns the report, for a phase's counts.
+    pub const fn report(&mut self) -> &mut ShutdownReport {
+        &mut self.report
+    }
+
+    /// Runs a phase until the deadline, but for at least `least`; returns what it made, or none if it was cut.
+    ///
+    /// `least` is what a phase needs even when the deadline is over: handing leases back takes one call, and without
+    /// it they would stay until they expire.
+    pub async fn phase<T>(&mut self, name: &str, least: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let begin = Instant::now();
+        let limit = self.left().max(least);
+        self.promised = self.promised.saturating_add(least);
+        let made = tokio::time::timeout(limit, work).await.ok();
+        let phase = PhaseReport { name: name.to_owned(), took: begin.elapsed(), completed: made.is_some() };
+        let duration_ms = u64::try_from(phase.took.as_millis()).unwrap_or(u64::MAX);
+        if phase.completed {
+            tracing::info!({ telemetry::PHASE } = name, { telemetry::DURATION_MS } = duration_ms, "phase completed");
+        } else {
+            tracing::warn!({ telemetry::PHASE } = name, { telemetry::DURATION_MS } = duration_ms, "phase cut");
+        }
+        self.report.phases.push(phase);
+        made
+    }
+
+    /// Ends the shutdown with what the supervisor says, and returns the report.
+    pub fn finish(mut self, stopped: LoopsStopped) -> ShutdownReport {
+        self.report.tasks_left += stopped.tasks_left;
+        self.report.loops = stopped.loops;
+        self.report.took = self.begin.elapsed();
+        self.report.within_deadline = self.report.took <= self.limit.saturating_add(self.promised);
+        self.report
+    }
+}
+
+/// Says how long a phase took and whether it came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PhaseReport {
+    /// Its name.
+    pub name: String,
+    /// How long it took.
+    pub took: Duration,
+    /// Whether it came to its end before its time was over.
+    pub completed: bool,
+}
+
+/// Says what a process did in its life with the jobs it claimed, and what became of everything when it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[must_use]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Jobs claimed since the start; the sum of the next three.
+    pub claimed: u64,
+    /// Attempts that ran to their end.
+    pub finished: u64,
+    /// Claimed jobs that were not begun, or ended themselves at a safe point, and were handed back.
+    pub handed_back: u64,
+    /// Attempts that were cut at the deadline and handed back.
+    pub cancelled: u64,
+    /// Settlements that were still to be written when the attempts had ended, and were written.
+    pub settlements_flushed: u64,
+    /// Settlements that could not be written: their jobs come back when their leases expire.
+    pub settlements_lost: u64,
+    /// Audit records delivered during the shutdown.
+    pub audit_delivered: u64,
+    /// Tasks that did not end: they block their thread.
+    pub tasks_left: usize,
+    /// How each background loop fared.
+    pub loops: Vec<LoopStatus>,
+    /// The phases in their order.
+    pub phases: Vec<PhaseReport>,
+    /// How long the shutdown took.
+    pub took: Duration,
+    /// Whether it ended in time: the limit, and the little that phases are promised beyond it.
+    pub within_deadline: bool,
+}
+
+impl ShutdownReport {
+    /// Says whether nothing was left or lost.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.tasks_left == 0 && self.settlements_lost == 0 && self.phases.iter().all(|phase| phase.completed)
+    }
+}
+
+/// Shows the counts in one line, then each phase that was cut and each loop that failed.
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "claimed {} = finished {} + handed back {} + cancelled {}; settlements flushed {}, lost {}; \
+             audit records delivered {}; tasks left {}; took {:?}, {}",
+            self.claimed,
+            self.finished,
+            self.handed_back,
+            self.cancelled,
+            self.settlements_flushed,
+            self.settlements_lost,
+            self.audit_delivered,
+            self.tasks_left,
+            self.took,
+            if self.within_deadline { "within the deadline" } else { "beyond the deadline" }
+        )?;
+        for phase in self.phases.iter().filter(|phase| !phase.completed) {
+            write!(formatter, "; phase {} was cut after {:?}", phase.name, phase.took)?;
+        }
+        for status in self.loops.iter().filter(|status| status.last_failure.is_some()) {
+            write!(formatter, "; loop {} restarted {} times", status.name, status.restarts)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::SeededRandomness;
+    use crate::runtime::Supervisor;
+
+    async fn no_loops() -> LoopsStopped {
+        Supervisor::new(std::sync::Arc::new(SeededRandomness::new(1))).shutdown(Duration::ZERO).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phase_has_the_time_that_is_left_and_a_later_one_what_it_is_promised() {
+        let s = Duration::from_secs;
+        let mut shutdown = Shutdown::within(s(10));
+        assert_eq!(shutdown.phase("quick", s(0), async { 7 }).await, Some(7));
+        assert_eq!(shutdown.phase("hung", s(1), std::future::pending::<()>()).await, None);
+        assert_eq!(shutdown.left(), s(0));
+        assert_eq!(shutdown.phase("last", s(2), std::future::pending::<()>()).await, None);
+        let report = shutdown.finish(no_loops().await);
+        let took: Vec<(Duration, bool)> = report.phases.iter().map(|phase| (phase.took, phase.completed)).collect();
+        assert_eq!(took, [(s(0), true), (s(10), false), (s(2), false)]);
+        assert!(report.within_deadline && !report.is_clean());
+        assert!(report.to_string().contains("phase hung was cut after 10s"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_that_takes_longer_than_its_limit_and_what_it_promised_says_so() {
+        let s = Duration::from_secs;
+        for (over, within) in [(Duration::ZERO, true), (Duration::from_millis(1), false)] {
+            let mut shutdown = Shutdown::within(s(3));
+            assert!(shutdown.phase("promised", s(1), async {}).await.is_some());
+            tokio::time::advance(s(4) + over).await;
+            assert_eq!(shutdown.finish(no_loops().await).within_deadline, within);
+        }
+    }
+}

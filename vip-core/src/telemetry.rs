@@ -1,0 +1,74 @@
+//! Every span and field name, in one list: a dashboard may rely on them.
+
+/// Is the span around one attempt of a job.
+pub const SPAN_ATTEMPT: &str = "vip.attempt";
+/// Is the span around one run of a background loop.
+pub const SPAN_LOOP: &str = "vip.loop";
+
+/// Names a job.
+pub const JOB_ID: &str = "job.id";
+/// Names the type of a job.
+pub const JOB_KIND: &str = "job.kind";
+/// Names what a job is about.
+pub const JOB_KEY: &str = "job.key";
+/// Counts claims; with the job's id it names a lease.
+pub const LEASE_EPOCH: &str = "lease.epoch";
+/// Counts attempts of a job from 1.
+pub const ATTEMPT: &str = "attempt";
+/// Names the tenant that something belongs to.
+pub const TENANT: &str = "tenant";
+/// Names the request that asked for something, from the edge to the provider.
+pub const REQUEST_ID: &str = "request_id";
+/// Says how something ended, as a short code.
+pub const OUTCOME: &str = "outcome";
+/// Says why something failed, as a short code.
+pub const CODE: &str = "code";
+/// Is an error with its causes.
+pub const ERROR: &str = "error";
+/// Counts the things that a line is about.
+pub const COUNT: &str = "count";
+/// Says how long something took, in milliseconds.
+pub const DURATION_MS: &str = "duration_ms";
+/// Names a background loop.
+pub const LOOP_NAME: &str = "loop.name";
+/// Counts the restarts of a background loop.
+pub const LOOP_RESTARTS: &str = "loop.restarts";
+/// Names a phase of the shutdown.
+pub const PHASE: &str = "shutdown.phase";
+
+/// Lists all names of spans.
+pub const SPANS: &[&str] = &[SPAN_ATTEMPT, SPAN_LOOP];
+
+/// Lists all names of fields.
+pub const FIELDS: &[&str] = &[
+    JOB_ID,
+    JOB_KIND,
+    JOB_KEY,
+    LEASE_EPOCH,
+    ATTEMPT,
+    TENANT,
+    REQUEST_ID,
+    OUTCOME,
+    CODE,
+    ERROR,
+    COUNT,
+    DURATION_MS,
+    LOOP_NAME,
+    LOOP_RESTARTS,
+    PHASE,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_is_listed_once_and_is_lower_case_with_dots() {
+        let mut all: Vec<&str> = SPANS.iter().chain(FIELDS).copied().collect();
+        assert!(all.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '.' || c == '_')));
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+}
