@@ -8,7 +8,7 @@ mod supervisor;
 
 pub use backoff::Backoff;
 pub use health::{Health, HealthReport, HealthSource, HealthStatus, PartHealth};
-pub use shutdown::{PhaseReport, Shutdown, ShutdownReport};
+pub use shutdown::{PhaseEnd, PhaseReport, Shutdown, ShutdownReport};
 pub use supervisor::{LoopError, LoopFailed, LoopHandle, LoopPolicy, LoopStatus, LoopsStopped, Supervisor, Tick};
 
 pub(crate) use panics::panic_message;

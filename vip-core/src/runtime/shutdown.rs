@@ -50,15 +50,28 @@ impl Shutdown {
         let limit = self.left().max(least);
         self.promised = self.promised.saturating_add(least);
         let made = tokio::time::timeout(limit, work).await.ok();
-        let phase = PhaseReport { name: name.to_owned(), took: begin.elapsed(), completed: made.is_some() };
-        let duration_ms = u64::try_from(phase.took.as_millis()).unwrap_or(u64::MAX);
-        if phase.completed {
-            tracing::info!({ telemetry::PHASE } = name, { telemetry::DURATION_MS } = duration_ms, "phase completed");
-        } else {
-            tracing::warn!({ telemetry::PHASE } = name, { telemetry::DURATION_MS } = duration_ms, "phase cut");
-        }
-        self.report.phases.push(phase);
+        self.note(name, begin, if made.is_some() { PhaseEnd::Completed } else { PhaseEnd::Cut });
         made
+    }
+
+    /// Waits for work to end by itself until the deadline; says whether it did. What is then left is for a later phase.
+    pub async fn drain(&mut self, name: &str, work: impl Future<Output = ()>) -> bool {
+        let begin = Instant::now();
+        let is_empty = tokio::time::timeout(self.left(), work).await.is_ok();
+        self.note(name, begin, if is_empty { PhaseEnd::Completed } else { PhaseEnd::Deadline });
+        is_empty
+    }
+
+    fn note(&mut self, name: &str, begin: Instant, end: PhaseEnd) {
+        let took = begin.elapsed();
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            { telemetry::PHASE } = name,
+            { telemetry::OUTCOME } = ?end,
+            { telemetry::DURATION_MS } = duration_ms,
+            "a phase of the shutdown ended"
+        );
+        self.report.phases.push(PhaseReport { name: name.to_owned(), took, end });
     }
 
     /// Ends the shutdown with what the supervisor says, and returns the report.
@@ -79,8 +92,19 @@ pub struct PhaseReport {
     pub name: String,
     /// How long it took.
     pub took: Duration,
-    /// Whether it came to its end before its time was over.
-    pub completed: bool,
+    /// How it ended.
+    pub end: PhaseEnd,
+}
+
+/// Says how a phase ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PhaseEnd {
+    /// It came to its end.
+    Completed,
+    /// It waited for work until the deadline; a later phase took care of the rest.
+    Deadline,
+    /// Its time was over before it came to its end.
+    Cut,
 }
 
 /// Says what a process did in its life with the jobs it claimed, and what became of everything when it ended.
@@ -118,7 +142,8 @@ impl ShutdownReport {
     /// Says whether nothing was left or lost.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.tasks_left == 0 && self.settlements_lost == 0 && self.phases.iter().all(|phase| phase.completed)
+        let is_cut = self.phases.iter().any(|phase| phase.end == PhaseEnd::Cut);
+        self.tasks_left == 0 && self.settlements_lost == 0 && !is_cut
     }
 }
 
@@ -140,7 +165,7 @@ impl fmt::Display for ShutdownReport {
             self.took,
             if self.within_deadline { "within the deadline" } else { "beyond the deadline" }
         )?;
-        for phase in self.phases.iter().filter(|phase| !phase.completed) {
+        for phase in self.phases.iter().filter(|phase| phase.end == PhaseEnd::Cut) {
             write!(formatter, "; phase {} was cut after {:?}", phase.name, phase.took)?;
         }
         for status in self.loops.iter().filter(|status| status.last_failure.is_some()) {
@@ -169,10 +194,20 @@ mod tests {
         assert_eq!(shutdown.left(), s(0));
         assert_eq!(shutdown.phase("last", s(2), std::future::pending::<()>()).await, None);
         let report = shutdown.finish(no_loops().await);
-        let took: Vec<(Duration, bool)> = report.phases.iter().map(|phase| (phase.took, phase.completed)).collect();
-        assert_eq!(took, [(s(0), true), (s(10), false), (s(2), false)]);
+        let took: Vec<(Duration, PhaseEnd)> = report.phases.iter().map(|phase| (phase.took, phase.end)).collect();
+        assert_eq!(took, [(s(0), PhaseEnd::Completed), (s(10), PhaseEnd::Cut), (s(2), PhaseEnd::Cut)]);
         assert!(report.within_deadline && !report.is_clean());
         assert!(report.to_string().contains("phase hung was cut after 10s"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_that_reaches_the_deadline_is_no_fault() {
+        let mut shutdown = Shutdown::within(Duration::from_secs(3));
+        assert!(shutdown.drain("empty", async {}).await);
+        assert!(!shutdown.drain("attempts", std::future::pending()).await);
+        let report = shutdown.finish(no_loops().await);
+        assert_eq!((report.phases[1].end, report.took), (PhaseEnd::Deadline, Duration::from_secs(3)));
+        assert!(report.is_clean() && report.within_deadline);
     }
 
     #[tokio::test(start_paused = true)]

@@ -75,6 +75,10 @@ impl Attempt {
         if needed.saturating_add(self.margin) < left { Ok(()) } else { Err(LeaseLost { needed, left }) }
     }
 
+    pub(super) fn is_lost(&self) -> bool {
+        self.hold.left().is_none()
+    }
+
     /// Says whether the worker shuts down: a handler of many steps ends at the next safe point with
     /// [`Release`](super::JobOutcome::Release).
     #[must_use]
@@ -125,6 +129,24 @@ pub struct LeaseLost {
 pub(super) struct Signals {
     pub(super) stopping: CancellationToken,
     pub(super) cancelled: CancellationToken,
+}
+
+impl Signals {
+    /// Makes a guard that tells all attempts both when it is dropped.
+    pub(super) fn cut_on_drop(&self) -> CutOnDrop {
+        CutOnDrop(self.clone())
+    }
+}
+
+/// Cuts all attempts of a worker when it is dropped.
+#[derive(Debug)]
+pub(super) struct CutOnDrop(Signals);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.stopping.cancel();
+        self.0.cancelled.cancel();
+    }
 }
 
 /// Is what a worker knows about one of its leases; shared by the attempt and the heartbeat loop.

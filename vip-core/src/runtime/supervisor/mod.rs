@@ -10,6 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use tracing::Instrument as _;
 pub use policy::{LoopError, LoopFailed, LoopPolicy, LoopStatus, LoopsStopped};
 pub use watched::{LoopHandle, Tick};
 
-use super::health::{HealthStatus, PartHealth};
+use super::health::{HealthSource, HealthStatus, PartHealth};
 use super::panics::panic_message;
 use crate::ports::Randomness;
 use crate::telemetry;
@@ -240,6 +241,17 @@ impl Keeper {
             "a background loop failed and is started again"
         );
         Some(pause)
+    }
+}
+
+#[async_trait]
+impl HealthSource for Supervisor {
+    fn name(&self) -> &'static str {
+        "loops"
+    }
+
+    async fn parts(&self) -> Vec<PartHealth> {
+        self.health()
     }
 }
 

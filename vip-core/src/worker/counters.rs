@@ -1,0 +1,93 @@
+//! Counts what a worker did.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident)*) => {
+        /// Counts what a worker has done since its start.
+        ///
+        /// `claimed` = `finished` + `handed_back` + `cancelled` + `running`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        #[non_exhaustive]
+        pub struct WorkerCounts {
+            /// Attempts that run now.
+            pub running: u64,
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        #[derive(Debug, Default)]
+        pub(super) struct Counters {
+            $(pub(super) $name: Counter,)*
+        }
+
+        impl Counters {
+            pub(super) fn snapshot(&self) -> WorkerCounts {
+                // First, so that what ends in between makes it smaller, never larger than the room.
+                let claimed = self.claimed.get();
+                let ended = self.finished.get() + self.handed_back.get() + self.cancelled.get();
+                WorkerCounts { running: claimed.saturating_sub(ended), $($name: self.$name.get(),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Jobs claimed.
+    claimed
+    /// Attempts that ran to their end, whatever it was.
+    finished
+    /// Claimed jobs that were not begun, or ended themselves at a safe point, and were handed back.
+    handed_back
+    /// Attempts that were cut at the deadline of the shutdown and handed back.
+    cancelled
+    /// Settlements that ended their lease.
+    settled
+    /// Settlements that found another lease, or were a repeat of one whose answer was lost.
+    stale
+    /// Settlements that were given up; their jobs come back when their leases expire.
+    settlements_lost
+    /// Jobs that are dead by their settlement.
+    died
+    /// Leases that the queue said are over while their attempt was running.
+    leases_lost
+    /// Expired leases of any worker that were reaped.
+    reaped
+    /// Attempts that panicked.
+    panicked
+    /// Attempts whose payload could not be read.
+    undecodable
+    /// Attempts that reached their deadline.
+    timed_out
+    /// Ends of dead jobs that could not be written yet.
+    ends_not_written
+    /// Claims without an answer.
+    claim_failures
+    /// Heartbeats without an answer.
+    heartbeat_failures
+    /// Settlement batches without an answer.
+    settle_failures
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn one(&self) {
+        self.add(1);
+    }
+
+    pub(super) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::SeqCst);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Counters {
+    /// Counts attempts that run now.
+    pub(super) fn running(&self) -> u64 {
+        self.snapshot().running
+    }
+}

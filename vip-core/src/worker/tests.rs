@@ -1,0 +1,1 @@
+//! A worker on the memory queue.
