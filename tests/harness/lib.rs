@@ -1,1 +1,13 @@
-//! placeholder
+//! What the suites share: processes that end with the test, quick timings, and the comparison of store and ledger.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "test code fails by panicking"
+)]
+
+pub mod actors;
+pub mod timing;
+pub mod truth;

@@ -1,1 +1,12 @@
-//! placeholder
+//! The ports of `vip-core` on real systems: one folder and one feature for each.
+
+mod connect;
+#[cfg(feature = "hetzner")]
+pub mod hetzner;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+pub use connect::{ConnectError, connect};
+
+// So that a host needs one crate alone, in one version.
+pub use vip_core;

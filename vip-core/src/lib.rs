@@ -1,8 +1,40 @@
 //! Provisions servers reliably: one order, exactly one server. Traits, logic and the in-memory reference.
+//!
+//! The map: [`model`] holds nouns, [`ports`] the traits at the edge, [`provisioning`] the verbs accept, converge and
+//! sweep, [`worker`] what runs jobs, [`runtime`] what keeps it all alive, [`relay`] what moves committed rows outward,
+//! [`memory`] every port in memory, and [`provisioner`] the facade that a host holds.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use vip_core::Provisioner;
+//! use vip_core::memory::{MemoryProvider, memory_backend};
+//! use vip_core::model::ServerSpec;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let provider = MemoryProvider::new(Duration::from_millis(10));
+//! let provisioner = Provisioner::builder(memory_backend()).provider(provider).start().await?;
+//! let spec = ServerSpec::new("web-1").server_type("small").image("debian-12").location("here").ssh_key("ops");
+//! let order = provisioner.tenant("acme").create_server(spec).idempotency_key("order-1").await?;
+//! println!("accepted as {}", order.id());
+//! let report = provisioner.shutdown(Duration::from_secs(5)).await;
+//! assert_eq!(report.tasks_left, 0);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod memory;
+#[cfg(feature = "mocks")]
+pub mod mocks;
 pub mod model;
 pub mod ports;
+pub mod provisioner;
+pub mod provisioning;
+pub mod relay;
 pub mod runtime;
 pub mod telemetry;
 pub mod worker;
+
+pub use provisioner::{Provisioner, WaitError};
+pub use provisioning::accept::CommandError;

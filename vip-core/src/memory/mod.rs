@@ -1,9 +1,16 @@
 //! Every port in memory: the reference of the contracts, and what documentation, tests and simulation run on.
 
+mod backend;
 mod clock;
 mod job_queue;
 mod jobs;
+mod provider;
 mod state;
+mod store;
+mod tables;
 
+pub use backend::{MemoryBackend, memory_backend};
 pub use clock::{ManualClock, VirtualClock};
 pub use job_queue::MemoryQueue;
+pub use provider::{MemoryProvider, ProviderFault, ProviderMethod, belongs_to};
+pub use store::MemoryStore;

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use tokio::sync::Notify;
 
 use super::jobs::JobTable;
+use super::tables::Tables;
 
 /// Is the lock around the rows, and the bell that rings when a job may have become due.
 #[derive(Debug, Default)]
@@ -17,4 +18,6 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct MemoryState {
     pub(super) jobs: JobTable,
+    /// Servers, operations, keys, sightings and audit records.
+    pub(super) tables: Tables,
 }

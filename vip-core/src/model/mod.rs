@@ -31,7 +31,9 @@ pub use names::{
 pub use operation::{Operation, OperationStatus, OperationVerb};
 pub use page::{Page, PageLimit, PageRequest};
 pub use reason::{FailReason, ParkReason, WaitReason};
-pub use server::{Addresses, Candidate, Desired, Effect, Intent, ProviderRef, Removal, Server, ServerState, Unsettled};
+pub use server::{
+    Addresses, Candidate, Desired, Effect, Intent, Landing, ProviderRef, Removal, Server, ServerState, Unsettled,
+};
 pub use sighting::{Account, Gate, GateEntry, Sighting, SightingClass, SightingKey, TokenDigest};
 pub use spec::{Power, ServerSpec, UserData, ValidSpec};
 pub use timestamp::Timestamp;

@@ -98,6 +98,8 @@ pub struct ProviderRef {
     pub at: Timestamp,
     /// Whether a look by this id was ever answered with the server; until then a 404 proves little.
     pub seen_by_id: bool,
+    /// Whether it is proven gone.
+    pub gone: bool,
 }
 
 /// Tracks the removal of one server at the provider.
@@ -188,6 +190,17 @@ pub struct Unsettled {
     pub since: Timestamp,
     /// When the last empty look started, by the store's clock.
     pub looked_at: Option<Timestamp>,
+    /// Since when the provider answers that the name is taken, by the store's clock.
+    pub taken_since: Option<Timestamp>,
+}
+
+/// Remembers until when creates without an answer may still land in an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Landing {
+    /// Latest time at which one may land, by the store's clock.
+    pub by: Timestamp,
+    /// When the last empty look by name started, by the store's clock.
+    pub looked_at: Option<Timestamp>,
 }
 
 /// Holds the addresses that the provider reports.
@@ -244,8 +257,8 @@ pub struct Server {
     pub intent: Option<Intent>,
     /// A create whose outcome is unknown.
     pub unsettled: Option<Unsettled>,
-    /// Account → latest time at which an unanswered create may still land, by the store's clock.
-    pub land: BTreeMap<AccountId, Timestamp>,
+    /// Account → until when creates without an answer may still land there.
+    pub land: BTreeMap<AccountId, Landing>,
     /// Position of the candidate to try next.
     pub cursor: usize,
     /// Creates and deletes announced so far.

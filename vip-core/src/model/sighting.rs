@@ -126,6 +126,8 @@ pub struct GateEntry {
     pub gate: Gate,
     /// Probes in a row that found it closed; decides the next delay.
     pub probes: u32,
+    /// Whether it was ever open: such a token is known to belong to the account.
+    pub accepted: bool,
 }
 
 /// Is what is known of one account at the provider.
@@ -155,8 +157,9 @@ impl Account {
     /// Returns this account with another gate for a token.
     #[must_use]
     pub fn with_gate(mut self, digest: &TokenDigest, gate: Gate, probes: u32) -> Self {
+        let accepted = gate == Gate::Open || self.gate(digest).is_some_and(|entry| entry.accepted);
         self.gates.retain(|entry| &entry.digest != digest);
-        self.gates.push(GateEntry { digest: digest.clone(), gate, probes });
+        self.gates.push(GateEntry { digest: digest.clone(), gate, probes, accepted });
         self
     }
 }

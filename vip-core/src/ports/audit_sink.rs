@@ -16,6 +16,7 @@ use crate::model::{NameError, RequestId, SealedRecord, TenantId};
 /// * `Ok` means that every record of the batch is kept (`ok_means_kept`).
 /// * A batch may come again, whole or in part; a record is identified by tenant and sequence number
 ///   (`a_repeated_batch_adds_nothing`).
+#[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait AuditSink: fmt::Debug + Send + Sync + 'static {
     /// Names this sink in the store, which remembers how far it has delivered to it.

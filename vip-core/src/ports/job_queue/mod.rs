@@ -35,6 +35,7 @@ use crate::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequ
 ///   (`expired_lease_is_claimable`, `rescues_are_bounded`).
 /// * Attempts, snoozes and rescues are counted apart (`attempts_snoozes_and_rescues_are_counted_apart`).
 /// * Every call may be repeated after an unknown outcome (`repeated_calls_change_nothing`).
+#[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait JobQueue: fmt::Debug + Send + Sync + 'static {
     /// Says what may be lost.

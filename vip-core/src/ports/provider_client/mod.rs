@@ -50,6 +50,7 @@ impl RequestContext {
 /// * An inventory is complete when its last page says so, and holds only servers with the owner's label
 ///   (`inventory_lists_all_of_an_owner`).
 /// * No call takes longer than its deadline (`a_deadline_ends_a_call`).
+#[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait ProviderClient: fmt::Debug + Send + Sync + 'static {
     /// Identifies the token without revealing it.

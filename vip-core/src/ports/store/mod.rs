@@ -39,11 +39,13 @@ use crate::model::{
 /// * A key is unique per tenant: a second one is `KeyTaken` (`a_key_is_taken_once`).
 /// * `QuotaChange::Take` beyond the limit is `QuotaExceeded`; release gives back (`a_quota_is_never_exceeded`).
 /// * The job of a commit is enqueued by the rules of the queue (`a_committed_job_is_claimable`).
+/// * An operation that is final does not change any more (`a_final_operation_stays`).
 /// * A note writes under the guard without a new stamp, version or audit record (`a_note_makes_no_version`).
 /// * Versions count 1, 2, 3 …, one audit record each (`one_audit_record_per_version`).
 /// * Sealing numbers each tenant's records without a gap, in version order per server, and chains their hashes
 ///   (`sealing_makes_a_gapless_chain`).
 /// * Nothing of a tenant is found under another (`tenants_do_not_meet`).
+#[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Says what may be lost.
@@ -198,7 +200,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`StoreError`] if the store cannot be asked.
-    async fn tenants(&self, after: Option<&TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError>;
+    async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError>;
 
     /// Reads sealed records of some tenant that a sink does not have yet, at most `most`.
     ///

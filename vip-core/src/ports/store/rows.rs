@@ -50,6 +50,8 @@ pub struct RecordedRef {
     pub account: Option<AccountId>,
     /// The provider's id, once known.
     pub id: Option<ProviderServerId>,
+    /// Whether a create is announced or may still land: something may be there that is not recorded yet.
+    pub open: bool,
     /// The provider's id of what is being removed.
     pub removing: Option<ProviderServerId>,
     /// Its name at the provider.
@@ -69,6 +71,7 @@ impl RecordedRef {
             desired: server.desired,
             account: server.account.clone(),
             id: server.provider_ref.as_ref().map(|reference| reference.id.clone()),
+            open: server.intent.is_some() || !server.land.is_empty(),
             removing: server.removing.as_ref().map(|removal| removal.id.clone()),
             provider_name: server.provider_name.clone(),
             create_hash: server.create_hash.clone(),

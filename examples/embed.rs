@@ -1,0 +1,30 @@
+//! Embeds the product in a program of your own: order, follow, and shut down in order.
+
+use std::time::Duration;
+
+use vip_adapters::hetzner::HetznerClient;
+use vip_adapters::vip_core::Provisioner;
+use vip_adapters::vip_core::model::ServerSpec;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let backend = vip_adapters::connect(&format!("sqlite://{}", folder.path().join("vip.db").display())).await?;
+    // HetznerClient::from_env() for real servers that cost real money.
+    let provisioner = Provisioner::builder(backend).provider(HetznerClient::simulated()?).quota(10).start().await?;
+
+    let tenant = provisioner.tenant("acme");
+    let spec = ServerSpec::new("web-1").server_type("cpx22").image("ubuntu-24.04").location("fsn1").ssh_key("ops");
+    let order = tenant.create_server(spec).idempotency_key("order-8841").await?;
+    println!("accepted: operation {}", order.id());
+
+    let server = order.wait().await?;
+    println!("running:  {} at {:?}", server.provider_name, server.addresses.ipv4);
+
+    tenant.delete_server(server.id).await?.wait().await?;
+    println!("deleted:  {}", server.provider_name);
+
+    let report = provisioner.shutdown(Duration::from_secs(30)).await;
+    println!("shutdown: {report}");
+    Ok(())
+}

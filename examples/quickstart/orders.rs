@@ -1,0 +1,42 @@
+//! Three tenants order servers, each order twice: as a client does whose answer was lost.
+
+use std::error::Error;
+
+use vip_adapters::vip_core::Provisioner;
+use vip_adapters::vip_core::model::ServerSpec;
+use vip_adapters::vip_core::provisioner::OperationHandle;
+
+/// The tenants of the story.
+pub const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
+
+/// Is one order and who gave it.
+pub struct Order {
+    /// Index of the tenant.
+    pub tenant: usize,
+    /// The operation that answers it.
+    pub operation: OperationHandle,
+}
+
+/// Places all orders, tenant by tenant in turn.
+pub async fn place(provisioner: &Provisioner, servers: u32) -> Result<Vec<Order>, Box<dyn Error>> {
+    let mut orders = Vec::new();
+    for number in 1..=servers {
+        let tenant = (number as usize - 1) % TENANTS.len();
+        let name = TENANTS.get(tenant).copied().unwrap_or("acme");
+        let order = || {
+            let spec = ServerSpec::new(format!("web-{number}"))
+                .server_type("cpx22")
+                .image("ubuntu-24.04")
+                .location("fsn1")
+                .ssh_key("ops");
+            provisioner.tenant(name).create_server(spec).idempotency_key(format!("order-{number}"))
+        };
+        let first = order().await?;
+        let second = order().await?;
+        if second.id() != first.id() || !second.is_replayed() {
+            return Err(format!("order {number} was accepted twice").into());
+        }
+        orders.push(Order { tenant, operation: first });
+    }
+    Ok(orders)
+}

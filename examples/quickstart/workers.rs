@@ -1,0 +1,122 @@
+//! Two workers, each a process of its own: started, killed in the middle of their work, replaced, and ended in order.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+use vip_adapters::hetzner::HetznerClient;
+use vip_adapters::hetzner::simulator::DEFAULT_TOKEN;
+use vip_adapters::vip_core::Provisioner;
+
+use crate::settings;
+
+/// How long a worker may take to finish what it has begun.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs as a worker until the parent ends it or is gone.
+pub async fn run_as_worker(store: &Path, endpoint: &str) -> Result<(), Box<dyn Error>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let backend = vip_adapters::connect(&format!("sqlite://{}", store.display())).await?;
+    let provisioner = Provisioner::builder(backend)
+        .provider(HetznerClient::at(endpoint, DEFAULT_TOKEN)?)
+        .timing(settings::quick())
+        .start()
+        .await?;
+    // The parent holds the other end of our input: it closes when the parent is gone, however that came about.
+    let mut parent = tokio::io::stdin();
+    let mut nothing = [0; 1];
+    let ended = loop {
+        tokio::select! {
+            // Ctrl-C reaches the whole group; the parent ends its workers itself, in order.
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => break None,
+            _ = parent.read(&mut nothing) => break None,
+            why = provisioner.failed() => break Some(why),
+        }
+    };
+    let report = provisioner.shutdown(DRAIN).await;
+    match ended {
+        None if report.within_deadline => Ok(()),
+        None => Err(format!("the shutdown took too long: {report}").into()),
+        Some(why) => Err(why.into()),
+    }
+}
+
+/// Is the two workers of a story.
+pub struct Workers {
+    store: PathBuf,
+    endpoint: String,
+    children: Vec<Child>,
+    kills: u32,
+}
+
+impl Workers {
+    /// Starts two workers.
+    pub fn start(store: &Path, endpoint: String) -> Result<Self, Box<dyn Error>> {
+        let mut workers = Self { store: store.to_owned(), endpoint, children: Vec::new(), kills: 0 };
+        workers.replace()?;
+        Ok(workers)
+    }
+
+    fn replace(&mut self) -> Result<(), Box<dyn Error>> {
+        while self.children.len() < 2 {
+            let child = Command::new(std::env::current_exe()?)
+                .arg("worker")
+                .arg(&self.store)
+                .arg(&self.endpoint)
+                .stdin(Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()?;
+            self.children.push(child);
+        }
+        Ok(())
+    }
+
+    /// Kills both workers as the power would, whatever they are doing, and starts two new ones.
+    pub async fn kill_and_replace(&mut self) -> Result<(), Box<dyn Error>> {
+        for child in &mut self.children {
+            child.start_kill()?;
+        }
+        for child in &mut self.children {
+            child.wait().await?;
+            self.kills += 1;
+        }
+        self.children.clear();
+        self.replace()
+    }
+
+    /// Returns how many workers were killed.
+    pub const fn kills(&self) -> u32 {
+        self.kills
+    }
+
+    /// Says which worker has ended by itself, if one has.
+    pub fn check(&mut self) -> Result<(), Box<dyn Error>> {
+        for child in &mut self.children {
+            if let Some(status) = child.try_wait()? {
+                return Err(format!("a worker ended by itself: {status}").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends both workers in order; they finish what they have begun.
+    pub async fn stop(mut self) -> Result<(), Box<dyn Error>> {
+        for child in &mut self.children {
+            // A closed input is how a worker learns that its parent has no more need of it.
+            drop(child.stdin.take());
+        }
+        for child in &mut self.children {
+            let status = child.wait().await?;
+            if !status.success() {
+                return Err(format!("a worker did not end in order: {status}").into());
+            }
+        }
+        Ok(())
+    }
+}

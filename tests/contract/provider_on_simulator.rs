@@ -1,0 +1,345 @@
+//! Every bullet of the contract of `ProviderClient`, proven for the Hetzner client against the simulator over HTTP.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the whole file is a test")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use vip_adapters::hetzner::HetznerClient;
+use vip_adapters::hetzner::simulator::{
+    DEFAULT_PROJECT, Effect, Failure, Fault, FaultRule, ForeignServer, Ledger, RouteMatcher, Simulator, SimulatorServer,
+};
+use vip_core::model::{
+    InstallationId, Labels, OWNER_LABEL, Power, ProviderActionId, ProviderName, ProviderServerId, SERVER_LABEL,
+    ServerId, UserData,
+};
+use vip_core::ports::{
+    ActionStatus, CreateRequest, Deletion, ProviderClient, ProviderError, ProviderErrorKind as Kind, RequestContext,
+    ServerStatus, ServerView,
+};
+
+const TOKEN: &str = "contract0token00000000000000000000000000000000000000000000000000";
+const READER: &str = "reader00token00000000000000000000000000000000000000000000000000";
+
+struct Bench {
+    simulator: Simulator,
+    server: SimulatorServer,
+    client: HetznerClient,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        Self::with_limit(1_000_000).await
+    }
+
+    async fn with_limit(per_hour: u32) -> Self {
+        let simulator = Simulator::builder()
+            .create_time(Duration::from_millis(50))
+            .delete_time(Duration::from_millis(50))
+            .rate_limit_per_hour(per_hour)
+            .project(DEFAULT_PROJECT, TOKEN)
+            .read_only_token(DEFAULT_PROJECT, READER)
+            .build();
+        let server = simulator.serve(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let client = HetznerClient::at(format!("{}/v1", server.url()), TOKEN).unwrap();
+        Self { simulator, server, client }
+    }
+
+    fn client_of(&self, token: &str) -> HetznerClient {
+        HetznerClient::at(self.server.url(), token).unwrap()
+    }
+
+    fn next_create(&self, fault: Fault) {
+        self.simulator.add_fault(FaultRule::next(1, RouteMatcher::create_server(), fault)).unwrap();
+    }
+
+    fn next_delete(&self, fault: Fault) {
+        self.simulator.add_fault(FaultRule::next(1, RouteMatcher::delete_server(), fault)).unwrap();
+    }
+
+    async fn create(&self, number: u32) -> Result<vip_core::ports::Created, ProviderError> {
+        self.client.create(&order(number), &context()).await
+    }
+
+    async fn find(&self, number: u32) -> Option<ServerView> {
+        self.client.find(&order(number).name, &context()).await.unwrap()
+    }
+
+    fn ledger(&self) -> Ledger {
+        self.simulator.ledger()
+    }
+
+    /// How many requests of this method came at this route.
+    fn requests(&self, method: &str, route: &str) -> u64 {
+        let ledger = self.ledger();
+        ledger.requests.iter().filter(|it| it.method == method && it.route == route).map(|it| it.count).sum()
+    }
+
+    /// Asks until the server is as wished; each answer of the simulator takes a moment of its time.
+    async fn see(&self, id: &ProviderServerId, is_wished: fn(Option<&ServerView>) -> bool) {
+        for _ in 0..100_000 {
+            if is_wished(self.client.get(id, &context()).await.unwrap().as_ref()) {
+                return;
+            }
+        }
+        panic!("server {id} never became what was wished");
+    }
+}
+
+fn context() -> RequestContext {
+    RequestContext::new(Duration::from_secs(60))
+}
+
+fn owner() -> InstallationId {
+    "11111111-1111-4111-8111-111111111111".parse().unwrap()
+}
+
+fn record(number: u32) -> ServerId {
+    format!("22222222-2222-7222-8222-{number:012}").parse().unwrap()
+}
+
+fn order(number: u32) -> CreateRequest {
+    CreateRequest {
+        name: ProviderName::new(format!("web-{number}-0123456789ab")).unwrap(),
+        server_type: "cpx22".to_owned(),
+        location: "fsn1".to_owned(),
+        image: "ubuntu-24.04".to_owned(),
+        ssh_keys: vec!["ops".to_owned()],
+        labels: Labels::from([
+            (OWNER_LABEL.to_owned(), owner().to_string()),
+            (SERVER_LABEL.to_owned(), record(number).to_string()),
+            ("example.com/env".to_owned(), "prod".to_owned()),
+        ]),
+        user_data: Some(UserData::new("#cloud-config\n")),
+        power: Power::On,
+    }
+}
+
+#[tokio::test]
+async fn a_create_is_sent_once() {
+    let bench = Bench::start().await;
+    let failures =
+        [Failure::ServerError, Failure::BadGateway, Failure::BadGatewayHtml, Failure::Unavailable, Failure::Timeout];
+    let mut faults: Vec<Fault> =
+        failures.into_iter().map(|failure| Fault::Fail { failure, effect: Effect::Applied }).collect();
+    faults.extend([Fault::CutBefore, Fault::CutAfter, Fault::TooManyRequests]);
+    for (number, fault) in (1..).zip(faults) {
+        bench.next_create(fault.clone());
+        assert!(bench.create(number).await.is_err());
+        assert_eq!(bench.requests("POST", "/servers"), u64::from(number), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_unknown() {
+    let bench = Bench::start().await;
+    let timeout = Some(Failure::Timeout);
+    let lost = [
+        (Fault::CutAfter, true),
+        (Fault::CutBefore, false),
+        (Fault::Fail { failure: Failure::BadGatewayHtml, effect: Effect::Applied }, true),
+        (Fault::Fail { failure: Failure::Timeout, effect: Effect::Applied }, true),
+        (Fault::Fail { failure: Failure::Unavailable, effect: Effect::None }, false),
+        (Fault::Late { failure: timeout, effect_after: Duration::from_secs(3600) }, false),
+        (Fault::Refuse { status: 409, code: "conflict".to_owned(), message: String::new() }, false),
+        (Fault::Refuse { status: 422, code: "service_error".to_owned(), message: String::new() }, false),
+    ];
+    for (number, (fault, is_there)) in (1..).zip(lost) {
+        bench.next_create(fault.clone());
+        assert_eq!(bench.create(number).await.unwrap_err().kind, Kind::Unknown, "{fault:?}");
+        assert_eq!(bench.find(number).await.is_some(), is_there, "both are possible: {fault:?}");
+    }
+    let id = bench.find(1).await.unwrap().id;
+    bench.next_delete(Fault::CutAfter);
+    assert_eq!(bench.client.delete(&id, &context()).await.unwrap_err().kind, Kind::Unknown);
+    bench.see(&id, |found| found.is_none()).await;
+}
+
+#[tokio::test]
+async fn a_refusal_has_no_effect() {
+    let bench = Bench::start().await;
+    let refuse = |status: u16, code: &str| Fault::Refuse { status, code: code.to_owned(), message: "no".to_owned() };
+    let stock = Fault::StockExhausted { server_type: None, location: Some("fsn1".to_owned()) };
+    let refusals = [
+        (stock, Kind::Exhausted),
+        (Fault::TooManyRequests, Kind::Throttled { retry_after: Duration::from_secs(1) }),
+        (refuse(403, "resource_limit_exceeded"), Kind::AccountLimit),
+        (refuse(403, "maintenance"), Kind::Busy),
+        (refuse(403, "forbidden"), Kind::Unauthorized),
+        (refuse(401, "token_readonly"), Kind::ReadOnly),
+        (refuse(422, "placement_error"), Kind::Placement),
+        (refuse(410, "deprecated_api_endpoint"), Kind::Bug),
+    ];
+    for (number, (fault, kind)) in (1..).zip(refusals) {
+        bench.next_create(fault);
+        let error = bench.create(number).await.unwrap_err();
+        assert_eq!(error.kind, kind);
+        assert!(bench.find(number).await.is_none(), "{kind:?}");
+    }
+    let wrong = [
+        CreateRequest { server_type: "no-such-type".to_owned(), ..order(90) },
+        CreateRequest { location: "nowhere".to_owned(), ..order(91) },
+        CreateRequest { image: "no-such-image".to_owned(), ..order(92) },
+        CreateRequest { ssh_keys: vec!["nobody".to_owned()], ..order(93) },
+    ];
+    for request in wrong {
+        let error = bench.client.create(&request, &context()).await.unwrap_err();
+        assert_eq!((error.kind, error.correlation_id.is_some()), (Kind::InvalidInput, true), "{}", request.name);
+    }
+    for (token, kind) in [("unknown", Kind::Unauthorized), (READER, Kind::ReadOnly)] {
+        let error = bench.client_of(token).create(&order(1), &context()).await.unwrap_err();
+        assert_eq!(error.kind, kind);
+    }
+    assert_eq!(bench.ledger().servers.len(), 0);
+}
+
+#[tokio::test]
+async fn a_request_that_was_not_sent_is_told_apart() {
+    let bench = Bench::start().await;
+    let Bench { simulator, server, client } = bench;
+    server.shutdown().await;
+    assert_eq!(client.create(&order(1), &context()).await.unwrap_err().kind, Kind::NotSent);
+    assert_eq!(simulator.ledger().requests.len(), 0);
+}
+
+#[tokio::test]
+async fn a_name_is_unique() {
+    let bench = Bench::start().await;
+    let first = bench.create(1).await.unwrap();
+    assert_eq!(bench.create(1).await.unwrap_err().kind, Kind::AlreadyExists);
+    // Also after an answer that was lost, which is what the name is for.
+    bench.next_create(Fault::CutAfter);
+    assert_eq!(bench.create(2).await.unwrap_err().kind, Kind::Unknown);
+    assert_eq!(bench.create(2).await.unwrap_err().kind, Kind::AlreadyExists);
+    assert_eq!(bench.ledger().servers.len(), 2);
+    let found = bench.find(1).await.unwrap();
+    assert_eq!(found.id, first.server.id);
+}
+
+#[tokio::test]
+async fn labels_are_there_from_the_start() {
+    let bench = Bench::start().await;
+    let created = bench.create(1).await.unwrap().server;
+    assert_eq!((created.status, &created.labels), (ServerStatus::Starting, &order(1).labels));
+    bench.next_create(Fault::CutAfter);
+    bench.create(2).await.unwrap_err();
+    let found = bench.find(2).await.unwrap();
+    assert!(found.is_ours(owner(), record(2)));
+    assert_eq!((found.labels, found.server_type.as_str(), found.location.as_str()), (order(2).labels, "cpx22", "fsn1"));
+    let labelled = bench.client.find_labelled(owner(), record(2), &context()).await.unwrap();
+    assert_eq!(labelled.iter().map(|it| &it.id).collect::<Vec<_>>(), [&found.id]);
+    assert_eq!(bench.client.find_labelled(owner(), record(3), &context()).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_server_comes_up_with_its_actions_and_addresses() {
+    let bench = Bench::start().await;
+    let created = bench.create(1).await.unwrap();
+    assert!(!created.actions.is_empty() && created.correlation_id.is_some());
+    bench.see(&created.server.id, |found| found.is_some_and(|it| it.status == ServerStatus::Running)).await;
+    let mut asked = created.actions.clone();
+    asked.push(ProviderActionId::new("9007199254740991").unwrap());
+    let actions = bench.client.actions(&asked, &context()).await.unwrap();
+    assert_eq!(actions.len(), created.actions.len(), "an unknown one is left out");
+    assert!(actions.iter().all(|it| it.status == ActionStatus::Succeeded), "{actions:?}");
+    let addresses = created.server.addresses;
+    assert!(addresses.ipv4.is_some() && addresses.ipv6.is_some_and(|it| it.to_bits() & 0xffff == 1), "{addresses:?}");
+}
+
+#[tokio::test]
+async fn an_action_that_fails_says_so() {
+    let bench = Bench::start().await;
+    bench.next_create(Fault::ActionFails { code: "action_failed".to_owned(), message: "words".to_owned() });
+    let created = bench.create(1).await.unwrap();
+    let failed = ActionStatus::Failed { code: "action_failed".to_owned() };
+    for _ in 0..100_000 {
+        let actions = bench.client.actions(&created.actions, &context()).await.unwrap();
+        if actions.iter().any(|it| it.status == failed) {
+            return;
+        }
+    }
+    panic!("no action failed");
+}
+
+#[tokio::test]
+async fn deleting_twice_is_success() {
+    let bench = Bench::start().await;
+    let id = bench.create(1).await.unwrap().server.id;
+    bench.see(&id, |found| found.is_some_and(|it| it.status == ServerStatus::Running)).await;
+    assert_eq!(bench.client.delete(&id, &context()).await.unwrap(), Deletion::Accepted);
+    bench.see(&id, |found| found.is_none()).await;
+    assert_eq!(bench.client.delete(&id, &context()).await.unwrap(), Deletion::AlreadyGone);
+    assert!(bench.find(1).await.is_none());
+    assert_eq!(bench.client.get(&id, &context()).await.unwrap(), None);
+    let ledger = bench.ledger();
+    assert!(ledger.servers.len() == 1 && ledger.servers.iter().all(|it| it.deleted_at.is_some()));
+}
+
+#[tokio::test]
+async fn inventory_lists_all_of_an_owner() {
+    let bench = Bench::start().await;
+    let mut wanted = Vec::new();
+    for number in 1..=120 {
+        let labelled = |server: ForeignServer, owner: &str| server.label(OWNER_LABEL, owner);
+        let ours = labelled(ForeignServer::named(format!("ours-{number}")), &owner().to_string());
+        wanted.push(bench.simulator.put_server(ours).unwrap().to_string());
+        bench.simulator.put_server(ForeignServer::named(format!("foreign-{number}"))).unwrap();
+        let other = labelled(ForeignServer::named(format!("other-{number}")), "33333333-3333-4333-8333-333333333333");
+        bench.simulator.put_server(other).unwrap();
+    }
+    let (mut found, mut page, mut pages) = (Vec::new(), Some(1), 0);
+    while let Some(number) = page {
+        let part = bench.client.inventory(owner(), number, &context()).await.unwrap();
+        found.extend(part.servers.iter().map(|it| it.id.to_string()));
+        (page, pages) = (part.next, pages + 1);
+    }
+    assert_eq!((found, pages), (wanted, 3));
+}
+
+#[tokio::test]
+async fn a_deadline_ends_a_call() {
+    let bench = Bench::start().await;
+    let slow = Fault::Delay { answer_after: Duration::from_secs(3600) };
+    bench.simulator.add_fault(FaultRule::outage(Duration::ZERO, Duration::from_secs(3600), slow)).unwrap();
+    let soon = RequestContext::new(Duration::from_millis(200));
+    let error = bench.client.create(&order(1), &soon).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (Kind::Unknown, "deadline"));
+    assert_eq!(bench.client.catalog(&soon).await.unwrap_err().kind, Kind::Unknown);
+    bench.simulator.clear_faults();
+    assert!(bench.find(1).await.is_some(), "the create had its effect: that is why it is unknown");
+}
+
+#[tokio::test]
+async fn the_rate_limit_is_met_and_told() {
+    let bench = Bench::with_limit(60).await;
+    for _ in 0..60 {
+        bench.find(1).await;
+    }
+    let error = bench.create(1).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Throttled { retry_after: Duration::from_secs(60) });
+    assert_eq!(bench.ledger().servers.len(), 0);
+}
+
+#[tokio::test]
+async fn a_catalog_can_be_ordered_from() {
+    let bench = Bench::start().await;
+    let catalog = bench.client.catalog(&context()).await.unwrap();
+    let order = order(1);
+    let server_type = catalog.server_types.iter().find(|it| it.name == order.server_type).unwrap();
+    assert!(server_type.available_in.contains(&order.location) && server_type.architecture == "x86");
+    assert!(catalog.locations.iter().any(|it| it.name == order.location && it.network_zone == "eu-central"));
+    assert!(catalog.images.iter().any(|it| it.name == order.image && it.architecture == "x86"));
+    assert_eq!(bench.requests("POST", "/servers"), 0);
+}
+
+#[tokio::test]
+async fn a_hidden_server_is_found_by_the_name_that_it_takes() {
+    let bench = Bench::start().await;
+    bench.next_create(Fault::Hide {
+        duration: Duration::from_secs(3600),
+        by_id: vip_adapters::hetzner::simulator::ById::Visible,
+    });
+    let id = bench.create(1).await.unwrap().server.id;
+    assert!(bench.find(1).await.is_none(), "an empty look proves nothing");
+    assert_eq!(bench.create(1).await.unwrap_err().kind, Kind::AlreadyExists);
+    assert!(bench.client.get(&id, &context()).await.unwrap().is_some());
+}

@@ -1,0 +1,145 @@
+//! Processes of the suites: a simulator and workers, which end when their standard input closes.
+//!
+//! The kernel closes it when the test's process is gone, however that came about; so nothing outlives a killed test.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use vip_adapters::hetzner::simulator::Ledger;
+
+/// Is a running process of the program `actor`.
+#[derive(Debug)]
+pub struct Actor {
+    child: Child,
+}
+
+impl Actor {
+    /// Starts the program with a role.
+    #[must_use]
+    pub fn start(program: &Path, arguments: &[&str]) -> Self {
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the actor starts");
+        Self { child }
+    }
+
+    /// Reads the first line that it prints.
+    pub async fn first_line(&mut self) -> String {
+        let stdout = self.child.stdout.take().expect("its output is ours");
+        let mut line = String::new();
+        let mut reader = BufReader::new(stdout);
+        reader.read_line(&mut line).await.expect("the actor prints a line");
+        line.trim().to_owned()
+    }
+
+    /// Ends it as a power cut would.
+    pub async fn kill(&mut self) {
+        self.child.start_kill().expect("it can be killed");
+        self.child.wait().await.expect("it ends");
+    }
+
+    /// Ends it in order and demands that it succeeds.
+    pub async fn stop(mut self) {
+        drop(self.child.stdin.take());
+        let ended = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await;
+        let status = ended.expect("it ends in time").expect("it can be waited for");
+        assert!(status.success(), "the actor ended with {status}");
+    }
+
+    /// Says whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it can be asked").is_some()
+    }
+}
+
+/// Is a simulator in a process of its own, which nobody kills: its ledger is the truth.
+#[derive(Debug)]
+pub struct CloudActor {
+    actor: Actor,
+    url: String,
+    client: reqwest::Client,
+}
+
+impl CloudActor {
+    /// Starts it.
+    pub async fn start(program: &Path, seed: u64, mood: &str) -> Self {
+        let mut actor = Actor::start(program, &["simulator", &seed.to_string(), mood]);
+        let url = actor.first_line().await;
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().expect("a client");
+        Self { actor, url, client }
+    }
+
+    /// Returns the address of its API.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Reads its ledger.
+    pub async fn ledger(&self) -> Ledger {
+        let answer = self.client.get(format!("{}/_sim/ledger", self.url)).send().await.expect("it answers");
+        answer.json().await.expect("a ledger")
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        self.actor.stop().await;
+    }
+}
+
+/// Is some workers on one store.
+#[derive(Debug)]
+pub struct WorkerActors {
+    program: PathBuf,
+    store: PathBuf,
+    endpoint: String,
+    workers: Vec<Actor>,
+}
+
+impl WorkerActors {
+    /// Starts them.
+    #[must_use]
+    pub fn start(program: &Path, store: &Path, endpoint: &str, count: usize) -> Self {
+        let mut actors = Self {
+            program: program.to_owned(),
+            store: store.to_owned(),
+            endpoint: endpoint.to_owned(),
+            workers: Vec::new(),
+        };
+        actors.workers = (0..count).map(|_| actors.one()).collect();
+        actors
+    }
+
+    fn one(&self) -> Actor {
+        Actor::start(&self.program, &["worker", self.store.to_str().expect("a readable path"), &self.endpoint])
+    }
+
+    /// Returns how many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Kills one and starts another in its place.
+    pub async fn kill_and_replace(&mut self, place: usize) {
+        let fresh = self.one();
+        let worker = self.workers.get_mut(place).expect("a worker at that place");
+        assert!(!worker.has_ended(), "a worker ended by itself");
+        worker.kill().await;
+        *worker = fresh;
+    }
+
+    /// Ends all in order.
+    pub async fn stop(self) {
+        for worker in self.workers {
+            worker.stop().await;
+        }
+    }
+}

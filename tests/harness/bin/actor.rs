@@ -1,0 +1,62 @@
+//! A process of the suites: a simulator, or a worker; it ends when its standard input closes.
+
+#![expect(clippy::unwrap_used, clippy::panic, missing_docs, reason = "test code fails by panicking")]
+
+use std::io::Write;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use vip_adapters::hetzner::HetznerClient;
+use vip_adapters::hetzner::simulator::{DEFAULT_TOKEN, FaultPlan, Simulator};
+use vip_core::Provisioner;
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["simulator", seed, mood] => simulator(seed.parse().unwrap(), mood).await,
+        ["worker", store, endpoint] => worker(store, endpoint).await,
+        other => panic!("unknown role: {other:?}"),
+    }
+}
+
+async fn simulator(seed: u64, mood: &str) {
+    let simulator = Simulator::builder()
+        .seed(seed)
+        .create_time(Duration::from_millis(400))
+        .delete_time(Duration::from_millis(200))
+        .build();
+    match mood {
+        "calm" => {}
+        "rough" => simulator.add_plan(FaultPlan::rough(seed)).unwrap(),
+        other => panic!("unknown mood: {other}"),
+    }
+    let server = simulator.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    println!("{}", server.url());
+    std::io::stdout().flush().unwrap();
+    until_input_closes().await;
+    server.shutdown().await;
+}
+
+async fn worker(store: &str, endpoint: &str) {
+    let backend = vip_adapters::connect(&format!("sqlite://{store}")).await.unwrap();
+    let provisioner = Provisioner::builder(backend)
+        .provider(HetznerClient::at(endpoint, DEFAULT_TOKEN).unwrap())
+        .timing(vip_tests::timing::quick())
+        .start()
+        .await
+        .unwrap();
+    let failed = tokio::select! {
+        () = until_input_closes() => None,
+        why = provisioner.failed() => Some(why),
+    };
+    let report = provisioner.shutdown(Duration::from_secs(10)).await;
+    assert!(failed.is_none() && report.within_deadline, "{failed:?} {report}");
+}
+
+async fn until_input_closes() {
+    let mut input = tokio::io::stdin();
+    let mut nothing = [0; 1];
+    while input.read(&mut nothing).await.unwrap() > 0 {}
+}

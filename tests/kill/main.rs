@@ -1,0 +1,86 @@
+//! Workers are killed at random moments while they work: afterwards the provider's ledger equals the store.
+//!
+//! `VIP_TEST_KILLS` says how many kills, over as many orders; thirty unless it says more.
+
+#![expect(clippy::unwrap_used, reason = "test code fails by panicking")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use vip_core::Provisioner;
+use vip_core::model::ServerSpec;
+use vip_core::provisioner::OperationHandle;
+use vip_tests::actors::{CloudActor, WorkerActors};
+use vip_tests::{timing, truth};
+
+const ACTOR: &str = env!("CARGO_BIN_EXE_actor");
+const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
+/// Longest time for all orders to end after the last kill.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_workers_lose_nothing_and_double_nothing() {
+    let kills: u32 = std::env::var("VIP_TEST_KILLS").map_or(30, |text| text.parse().unwrap());
+    let seed = 4711;
+    let mut random = fastrand::Rng::with_seed(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("vip.db");
+    let cloud = CloudActor::start(Path::new(ACTOR), seed, "rough").await;
+    let backend = vip_adapters::connect(&format!("sqlite://{}", store.display())).await.unwrap();
+    let provisioner = Provisioner::builder(backend).timing(timing::quick()).client_only().await.unwrap();
+    let mut workers = WorkerActors::start(Path::new(ACTOR), &store, cloud.url(), 3);
+
+    let begin = Instant::now();
+    let mut orders: Vec<OperationHandle> = Vec::new();
+    for number in 0..kills {
+        orders.push(order(&provisioner, number).await);
+        // A few orders are wished away while they may still be under way.
+        if number % 5 == 4 {
+            let (tenant, place) = (TENANTS[(number as usize - 2) % 3], number as usize - 2);
+            orders.push(provisioner.tenant(tenant).delete_server(orders_server(&orders, place)).await.unwrap());
+        }
+        let pause = Duration::from_millis(random.u64(20..350));
+        assert!(timeout(pause, std::future::pending::<()>()).await.is_err());
+        workers.kill_and_replace(random.usize(..workers.count())).await;
+    }
+    let killed = begin.elapsed();
+    timeout(PATIENCE, all_ended(&orders)).await.expect("all orders end");
+    workers.stop().await;
+    let ledger = cloud.ledger().await;
+    truth::demand_agreement(&provisioner, &TENANTS, &ledger).await;
+    println!(
+        "{kills} kills in {killed:.1?} over {kills} orders: {} created, {} live, {} requests, ended after {:.1?}",
+        ledger.servers.len(),
+        ledger.servers.iter().filter(|server| server.is_live()).count(),
+        ledger.request_total(),
+        begin.elapsed(),
+    );
+    assert!(provisioner.shutdown(Duration::from_secs(5)).await.within_deadline);
+    cloud.stop().await;
+}
+
+async fn order(provisioner: &Provisioner, number: u32) -> OperationHandle {
+    let spec = ServerSpec::new(format!("web-{number}"))
+        .server_type("cpx22")
+        .image("ubuntu-24.04")
+        .location("fsn1")
+        .ssh_key("ops");
+    let tenant = TENANTS[number as usize % 3];
+    provisioner.tenant(tenant).create_server(spec).idempotency_key(format!("order-{number}")).await.unwrap()
+}
+
+/// Returns the server of the create with this number; deletes stand between the creates.
+fn orders_server(orders: &[OperationHandle], place: usize) -> vip_core::model::ServerId {
+    let creates = orders.iter().filter(|order| order.operation().verb.as_str() == "create");
+    creates.map(OperationHandle::server_id).nth(place).unwrap()
+}
+
+async fn all_ended(orders: &[OperationHandle]) {
+    for order in orders {
+        while !order.progress().await.unwrap().operation.status.is_final() {
+            tokio::task::yield_now().await;
+            assert!(timeout(Duration::from_millis(50), std::future::pending::<()>()).await.is_err());
+        }
+    }
+}

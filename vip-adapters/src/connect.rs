@@ -1,0 +1,82 @@
+//! From a URL to a backend.
+
+use vip_core::ports::Backend;
+
+/// Says why a URL led to no backend; shows the scheme alone, because the rest may hold a password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The adapter exists and was not compiled in.
+    #[error("`{scheme}:` needs the feature `{feature}` of vip-adapters, which is off")]
+    FeatureOff {
+        /// The URL's scheme.
+        scheme: &'static str,
+        /// The feature to switch on.
+        feature: &'static str,
+    },
+    /// No adapter has this scheme.
+    #[error("no adapter for `{scheme}:`; known are `sqlite:` (feature `sqlite`)")]
+    UnknownScheme {
+        /// The URL's scheme.
+        scheme: String,
+    },
+    /// It has no scheme.
+    #[error("not a URL of a backend; write `sqlite://vip.db`")]
+    NoScheme,
+    /// The SQLite file could not be opened.
+    #[cfg(feature = "sqlite")]
+    #[error("cannot use the SQLite database")]
+    Sqlite(#[from] crate::sqlite::OpenError),
+}
+
+/// Opens the backend that a URL names, with default settings: `sqlite://vip.db`.
+///
+/// # Errors
+///
+/// [`ConnectError`]; a URL whose feature is off names the feature.
+pub async fn connect(url: &str) -> Result<Backend, ConnectError> {
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("sqlite") => connect_sqlite(url).await,
+        Some(scheme) => Err(ConnectError::UnknownScheme { scheme: scheme.to_owned() }),
+        None => Err(ConnectError::NoScheme),
+    }
+}
+
+#[cfg(feature = "sqlite")]
+async fn connect_sqlite(url: &str) -> Result<Backend, ConnectError> {
+    let config = crate::sqlite::SqliteConfig::default();
+    Ok(crate::sqlite::SqliteBackend::open(url, config).await?.backend())
+}
+
+#[cfg(not(feature = "sqlite"))]
+#[expect(clippy::unused_async, reason = "the same signature with and without the feature")]
+async fn connect_sqlite(_url: &str) -> Result<Backend, ConnectError> {
+    Err(ConnectError::FeatureOff { scheme: "sqlite", feature: "sqlite" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_unknown_scheme_is_named_without_the_rest_of_the_url() {
+        let error = connect("mysql://user:secret@host/db").await.unwrap_err().to_string();
+        assert!(error.contains("`mysql:`") && error.contains("feature `sqlite`") && !error.contains("secret"), "{error}");
+        assert!(matches!(connect("vip.db").await, Err(ConnectError::NoScheme)));
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    #[tokio::test]
+    async fn a_feature_that_is_off_is_named() {
+        let error = connect("sqlite://vip.db").await.unwrap_err().to_string();
+        assert!(error.contains("feature `sqlite`"), "{error}");
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn a_database_in_memory_is_refused() {
+        use std::error::Error as _;
+        let error = connect("sqlite::memory:").await.unwrap_err();
+        assert!(error.source().unwrap().to_string().contains("in memory keeps nothing"), "{error:?}");
+    }
+}

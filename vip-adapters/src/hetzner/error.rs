@@ -1,0 +1,187 @@
+//! What goes wrong: settings that are refused, and calls that were not answered with what was asked for.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use vip_core::model::NameError;
+use vip_core::ports::{ProviderError, ProviderErrorKind};
+
+use super::call::Call;
+use super::transport::TransportError;
+
+/// Says why a client cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HetznerConfigError {
+    /// A variable of the environment is missing or empty.
+    #[error("{name} is not set")]
+    MissingVariable {
+        /// The variable.
+        name: &'static str,
+    },
+    /// A field breaks a rule. Its value is not shown: it can be secret.
+    #[error("{field} {rule}")]
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// The rule, in words that a caller can act on.
+        rule: String,
+    },
+    /// The HTTP client cannot be made.
+    #[error("the HTTP client cannot be made")]
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl HetznerConfigError {
+    pub(super) fn client(error: reqwest::Error) -> Self {
+        Self::Client(error.without_url().into())
+    }
+}
+
+/// Says why a body cannot be used. Shows where, never what: a body can hold secrets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// It is not the JSON that was expected.
+    #[error("unexpected JSON ({category:?}) at line {line}, column {column}")]
+    Json { category: serde_json::error::Category, line: usize, column: usize },
+    /// A value in it cannot be one of the provider's.
+    #[error("a value is out of its range")]
+    Value(#[from] NameError),
+    /// It answers another question than the one that was asked.
+    #[error("another {what} than asked for")]
+    Other { what: &'static str },
+}
+
+impl From<serde_json::Error> for BodyError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json { category: error.classify(), line: error.line(), column: error.column() }
+    }
+}
+
+/// Says why a call has no result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// The call had no time left before it began.
+    #[error("no time was left")]
+    OutOfTime,
+    /// The deadline passed during the call.
+    #[error("the deadline passed")]
+    DeadlinePassed,
+    /// An id is none of this provider: not sent.
+    #[error("an id is no number")]
+    ForeignId,
+    /// The request cannot be made: not sent.
+    #[error("the request cannot be made")]
+    Unsendable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// There is no answer.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The API refused.
+    #[error("answered {status} ({code})")]
+    Refused { kind: ProviderErrorKind, status: StatusCode, code: String, correlation_id: Option<String> },
+    /// The answer cannot be understood.
+    #[error("answered {status} with a body that cannot be used")]
+    Unreadable { status: StatusCode, correlation_id: Option<String>, source: BodyError },
+    /// A list goes on for ever.
+    #[error("the list has more than {most} pages")]
+    TooManyPages { most: u32 },
+}
+
+impl From<CallError> for ProviderError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused { kind, code, correlation_id, .. } => {
+                Self::new(kind, code).with_correlation_id(correlation_id)
+            }
+            CallError::OutOfTime => Self::new(ProviderErrorKind::NotSent, "deadline"),
+            CallError::DeadlinePassed => Self::new(ProviderErrorKind::Unknown, "deadline"),
+            CallError::ForeignId => Self::new(ProviderErrorKind::InvalidInput, "foreign_id"),
+            CallError::Unsendable(source) => Self::new(ProviderErrorKind::Bug, "unsendable").with_source(source),
+            CallError::Transport(source) => {
+                let (kind, code) = match &source {
+                    TransportError::NotSent(_) => (ProviderErrorKind::NotSent, "not_sent"),
+                    TransportError::Lost(_) => (ProviderErrorKind::Unknown, "lost"),
+                    TransportError::TooLarge { .. } => (ProviderErrorKind::Unknown, "too_large"),
+                };
+                Self::new(kind, code).with_source(source)
+            }
+            CallError::Unreadable { status, correlation_id, source } => {
+                let code = if status.is_success() { "unreadable".to_owned() } else { status_code(status) };
+                Self::new(ProviderErrorKind::Unknown, code).with_correlation_id(correlation_id).with_source(source)
+            }
+            CallError::TooManyPages { .. } => Self::new(ProviderErrorKind::Unknown, "too_many_pages"),
+        }
+    }
+}
+
+/// Longest code of the provider that is kept, in bytes; the longest of today has 31.
+pub(crate) const CODE_BYTES: usize = 64;
+
+/// Returns the provider's code, or `other` for what cannot be one: an error never shows free text.
+pub(crate) fn safe_code(code: &str) -> &str {
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if !code.is_empty() && code.len() <= CODE_BYTES && code.bytes().all(is_word) { code } else { "other" }
+}
+
+/// Returns our code for a status that came without one.
+pub(crate) fn status_code(status: StatusCode) -> String {
+    format!("http_{}", status.as_u16())
+}
+
+/// Shortest wait after a 429: the default limit gives a token back each second.
+pub(crate) const THROTTLE_LEAST: Duration = Duration::from_secs(1);
+/// Longest wait after a 429: no limit that we know of gives less than one request a minute.
+pub(crate) const THROTTLE_MOST: Duration = Duration::from_secs(60);
+const DEFAULT_LIMIT_PER_HOUR: u64 = 3600;
+
+/// Says when the next request has a chance: the bucket gains one every `3600 / limit` seconds. `RateLimit-Reset` is
+/// when it is full again, up to an hour later, and is not read.
+pub(crate) fn throttled(limit_per_hour: Option<u64>) -> ProviderErrorKind {
+    let limit = limit_per_hour.unwrap_or(DEFAULT_LIMIT_PER_HOUR).max(1);
+    let retry_after = Duration::from_millis(3_600_000 / limit).clamp(THROTTLE_LEAST, THROTTLE_MOST);
+    ProviderErrorKind::Throttled { retry_after }
+}
+
+/// Says what a refusal in the API's own words means: by its code where the code is plain, else by its status.
+///
+/// `conflict` and `uniqueness_error` mean something else for a create than for other calls: what a create collides
+/// with may be an earlier request of ours.
+pub(crate) fn classify(call: Call, status: StatusCode, code: &str, limit_per_hour: Option<u64>) -> ProviderErrorKind {
+    use ProviderErrorKind as Kind;
+    let status = status.as_u16();
+    let is_create = matches!(call, Call::Create);
+    match (status, code) {
+        (429, _) => throttled(limit_per_hour),
+        // Nothing that is answered outside of 4xx says that nothing was applied, whatever its code.
+        (..400 | 500.., _) => Kind::Unknown,
+        // The API could not finish: it may have been applied.
+        (_, "service_error" | "server_error" | "unknown_error" | "timeout" | "bad_gateway") => Kind::Unknown,
+        (_, "conflict") if is_create => Kind::Unknown,
+        (_, "uniqueness_error") if is_create => Kind::AlreadyExists,
+        (_, "conflict" | "locked" | "resource_locked" | "maintenance") => Kind::Busy,
+        (_, "rate_limit_exceeded") => throttled(limit_per_hour),
+        (_, "token_readonly") => Kind::ReadOnly,
+        (_, "unauthorized" | "forbidden") => Kind::Unauthorized,
+        (_, "resource_limit_exceeded") => Kind::AccountLimit,
+        (_, "resource_unavailable" | "unavailable") => Kind::Exhausted,
+        (_, "placement_error") => Kind::Placement,
+        // Also "unsupported location for server type": wrong for this candidate, perhaps right for the next.
+        (_, "invalid_input" | "unsupported_error") => Kind::InvalidInput,
+        (_, "protected") => Kind::Protected,
+        (_, "json_error" | "not_found" | "method_not_allowed" | "deprecated_api_endpoint") => Kind::Bug,
+        (401 | 403, _) => Kind::Unauthorized,
+        (400 | 404 | 405 | 410, _) => Kind::Bug,
+        (409, _) => {
+            if is_create {
+                Kind::Unknown
+            } else {
+                Kind::Busy
+            }
+        }
+        (412, _) => Kind::Exhausted,
+        (422, _) => Kind::InvalidInput,
+        (423, _) => Kind::Busy,
+        // 408 and whatever else a gateway makes up: it may have passed the request on.
+        (400..=499, _) => Kind::Unknown,
+    }
+}

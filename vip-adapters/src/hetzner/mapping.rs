@@ -1,0 +1,172 @@
+//! Turns our terms into the API's and back.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use vip_core::model::{
+    Addresses, InstallationId, OWNER_LABEL, Power, ProviderActionId, ProviderName, ProviderServerId, ServerId,
+};
+use vip_core::ports::{
+    ActionStatus, ActionView, CatalogImage, CatalogLocation, CatalogServerType, CreateRequest, Created, InventoryPage,
+    ServerStatus, ServerView,
+};
+
+use super::error::{BodyError, safe_code};
+use super::wire;
+
+/// Is one page of a list, and the number of the next.
+#[derive(Debug)]
+pub(crate) struct Part<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) next: Option<u32>,
+}
+
+pub(crate) fn create_body(request: &CreateRequest) -> wire::CreateServer<'_> {
+    wire::CreateServer {
+        name: request.name.as_str(),
+        server_type: &request.server_type,
+        location: &request.location,
+        image: &request.image,
+        ssh_keys: &request.ssh_keys,
+        labels: &request.labels,
+        start_after_create: request.power == Power::On,
+        user_data: request.user_data.as_ref().map(|data| data.expose()),
+    }
+}
+
+pub(crate) fn created(body: wire::Created) -> Result<Created, BodyError> {
+    let actions = std::iter::once(&body.action).chain(&body.next_actions).map(action_id).collect::<Result<_, _>>()?;
+    Ok(Created { server: server_view(body.server)?, actions, correlation_id: None })
+}
+
+pub(crate) fn server_view(server: wire::Server) -> Result<ServerView, BodyError> {
+    let (ipv4, ipv6) = server.public_net.map_or((None, None), |net| (net.ipv4, net.ipv6));
+    let addresses = Addresses {
+        ipv4: ipv4.and_then(|address| address.ip).and_then(|ip| ip.parse::<Ipv4Addr>().ok()),
+        ipv6: ipv6.and_then(|address| address.ip).and_then(|ip| first_host(&ip)),
+    };
+    Ok(ServerView {
+        id: ProviderServerId::new(server.id.to_string())?,
+        name: server.name,
+        status: server_status(&server.status),
+        labels: server.labels,
+        addresses,
+        server_type: server.server_type.map(|it| it.name).unwrap_or_default(),
+        location: server.location.map(|it| it.name).unwrap_or_default(),
+    })
+}
+
+/// Returns the address that a host of this network uses: its first one, `::1`. A single address stays what it is, and
+/// what is neither counts as not reported.
+fn first_host(text: &str) -> Option<Ipv6Addr> {
+    let Some((network, length)) = text.split_once('/') else { return text.parse().ok() };
+    let network: Ipv6Addr = network.parse().ok()?;
+    match length.parse::<u8>().ok()? {
+        128 => Some(network),
+        0..=127 => Some(Ipv6Addr::from_bits(network.to_bits() | 1)),
+        129.. => None,
+    }
+}
+
+fn server_status(text: &str) -> ServerStatus {
+    match text {
+        "initializing" | "starting" => ServerStatus::Starting,
+        "running" => ServerStatus::Running,
+        "off" => ServerStatus::Off,
+        "deleting" => ServerStatus::Deleting,
+        // stopping, rebuilding, migrating, unknown, and what is invented later.
+        _ => ServerStatus::Other,
+    }
+}
+
+/// Checks that the answer is about the server that was asked for by id.
+pub(crate) fn with_id(view: ServerView, id: &ProviderServerId) -> Result<ServerView, BodyError> {
+    if &view.id == id { Ok(view) } else { Err(BodyError::Other { what: "server" }) }
+}
+
+/// Checks that the answer is about the server that was asked for by name.
+pub(crate) fn with_name(view: ServerView, name: &ProviderName) -> Result<ServerView, BodyError> {
+    if view.name == name.as_str() { Ok(view) } else { Err(BodyError::Other { what: "name" }) }
+}
+
+/// Returns the one server of a list that was filtered by name. A list with other servers was not filtered, so that it
+/// proves nothing about this name.
+pub(crate) fn only_named(body: wire::Servers, name: &ProviderName) -> Result<Option<ServerView>, BodyError> {
+    let mut views = servers(body, 0)?.items.into_iter().map(|view| with_name(view, name));
+    match (views.next().transpose()?, views.next()) {
+        (first, None) => Ok(first),
+        (_, Some(_)) => Err(BodyError::Other { what: "number of servers" }),
+    }
+}
+
+/// Turns a page of servers that was asked for by its number.
+pub(crate) fn servers(body: wire::Servers, page: u32) -> Result<Part<ServerView>, BodyError> {
+    let next = next_page(&body.meta, page)?;
+    let items = body.servers.into_iter().map(server_view).collect::<Result<_, _>>()?;
+    Ok(Part { items, next })
+}
+
+/// Keeps the servers that carry the label now: a list is not a snapshot, and a label can have gone meanwhile.
+pub(crate) fn inventory_page(part: Part<ServerView>, owner: InstallationId) -> InventoryPage {
+    let owner = owner.to_string();
+    let mut servers = part.items;
+    servers.retain(|view| view.labels.get(OWNER_LABEL).is_some_and(|label| *label == owner));
+    servers.sort_by_key(|view| wire::Id::parse(view.id.as_str()));
+    InventoryPage { servers, next: part.next }
+}
+
+/// Keeps the servers that carry both labels now.
+pub(crate) fn labelled(views: Vec<ServerView>, owner: InstallationId, server: ServerId) -> Vec<ServerView> {
+    views.into_iter().filter(|view| view.is_ours(owner, server)).collect()
+}
+
+/// A next page that is not a later one would be read for ever.
+fn next_page(meta: &wire::Meta, page: u32) -> Result<Option<u32>, BodyError> {
+    match meta.pagination.next_page {
+        Some(next) if next <= page => Err(BodyError::Other { what: "page" }),
+        next => Ok(next),
+    }
+}
+
+fn action_id(action: &wire::Action) -> Result<ProviderActionId, BodyError> {
+    Ok(ProviderActionId::new(action.id.to_string())?)
+}
+
+pub(crate) fn actions(body: wire::Actions) -> Result<Vec<ActionView>, BodyError> {
+    body.actions.into_iter().map(action_view).collect()
+}
+
+fn action_view(action: wire::Action) -> Result<ActionView, BodyError> {
+    let id = action_id(&action)?;
+    let status = match action.status.as_str() {
+        "success" => ActionStatus::Succeeded,
+        "error" => {
+            let code = action.error.and_then(|error| error.code).unwrap_or_default();
+            ActionStatus::Failed { code: safe_code(&code).to_owned() }
+        }
+        // Only those two are final; a word that is invented later is not.
+        _ => ActionStatus::Running,
+    };
+    Ok(ActionView { id, status })
+}
+
+pub(crate) fn server_types(body: wire::ServerTypes, page: u32) -> Result<Part<CatalogServerType>, BodyError> {
+    let next = next_page(&body.meta, page)?;
+    let items = body.server_types.into_iter().map(|it| CatalogServerType {
+        name: it.name,
+        architecture: it.architecture,
+        available_in: it.locations.into_iter().filter(|stock| stock.available).map(|stock| stock.name).collect(),
+    });
+    Ok(Part { items: items.collect(), next })
+}
+
+pub(crate) fn locations(body: wire::Locations, page: u32) -> Result<Part<CatalogLocation>, BodyError> {
+    let next = next_page(&body.meta, page)?;
+    let items = body.locations.into_iter().map(|it| CatalogLocation { name: it.name, network_zone: it.network_zone });
+    Ok(Part { items: items.collect(), next })
+}
+
+pub(crate) fn images(body: wire::Images, page: u32) -> Result<Part<CatalogImage>, BodyError> {
+    let next = next_page(&body.meta, page)?;
+    let named = body.images.into_iter().filter_map(|it| it.name.map(|name| (name, it.architecture)));
+    Ok(Part { items: named.map(|(name, architecture)| CatalogImage { name, architecture }).collect(), next })
+}

@@ -1,0 +1,159 @@
+//! `ProviderClient` on the Hetzner Cloud API.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Request;
+use serde::de::DeserializeOwned;
+use vip_core::model::{InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest};
+use vip_core::ports::{
+    ActionView, Catalog, CreateRequest, Created, Deletion, InventoryPage, ProviderClient, ProviderError,
+    RequestContext, ServerView,
+};
+
+use super::answer::{correlation_id, read, read_if_there};
+use super::call::Call;
+use super::error::{BodyError, CallError};
+use super::mapping::{self, Part};
+use super::{HetznerClient, wire};
+
+/// Most actions that one request asks for; the API answers as many on a page.
+pub(crate) const ACTIONS_PER_REQUEST: usize = 25;
+/// Most pages of a list that is read as a whole: 1000 entries.
+pub(crate) const PAGES: u32 = 20;
+
+#[async_trait]
+impl ProviderClient for HetznerClient {
+    fn token_digest(&self) -> TokenDigest {
+        self.token_digest.clone()
+    }
+
+    async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {
+        let work = async {
+            let response = self.send(self.requests.create(request)?).await?;
+            let created = read(Call::Create, &response, |body| {
+                let created = mapping::created(body)?;
+                Ok(Created { server: mapping::with_name(created.server, &request.name)?, ..created })
+            })?;
+            Ok(Created { correlation_id: correlation_id(response.headers()), ..created })
+        };
+        self.within(Call::Create, context, work).await
+    }
+
+    async fn find(&self, name: &ProviderName, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
+        let work = async {
+            let response = self.send(self.requests.find(name)?).await?;
+            read(Call::Find, &response, |body| mapping::only_named(body, name))
+        };
+        self.within(Call::Find, context, work).await
+    }
+
+    async fn find_labelled(
+        &self,
+        owner: InstallationId,
+        server: ServerId,
+        context: &RequestContext,
+    ) -> Result<Vec<ServerView>, ProviderError> {
+        let work = async {
+            let request = |page| self.requests.find_labelled(owner, server, page);
+            let views = self.list(Call::FindLabelled, request, mapping::servers).await?;
+            Ok(mapping::labelled(views, owner, server))
+        };
+        self.within(Call::FindLabelled, context, work).await
+    }
+
+    async fn get(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
+        let work = async {
+            let number = wire::Id::parse(id.as_str()).ok_or(CallError::ForeignId)?;
+            let response = self.send(self.requests.show(number)?).await?;
+            read_if_there(Call::Get, &response, |body: wire::ServerOnly| {
+                mapping::with_id(mapping::server_view(body.server)?, id)
+            })
+        };
+        self.within(Call::Get, context, work).await
+    }
+
+    async fn delete(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Deletion, ProviderError> {
+        let work = async {
+            let number = wire::Id::parse(id.as_str()).ok_or(CallError::ForeignId)?;
+            let response = self.send(self.requests.delete(number)?).await?;
+            let deleted = read_if_there(Call::Delete, &response, |_: wire::Deleted| Ok(Deletion::Accepted))?;
+            Ok(deleted.unwrap_or(Deletion::AlreadyGone))
+        };
+        self.within(Call::Delete, context, work).await
+    }
+
+    async fn actions(
+        &self,
+        ids: &[ProviderActionId],
+        context: &RequestContext,
+    ) -> Result<Vec<ActionView>, ProviderError> {
+        // An id that is no number is none that this provider knows: it is left out like one that it has forgotten.
+        let wanted: BTreeSet<wire::Id> = ids.iter().filter_map(|id| wire::Id::parse(id.as_str())).collect();
+        let wanted: Vec<wire::Id> = wanted.into_iter().collect();
+        let work = async {
+            let mut views = Vec::with_capacity(wanted.len());
+            for chunk in wanted.chunks(ACTIONS_PER_REQUEST) {
+                let response = self.send(self.requests.actions(chunk)?).await?;
+                // Not there means: not known, so that the caller reads the server instead.
+                let found = read_if_there(Call::Actions, &response, mapping::actions)?.unwrap_or_default();
+                let is_wanted = |id: wire::Id| chunk.contains(&id);
+                views.extend(found.into_iter().filter(|it| wire::Id::parse(it.id.as_str()).is_some_and(is_wanted)));
+            }
+            Ok(views)
+        };
+        self.within(Call::Actions, context, work).await
+    }
+
+    async fn inventory(
+        &self,
+        owner: InstallationId,
+        page: u32,
+        context: &RequestContext,
+    ) -> Result<InventoryPage, ProviderError> {
+        let work = async {
+            let response = self.send(self.requests.inventory(owner, page)?).await?;
+            let part = read(Call::Inventory, &response, |body| mapping::servers(body, page))?;
+            Ok(mapping::inventory_page(part, owner))
+        };
+        self.within(Call::Inventory, context, work).await
+    }
+
+    async fn catalog(&self, context: &RequestContext) -> Result<Catalog, ProviderError> {
+        let requests = &self.requests;
+        let work = async {
+            Ok(Catalog {
+                server_types: self
+                    .list(Call::ServerTypes, |page| requests.server_types(page), mapping::server_types)
+                    .await?,
+                locations: self.list(Call::Locations, |page| requests.locations(page), mapping::locations).await?,
+                images: self.list(Call::Images, |page| requests.images(page), mapping::images).await?,
+            })
+        };
+        self.within(Call::ServerTypes, context, work).await
+    }
+}
+
+impl HetznerClient {
+    /// Reads a list to its end; the whole is thrown away if a page is missing.
+    async fn list<W: DeserializeOwned, T>(
+        &self,
+        call: Call,
+        request: impl Fn(u32) -> Result<Request<Bytes>, CallError>,
+        convert: fn(W, u32) -> Result<Part<T>, BodyError>,
+    ) -> Result<Vec<T>, CallError> {
+        let mut items = Vec::new();
+        let mut page = 1;
+        for _ in 0..PAGES {
+            let response = self.send(request(page)?).await?;
+            let part = read(call, &response, |body| convert(body, page))?;
+            items.extend(part.items);
+            match part.next {
+                Some(next) => page = next,
+                None => return Ok(items),
+            }
+        }
+        Err(CallError::TooManyPages { most: PAGES })
+    }
+}

@@ -1,0 +1,137 @@
+//! How connections are opened, and the check that the file keeps what it answers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Row, SqliteConnection, SqlitePool};
+use tokio::time::Instant;
+use vip_core::ports::Randomness;
+
+use super::backoff::Backoff;
+use super::config::{BoundedLoss, SqliteConfig, Synchronous};
+use super::error::{OpenError, is_busy};
+
+/// How long a reader waits inside the driver; a reader in WAL mode waits only while somebody opens or closes the file.
+const READER_BUSY: Duration = Duration::from_millis(100);
+/// The write-ahead log is cut back to this size when it starts anew, so that a burst does not fill the disk for ever.
+const LOG_BYTES: &str = "67108864";
+/// Statements that a connection keeps prepared; there are fewer than this in all.
+const STATEMENTS: usize = 128;
+/// `PRAGMA synchronous` answers numbers; from this one on a commit is on the disk when it is answered.
+const SYNCHRONOUS_FULL: i64 = 2;
+
+/// Opens connections to one file, all with the same settings.
+#[derive(Debug, Clone)]
+pub(super) struct Connector {
+    path: PathBuf,
+    synchronous: Synchronous,
+    bounded_loss: BoundedLoss,
+    busy_deadline: Duration,
+    randomness: Arc<dyn Randomness>,
+}
+
+impl Connector {
+    pub(super) fn new(path: PathBuf, config: &SqliteConfig) -> Self {
+        Self {
+            path,
+            synchronous: config.synchronous,
+            bounded_loss: config.bounded_loss,
+            busy_deadline: config.busy_deadline,
+            randomness: Arc::clone(&config.randomness),
+        }
+    }
+
+    pub(super) const fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff::new(Arc::clone(&self.randomness))
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.busy_deadline
+    }
+
+    fn options(&self) -> SqliteConnectOptions {
+        let synchronous = match self.synchronous {
+            Synchronous::Full => SqliteSynchronous::Full,
+            Synchronous::Normal => SqliteSynchronous::Normal,
+        };
+        SqliteConnectOptions::new()
+            .filename(&self.path)
+            .synchronous(synchronous)
+            .statement_cache_capacity(STATEMENTS)
+            // Erased user data is overwritten, not just unlinked.
+            .pragma("secure_delete", "ON")
+            .pragma("journal_size_limit", LOG_BYTES)
+            .disable_statement_logging()
+    }
+
+    /// Opens the connection that makes the file if it is missing.
+    pub(super) async fn create(&self) -> Result<SqliteConnection, OpenError> {
+        let options = self.options().journal_mode(SqliteJournalMode::Wal).create_if_missing(true);
+        let connected = self.connect(&options.busy_timeout(Duration::ZERO)).await;
+        let mut connection = connected.map_err(|source| self.file_error(source))?;
+        self.check(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// Opens another connection for writing; a file that vanished is an error, never a new empty database.
+    pub(super) async fn reconnect(&self) -> Result<SqliteConnection, sqlx::Error> {
+        // Waiting is done outside of the driver, where it has jitter and blocks no thread.
+        self.connect(&self.options().busy_timeout(Duration::ZERO)).await
+    }
+
+    /// Makes a pool of connections that cannot write; it opens them when they are needed.
+    pub(super) fn readers(&self, most: u32) -> SqlitePool {
+        let options = self.options().pragma("query_only", "ON").busy_timeout(READER_BUSY);
+        SqlitePoolOptions::new()
+            .max_connections(most)
+            .acquire_timeout(self.busy_deadline)
+            .test_before_acquire(false)
+            // A connection lives as long as the pool: `data_version` counts from its opening.
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(options)
+    }
+
+    async fn connect(&self, options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+        let (mut backoff, deadline) = (self.backoff(), self.deadline());
+        loop {
+            match options.connect().await {
+                // Changing to WAL needs the file alone for a moment.
+                Err(error) if is_busy(&error) && backoff.pause(deadline).await => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn check(&self, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+        let journal: String = self.pragma("PRAGMA journal_mode", connection).await?;
+        if !journal.eq_ignore_ascii_case("wal") {
+            // Some file systems (those of networks above all) cannot share the memory that WAL needs.
+            return Err(OpenError::NotDurable { pragma: "journal_mode", found: journal, wanted: "wal" });
+        }
+        let synchronous: i64 = self.pragma("PRAGMA synchronous", connection).await?;
+        if synchronous < SYNCHRONOUS_FULL && self.bounded_loss == BoundedLoss::Refused {
+            let found = format!("{synchronous} ({})", self.synchronous.as_str());
+            return Err(OpenError::NotDurable { pragma: "synchronous", found, wanted: "2 (FULL)" });
+        }
+        Ok(())
+    }
+
+    async fn pragma<T>(&self, text: &'static str, connection: &mut SqliteConnection) -> Result<T, OpenError>
+    where
+        T: for<'r> sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+    {
+        let row = sqlx::query(text).fetch_one(connection).await.map_err(|source| self.file_error(source))?;
+        row.try_get(0).map_err(|source| self.file_error(source))
+    }
+
+    fn file_error(&self, source: sqlx::Error) -> OpenError {
+        OpenError::File { path: self.path.clone(), source: Box::new(source) }
+    }
+}

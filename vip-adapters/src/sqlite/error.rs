@@ -1,0 +1,190 @@
+//! What can go wrong in the SQLite adapter, and what it means for the ports above it.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use vip_core::ports::{QueueError, StoreError};
+
+/// Says why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The address names no file.
+    #[error("{address:?} is no address of a SQLite file: {rule}")]
+    Address {
+        /// The address.
+        address: String,
+        /// What is wrong with it.
+        rule: &'static str,
+    },
+    /// A setting is out of its bounds.
+    #[error("SQLite settings: {rule}")]
+    Config {
+        /// What has to hold.
+        rule: &'static str,
+    },
+    /// The file cannot be opened or created.
+    #[error("cannot open {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What happened beneath.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The database would lose commits that it has answered; call `allow_bounded_loss` to use it nevertheless.
+    #[error("SQLite would not keep what it answers: {pragma} is {found}, must be {wanted}")]
+    NotDurable {
+        /// The setting.
+        pragma: &'static str,
+        /// What it is.
+        found: String,
+        /// What it has to be.
+        wanted: &'static str,
+    },
+    /// A newer version of this library has changed the tables; run that version.
+    #[error("the database has schema version {found}, this program knows versions up to {known}")]
+    NewerSchema {
+        /// The version found.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// The tables could not be created or brought up to date; nothing was changed.
+    #[error("cannot migrate the database")]
+    Migration {
+        /// What happened beneath.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+/// Is the private error of the adapter; `Clone`, because one failed commit answers everybody who shared it.
+#[derive(Debug, Clone)]
+pub(super) enum Failure {
+    /// A rule of the protocol refused the write.
+    Refused(Refusal),
+    /// Nothing was changed, and it may work later.
+    Unavailable(Arc<dyn Error + Send + Sync>),
+    /// It may have been committed.
+    Unknown(Arc<dyn Error + Send + Sync>),
+    /// It will not work later either.
+    Corrupt(Arc<dyn Error + Send + Sync>),
+}
+
+/// Says which rule refused a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Conflict,
+    KeyTaken,
+    Quota { limit: u32 },
+}
+
+/// Says what stands in the way where no driver error does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Obstacle {
+    #[error("others kept the database busy until the deadline")]
+    Busy,
+    #[error("the database is closed")]
+    Closed,
+    #[error("the answer of the writer was lost")]
+    AnswerLost,
+    #[error("a refusal of the store came out of the queue")]
+    Misplaced,
+    #[error("the chain head of a tenant is missing or was moved by somebody else")]
+    Head,
+    #[error("the database has no installation id")]
+    NoInstallation,
+    #[error("the server of a committed change is gone")]
+    ServerGone,
+}
+
+impl Failure {
+    pub(super) fn unavailable(obstacle: Obstacle) -> Self {
+        Self::Unavailable(Arc::new(obstacle))
+    }
+
+    pub(super) fn corrupt(source: impl Error + Send + Sync + 'static) -> Self {
+        Self::Corrupt(Arc::new(source))
+    }
+
+    /// Judges an error of COMMIT: only "busy" is a promise that nothing was written.
+    pub(super) fn of_commit(error: sqlx::Error) -> Self {
+        if is_busy(&error) { Self::Unavailable(Arc::new(error)) } else { Self::Unknown(Arc::new(error)) }
+    }
+}
+
+/// Judges an error of anything but COMMIT: the transaction is rolled back, so nothing was written.
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        if is_passing(&error) { Self::Unavailable(Arc::new(error)) } else { Self::Corrupt(Arc::new(error)) }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(Refusal::Conflict) => Self::Conflict,
+            Failure::Refused(Refusal::KeyTaken) => Self::KeyTaken,
+            Failure::Refused(Refusal::Quota { limit }) => Self::QuotaExceeded { limit },
+            Failure::Unavailable(source) => Self::Unavailable { source: Box::new(source) },
+            Failure::Unknown(source) => Self::OutcomeUnknown { source: Box::new(source) },
+            Failure::Corrupt(source) => Self::Corrupt { source: Box::new(source) },
+        }
+    }
+}
+
+impl From<Failure> for QueueError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(_) => Self::Corrupt { source: Box::new(Obstacle::Misplaced) },
+            Failure::Unavailable(source) => Self::Unavailable { source: Box::new(source) },
+            Failure::Unknown(source) => Self::OutcomeUnknown { source: Box::new(source) },
+            Failure::Corrupt(source) => Self::Corrupt { source: Box::new(source) },
+        }
+    }
+}
+
+/// SQLite's primary result codes; the driver gives extended ones, whose lowest byte is the primary one.
+mod code {
+    pub(super) const PERMISSION: i32 = 3;
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const LOCKED: i32 = 6;
+    pub(super) const NO_MEMORY: i32 = 7;
+    pub(super) const READ_ONLY: i32 = 8;
+    pub(super) const INPUT_OUTPUT: i32 = 10;
+    pub(super) const FULL: i32 = 13;
+    pub(super) const CANNOT_OPEN: i32 = 14;
+}
+
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(extended & 0xff)
+}
+
+/// Says whether somebody else held a lock that this statement needs.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(code::BUSY | code::LOCKED))
+}
+
+/// Says whether the cause may pass: locks, a full disk, a lost connection; not a wrong statement or damaged bytes.
+fn is_passing(error: &sqlx::Error) -> bool {
+    match primary_code(error) {
+        Some(
+            code::PERMISSION
+            | code::BUSY
+            | code::LOCKED
+            | code::NO_MEMORY
+            | code::READ_ONLY
+            | code::INPUT_OUTPUT
+            | code::FULL
+            | code::CANNOT_OPEN,
+        ) => true,
+        Some(_) => false,
+        None => matches!(
+            error,
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed
+        ),
+    }
+}

@@ -1,0 +1,175 @@
+//! Store, queue and audit in one SQLite file: the embedded backend.
+//!
+//! Several processes of one machine may share a file; it has to be on a local disk. The tables begin with `vip_`, so
+//! that a host may keep its own beside them. For people there are views with times that can be read, such as
+//! `vip_servers_readable`.
+
+mod address;
+mod backoff;
+mod commit;
+mod config;
+mod connection;
+mod error;
+mod job_queue;
+mod jobs;
+mod migration;
+mod queries;
+mod reader;
+mod rows;
+mod store;
+mod transaction;
+mod upkeep;
+mod watcher;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use vip_core::model::{InstallationId, Timestamp};
+use vip_core::ports::{Backend, Clock, Durability};
+
+pub use config::{SqliteConfig, Synchronous};
+use connection::Connector;
+pub use error::OpenError;
+use error::Failure;
+use queries::Queries;
+use reader::Reader;
+use upkeep::Install;
+use watcher::{Watcher, WatcherParts};
+use writer::{Write, Writer, WriterHandle, WriterParts};
+
+/// Keeps orders, jobs and audit records in one SQLite file; a clone is the same backend.
+///
+/// # Guarantees
+///
+/// * A change is committed whole or not at all, also if its future is dropped or the process is killed.
+/// * With [`Synchronous::Full`] a commit is on the disk when it is answered.
+/// * User data that was erased is overwritten in the file; in the log beside it (`-wal`) older pages stay until the
+///   next checkpoint, which SQLite makes every 4 MiB, and `trim` and `close` make, too.
+///
+/// # Assumptions
+///
+/// The file is on a local disk that keeps what it confirms, and all processes that open it use one clock.
+#[derive(Debug, Clone)]
+pub struct SqliteBackend {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    writer: WriterHandle,
+    reader: Reader,
+    watcher: Watcher,
+    connector: Connector,
+    clock: Arc<dyn Clock>,
+    durability: Durability,
+    closing: watch::Sender<bool>,
+    /// The task of the writer; empty once it was joined.
+    task: Mutex<JoinSet<()>>,
+}
+
+impl SqliteBackend {
+    /// Opens a file, creates it if it is missing, and brings its tables up to date.
+    ///
+    /// Takes a path or a URL: `vip.db`, `sqlite://vip.db`, `sqlite:///var/lib/vip.db`.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; nothing was changed, at most an empty file was made.
+    pub async fn open(address: &str, config: SqliteConfig) -> Result<Self, OpenError> {
+        config.check()?;
+        let connector = Connector::new(address::file_of(address)?, &config);
+        let mut connection = connector.create().await?;
+        migration::migrate(&connector, &mut connection, migration::migrations()).await?;
+
+        let queries = Arc::new(Queries::load(&config.filter));
+        let (closing, closing_seen) = watch::channel(false);
+        let (arrivals, arrivals_seen) = watch::channel(0);
+        let clock = Arc::clone(&config.clock);
+        let watcher = Watcher::new(WatcherParts {
+            pool: connector.readers(1),
+            queries: Arc::clone(&queries),
+            clock: Arc::clone(&clock),
+            poll_interval: config.poll_interval,
+            arrivals: arrivals_seen,
+            closing: closing_seen.clone(),
+        });
+        let reader = Reader::new(connector.clone(), Arc::clone(&queries), config.readers);
+        let (writer, handle) = Writer::new(WriterParts {
+            connector: connector.clone(),
+            connection,
+            queries,
+            clock: Arc::clone(&clock),
+            closing: closing_seen,
+            arrivals,
+        });
+        let mut task = JoinSet::new();
+        task.spawn(writer.run());
+        let durability = match config.synchronous {
+            Synchronous::Full => Durability::Durable,
+            Synchronous::Normal => Durability::BoundedLoss { because: "SQLite runs with synchronous=NORMAL" },
+        };
+        let task = Mutex::new(task);
+        let shared = Shared { writer: handle, reader, watcher, connector, clock, durability, closing, task };
+        let backend = Self { shared: Arc::new(shared) };
+        let id = InstallationId::from_uuid(config.randomness.uuid());
+        match backend.write(Install(id)).await {
+            Ok(()) => Ok(backend),
+            Err(failure) => {
+                backend.close_all().await;
+                Err(OpenError::Migration { source: Box::new(vip_core::ports::StoreError::from(failure)) })
+            }
+        }
+    }
+
+    /// Returns store and queue for a builder.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        Backend::new(Arc::new(self.clone()), Arc::new(self.clone()))
+    }
+
+    /// Moves the write-ahead log into the file and empties it, unless somebody reads at this moment.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`](vip_core::ports::StoreError::Unavailable) if the writer is closed or too busy.
+    pub async fn checkpoint(&self) -> Result<(), vip_core::ports::StoreError> {
+        Ok(self.shared.writer.checkpoint(self.shared.connector.deadline()).await?)
+    }
+
+    async fn write<W: Write>(&self, write: W) -> Result<W::Answer, Failure> {
+        self.shared.writer.write(write, self.shared.connector.deadline()).await
+    }
+
+    fn reader(&self) -> &Reader {
+        &self.shared.reader
+    }
+
+    fn watcher(&self) -> &Watcher {
+        &self.shared.watcher
+    }
+
+    fn time(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    fn kept(&self) -> Durability {
+        self.shared.durability
+    }
+
+    async fn close_all(&self) {
+        self.shared.closing.send_replace(true);
+        let mut task = std::mem::take(&mut *self.shared.task.lock().unwrap_or_else(PoisonError::into_inner));
+        while let Some(ended) = task.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, db.file = %self.shared.connector.path().display(), "the writer did not end well");
+            }
+        }
+        self.shared.watcher.close().await;
+        self.shared.reader.close().await;
+    }
+}

@@ -1,0 +1,1 @@
+SELECT body FROM vip_accounts WHERE id = ?1

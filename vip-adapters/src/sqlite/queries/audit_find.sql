@@ -1,0 +1,1 @@
+SELECT at FROM vip_audit WHERE change_id = ?1

@@ -1,0 +1,1 @@
+UPDATE vip_epochs SET last = max(last, ?1)

@@ -1,0 +1,3 @@
+DELETE FROM vip_jobs
+WHERE key = ?1
+  AND state <> 'leased' -- guard: leased

@@ -1,0 +1,9 @@
+DELETE FROM vip_keys
+WHERE (tenant, key) IN (
+    SELECT vip_keys.tenant, vip_keys.key
+    FROM vip_servers
+    JOIN vip_keys ON vip_keys.server = vip_servers.id
+    WHERE vip_servers.state IN ('failed', 'deleted')
+      AND vip_servers.gone_at <= ?1 -- guard: retention
+    LIMIT ?2
+)

@@ -1,0 +1,24 @@
+-- A note as the first write of a claim (F1): neither stamp nor version move, so no command is refused for it.
+UPDATE vip_servers
+SET
+    state = ?3,
+    desired = ?4,
+    account = ?6,
+    provider_account = ?7,
+    provider_id = ?8,
+    removing_id = ?9,
+    wake_at = ?10,
+    gone_at = ?11,
+    quota_held = ?12,
+    -- A record that is opened again is whole again.
+    trimmed = 0,
+    body = ?13,
+    holder = ?15,
+    holder_epoch = ?16
+WHERE id = ?1
+  AND tenant = ?2 -- guard: tenant
+  AND stamp = ?14 -- guard: stamp
+  AND holder_epoch < ?16 -- guard: epoch
+  -- Where the store shares its database with the queue, the lease has to be the present one of its job (F3).
+  AND (?17 IS NULL OR EXISTS (SELECT 1 FROM vip_jobs WHERE id = ?17 AND epoch = ?18 AND claim = ?19 AND state = 'leased')) -- guard: lease
+RETURNING version, holder, holder_epoch

@@ -1,0 +1,8 @@
+-- Handed back: due now, nothing counted.
+UPDATE vip_jobs
+SET state = 'waiting', due = ?4, claim = NULL, lease_until = NULL, rerun_due = NULL, rerun_why = NULL
+WHERE id = ?1
+  AND state = 'leased'
+  AND epoch = ?2 -- guard: epoch
+  AND claim = ?3 -- guard: claim
+RETURNING state

@@ -1,0 +1,1 @@
+DELETE FROM vip_sightings WHERE account = ?1

@@ -1,0 +1,219 @@
+//! `Store` on SQLite: reads go to the readers, everything else to the writer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+use vip_core::model::{
+    Account, AccountId, ChainHead, IdempotencyKey, InstallationId, Operation, OperationId, Page, PageRequest,
+    SealedRecord, Server, ServerId, Sighting, TenantId, Timestamp,
+};
+use vip_core::ports::{
+    ChangeSet, Committed, Delivery, Durability, KeyRecord, Loaded, Note, RecordedRef, Retention, SealReport,
+    ServerVersions, SinkName, Stalled, Store, StoreError, StoreStats, Trimmed,
+};
+
+use super::SqliteBackend;
+use super::error::{Failure, Obstacle};
+use super::rows::{self, count, integer, word};
+use super::upkeep::{Delivered, Seal, Sight};
+
+/// Cuts rows, of which one more than wanted was read, to a page.
+pub(super) fn page<T>(
+    rows: &[SqliteRow],
+    request: &PageRequest,
+    read: impl Fn(&SqliteRow) -> Result<T, Failure>,
+    id: impl Fn(&T) -> Uuid,
+) -> Result<Page<T>, Failure> {
+    let limit = usize::try_from(request.limit.items()).unwrap_or(usize::MAX);
+    let items = rows.iter().take(limit).map(read).collect::<Result<Vec<T>, Failure>>()?;
+    let next = if rows.len() > limit { items.last().map(id) } else { None };
+    Ok(Page::new(items, next))
+}
+
+/// Returns the key to read after; every id is above the empty text.
+pub(super) fn after_text(request: &PageRequest) -> String {
+    request.after.map(|after| after.to_string()).unwrap_or_default()
+}
+
+fn all<T>(rows: &[SqliteRow], read: impl Fn(&SqliteRow) -> Result<T, Failure>) -> Result<Vec<T>, StoreError> {
+    Ok(rows.iter().map(read).collect::<Result<Vec<T>, Failure>>()?)
+}
+
+#[async_trait]
+impl Store for SqliteBackend {
+    fn durability(&self) -> Durability {
+        self.kept()
+    }
+
+    async fn installation(&self) -> Result<InstallationId, StoreError> {
+        let row = self.reader().row(|queries| queries.installation_find.query()).await?;
+        let row = row.ok_or_else(|| Failure::corrupt(Obstacle::NoInstallation))?;
+        Ok(word(&row, "id")?)
+    }
+
+    async fn commit(&self, change: &ChangeSet) -> Result<Committed, StoreError> {
+        Ok(self.write(change.clone()).await?)
+    }
+
+    async fn note(&self, note: &Note) -> Result<(), StoreError> {
+        Ok(self.write(note.clone()).await?)
+    }
+
+    async fn load(&self, tenant: &TenantId, server: ServerId) -> Result<Option<Loaded>, StoreError> {
+        // Read before the snapshot: a time that is too early makes a decision wait, one too late could make it act.
+        let now = self.time();
+        let query = |queries: &super::queries::Queries| {
+            queries.server_load.query().bind(server.to_string()).bind(tenant.to_string())
+        };
+        let row = self.reader().row(query).await?;
+        Ok(row.map(|row| rows::loaded(&row, now)).transpose()?)
+    }
+
+    async fn operation(&self, tenant: &TenantId, id: OperationId) -> Result<Option<Operation>, StoreError> {
+        let query = |queries: &super::queries::Queries| {
+            queries.operation_find.query().bind(id.to_string()).bind(tenant.to_string())
+        };
+        Ok(self.reader().row(query).await?.as_ref().map(rows::operation).transpose()?)
+    }
+
+    async fn key(&self, tenant: &TenantId, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
+        let query = |queries: &super::queries::Queries| {
+            queries.key_find.query().bind(tenant.to_string()).bind(key.to_string())
+        };
+        Ok(self.reader().row(query).await?.as_ref().map(rows::key_record).transpose()?)
+    }
+
+    async fn servers(&self, tenant: &TenantId, request: &PageRequest) -> Result<Page<Server>, StoreError> {
+        let rows = self.reader().rows(|queries| {
+            let query = queries.server_page.query().bind(tenant.to_string());
+            query.bind(after_text(request)).bind(i64::from(request.limit.items()) + 1)
+        });
+        Ok(page(&rows.await?, request, rows::server, |server| server.id.as_uuid())?)
+    }
+
+    async fn operations(&self, tenant: &TenantId, request: &PageRequest) -> Result<Page<Operation>, StoreError> {
+        let rows = self.reader().rows(|queries| {
+            let query = queries.operation_page.query().bind(tenant.to_string());
+            query.bind(after_text(request)).bind(i64::from(request.limit.items()) + 1)
+        });
+        Ok(page(&rows.await?, request, rows::operation, |operation| operation.id.as_uuid())?)
+    }
+
+    async fn references(&self, account: &AccountId) -> Result<Vec<RecordedRef>, StoreError> {
+        let rows = self.reader().rows(|queries| queries.server_references.query().bind(account.to_string()));
+        all(&rows.await?, rows::recorded_ref)
+    }
+
+    async fn locate(&self, servers: &[ServerId]) -> Result<Vec<RecordedRef>, StoreError> {
+        let ids = rows::to_json(&servers)?;
+        let rows = self.reader().rows(|queries| queries.server_locate.query().bind(ids.clone()));
+        all(&rows.await?, rows::recorded_ref)
+    }
+
+    async fn sightings(&self, account: &AccountId) -> Result<Vec<Sighting>, StoreError> {
+        let rows = self.reader().rows(|queries| queries.sighting_list.query().bind(account.to_string()));
+        all(&rows.await?, rows::sighting)
+    }
+
+    async fn sight(&self, account: &AccountId, sightings: &[Sighting]) -> Result<(), StoreError> {
+        Ok(self.write(Sight { account: account.clone(), sightings: sightings.to_vec() }).await?)
+    }
+
+    async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError> {
+        let before = self.time().minus(stall_after).as_micros();
+        let rows = self.reader().rows(|queries| queries.server_stalled.query().bind(before).bind(most));
+        all(&rows.await?, rows::stalled)
+    }
+
+    async fn account(&self, account: &AccountId) -> Result<Account, StoreError> {
+        let row = self.reader().row(|queries| queries.account_find.query().bind(account.to_string())).await?;
+        Ok(row.map_or_else(|| Ok(Account::unknown(account.clone())), |row| rows::account(&row))?)
+    }
+
+    async fn save_account(&self, account: &Account) -> Result<(), StoreError> {
+        Ok(self.write(account.clone()).await?)
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.installation().await?;
+        Ok(self.time())
+    }
+
+    async fn seal(&self, most: u32) -> Result<SealReport, StoreError> {
+        // Asked of the readers first: the sealer comes every second and mostly finds nothing.
+        if self.reader().row(|queries| queries.audit_unsealed.query().bind(1)).await?.is_none() {
+            return Ok(SealReport::default());
+        }
+        Ok(self.write(Seal(most)).await?)
+    }
+
+    async fn sealed(&self, tenant: &TenantId, after: u64, most: u32) -> Result<Vec<SealedRecord>, StoreError> {
+        let rows = self.reader().rows(|queries| {
+            queries.audit_sealed.query().bind(tenant.to_string()).bind(integer(after)).bind(most)
+        });
+        all(&rows.await?, rows::sealed_record)
+    }
+
+    async fn chain_head(&self, tenant: &TenantId) -> Result<ChainHead, StoreError> {
+        let row = self.reader().row(|queries| queries.audit_head.query().bind(tenant.to_string())).await?;
+        Ok(row.map_or_else(|| Ok(ChainHead::empty(tenant)), |row| rows::chain_head(&row))?)
+    }
+
+    async fn versions(&self, tenant: &TenantId) -> Result<ServerVersions, StoreError> {
+        let rows = self.reader().rows(|queries| queries.server_versions.query().bind(tenant.to_string())).await?;
+        Ok(versions(&rows)?)
+    }
+
+    async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError> {
+        let after = after.map(|tenant| tenant.to_string()).unwrap_or_default();
+        let rows = self.reader().rows(|queries| queries.server_tenants.query().bind(after.clone()).bind(most));
+        all(&rows.await?, |row| word(row, "tenant"))
+    }
+
+    async fn deliverable(&self, sink: &SinkName, most: u32) -> Result<Option<Delivery>, StoreError> {
+        let query = |queries: &super::queries::Queries| {
+            queries.audit_deliverable.query().bind(sink.as_str().to_owned()).bind(most)
+        };
+        let rows = self.reader().rows(query).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        Ok(Some(Delivery { tenant: word(first, "tenant")?, records: all(&rows, rows::sealed_record)? }))
+    }
+
+    async fn delivered(&self, sink: &SinkName, tenant: &TenantId, sequence: u64) -> Result<(), StoreError> {
+        Ok(self.write(Delivered { sink: sink.clone(), tenant: tenant.clone(), sequence }).await?)
+    }
+
+    async fn trim(&self, retention: &Retention) -> Result<Trimmed, StoreError> {
+        let trimmed = self.write(*retention).await?;
+        // What was erased is overwritten in the file, but the log still holds the pages of before.
+        self.checkpoint().await?;
+        Ok(trimmed)
+    }
+
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let row = self.reader().row(|queries| queries.store_stats.query()).await?;
+        Ok(row.map_or_else(|| Ok(StoreStats::default()), |row| rows::store_stats(&row))?)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.close_all().await;
+        Ok(())
+    }
+}
+
+fn versions(rows: &[SqliteRow]) -> Result<ServerVersions, Failure> {
+    let mut versions = ServerVersions::default();
+    for row in rows {
+        let server: ServerId = word(row, "id")?;
+        versions.current.insert(server, count(row, "present")?);
+        let recorded: &mut BTreeMap<u64, u64> = versions.recorded.entry(server).or_default();
+        if row.try_get::<Option<i64>, _>("recorded").map_err(Failure::from)?.is_some() {
+            recorded.insert(count(row, "recorded")?, count(row, "records")?);
+        }
+    }
+    Ok(versions)
+}

@@ -1,0 +1,39 @@
+//! Store and queue in memory, under one lock.
+
+use std::sync::Arc;
+
+use super::job_queue::MemoryQueue;
+use super::state::Shared;
+use super::store::MemoryStore;
+use crate::model::InstallationId;
+use crate::ports::{Backend, Clock, SystemClock, SystemRandomness};
+
+/// Is a store and the queue beside it, in memory; clones share their rows, so they stand for several processes.
+#[derive(Debug, Clone)]
+pub struct MemoryBackend {
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+    installation: InstallationId,
+}
+
+impl MemoryBackend {
+    /// Makes an empty backend on a clock, for an installation.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, installation: InstallationId) -> Self {
+        Self { shared: Arc::default(), clock, installation }
+    }
+}
+
+impl From<MemoryBackend> for Backend {
+    fn from(memory: MemoryBackend) -> Self {
+        let store = MemoryStore::new(memory.shared.clone(), memory.clock.clone(), memory.installation);
+        Self::new(Arc::new(store), Arc::new(MemoryQueue::new(memory.shared, memory.clock)))
+    }
+}
+
+/// Makes an empty backend on the machine's clock; what it keeps is gone with the process.
+#[must_use]
+pub fn memory_backend() -> MemoryBackend {
+    let randomness: &dyn crate::ports::Randomness = &SystemRandomness;
+    MemoryBackend::new(Arc::new(SystemClock), InstallationId::from_uuid(randomness.uuid()))
+}

@@ -1,0 +1,196 @@
+//! The rows of the in-memory store, without lock and without clock: what a commit, a seal and a trim do to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::jobs::JobTable;
+use crate::model::{
+    Account, AccountId, AuditRecord, ChainHead, ChangeId, IdempotencyKey, InstallationId, Operation, OperationId,
+    SealedRecord, Server, ServerId, Sighting, TenantId, Timestamp, seal_hash,
+};
+use crate::ports::{
+    ChangeSet, Committed, Enqueued, Guard, KeyRecord, Note, OperationChange, QuotaChange, Retention, SealReport,
+    StoreError, Trimmed,
+};
+
+/// Holds every row of a store.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    pub(super) installation: Option<InstallationId>,
+    pub(super) servers: BTreeMap<ServerId, Server>,
+    pub(super) operations: BTreeMap<OperationId, Operation>,
+    pub(super) keys: BTreeMap<(TenantId, IdempotencyKey), KeyRecord>,
+    pub(super) quota: BTreeMap<TenantId, u32>,
+    pub(super) sightings: BTreeMap<AccountId, Vec<Sighting>>,
+    pub(super) accounts: BTreeMap<AccountId, Account>,
+    pub(super) unsealed: Vec<AuditRecord>,
+    pub(super) sealed: BTreeMap<TenantId, Vec<SealedRecord>>,
+    pub(super) heads: BTreeMap<TenantId, ChainHead>,
+    pub(super) audited: BTreeMap<ChangeId, (ServerId, u64)>,
+    pub(super) delivered: BTreeMap<(String, TenantId), u64>,
+}
+
+impl Tables {
+    /// Applies a change set whole, or refuses it whole: everything is checked before anything is written.
+    pub(super) fn commit(
+        &mut self,
+        jobs: &mut JobTable,
+        change: &ChangeSet,
+        now: Timestamp,
+    ) -> Result<Committed, StoreError> {
+        if self.audited.contains_key(&change.id) {
+            let server = self.servers.get(&change.server.id).ok_or(StoreError::Conflict)?.clone();
+            return Ok(Committed { server, at: now, replayed: true });
+        }
+        self.check_guard(jobs, &change.guard, &change.server)?;
+        let tenant = &change.server.tenant;
+        if let Some(key) = &change.key
+            && self.keys.contains_key(&(tenant.clone(), key.key.clone()))
+        {
+            return Err(StoreError::KeyTaken);
+        }
+        let used = self.quota.get(tenant).copied().unwrap_or(0);
+        match change.quota {
+            Some(QuotaChange::Take { limit: Some(limit) }) if used >= limit => {
+                return Err(StoreError::QuotaExceeded { limit });
+            }
+            Some(QuotaChange::Take { .. }) => {
+                self.quota.insert(tenant.clone(), used.saturating_add(1));
+            }
+            Some(QuotaChange::Release) => {
+                self.quota.insert(tenant.clone(), used.saturating_sub(1));
+            }
+            None => {}
+        }
+        let mut written = change.written(now);
+        if let (Guard::Command { .. }, Some(kept)) = (&change.guard, self.servers.get(&written.id)) {
+            written.holder = kept.holder;
+            written.holder_epoch = kept.holder_epoch;
+        }
+        self.write_operations(&change.operations, tenant, now);
+        if let Some(key) = &change.key {
+            self.keys.insert((tenant.clone(), key.key.clone()), key.clone());
+        }
+        if let Some(job) = &change.job
+            && jobs.enqueue(job, now) == Enqueued::Conflict
+        {
+            tracing::error!(job.key = %job.key, "a job's key stands for another payload");
+        }
+        if let Some(done) = &change.sighting_done
+            && let Some(sightings) = self.sightings.get_mut(&done.account)
+        {
+            sightings.retain(|sighting| &sighting.key != done);
+        }
+        let record = change.audit_record(&written, now);
+        self.audited.insert(record.change, (record.server, record.version));
+        self.unsealed.push(record);
+        self.servers.insert(written.id, written.clone());
+        Ok(Committed { server: written, at: now, replayed: false })
+    }
+
+    fn check_guard(&self, jobs: &JobTable, guard: &Guard, server: &Server) -> Result<(), StoreError> {
+        let stored = self.servers.get(&server.id);
+        let admitted = match (guard, stored) {
+            (Guard::New, None) => !self.servers.values().any(|other| other.provider_name == server.provider_name),
+            (Guard::New, Some(_)) | (_, None) => false,
+            (_, Some(stored)) => stored.tenant == server.tenant && guard.admits(stored),
+        };
+        let leased = guard.lease().is_none_or(|lease| jobs.is_current(lease));
+        if admitted && leased { Ok(()) } else { Err(StoreError::Conflict) }
+    }
+
+    fn write_operations(&mut self, changes: &[OperationChange], tenant: &TenantId, now: Timestamp) {
+        for change in changes {
+            match change {
+                OperationChange::Insert(operation) => {
+                    let mut operation = operation.clone();
+                    operation.created_at = now;
+                    operation.updated_at = now;
+                    self.operations.insert(operation.id, operation);
+                }
+                OperationChange::Status { id, status, code } => {
+                    let found = self.operations.get_mut(id).filter(|operation| &operation.tenant == tenant);
+                    if let Some(operation) = found.filter(|operation| !operation.status.is_final()) {
+                        operation.status = *status;
+                        operation.code.clone_from(code);
+                        operation.updated_at = now;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes a note under its guard.
+    pub(super) fn note(&mut self, jobs: &JobTable, note: &Note) -> Result<(), StoreError> {
+        self.check_guard(jobs, &note.guard, &note.server)?;
+        let written = note.written();
+        self.servers.insert(written.id, written);
+        Ok(())
+    }
+
+    /// Gives unsealed records their place, in the order of their commits.
+    pub(super) fn seal(&mut self, most: u32) -> Result<SealReport, StoreError> {
+        let count = self.unsealed.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+        for record in self.unsealed.drain(..count) {
+            let body =
+                serde_json::to_string(&record).map_err(|error| StoreError::Corrupt { source: Box::new(error) })?;
+            let head = self.heads.entry(record.tenant.clone()).or_insert_with(|| ChainHead::empty(&record.tenant));
+            let sequence = head.sequence.saturating_add(1);
+            let hash = seal_hash(&head.hash, sequence, &body);
+            *head = ChainHead::new(sequence, hash.clone());
+            self.sealed.entry(record.tenant).or_default().push(SealedRecord::new(sequence, hash, body));
+        }
+        Ok(SealReport { sealed: u32::try_from(count).unwrap_or(u32::MAX), more: !self.unsealed.is_empty() })
+    }
+
+    /// Forgets what has outlived its retention.
+    pub(super) fn trim(&mut self, retention: &Retention, now: Timestamp) -> Trimmed {
+        let ended = |server: &ServerId, servers: &BTreeMap<ServerId, Server>, after| {
+            servers
+                .get(server)
+                .is_some_and(|server| server.state.is_final() && server.gone_at.is_some_and(|at| at.plus(after) <= now))
+        };
+        let most = usize::try_from(retention.most).unwrap_or(usize::MAX);
+        let servers = &self.servers;
+        let keys: Vec<_> = self
+            .keys
+            .iter()
+            .filter(|(_, record)| ended(&record.server, servers, retention.keys))
+            .map(|(key, _)| key.clone())
+            .take(most)
+            .collect();
+        let operations: Vec<_> = self
+            .operations
+            .values()
+            .filter(|operation| ended(&operation.server, servers, retention.records))
+            .map(|operation| operation.id)
+            .take(most)
+            .collect();
+        let records: BTreeSet<ServerId> = servers
+            .values()
+            .filter(|server| ended(&server.id, servers, retention.records) && !is_tombstone(server))
+            .map(|server| server.id)
+            .take(most)
+            .collect();
+        keys.iter().for_each(|key| drop(self.keys.remove(key)));
+        operations.iter().for_each(|id| drop(self.operations.remove(id)));
+        self.servers.values_mut().filter(|server| records.contains(&server.id)).for_each(to_tombstone);
+        let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        Trimmed { keys: count(keys.len()), operations: count(operations.len()), records: count(records.len()) }
+    }
+}
+
+fn is_tombstone(server: &Server) -> bool {
+    server.candidates.is_empty() && server.spec.ssh_keys.is_empty()
+}
+
+/// Keeps id, tenant, state, reference, end and fence; the rest of a final record is not needed for ever.
+fn to_tombstone(server: &mut Server) {
+    server.candidates.clear();
+    server.spec.server_types.clear();
+    server.spec.locations.clear();
+    server.spec.ssh_keys.clear();
+    server.spec.labels.clear();
+    server.spec.user_data = None;
+    server.spec.image.clear();
+    server.addresses = crate::model::Addresses::default();
+}

@@ -1,0 +1,246 @@
+//! Builds the product: a backend, providers, settings, and then either workers or a client alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use super::health::{AccountHealth, QueueHealth, StoreHealth};
+use super::{Inner, Provisioner, Shared, loops};
+use crate::model::{AccountId, JobId, NameError, Timing, TimingError};
+use crate::ports::{
+    AuditSink, Backend, Clock, ProviderClient, QueueError, Randomness, StoreError, SystemClock, SystemRandomness,
+};
+use crate::provisioning::converge::Converge;
+use crate::provisioning::sweep::{Sweep, SweepMode};
+use crate::provisioning::{self, Context, kinds};
+use crate::runtime::{Health, Supervisor};
+use crate::worker::{JobHandler, Worker, WorkerBuilder, WorkerConfig, WorkerError};
+
+/// How long the start waits for the first checks of tokens; afterwards a loop goes on with them.
+const FIRST_CHECKS: Duration = Duration::from_secs(5);
+/// Failed reads in a row before somebody who waits for an operation is told.
+const WAIT_FAILURES: u32 = 30;
+
+/// Says why the product could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The timings do not fit together.
+    #[error(transparent)]
+    Timing(#[from] TimingError),
+    /// Workers need a provider; [`Builder::client_only`] does not.
+    #[error("no provider was given: workers need one, a client alone does not")]
+    NoProvider,
+    /// The worker's settings or handlers do not fit together.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    /// The store cannot be used.
+    #[error("the store cannot be used")]
+    Store(#[from] StoreError),
+    /// The queue cannot be used.
+    #[error("the queue cannot be used")]
+    Queue(#[from] QueueError),
+    /// A name of our own is not valid; a bug.
+    #[error("a name is not valid")]
+    Name(#[from] NameError),
+}
+
+/// Collects what the product is made of.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it is started"]
+pub struct Builder {
+    backend: Backend,
+    providers: BTreeMap<AccountId, Arc<dyn ProviderClient>>,
+    accounts: Vec<AccountId>,
+    timing: Timing,
+    quota: Option<u32>,
+    config: WorkerConfig,
+    worker: WorkerBuilder,
+    sinks: Vec<Arc<dyn AuditSink>>,
+    sweep: SweepMode,
+    clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
+}
+
+impl Builder {
+    pub(super) fn new(backend: Backend) -> Self {
+        Self {
+            worker: Worker::builder().queue(backend.queue.clone()),
+            backend,
+            providers: BTreeMap::new(),
+            accounts: Vec::new(),
+            timing: Timing::default(),
+            quota: None,
+            config: WorkerConfig::default(),
+            sinks: Vec::new(),
+            sweep: SweepMode::default(),
+            clock: Arc::new(SystemClock),
+            randomness: Arc::new(SystemRandomness),
+        }
+    }
+
+    /// Sets the client of the account `default`.
+    pub fn provider(self, client: impl ProviderClient) -> Self {
+        self.account(AccountId::default_account(), client)
+    }
+
+    /// Adds an account and its client; orders prefer accounts in the order in which they were added.
+    pub fn account(mut self, id: AccountId, client: impl ProviderClient) -> Self {
+        if !self.accounts.contains(&id) {
+            self.accounts.push(id.clone());
+        }
+        self.providers.insert(id, Arc::new(client));
+        self
+    }
+
+    /// Sets durations and bounds; an unsound set is refused at the start.
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// Bounds the servers of each tenant; without it there is no bound.
+    pub const fn quota(mut self, servers: u32) -> Self {
+        self.quota = Some(servers);
+        self
+    }
+
+    /// Sets how this process's worker works: how much at once, how often it asks.
+    pub const fn worker(mut self, config: WorkerConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Adds a handler for a job kind of the host's own.
+    pub fn handler(mut self, handler: impl JobHandler) -> Self {
+        self.worker = self.worker.handler(handler);
+        self
+    }
+
+    /// Adds a sink that sealed audit records are delivered to.
+    pub fn audit_sink(mut self, sink: impl AuditSink) -> Self {
+        self.sinks.push(Arc::new(sink));
+        self
+    }
+
+    /// Sets what sweeps may lead to.
+    pub const fn sweep(mut self, mode: SweepMode) -> Self {
+        self.sweep = mode;
+        self
+    }
+
+    /// Sets the clock that ids are made with; store and queue have their own.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Sets the source of ids and jitter.
+    pub fn randomness(mut self, randomness: impl Randomness) -> Self {
+        self.randomness = Arc::new(randomness);
+        self
+    }
+
+    /// Starts a product that accepts and follows orders, and leaves the work to other processes.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] says what is missing or wrong.
+    pub async fn client_only(self) -> Result<Provisioner, StartError> {
+        let (context, shared) = self.shared().await?;
+        let supervisor = Supervisor::new(self.randomness.clone());
+        let health = watch(&context, false);
+        Ok(Provisioner { inner: Arc::new(Inner { shared, supervisor, health, running: None, sinks: Vec::new() }) })
+    }
+
+    /// Starts a product that accepts, follows and fulfils orders.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] says what is missing or wrong.
+    pub async fn start(self) -> Result<Provisioner, StartError> {
+        if self.providers.is_empty() {
+            return Err(StartError::NoProvider);
+        }
+        let (context, shared) = self.shared().await?;
+        let worker = self
+            .worker
+            .handler(Converge::new(context.clone())?)
+            .handler(Sweep::new(context.clone(), self.sweep)?)
+            .randomness(self.randomness.clone())
+            .config(self.config)
+            .timing(self.timing.clone())
+            .build()?;
+        first_checks(&context).await?;
+        schedule_sweeps(&context).await?;
+
+        let supervisor = Supervisor::new(self.randomness.clone());
+        let health = watch(&context, true);
+        let gates = loops::gates(&supervisor, &context);
+        let trim = loops::trim(&supervisor, &context);
+        let seal = loops::seal(&supervisor, &context);
+        let deliveries = self.sinks.iter().map(|sink| loops::deliver(&supervisor, &context.store, sink)).collect();
+        let worker = Arc::new(worker.start(&supervisor));
+        health.watch(worker.clone());
+        let running = super::Running { worker, early: vec![gates, trim], seal, deliveries };
+        Ok(Provisioner {
+            inner: Arc::new(Inner { shared, supervisor, health, running: Some(running), sinks: self.sinks }),
+        })
+    }
+
+    async fn shared(&self) -> Result<(Context, Shared), StartError> {
+        self.timing.check()?;
+        let accounts =
+            if self.accounts.is_empty() { vec![AccountId::default_account()] } else { self.accounts.clone() };
+        let context = Context {
+            store: self.backend.store.clone(),
+            queue: self.backend.queue.clone(),
+            providers: Arc::new(self.providers.clone()),
+            clock: self.clock.clone(),
+            randomness: self.randomness.clone(),
+            timing: Arc::new(self.timing.clone()),
+            installation: self.backend.store.installation().await?,
+        };
+        let shared = Shared {
+            context: context.clone(),
+            accounts: Arc::new(accounts),
+            quota: self.quota,
+            wait_failures: WAIT_FAILURES,
+            closing: Arc::new(AtomicBool::new(false)),
+        };
+        Ok((context, shared))
+    }
+}
+
+/// Checks all tokens before the first job is claimed; a provider that does not answer does not hold up the start.
+async fn first_checks(context: &Context) -> Result<(), StartError> {
+    let checks = async {
+        for account in context.providers.keys() {
+            provisioning::check_token(context, account).await?;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(FIRST_CHECKS, checks).await.unwrap_or(Ok(())).map_err(StartError::Store)
+}
+
+/// Sees to it that each account has its sweep; a job that is there already stays as it is.
+async fn schedule_sweeps(context: &Context) -> Result<(), StartError> {
+    let mut jobs = Vec::new();
+    for account in context.providers.keys() {
+        let id = JobId::from_uuid(context.randomness.uuid_at(context.clock.now()));
+        jobs.push(kinds::sweep_job(id, account)?);
+    }
+    context.queue.enqueue(&jobs).await?;
+    Ok(())
+}
+
+fn watch(context: &Context, works: bool) -> Health {
+    let health = Health::new();
+    health.watch(Arc::new(StoreHealth(context.clone())));
+    health.watch(Arc::new(QueueHealth(context.clone())));
+    if works {
+        health.watch(Arc::new(AccountHealth(context.clone())));
+    }
+    health
+}

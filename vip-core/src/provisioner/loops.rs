@@ -1,0 +1,123 @@
+//! The background loops beside the worker's: checks of tokens, sealing and delivery of the audit, retention.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::AccountId;
+use crate::ports::{AuditSink, Retention, Store, StoreError};
+use crate::provisioning::{self, Context, TokenCheck};
+use crate::relay;
+use crate::runtime::{LoopHandle, LoopPolicy, Supervisor};
+use crate::telemetry;
+
+/// Pause between two rounds of sealing: a record is sealed within a second.
+const SEAL_EVERY: Duration = Duration::from_millis(500);
+/// Pause between two rounds of delivery to a sink.
+const DELIVER_EVERY: Duration = Duration::from_secs(1);
+/// Longest pause after deliveries that failed; doubles up to it.
+const DELIVER_PAUSE_MOST: Duration = Duration::from_secs(60);
+/// Pause between two rounds of trimming.
+const TRIM_EVERY: Duration = Duration::from_secs(600);
+/// Rows of each kind that one round of trimming removes at the most.
+const TRIM_MOST: u32 = 1000;
+
+/// Checks the tokens of all accounts that are not open: at once, and again when a probe is due.
+pub(super) fn gates(supervisor: &Supervisor, context: &Context) -> LoopHandle {
+    let context = context.clone();
+    supervisor.spawn("gates", LoopPolicy::Critical, move |tick| {
+        let context = context.clone();
+        async move {
+            while !tick.is_stopping() {
+                tick.beat();
+                for account in context.providers.keys() {
+                    check(&context, account).await;
+                }
+                let pause = context.timing.probe_first / 4;
+                tick.pause(pause.mul_f64(0.5 + context.randomness.share())).await;
+            }
+            Ok(())
+        }
+    })
+}
+
+async fn check(context: &Context, account: &AccountId) {
+    match provisioning::check_token(context, account).await {
+        Ok(TokenCheck::Open) => {}
+        Ok(closed @ (TokenCheck::Blocked { .. } | TokenCheck::Suspect { .. } | TokenCheck::Unanswered)) => {
+            tracing::debug!(account.id = %account, ?closed, "the account is not used");
+        }
+        Err(error) => failed("gates", &error),
+    }
+}
+
+/// A store that cannot be used is no reason to end a loop: the next turn tries again, and health asks the store itself.
+fn failed(name: &'static str, error: &StoreError) {
+    tracing::warn!({ telemetry::LOOP_NAME } = name, { telemetry::ERROR } = error as &dyn Error, "store failed");
+}
+
+/// Gives committed audit records their place in the chain.
+pub(super) fn seal(supervisor: &Supervisor, context: &Context) -> LoopHandle {
+    let store = context.store.clone();
+    supervisor.spawn("seal", LoopPolicy::Critical, move |tick| {
+        let store = store.clone();
+        async move {
+            while !tick.is_stopping() {
+                tick.beat();
+                if let Err(error) = relay::seal_all(store.as_ref()).await {
+                    failed("seal", &error);
+                }
+                tick.pause(SEAL_EVERY).await;
+            }
+            Ok(())
+        }
+    })
+}
+
+/// Delivers sealed audit records to one sink; a sink that fails is tried again, less and less often.
+pub(super) fn deliver(supervisor: &Supervisor, store: &Arc<dyn Store>, sink: &Arc<dyn AuditSink>) -> LoopHandle {
+    let (store, sink) = (store.clone(), sink.clone());
+    supervisor.spawn(&format!("deliver:{}", sink.name().as_str()), LoopPolicy::Restartable, move |tick| {
+        let (store, sink) = (store.clone(), sink.clone());
+        async move {
+            let mut pause = DELIVER_EVERY;
+            while !tick.is_stopping() {
+                tick.beat();
+                let round = relay::deliver_once(store.as_ref(), sink.as_ref()).await;
+                pause = match &round.failed {
+                    None => DELIVER_EVERY,
+                    Some(error) => {
+                        tracing::warn!(error = error.as_ref() as &dyn Error, "an audit sink did not take its records");
+                        pause.saturating_mul(2).min(DELIVER_PAUSE_MOST)
+                    }
+                };
+                tick.pause(pause).await;
+            }
+            Ok(())
+        }
+    })
+}
+
+/// Forgets what has outlived its retention.
+pub(super) fn trim(supervisor: &Supervisor, context: &Context) -> LoopHandle {
+    let context = context.clone();
+    supervisor.spawn("trim", LoopPolicy::Restartable, move |tick| {
+        let context = context.clone();
+        async move {
+            while !tick.is_stopping() {
+                tick.beat();
+                let retention = Retention {
+                    keys: context.timing.key_retention,
+                    records: context.timing.record_retention,
+                    most: TRIM_MOST,
+                };
+                match context.store.trim(&retention).await {
+                    Ok(trimmed) => tracing::debug!(trimmed.keys, trimmed.operations, trimmed.records, "trimmed"),
+                    Err(error) => failed("trim", &error),
+                }
+                tick.pause(TRIM_EVERY.mul_f64(0.9 + 0.2 * context.randomness.share())).await;
+            }
+            Ok(())
+        }
+    })
+}

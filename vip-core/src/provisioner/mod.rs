@@ -1,0 +1,173 @@
+//! The facade that an embedder holds: builds the product, accepts for tenants, runs workers, shows health, shuts down.
+
+mod builder;
+mod health;
+mod loops;
+mod operation;
+mod operator;
+mod tenant;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+pub use builder::{Builder, StartError};
+pub use operation::{OperationHandle, Progress, WaitError};
+pub use operator::{Operator, SweepFailed};
+pub use tenant::{CreateOrder, DeleteOrder, Tenant};
+
+use crate::model::{AccountId, InstallationId};
+use crate::ports::{AuditSink, Backend};
+use crate::provisioning::Context;
+use crate::provisioning::accept::CommandError;
+use crate::relay;
+use crate::runtime::{Health, HealthReport, LoopHandle, LoopStatus, Shutdown, ShutdownReport, Supervisor};
+use crate::worker::RunningWorker;
+
+/// Least time that a phase of the shutdown has, whatever is left of the deadline: to write down what was done.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// Provisions servers: one order, exactly one server.
+///
+/// Clones share one product. [`Provisioner::shutdown`] ends it in order; dropping it does not wait for anything.
+#[derive(Debug, Clone)]
+pub struct Provisioner {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Shared,
+    supervisor: Supervisor,
+    health: Health,
+    running: Option<Running>,
+    sinks: Vec<Arc<dyn AuditSink>>,
+}
+
+/// Is what runs in the background.
+#[derive(Debug)]
+struct Running {
+    worker: Arc<RunningWorker>,
+    early: Vec<LoopHandle>,
+    seal: LoopHandle,
+    deliveries: Vec<LoopHandle>,
+}
+
+/// Is what handles share.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) context: Context,
+    /// Accounts that orders may use, in order of preference.
+    pub(crate) accounts: Arc<Vec<AccountId>>,
+    /// Most servers of a tenant.
+    pub(crate) quota: Option<u32>,
+    /// Most failed reads in a row before somebody who waits for an operation is told.
+    pub(crate) wait_failures: u32,
+    closing: Arc<AtomicBool>,
+}
+
+impl Shared {
+    fn refuse_while_closing(&self) -> Result<(), CommandError> {
+        if self.closing.load(Ordering::Acquire) { Err(CommandError::ShuttingDown) } else { Ok(()) }
+    }
+}
+
+impl Provisioner {
+    /// Begins to build the product on a store and the queue beside it.
+    pub fn builder(backend: impl Into<Backend>) -> Builder {
+        Builder::new(backend.into())
+    }
+
+    /// Speaks for a tenant; a name that is not valid is refused by whatever is asked.
+    #[must_use]
+    pub fn tenant(&self, tenant: &str) -> Tenant {
+        Tenant::new(self.inner.shared.clone(), tenant)
+    }
+
+    /// Speaks for the operator of this installation.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        Operator::new(self.inner.shared.clone())
+    }
+
+    /// Returns this installation's id, which marks its servers at the provider.
+    #[must_use]
+    pub fn installation(&self) -> InstallationId {
+        self.inner.shared.context.installation
+    }
+
+    /// Says how each part is: store, queue, accounts, background loops. Bounded in time.
+    pub async fn health(&self) -> HealthReport {
+        let mut report = self.inner.health.report().await;
+        report.parts.extend(self.inner.supervisor.health());
+        report
+    }
+
+    /// Lists the background loops and how they are.
+    #[must_use]
+    pub fn loops(&self) -> Vec<LoopStatus> {
+        self.inner.supervisor.statuses()
+    }
+
+    /// Makes a named background loop panic at its next turn, to prove that nothing is lost by it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn provoke_panic(&self, name: &str) -> bool {
+        self.inner.supervisor.provoke_panic(name)
+    }
+
+    /// Waits until a part that is needed cannot be kept up, and says why; a host ends with an error then.
+    pub async fn failed(&self) -> String {
+        self.inner.supervisor.failed().await.to_string()
+    }
+
+    /// Ends everything in order: no new commands, no new jobs; running attempts finish, or at the deadline are handed
+    /// back without burning anything; what was done is written down; the audit is delivered; loops, sinks and pools end.
+    ///
+    /// With a deadline of zero everything is handed back at once. A second call finds nothing left to do.
+    pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
+        let inner = &self.inner;
+        inner.shared.closing.store(true, Ordering::Release);
+        inner.health.drain();
+        let mut shutdown = Shutdown::within(deadline);
+        if let Some(running) = &inner.running {
+            running.worker.shutdown(&mut shutdown).await;
+            running.early.iter().for_each(LoopHandle::stop);
+            running.seal.stop();
+            running.deliveries.iter().for_each(LoopHandle::stop);
+            for handle in running.deliveries.iter().chain([&running.seal]) {
+                shutdown.phase("audit_loops", LEAST, handle.ended()).await;
+            }
+            let delivered = shutdown.phase("audit", LEAST, self.deliver_rest()).await;
+            shutdown.report().audit_delivered += delivered.unwrap_or(0);
+        }
+        let stopped = inner.supervisor.shutdown(shutdown.left().max(LEAST)).await;
+        let store = &inner.shared.context.store;
+        if let Some(Err(error)) = shutdown.phase("store", LEAST, store.close()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the store was not closed in order");
+        }
+        shutdown.finish(stopped)
+    }
+
+    async fn deliver_rest(&self) -> u64 {
+        let store = self.inner.shared.context.store.as_ref();
+        if let Err(error) = relay::seal_all(store).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "audit records stay unsealed until the next start"
+            );
+        }
+        let mut records = 0;
+        for sink in &self.inner.sinks {
+            let delivered = relay::deliver_once(store, sink.as_ref()).await;
+            records += delivered.records;
+            if let Some(error) = &delivered.failed {
+                tracing::warn!(error = error.as_ref() as &dyn std::error::Error, "audit records are delivered later");
+            }
+            if let Err(error) = sink.close().await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "an audit sink was not closed in order");
+            }
+        }
+        records
+    }
+}

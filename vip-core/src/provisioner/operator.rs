@@ -1,0 +1,161 @@
+//! What an operator does: look at jobs, sightings and gates, verify the audit, replay what is dead.
+
+use super::Shared;
+use crate::model::{
+    Account, AccountId, ChainHead, Job, JobId, JobState, Page, PageRequest, SealedRecord, Sighting, TenantId,
+    TokenDigest,
+};
+use crate::ports::{QueueError, QueueStats, StoreError, StoreStats};
+use crate::provisioning::sweep::{Sweep, SweepMode, SweepReport};
+use crate::provisioning::{self, AuditFault, AuditReport, TokenCheck};
+use crate::relay;
+
+/// Speaks for the operator of this installation; sees all tenants.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    shared: Shared,
+}
+
+impl Operator {
+    pub(super) const fn new(shared: Shared) -> Self {
+        Self { shared }
+    }
+
+    /// Seals what is committed and verifies a tenant's audit chain, against an exported head if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditFault`] names the sequence number, or the version, that does not fit.
+    pub async fn verify_audit(
+        &self,
+        tenant: &TenantId,
+        exported: Option<&ChainHead>,
+    ) -> Result<AuditReport, AuditFault> {
+        relay::seal_all(self.shared.context.store.as_ref()).await?;
+        provisioning::verify_audit(&self.shared.context, tenant, exported).await
+    }
+
+    /// Reads a tenant's sealed audit records with numbers above `after`, at most 500.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store cannot be asked.
+    pub async fn audit(&self, tenant: &TenantId, after: u64) -> Result<Vec<SealedRecord>, StoreError> {
+        self.shared.context.store.sealed(tenant, after, 500).await
+    }
+
+    /// Sweeps an account now, beside the scheduled sweeps.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong beneath, in words; nothing was removed.
+    pub async fn sweep(&self, account: &AccountId, mode: SweepMode) -> Result<SweepReport, SweepFailed> {
+        let sweep = Sweep::new(self.shared.context.clone(), mode).map_err(SweepFailed::new)?;
+        sweep.once(account).await.map_err(|source| SweepFailed { source })
+    }
+
+    /// Lists in what an account and the records disagreed at the last sweep.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store cannot be asked.
+    pub async fn sightings(&self, account: &AccountId) -> Result<Vec<Sighting>, StoreError> {
+        self.shared.context.store.sightings(account).await
+    }
+
+    /// Shows what is known of an account and its tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store cannot be asked.
+    pub async fn account(&self, account: &AccountId) -> Result<Account, StoreError> {
+        self.shared.context.store.account(account).await
+    }
+
+    /// Checks this process's token of an account, if that is due.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store cannot be used.
+    pub async fn check_token(&self, account: &AccountId) -> Result<TokenCheck, StoreError> {
+        provisioning::check_token(&self.shared.context, account).await
+    }
+
+    /// Vouches for a token that is suspect: its account is looked at and changed again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if that could not be written.
+    pub async fn confirm_token(&self, account: &AccountId, digest: &TokenDigest) -> Result<(), StoreError> {
+        provisioning::confirm_token(&self.shared.context, account, digest).await
+    }
+
+    /// Lists jobs in a state, in ascending order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError`] if the queue cannot be asked.
+    pub async fn jobs(&self, state: JobState, page: &PageRequest) -> Result<Page<Job>, QueueError> {
+        self.shared.context.queue.list(state, page).await
+    }
+
+    /// Lets a dead job run again, with its counters at zero; says whether anything changed.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError`] if the queue cannot be used.
+    pub async fn replay(&self, job: JobId) -> Result<bool, QueueError> {
+        self.shared.context.queue.replay(job).await
+    }
+
+    /// Counts jobs by state.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError`] if the queue cannot be asked.
+    pub async fn queue_stats(&self) -> Result<QueueStats, QueueError> {
+        self.shared.context.queue.stats(&[]).await
+    }
+
+    /// Counts what else waits for somebody.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store cannot be asked.
+    pub async fn store_stats(&self) -> Result<StoreStats, StoreError> {
+        self.shared.context.store.stats().await
+    }
+
+    /// Enqueues a job of a host's own kind; its handler is given to the builder.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError`]; after an unknown outcome repeat it with the same id.
+    pub async fn enqueue(&self, job: crate::model::NewJob) -> Result<crate::ports::Enqueued, QueueError> {
+        let answers = self.shared.context.queue.enqueue(std::slice::from_ref(&job)).await?;
+        let missing = || QueueError::Corrupt { source: "the queue answered for no job".into() };
+        answers.into_iter().next().ok_or_else(missing)
+    }
+
+    /// Makes an id for a job: time-ordered and random.
+    #[must_use]
+    pub fn job_id(&self) -> JobId {
+        JobId::from_uuid(self.shared.context.randomness.uuid_at(self.shared.context.clock.now()))
+    }
+}
+
+/// Says that a sweep did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the sweep failed")]
+#[non_exhaustive]
+pub struct SweepFailed {
+    /// What happened beneath.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl SweepFailed {
+    fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { source: source.into() }
+    }
+}

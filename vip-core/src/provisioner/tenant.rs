@@ -1,0 +1,190 @@
+//! What a host does on behalf of one tenant: order, delete, list, follow.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+
+use super::Shared;
+use super::operation::OperationHandle;
+use crate::model::{
+    AccountId, Actor, IdempotencyKey, Invalid, NameError, Operation, OperationId, Page, PageRequest, RequestId, Server,
+    ServerId, ServerSpec, TenantId,
+};
+use crate::provisioning::accept::{self, Caller, CommandError, CreateServer, DeleteServer};
+
+/// Speaks for one tenant; nothing of another can be reached through it.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    shared: Shared,
+    tenant: Result<TenantId, (String, NameError)>,
+    actor: Option<Actor>,
+    request_id: Option<RequestId>,
+}
+
+impl Tenant {
+    pub(super) fn new(shared: Shared, tenant: &str) -> Self {
+        let parsed = TenantId::new(tenant).map_err(|error| (tenant.to_owned(), error));
+        Self { shared, tenant: parsed, actor: None, request_id: None }
+    }
+
+    /// Says who gives the commands, for the audit; without it the tenant itself stands there.
+    #[must_use]
+    pub fn actor(mut self, actor: Actor) -> Self {
+        self.actor = Some(actor);
+        self
+    }
+
+    /// Says which request carries the commands, to follow it through operation, job, provider call and audit record.
+    #[must_use]
+    pub fn request_id(mut self, request_id: RequestId) -> Self {
+        self.request_id = Some(request_id);
+        self
+    }
+
+    /// Orders a server; await it, after setting an idempotency key.
+    pub fn create_server(&self, spec: ServerSpec) -> CreateOrder {
+        CreateOrder { tenant: self.clone(), spec, key: None, accounts: None }
+    }
+
+    /// Wishes a server away; await it, after setting an idempotency key if it shall be told apart from others.
+    pub fn delete_server(&self, server: ServerId) -> DeleteOrder {
+        DeleteOrder { tenant: self.clone(), server, key: None }
+    }
+
+    /// Shows a server.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::NotFound`] if this tenant has none with that id.
+    pub async fn server(&self, id: ServerId) -> Result<Server, CommandError> {
+        let tenant = self.id()?;
+        let loaded = self.shared.context.store.load(&tenant, id).await?;
+        loaded.map(|loaded| loaded.server).ok_or(CommandError::NotFound)
+    }
+
+    /// Lists servers, those that are gone included, in ascending order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] if the store cannot be asked.
+    pub async fn servers(&self, page: &PageRequest) -> Result<Page<Server>, CommandError> {
+        Ok(self.shared.context.store.servers(&self.id()?, page).await?)
+    }
+
+    /// Lists operations, in ascending order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] if the store cannot be asked.
+    pub async fn operations(&self, page: &PageRequest) -> Result<Page<Operation>, CommandError> {
+        Ok(self.shared.context.store.operations(&self.id()?, page).await?)
+    }
+
+    /// Takes up an operation again, in this or another process.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::NotFound`] if this tenant has none with that id.
+    pub async fn operation(&self, id: OperationId) -> Result<OperationHandle, CommandError> {
+        let operation = self.shared.context.store.operation(&self.id()?, id).await?.ok_or(CommandError::NotFound)?;
+        Ok(OperationHandle::new(self.shared.clone(), operation, false))
+    }
+
+    fn id(&self) -> Result<TenantId, CommandError> {
+        self.tenant.clone().map_err(|(value, error)| Invalid::one("tenant", &value, error.rule).into())
+    }
+
+    fn caller(&self, key: Option<&str>) -> Result<Caller, CommandError> {
+        let tenant = self.id()?;
+        let key = match key {
+            Some(text) => {
+                Some(IdempotencyKey::new(text).map_err(|error| Invalid::one("idempotency_key", text, error.rule))?)
+            }
+            None => None,
+        };
+        let actor = match &self.actor {
+            Some(actor) => actor.clone(),
+            None => Actor::Principal { name: tenant.as_str().to_owned() },
+        };
+        Ok(Caller { tenant, actor, request_id: self.request_id.clone(), key })
+    }
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<OperationHandle, CommandError>> + Send>>;
+
+/// Is an order that is sent when it is awaited.
+#[derive(Debug)]
+#[must_use = "an order is sent when it is awaited"]
+pub struct CreateOrder {
+    tenant: Tenant,
+    spec: ServerSpec,
+    key: Option<String>,
+    accounts: Option<Vec<AccountId>>,
+}
+
+impl CreateOrder {
+    /// Names the order: sent twice with one key, it is one order.
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Names an account to use; repeat it for further ones, in order of preference.
+    pub fn account(mut self, account: AccountId) -> Self {
+        self.accounts.get_or_insert_default().push(account);
+        self
+    }
+
+    async fn send(self) -> Result<OperationHandle, CommandError> {
+        let shared = self.tenant.shared.clone();
+        shared.refuse_while_closing()?;
+        let caller = self.tenant.caller(self.key.as_deref())?;
+        let accounts = self.accounts.unwrap_or_else(|| shared.accounts.as_ref().clone());
+        let command = CreateServer { spec: self.spec, accounts, quota: shared.quota };
+        let accepted = accept::create_server(&shared.context, &caller, &command).await?;
+        Ok(OperationHandle::new(shared, accepted.operation, accepted.replayed))
+    }
+}
+
+impl IntoFuture for CreateOrder {
+    type Output = Result<OperationHandle, CommandError>;
+    type IntoFuture = Answer;
+
+    fn into_future(self) -> Answer {
+        Box::pin(self.send())
+    }
+}
+
+/// Is a deletion that is sent when it is awaited.
+#[derive(Debug)]
+#[must_use = "a deletion is sent when it is awaited"]
+pub struct DeleteOrder {
+    tenant: Tenant,
+    server: ServerId,
+    key: Option<String>,
+}
+
+impl DeleteOrder {
+    /// Names the deletion: sent twice with one key, it is one deletion.
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    async fn send(self) -> Result<OperationHandle, CommandError> {
+        let shared = self.tenant.shared.clone();
+        shared.refuse_while_closing()?;
+        let caller = self.tenant.caller(self.key.as_deref())?;
+        let command = DeleteServer { server: self.server };
+        let accepted = accept::delete_server(&shared.context, &caller, command).await?;
+        Ok(OperationHandle::new(shared, accepted.operation, accepted.replayed))
+    }
+}
+
+impl IntoFuture for DeleteOrder {
+    type Output = Result<OperationHandle, CommandError>;
+    type IntoFuture = Answer;
+
+    fn into_future(self) -> Answer {
+        Box::pin(self.send())
+    }
+}

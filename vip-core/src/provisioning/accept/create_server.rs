@@ -1,0 +1,171 @@
+//! Accepts the order of a server: record, operation, job, key, quota and audit record in one commit.
+
+use std::collections::BTreeMap;
+
+use super::{Accepted, Caller, CommandError, Outcome, RACES, commit, key_record, read, replay};
+use crate::model::{
+    AccountId, Addresses, AuditDraft, ChangeId, CreateHash, Desired, Fingerprint, InstallationId, Invalid, JobId,
+    Labels, OWNER_LABEL, Operation, OperationId, OperationVerb, OutcomeClass, ProviderName, SERVER_LABEL, SPEC_LABEL,
+    Server, ServerId, ServerSpec, ServerState, Timestamp, ValidSpec, Verb, WaitReason,
+};
+use crate::ports::{ChangeSet, Guard, OperationChange, QuotaChange};
+use crate::provisioning::context::Context;
+use crate::provisioning::kinds;
+
+/// Orders one server.
+#[derive(Debug, Clone)]
+pub struct CreateServer {
+    /// What is ordered, as sent.
+    pub spec: ServerSpec,
+    /// Accounts that may be used, in order of preference.
+    pub accounts: Vec<AccountId>,
+    /// Most servers of the tenant; none is no limit.
+    pub quota: Option<u32>,
+}
+
+/// Accepts an order; a repeat with the same key answers the first one's operation.
+///
+/// # Errors
+///
+/// [`CommandError`]; only `OutcomeUnknown` may have been accepted.
+pub async fn create_server(
+    context: &Context,
+    caller: &Caller,
+    command: &CreateServer,
+) -> Result<Accepted, CommandError> {
+    let fingerprint = Fingerprint::of_create(&command.spec);
+    for _ in 0..RACES {
+        if let Some(accepted) = replay(context, caller, &fingerprint).await? {
+            return Ok(accepted);
+        }
+        let spec = command.spec.validate()?;
+        let ids = Ids {
+            server: context.server_id(),
+            operation: OperationId::from_uuid(context.randomness.uuid_at(context.clock.now())),
+            job: JobId::from_uuid(context.randomness.uuid_at(context.clock.now())),
+            change: context.change_id(),
+        };
+        let change = decide(caller, command, &spec, &fingerprint, &ids)?;
+        match commit(context, &change).await? {
+            Outcome::Committed => {
+                let operation = read(context, &caller.tenant, ids.operation).await?;
+                return Ok(Accepted { operation, replayed: false });
+            }
+            Outcome::Again => {}
+        }
+    }
+    Err(crate::ports::StoreError::Conflict.into())
+}
+
+struct Ids {
+    server: ServerId,
+    operation: OperationId,
+    job: JobId,
+    change: ChangeId,
+}
+
+/// Turns an order into a change set; pure.
+fn decide(
+    caller: &Caller,
+    command: &CreateServer,
+    spec: &ValidSpec,
+    fingerprint: &Fingerprint,
+    ids: &Ids,
+) -> Result<ChangeSet, Invalid> {
+    let server = requested(caller, command, spec, ids)?;
+    let mut operation = Operation::pending(ids.operation, caller.tenant.clone(), ids.server, OperationVerb::Create);
+    operation.request_id.clone_from(&caller.request_id);
+    let audit = AuditDraft {
+        actor: caller.actor.clone(),
+        verb: Verb::AcceptCreate,
+        from: None,
+        to: ServerState::Requested,
+        operation: Some(ids.operation),
+        effect: None,
+        outcome: OutcomeClass::None,
+        code: None,
+        attempt: 0,
+        provider_id: None,
+        request_id: caller.request_id.clone(),
+        correlation_id: None,
+    };
+    let mut job = kinds::converge_job(ids.job, &caller.tenant, ids.server)
+        .map_err(|error| Invalid::one("tenant", caller.tenant.as_str(), error.rule))?;
+    job.request_id.clone_from(&caller.request_id);
+    let mut change = ChangeSet::new(ids.change, server, Guard::New, audit);
+    change.operations.push(OperationChange::Insert(operation));
+    change.job = Some(job);
+    change.key = key_record(caller, fingerprint, ids.operation, ids.server);
+    change.quota = Some(QuotaChange::Take { limit: command.quota });
+    Ok(change)
+}
+
+fn requested(caller: &Caller, command: &CreateServer, spec: &ValidSpec, ids: &Ids) -> Result<Server, Invalid> {
+    let candidates = spec.candidates(&command.accounts);
+    if candidates.is_empty() {
+        return Err(Invalid::one("account", "", "must name at least one account"));
+    }
+    let unset = Timestamp::from_micros(0);
+    Ok(Server {
+        id: ids.server,
+        tenant: caller.tenant.clone(),
+        account: None,
+        desired: Desired::Present,
+        provider_name: ProviderName::derive(&spec.display_name, &ids.server),
+        create_hash: CreateHash::of(spec, &candidates),
+        spec: spec.clone(),
+        candidates,
+        create_operation: ids.operation,
+        delete_operation: None,
+        state: ServerState::Requested,
+        provider_ref: None,
+        removing: None,
+        actions: Vec::new(),
+        addresses: Addresses::default(),
+        waiting_since: None,
+        last_answer: None,
+        intent: None,
+        unsettled: None,
+        land: BTreeMap::new(),
+        cursor: 0,
+        attempt: 0,
+        backoff: 0,
+        not_before: None,
+        exhausted_since: None,
+        wait_reason: Some(WaitReason::Queued),
+        wake_at: None,
+        fail_reason: None,
+        park_reason: None,
+        parked_from: None,
+        version: 0,
+        stamp: ids.change,
+        holder: None,
+        holder_epoch: 0,
+        quota_held: true,
+        created_at: unset,
+        gone_at: None,
+    })
+}
+
+/// Returns the labels that a server is created with: the orderer's and the three by which we know it as ours.
+#[must_use]
+pub fn provider_labels(server: &Server, installation: InstallationId) -> Labels {
+    let mut labels = server.spec.labels.clone();
+    labels.insert(OWNER_LABEL.to_owned(), installation.to_string());
+    labels.insert(SERVER_LABEL.to_owned(), server.id.to_string());
+    labels.insert(SPEC_LABEL.to_owned(), server.create_hash.to_string());
+    labels
+}
+
+/// Makes the change set of an order with fixed ids, for tables of decisions.
+#[cfg(test)]
+pub(crate) fn change_for_tests(caller: &Caller, command: &CreateServer, id: uuid::Uuid) -> ChangeSet {
+    let ids = Ids {
+        server: ServerId::from_uuid(id),
+        operation: OperationId::from_uuid(id),
+        job: JobId::from_uuid(id),
+        change: ChangeId::from_uuid(id),
+    };
+    let spec = command.spec.validate().unwrap();
+    decide(caller, command, &spec, &Fingerprint::of_create(&command.spec), &ids).unwrap()
+}

@@ -1,0 +1,117 @@
+//! Accepts the deletion of a server; it overtakes a create that is still under way.
+
+use super::{Accepted, Caller, CommandError, Outcome, RACES, commit, key_record, read, replay};
+use crate::model::{
+    AuditDraft, ChangeId, Desired, Fingerprint, JobId, Operation, OperationId, OperationStatus, OperationVerb,
+    OutcomeClass, Server, ServerId, Verb,
+};
+use crate::ports::{ChangeSet, Guard, Loaded, OperationChange};
+use crate::provisioning::context::Context;
+use crate::provisioning::kinds;
+
+/// Wishes one server away.
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteServer {
+    /// Which one.
+    pub server: ServerId,
+}
+
+/// Accepts a deletion; a second one answers the first one's operation.
+///
+/// # Errors
+///
+/// [`CommandError`]; only `OutcomeUnknown` may have been accepted.
+pub async fn delete_server(
+    context: &Context,
+    caller: &Caller,
+    command: DeleteServer,
+) -> Result<Accepted, CommandError> {
+    let fingerprint = Fingerprint::of_delete(command.server);
+    for _ in 0..RACES {
+        if let Some(accepted) = replay(context, caller, &fingerprint).await? {
+            return Ok(accepted);
+        }
+        let loaded = context.store.load(&caller.tenant, command.server).await?.ok_or(CommandError::NotFound)?;
+        if let (Some(first), None) = (loaded.server.delete_operation, &caller.key) {
+            let operation = read(context, &caller.tenant, first).await?;
+            return Ok(Accepted { operation, replayed: true });
+        }
+        let ids = Ids {
+            operation: OperationId::from_uuid(context.randomness.uuid_at(context.clock.now())),
+            job: JobId::from_uuid(context.randomness.uuid_at(context.clock.now())),
+            change: context.change_id(),
+        };
+        let (change, answer) = decide(caller, &loaded, &fingerprint, &ids)?;
+        match commit(context, &change).await? {
+            Outcome::Committed => {
+                let operation = read(context, &caller.tenant, answer).await?;
+                let replayed = loaded.server.delete_operation.is_some();
+                return Ok(Accepted { operation, replayed });
+            }
+            Outcome::Again => {}
+        }
+    }
+    Err(crate::ports::StoreError::Conflict.into())
+}
+
+struct Ids {
+    operation: OperationId,
+    job: JobId,
+    change: ChangeId,
+}
+
+/// Turns a deletion into a change set and the operation to answer; pure.
+fn decide(
+    caller: &Caller,
+    loaded: &Loaded,
+    fingerprint: &Fingerprint,
+    ids: &Ids,
+) -> Result<(ChangeSet, OperationId), CommandError> {
+    let before = &loaded.server;
+    let mut server = before.clone();
+    let first = server.delete_operation;
+    let answer = first.unwrap_or(ids.operation);
+    server.desired = Desired::Absent;
+    server.delete_operation = Some(answer);
+    if !server.state.is_final() {
+        server.wake_at = Some(loaded.now);
+    }
+    let audit = AuditDraft {
+        actor: caller.actor.clone(),
+        verb: Verb::AcceptDelete,
+        from: Some(before.state),
+        to: server.state,
+        operation: Some(answer),
+        effect: None,
+        outcome: OutcomeClass::None,
+        code: None,
+        attempt: server.attempt,
+        provider_id: server.provider_ref.as_ref().map(|reference| reference.id.clone()),
+        request_id: caller.request_id.clone(),
+        correlation_id: None,
+    };
+    let mut change = ChangeSet::new(ids.change, server, Guard::Command { stamp: before.stamp }, audit);
+    change.key = key_record(caller, fingerprint, answer, before.id);
+    if first.is_none() {
+        change.operations = operations(caller, before, ids.operation);
+    }
+    if !before.state.is_final() {
+        let mut job = kinds::converge_job(ids.job, &caller.tenant, before.id)
+            .map_err(|error| CommandError::Internal { source: Box::new(error) })?;
+        job.request_id.clone_from(&caller.request_id);
+        change.job = Some(job);
+    }
+    Ok((change, answer))
+}
+
+fn operations(caller: &Caller, before: &Server, id: OperationId) -> Vec<OperationChange> {
+    let mut operation = Operation::pending(id, caller.tenant.clone(), before.id, OperationVerb::Delete);
+    operation.request_id.clone_from(&caller.request_id);
+    if before.state.is_final() {
+        operation.status = OperationStatus::Succeeded;
+        return vec![OperationChange::Insert(operation)];
+    }
+    let superseded =
+        OperationChange::Status { id: before.create_operation, status: OperationStatus::Superseded, code: None };
+    vec![OperationChange::Insert(operation), superseded]
+}

@@ -1,0 +1,93 @@
+//! Accept: turns a command into a wish that is committed. It never talks to a provider.
+//!
+//! One file per command; what they share (idempotency, errors, unknown commits) is here.
+
+mod create_server;
+mod delete_server;
+mod error;
+
+#[cfg(test)]
+pub(crate) use create_server::change_for_tests;
+pub use create_server::{CreateServer, create_server, provider_labels};
+pub use delete_server::{DeleteServer, delete_server};
+pub use error::CommandError;
+
+use super::context::Context;
+use crate::model::{Actor, Fingerprint, IdempotencyKey, Operation, OperationId, RequestId, ServerId, TenantId};
+use crate::ports::{ChangeSet, KeyRecord, StoreError};
+
+/// Most times a command starts anew because the record moved on in between.
+const RACES: u32 = 16;
+
+/// Says on whose behalf a command is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Tenant that it is for.
+    pub tenant: TenantId,
+    /// Who gives it.
+    pub actor: Actor,
+    /// Request that carries it.
+    pub request_id: Option<RequestId>,
+    /// Names the command, so that it may be repeated.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// Is what an accepted command answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Accepted {
+    /// The operation to follow.
+    pub operation: Operation,
+    /// Whether the command had been accepted before.
+    pub replayed: bool,
+}
+
+/// Answers a command whose key is known: the old operation, or a conflict.
+async fn replay(
+    context: &Context,
+    caller: &Caller,
+    fingerprint: &Fingerprint,
+) -> Result<Option<Accepted>, CommandError> {
+    let Some(key) = &caller.key else {
+        return Ok(None);
+    };
+    let Some(record) = context.store.key(&caller.tenant, key).await? else {
+        return Ok(None);
+    };
+    if &record.fingerprint != fingerprint {
+        return Err(CommandError::IdempotencyConflict);
+    }
+    let operation = read(context, &caller.tenant, record.operation).await?;
+    Ok(Some(Accepted { operation, replayed: true }))
+}
+
+/// Reads an operation that must exist, because a key or record names it.
+async fn read(context: &Context, tenant: &TenantId, id: OperationId) -> Result<Operation, CommandError> {
+    context.store.operation(tenant, id).await?.ok_or(CommandError::NotFound)
+}
+
+/// Says what the commit of a command came to.
+enum Outcome {
+    /// It is committed.
+    Committed,
+    /// The key or the record moved on: begin anew.
+    Again,
+}
+
+async fn commit(context: &Context, change: &ChangeSet) -> Result<Outcome, CommandError> {
+    match context.commit(change).await {
+        Ok(_committed) => Ok(Outcome::Committed),
+        Err(StoreError::Conflict | StoreError::KeyTaken) => Ok(Outcome::Again),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn key_record(
+    caller: &Caller,
+    fingerprint: &Fingerprint,
+    operation: OperationId,
+    server: ServerId,
+) -> Option<KeyRecord> {
+    let key = caller.key.clone()?;
+    Some(KeyRecord { key, fingerprint: fingerprint.clone(), operation, server })
+}

@@ -1,0 +1,124 @@
+//! Confirming that a created server runs: what comes next (PROTOCOL N11, N12) and what a look changes (§4).
+
+use std::time::Duration;
+
+use super::moves;
+use super::step::{Change, Look, LookFor, Step, View};
+use crate::model::{FailReason, OutcomeClass, Power, Server, Verb, WaitReason};
+use crate::ports::{ActionStatus, ActionView, ServerStatus, ServerView};
+
+/// Longest pause between two answered looks that still counts as waiting for the server.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// How many looks it takes until the pause between them no longer grows.
+const GROWING_LOOKS: u32 = 4;
+
+/// Decides the next step of a confirmation.
+pub(super) fn next_confirm(view: &View<'_>) -> Step {
+    let server = view.server;
+    // N11: answers alone can fail an order, silence never.
+    if let (Some(since), Some(last)) = (server.waiting_since, server.last_answer)
+        && last.since(since) >= view.timing.create_timeout
+    {
+        return Step::Move(Box::new(moves::to_failing(view, FailReason::CreateTimeout)));
+    }
+    let Some(own) = &server.provider_ref else {
+        // A record gets here only with a reference; without one the create is looked for again.
+        let account = server.account.clone().or_else(|| server.candidate().map(|c| c.account.clone()));
+        return match account {
+            Some(account) => Step::Look(Look::Name { account }),
+            None => Step::Settled,
+        };
+    };
+    // N12
+    if server.actions.is_empty() {
+        Step::Look(Look::Id { account: own.account.clone(), id: own.id.clone(), why: LookFor::Confirm })
+    } else {
+        Step::Look(Look::Actions { account: own.account.clone(), ids: server.actions.clone() })
+    }
+}
+
+/// Says what the state of the create's actions changes.
+pub(super) fn absorb_actions(view: &View<'_>, answer: &[ActionView]) -> Change {
+    let failed = answer.iter().find_map(|action| match &action.status {
+        ActionStatus::Failed { code } => Some(code.clone()),
+        ActionStatus::Running | ActionStatus::Succeeded => None,
+    });
+    if let Some(code) = failed {
+        let mut change = moves::fail(view.server.clone(), FailReason::ProviderFailed);
+        change.verb = Verb::Look;
+        change.code = Some(code);
+        return change.of("look_at_actions", OutcomeClass::ActionFailed);
+    }
+    let running = answer.iter().any(|action| action.status == ActionStatus::Running);
+    let mut server = view.server.clone();
+    answered(&mut server, view);
+    if running {
+        look_again(&mut server, view);
+    } else {
+        // Done, or forgotten by the provider: the server itself tells.
+        server.actions.clear();
+        moves::progress(&mut server);
+    }
+    let mut change = Change::new(server, Verb::Look).of("look_at_actions", OutcomeClass::Found);
+    change.only_work = true;
+    change
+}
+
+/// Says what the sight of the new server changes.
+pub(super) fn absorb_confirm_look(view: &View<'_>, answer: Option<&ServerView>) -> Change {
+    let mut server = view.server.clone();
+    let Some(seen) = answer else {
+        return not_there(view, server);
+    };
+    answered(&mut server, view);
+    if let Some(own) = server.provider_ref.as_mut() {
+        own.seen_by_id = true;
+    }
+    server.addresses = seen.addresses;
+    let ready = match seen.status {
+        ServerStatus::Running => true,
+        ServerStatus::Off => server.spec.power == Power::Off,
+        ServerStatus::Starting | ServerStatus::Deleting | ServerStatus::Other => false,
+    };
+    if ready {
+        return moves::to_running(server).of("look_by_id", OutcomeClass::Found);
+    }
+    look_again(&mut server, view);
+    let mut change = Change::new(server, Verb::Look).of("look_by_id", OutcomeClass::Found);
+    change.only_work = true;
+    change
+}
+
+fn not_there(view: &View<'_>, mut server: Server) -> Change {
+    let proven = server
+        .provider_ref
+        .as_ref()
+        .is_some_and(|own| own.seen_by_id || view.now >= own.at.plus(view.timing.landing_allowance));
+    if proven {
+        if let Some(own) = server.provider_ref.as_mut() {
+            own.gone = true;
+        }
+        let change = moves::fail(server, FailReason::Vanished);
+        return Change { verb: Verb::Look, ..change.of("look_by_id", OutcomeClass::Absent) };
+    }
+    let delay = view.backoff(view.timing.backoff_first, view.timing.backoff_most);
+    moves::back_off(&mut server, view, delay, WaitReason::NotVisibleYet);
+    let mut change = Change::new(server, Verb::Look).of("look_by_id", OutcomeClass::Absent);
+    change.only_work = true;
+    change
+}
+
+/// Counts an answer that says "not running yet".
+fn answered(server: &mut Server, view: &View<'_>) {
+    let in_a_row = server.last_answer.is_some_and(|last| view.now.since(last) <= LONGEST_PAUSE);
+    if !in_a_row || server.waiting_since.is_none() {
+        server.waiting_since = Some(view.now);
+    }
+    server.last_answer = Some(view.now);
+}
+
+fn look_again(server: &mut Server, view: &View<'_>) {
+    let factor = server.backoff.clamp(1, GROWING_LOOKS);
+    let delay = view.jittered(view.timing.look_again.saturating_mul(factor));
+    moves::back_off(server, view, delay, WaitReason::ProviderWorking);
+}

@@ -1,0 +1,186 @@
+//! Creating: what comes next (PROTOCOL §3.1) and what the answer of a create changes (§4).
+
+use std::time::Duration;
+
+use super::moves;
+use super::step::{Change, Failure, Look, Refusal, Step, View};
+use crate::model::{
+    Effect, FailReason, Intent, Landing, OutcomeClass, ParkReason, ProviderRef, Server, ServerState, Unsettled, Verb,
+    WaitReason,
+};
+use crate::ports::{Created, ProviderErrorKind};
+
+/// How long the provider may say that our name is taken while no look finds it.
+const TAKEN_UNSEEN: Duration = Duration::from_secs(3600);
+/// First and longest wait while no candidate is in stock.
+const STOCK_WAIT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
+
+/// Decides the next step of a create.
+pub(super) fn next_create(view: &View<'_>) -> Step {
+    let server = view.server;
+    if let Some(unsettled) = &server.unsettled {
+        // C2
+        if unsettled.looked_at.is_none() {
+            return Step::Look(Look::Name { account: unsettled.account.clone() });
+        }
+        // C3: an hour of "taken" and empty looks is for an operator.
+        if unsettled.taken_since.is_some_and(|since| view.now.since(since) >= TAKEN_UNSEEN) {
+            return Step::Move(Box::new(taken_unseen(view)));
+        }
+    }
+    let Some(candidate) = server.candidate() else {
+        // Only an order without candidates gets here; accept refuses it.
+        return Step::Move(Box::new(moves::to_failing(view, FailReason::Rejected)));
+    };
+    // C4: no open question in one account ever meets a create in another.
+    let open = server.land.iter().find(|(account, _)| **account != candidate.account);
+    if let Some((account, landing)) = open {
+        if view.now < landing.by {
+            return Step::Wait { until: landing.by, reason: WaitReason::LookingForCreate };
+        }
+        return Step::Look(Look::Name { account: account.clone() });
+    }
+    // C1, C3
+    Step::Call { effect: Effect::Create { candidate: server.cursor }, account: candidate.account.clone() }
+}
+
+/// Parks an order whose name is taken by something unseen; the check after an hour begins with a new look.
+fn taken_unseen(view: &View<'_>) -> Change {
+    let mut server = view.server.clone();
+    if let Some(unsettled) = server.unsettled.as_mut() {
+        unsettled.looked_at = None;
+        unsettled.taken_since = None;
+    }
+    moves::park(view, server, ParkReason::NameTakenUnseen)
+}
+
+/// Says what the answer of a create changes.
+pub(super) fn absorb_create(view: &View<'_>, intent: &Intent, answer: Result<&Created, &Failure>) -> Change {
+    let mut server = view.server.clone();
+    server.intent = None;
+    match answer {
+        Ok(created) => {
+            adopt(&mut server, view, intent, created);
+            let mut change = Change::new(server, Verb::Record).of("create", OutcomeClass::Applied);
+            change.correlation_id.clone_from(&created.correlation_id);
+            change
+        }
+        Err(failure) => {
+            let mut change = refused(view, server, intent, failure);
+            change.effect = Some("create");
+            change.outcome = failure.class();
+            change.code = Some(failure.code.clone());
+            change.correlation_id.clone_from(&failure.correlation_id);
+            change
+        }
+    }
+}
+
+fn adopt(server: &mut Server, view: &View<'_>, intent: &Intent, created: &Created) {
+    server.provider_ref = Some(ProviderRef {
+        account: intent.account.clone(),
+        id: created.server.id.clone(),
+        owner: view.installation,
+        at: view.now,
+        seen_by_id: false,
+        gone: false,
+    });
+    server.actions.clone_from(&created.actions);
+    server.addresses = created.server.addresses;
+    server.unsettled = None;
+    // `land` stays: an earlier create may still be in the air, and lands when the name is free again.
+    moves::to_confirming(server, view);
+}
+
+fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failure) -> Change {
+    let timing = view.timing;
+    match failure.kind {
+        ProviderErrorKind::Unknown | ProviderErrorKind::AlreadyExists => {
+            let taken = failure.kind == ProviderErrorKind::AlreadyExists;
+            may_have_landed(view, &mut server, intent, taken);
+            Change::new(server, Verb::Record)
+        }
+        ProviderErrorKind::Exhausted => exhausted(view, server),
+        ProviderErrorKind::InvalidInput | ProviderErrorKind::Placement | ProviderErrorKind::Protected => {
+            server.cursor = server.cursor.saturating_add(1);
+            if server.cursor < server.candidates.len() {
+                return Change::new(server, Verb::Record);
+            }
+            if server.exhausted_since.is_some() {
+                // Another candidate was only out of stock: wait for it.
+                return exhausted(view, server);
+            }
+            moves::fail(server, FailReason::Rejected)
+        }
+        ProviderErrorKind::AccountLimit => {
+            let here = server.cursor;
+            let elsewhere =
+                |place: &usize| server.candidates.get(*place).is_some_and(|other| other.account != intent.account);
+            match (here..server.candidates.len()).find(elsewhere) {
+                Some(place) => {
+                    server.cursor = place;
+                    Change::new(server, Verb::Record)
+                }
+                None => moves::park(view, server, ParkReason::ProviderLimit),
+            }
+        }
+        ProviderErrorKind::Unauthorized | ProviderErrorKind::ReadOnly => {
+            let mut change = Change::new(server, Verb::Record);
+            change.refused_by = Refusal::of(&intent.account, failure);
+            change
+        }
+        ProviderErrorKind::Throttled { retry_after } => {
+            moves::back_off(&mut server, view, retry_after, WaitReason::Throttled);
+            Change::new(server, Verb::Record)
+        }
+        ProviderErrorKind::Busy => {
+            let delay = view.backoff(timing.backoff_first, timing.backoff_most);
+            moves::back_off(&mut server, view, delay, WaitReason::Busy);
+            Change::new(server, Verb::Record)
+        }
+        ProviderErrorKind::NotSent | ProviderErrorKind::Bug => {
+            let delay = view.backoff(timing.backoff_first, timing.backoff_most);
+            moves::back_off(&mut server, view, delay, WaitReason::ProviderUnavailable);
+            let mut change = Change::new(server, Verb::Record);
+            change.bug = failure.kind == ProviderErrorKind::Bug;
+            change
+        }
+    }
+}
+
+/// Remembers that this create, or one before it, may have made a server or may yet make one.
+fn may_have_landed(view: &View<'_>, server: &mut Server, intent: &Intent, taken: bool) {
+    let allowance = view.timing.landing_allowance;
+    let by = if taken { view.now.plus(allowance) } else { intent.lands_by(allowance).unwrap_or(view.now) };
+    let before = server.land.get(&intent.account).map_or(by, |landing| landing.by);
+    server.land.insert(intent.account.clone(), Landing { by: by.max(before), looked_at: None });
+    let earlier = server.unsettled.take();
+    let taken_since = if taken { earlier.as_ref().and_then(|e| e.taken_since).or(Some(view.now)) } else { None };
+    server.unsettled = Some(Unsettled {
+        account: intent.account.clone(),
+        since: earlier.map_or(view.now, |e| e.since),
+        looked_at: None,
+        taken_since,
+    });
+    server.not_before = None;
+    server.wait_reason = Some(WaitReason::LookingForCreate);
+    if server.state == ServerState::Requested {
+        server.state = ServerState::Creating;
+    }
+}
+
+/// C5: takes the next candidate at once; after the last one waits, and gives up when patience is at its end.
+fn exhausted(view: &View<'_>, mut server: Server) -> Change {
+    server.cursor = server.cursor.saturating_add(1);
+    let since = *server.exhausted_since.get_or_insert(view.now);
+    if server.cursor < server.candidates.len() {
+        return Change::new(server, Verb::Record);
+    }
+    server.cursor = 0;
+    if view.now.since(since) >= view.timing.stock_patience {
+        return moves::fail(server, FailReason::NoStock);
+    }
+    let delay = view.backoff(STOCK_WAIT.0, STOCK_WAIT.1);
+    moves::back_off(&mut server, view, delay, WaitReason::NoStock);
+    Change::new(server, Verb::Record)
+}

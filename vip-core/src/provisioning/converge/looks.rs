@@ -1,0 +1,230 @@
+//! What a look by name, or by the id of a sighting, changes (PROTOCOL §4).
+
+use super::step::{Change, Failure, Look, Refusal, View};
+use super::{moves, removal};
+use crate::model::{
+    AccountId, Desired, OutcomeClass, ParkReason, ProviderRef, ProviderServerId, Server, ServerState, SightingKey,
+    Timestamp, Verb, WaitReason,
+};
+use crate::ports::{ProviderErrorKind, ServerView};
+
+/// Is what a look by name and by labels found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NameFinding {
+    /// The server with our name.
+    pub named: Option<ServerView>,
+    /// Servers with our labels; asked for only if there is none with our name.
+    pub labelled: Vec<ServerView>,
+}
+
+/// Says what a look by name changes; `started` is when it began, by the store's clock.
+pub(super) fn absorb_name(view: &View<'_>, account: &AccountId, started: Timestamp, found: &NameFinding) -> Change {
+    let removing =
+        view.server.desired == Desired::Absent || matches!(view.state(), ServerState::Failing | ServerState::Deleting);
+    let ours = |seen: &&ServerView| seen.is_ours(view.installation, view.server.id);
+    let candidate = found.named.as_ref().filter(ours).or_else(|| found.labelled.iter().find(ours));
+    let change = match candidate {
+        Some(seen) if removing => remove_found(view, account, seen),
+        Some(seen) => adopt_found(view, account, seen, found),
+        None if found.named.is_some() && !removing => {
+            moves::park(view, view.server.clone(), ParkReason::ForeignName).of("look_by_name", OutcomeClass::Foreign)
+        }
+        None => empty(view, account, started),
+    };
+    let effect = Change { effect: Some("look_by_name"), ..change };
+    Change { verb: if effect.verb == Verb::Park { Verb::Park } else { Verb::Look }, ..effect }
+}
+
+fn remove_found(view: &View<'_>, account: &AccountId, seen: &ServerView) -> Change {
+    let mut server = view.server.clone();
+    moves::progress(&mut server);
+    if server.provider_ref.is_none() {
+        server.provider_ref = Some(reference(view, account, seen));
+    }
+    server.unsettled = None;
+    removal::announce_delete(&mut server, account, &seen.id, view.now);
+    if let Some(removal) = server.removing.as_mut()
+        && removal.gone
+    {
+        // It was proven gone and is there again: take it up anew.
+        removal.gone = false;
+        removal.accepted_at = None;
+    }
+    Change::new(server, Verb::Look).of("look_by_name", OutcomeClass::Found)
+}
+
+fn adopt_found(view: &View<'_>, account: &AccountId, seen: &ServerView, found: &NameFinding) -> Change {
+    let server = view.server.clone();
+    let named = seen.name == server.provider_name.as_str();
+    if found.labelled.len() > 1 || !named {
+        return moves::park(view, server, ParkReason::Ambiguous);
+    }
+    if !seen.has_hash(&server.create_hash) {
+        return moves::park(view, server, ParkReason::SpecMismatch);
+    }
+    let mut server = server;
+    server.provider_ref = Some(reference(view, account, seen));
+    server.account = Some(account.clone());
+    server.addresses = seen.addresses;
+    // `land` stays: another create may still be in the air, and lands when the name is free again.
+    server.unsettled = None;
+    server.actions.clear();
+    moves::to_confirming(&mut server, view);
+    // What was found may run already.
+    server.not_before = None;
+    Change::new(server, Verb::Look).of("look_by_name", OutcomeClass::Found)
+}
+
+fn reference(view: &View<'_>, account: &AccountId, seen: &ServerView) -> ProviderRef {
+    ProviderRef {
+        account: account.clone(),
+        id: seen.id.clone(),
+        owner: view.installation,
+        at: view.now,
+        seen_by_id: false,
+        gone: false,
+    }
+}
+
+/// An empty look proves absence only if it began after the last create could land.
+fn empty(view: &View<'_>, account: &AccountId, started: Timestamp) -> Change {
+    let mut server = view.server.clone();
+    let mut proven = false;
+    if let Some(landing) = server.land.get_mut(account) {
+        landing.looked_at = Some(started);
+        proven = started >= landing.by;
+    }
+    if proven {
+        server.land.remove(account);
+    }
+    if let Some(unsettled) = server.unsettled.as_mut().filter(|unsettled| &unsettled.account == account) {
+        unsettled.looked_at = Some(started);
+    }
+    if proven && server.unsettled.as_ref().is_some_and(|unsettled| &unsettled.account == account) {
+        server.unsettled = None;
+    }
+    let creating = matches!(view.state(), ServerState::Requested | ServerState::Creating);
+    if creating && server.desired == Desired::Present {
+        let delay = view.backoff(view.timing.backoff_first, view.timing.backoff_most);
+        moves::back_off(&mut server, view, delay, WaitReason::LookingForCreate);
+    }
+    let mut change = Change::new(server, Verb::Look).of("look_by_name", OutcomeClass::Absent);
+    // During quarantine an empty look changes nothing that anybody else has to know.
+    change.only_work = !proven && !creating;
+    moves::unparked(change)
+}
+
+/// Says what the sight of a second server, or of a server of a final or lost record, changes.
+pub(super) fn absorb_sighting_look(
+    view: &View<'_>,
+    account: &AccountId,
+    id: &ProviderServerId,
+    answer: Option<&ServerView>,
+) -> Change {
+    let mut server = view.server.clone();
+    let key = SightingKey { account: account.clone(), id: id.clone() };
+    let ours = answer.filter(|seen| seen.is_ours(view.installation, server.id));
+    let Some(seen) = ours else {
+        let outcome = if answer.is_some() { OutcomeClass::Foreign } else { OutcomeClass::Absent };
+        let mut change = Change::new(server, Verb::Look).of("look_by_id", outcome);
+        change.sighting_done = Some(key);
+        return change;
+    };
+    let found = |server: Server, verb: Verb| {
+        let mut change = Change::new(server, verb).of("look_by_id", OutcomeClass::Found);
+        change.sighting_done = Some(key.clone());
+        change
+    };
+    let own = server.provider_ref.as_ref().is_some_and(|reference| reference.id == seen.id);
+    if view.state() == ServerState::Lost && own {
+        server.state = ServerState::Running;
+        if let Some(reference) = server.provider_ref.as_mut() {
+            reference.gone = false;
+            reference.seen_by_id = true;
+        }
+        return found(server, Verb::Look);
+    }
+    if own && !view.state().is_final() {
+        // The recorded server is never surplus.
+        return found(server, Verb::Look);
+    }
+    server.removing = None;
+    removal::announce_delete(&mut server, account, &seen.id, view.now);
+    if let Some(removal) = server.removing.as_mut() {
+        removal.seen_by_id = true;
+    }
+    let verb = match view.state() {
+        ServerState::Failed => {
+            server.state = ServerState::Failing;
+            Verb::Reopen
+        }
+        ServerState::Deleted => {
+            server.state = ServerState::Deleting;
+            Verb::Reopen
+        }
+        ServerState::Requested
+        | ServerState::Creating
+        | ServerState::Confirming
+        | ServerState::Running
+        | ServerState::Failing
+        | ServerState::Deleting
+        | ServerState::Lost
+        | ServerState::Parked => Verb::Look,
+    };
+    moves::progress(&mut server);
+    // The sighting stays until the server is gone: it tells operators what is being removed.
+    Change { sighting_done: None, ..found(server, verb) }
+}
+
+/// Says what the sight of a server that the sweep missed changes.
+pub(super) fn absorb_missing_look(view: &View<'_>, account: &AccountId, answer: Option<&ServerView>) -> Change {
+    let mut server = view.server.clone();
+    let key = server.provider_ref.as_ref().map(|own| SightingKey { account: account.clone(), id: own.id.clone() });
+    let outcome = if answer.is_some() { OutcomeClass::Found } else { OutcomeClass::Absent };
+    if answer.is_none() {
+        server.state = ServerState::Lost;
+    } else if let Some(own) = server.provider_ref.as_mut() {
+        own.seen_by_id = true;
+    }
+    let mut change = Change::new(server, Verb::Look).of("look_by_id", outcome);
+    change.sighting_done = key;
+    change
+}
+
+/// Says what a look without an answer changes: only when the next one is due.
+pub(super) fn absorb_failed_look(view: &View<'_>, look: &Look, failure: &Failure) -> Change {
+    let mut server = view.server.clone();
+    // Silence restarts the time that a create may take.
+    server.waiting_since = None;
+    server.last_answer = None;
+    let effect = match look {
+        Look::Name { .. } => "look_by_name",
+        Look::Id { .. } => "look_by_id",
+        Look::Actions { .. } => "look_at_actions",
+    };
+    match failure.kind {
+        ProviderErrorKind::Unauthorized | ProviderErrorKind::ReadOnly => {}
+        ProviderErrorKind::Throttled { retry_after } => {
+            moves::back_off(&mut server, view, retry_after, WaitReason::Throttled);
+        }
+        ProviderErrorKind::NotSent
+        | ProviderErrorKind::Busy
+        | ProviderErrorKind::Exhausted
+        | ProviderErrorKind::AlreadyExists
+        | ProviderErrorKind::InvalidInput
+        | ProviderErrorKind::Placement
+        | ProviderErrorKind::Protected
+        | ProviderErrorKind::AccountLimit
+        | ProviderErrorKind::Bug
+        | ProviderErrorKind::Unknown => {
+            let delay = view.backoff(view.timing.backoff_first, view.timing.backoff_most);
+            moves::back_off(&mut server, view, delay, WaitReason::ProviderUnavailable);
+        }
+    }
+    let mut change = Change::new(server, Verb::Look).of(effect, failure.class());
+    change.code = Some(failure.code.clone());
+    change.refused_by = Refusal::of(look.account(), failure);
+    change.only_work = true;
+    change.bug = failure.kind == ProviderErrorKind::Bug;
+    change
+}

@@ -1,0 +1,188 @@
+//! Moves between states, each written once: what else changes with the state.
+
+use std::time::Duration;
+
+use super::step::{Change, View};
+use crate::model::{
+    Desired, FailReason, OperationStatus, OutcomeClass, ParkReason, Server, ServerState, Verb, WaitReason,
+};
+use crate::ports::{OperationChange, QuotaChange};
+
+/// Sets the next time at which a request may be made, and why.
+pub(super) fn back_off(server: &mut Server, view: &View<'_>, delay: Duration, reason: WaitReason) {
+    server.backoff = server.backoff.saturating_add(1);
+    server.not_before = Some(view.now.plus(delay));
+    server.wait_reason = Some(reason);
+}
+
+/// Forgets back-offs: something went on.
+pub(super) fn progress(server: &mut Server) {
+    server.backoff = 0;
+    server.not_before = None;
+    server.wait_reason = None;
+}
+
+/// Goes on from a create or an adoption.
+pub(super) fn to_confirming(server: &mut Server, view: &View<'_>) {
+    progress(server);
+    server.state = ServerState::Confirming;
+    server.exhausted_since = None;
+    server.waiting_since = None;
+    server.last_answer = None;
+    server.not_before = Some(view.now.plus(view.jittered(view.timing.look_first)));
+    server.wait_reason = Some(WaitReason::ProviderWorking);
+}
+
+/// Ends a create with success.
+pub(super) fn to_running(mut server: Server) -> Change {
+    progress(&mut server);
+    server.state = ServerState::Running;
+    server.actions.clear();
+    server.waiting_since = None;
+    server.parked_from = None;
+    server.park_reason = None;
+    // What the provider has been given need not be kept, and may hold secrets.
+    server.spec.user_data = None;
+    let mut change = Change::new(server, Verb::Look);
+    if change.server.desired == Desired::Present {
+        change.operations.push(status(&change.server, OperationStatus::Succeeded, None));
+    }
+    change
+}
+
+/// Turns an order towards an end with nothing.
+pub(super) fn fail(mut server: Server, reason: FailReason) -> Change {
+    progress(&mut server);
+    server.state = ServerState::Failing;
+    server.fail_reason = Some(reason);
+    server.parked_from = None;
+    server.park_reason = None;
+    let mut change = Change::new(server, Verb::Move);
+    change.code = Some(reason.as_str().to_owned());
+    change
+}
+
+/// Turns an order towards an end with nothing, without asking anybody.
+pub(super) fn to_failing(view: &View<'_>, reason: FailReason) -> Change {
+    fail(view.server.clone(), reason)
+}
+
+/// Turns a record towards removal.
+pub(super) fn to_deleting(view: &View<'_>) -> Change {
+    let mut server = view.server.clone();
+    progress(&mut server);
+    server.state = ServerState::Deleting;
+    server.parked_from = None;
+    server.park_reason = None;
+    Change::new(server, Verb::Move)
+}
+
+/// D5: nothing is left at the provider.
+pub(super) fn to_gone(view: &View<'_>) -> Change {
+    let mut server = view.server.clone();
+    progress(&mut server);
+    let first_end = server.gone_at.is_none();
+    let wanted = server.desired == Desired::Present;
+    server.state = if wanted { ServerState::Failed } else { ServerState::Deleted };
+    server.removing = None;
+    server.unsettled = None;
+    server.actions.clear();
+    server.spec.user_data = None;
+    server.parked_from = None;
+    server.park_reason = None;
+    let quota = server.quota_held.then_some(QuotaChange::Release);
+    server.quota_held = false;
+    let code = server.fail_reason.map(|reason| reason.as_str().to_owned());
+    let mut change = Change::new(server, Verb::Move);
+    change.quota = quota;
+    change.outcome = OutcomeClass::Absent;
+    if wanted && first_end {
+        // A record that was opened again keeps the end that its operation had.
+        change.operations.push(status(&change.server, OperationStatus::Failed, code));
+    } else if !wanted {
+        change.operations.push(status(&change.server, OperationStatus::Succeeded, None));
+    }
+    change
+}
+
+/// Parks a record, unless a delete has overtaken what it was doing: that goes on.
+pub(super) fn park(view: &View<'_>, mut server: Server, reason: ParkReason) -> Change {
+    let overtaken =
+        server.desired == Desired::Absent && !matches!(view.state(), ServerState::Failing | ServerState::Deleting);
+    if overtaken {
+        return Change::new(server, Verb::Record);
+    }
+    let parked_already = view.server.state == ServerState::Parked && view.server.park_reason == Some(reason);
+    progress(&mut server);
+    server.parked_from = Some(view.state());
+    server.state = ServerState::Parked;
+    server.park_reason = Some(reason);
+    server.not_before = Some(view.now.plus(view.timing.park_recheck));
+    server.wait_reason = Some(WaitReason::Parked);
+    let mut change = Change::new(server, Verb::Park);
+    change.code = Some(reason.as_str().to_owned());
+    change.only_work = parked_already;
+    if !parked_already {
+        let code = change.code.clone();
+        change.operations.push(status(&change.server, OperationStatus::Parked, code));
+    }
+    change
+}
+
+/// Parks a record without asking anybody.
+pub(super) fn to_parked(view: &View<'_>, reason: ParkReason) -> Change {
+    park(view, view.server.clone(), reason)
+}
+
+/// Parks a record whose job is dead, whatever it was doing; only a replay or a new command ends this.
+pub(super) fn park_for_good(view: &View<'_>) -> Change {
+    let mut server = view.server.clone();
+    server.parked_from = Some(view.state());
+    server.state = ServerState::Parked;
+    server.park_reason = Some(ParkReason::HandlerFailed);
+    server.wait_reason = Some(WaitReason::Parked);
+    server.not_before = None;
+    let mut change = Change::new(server, Verb::Park);
+    let code = Some(ParkReason::HandlerFailed.as_str().to_owned());
+    change.operations.push(status(&change.server, OperationStatus::Parked, code));
+    change
+}
+
+/// Lets a parked record go on where it was; a record that is not parked stays as it is.
+pub(super) fn unparked(mut change: Change) -> Change {
+    if change.server.state == ServerState::Parked {
+        change.server.state = change.server.parked_from.take().unwrap_or(ServerState::Creating);
+        change.server.park_reason = None;
+        change.only_work = false;
+    }
+    change
+}
+
+/// Lets a parked record go on, because somebody asked for it.
+pub(super) fn resume(view: &View<'_>) -> Change {
+    let mut server = view.server.clone();
+    progress(&mut server);
+    resumed(view, unparked(Change::new(server, Verb::Park)))
+}
+
+/// Completes a change that takes a record out of its parking place: the operation is pending again.
+pub(super) fn resumed(view: &View<'_>, mut change: Change) -> Change {
+    let left = view.server.state == ServerState::Parked && change.server.state != ServerState::Parked;
+    if left {
+        change.server.parked_from = None;
+        change.server.park_reason = None;
+        if change.operations.is_empty() {
+            change.operations.push(status(&change.server, OperationStatus::Pending, None));
+        }
+    }
+    change
+}
+
+/// Moves the operation that a record is working for.
+pub(super) fn status(server: &Server, status: OperationStatus, code: Option<String>) -> OperationChange {
+    let id = match (server.desired, server.delete_operation) {
+        (Desired::Absent, Some(delete)) => delete,
+        (Desired::Absent | Desired::Present, _) => server.create_operation,
+    };
+    OperationChange::Status { id, status, code }
+}

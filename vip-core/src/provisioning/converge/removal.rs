@@ -1,0 +1,233 @@
+//! Removing: what comes next (PROTOCOL §3.2) and what the answer of a delete changes (§4).
+
+use std::time::Duration;
+
+use super::moves;
+use super::step::{Change, Failure, Look, LookFor, Refusal, Step, View};
+use crate::model::{
+    AccountId, Effect, Intent, OutcomeClass, ParkReason, ProviderServerId, Removal, Server, Timestamp, Verb, WaitReason,
+};
+use crate::ports::{Deletion, ProviderErrorKind};
+
+/// Age of an accepted delete after which a server that is still there is deleted again.
+const DELETE_AGAIN: Duration = Duration::from_secs(300);
+/// First and longest wait between looks whether a deleted server is gone.
+const GONE_LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Looks during quarantine, counted from the end of the unanswered request; afterwards one every five minutes.
+const QUARANTINE_LOOKS: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(120)];
+const QUARANTINE_EVERY: Duration = Duration::from_secs(300);
+
+/// Is what is to be removed next.
+pub(super) struct Target {
+    pub(super) account: AccountId,
+    pub(super) id: ProviderServerId,
+    accepted: bool,
+}
+
+/// Finds what is to be removed: what is being removed and not gone, else the record's own server.
+pub(super) fn removal_target(view: &View<'_>) -> Option<Target> {
+    let server = view.server;
+    if let Some(removal) = server.removing.as_ref().filter(|removal| !removal.gone) {
+        return Some(Target {
+            account: removal.account.clone(),
+            id: removal.id.clone(),
+            accepted: removal.accepted_at.is_some(),
+        });
+    }
+    let own = server.provider_ref.as_ref().filter(|reference| !reference.gone)?;
+    Some(Target { account: own.account.clone(), id: own.id.clone(), accepted: false })
+}
+
+/// Decides the next step of a removal.
+pub(super) fn next_removal(view: &View<'_>) -> Step {
+    if let Some(target) = removal_target(view) {
+        if owned_by_another(view, &target) {
+            return Step::Move(Box::new(moves::to_parked(view, ParkReason::Ambiguous)));
+        }
+        return if target.accepted {
+            // D2
+            Step::Look(Look::Id { account: target.account, id: target.id, why: LookFor::Removal })
+        } else {
+            // D1
+            Step::Call { effect: Effect::Delete { id: target.id }, account: target.account }
+        };
+    }
+    // D4: a look that starts after the last create can land decides.
+    let ended = view.server.land.iter().find(|(_, landing)| landing.by <= view.now);
+    if let Some((account, _)) = ended {
+        return Step::Look(Look::Name { account: account.clone() });
+    }
+    // D3
+    if let Some((account, landing)) = view.server.land.iter().min_by_key(|(_, landing)| landing.by) {
+        let over_at = landing.by.minus(view.timing.landing_allowance);
+        let due = next_quarantine_look(over_at, landing.looked_at);
+        return if due <= view.now {
+            Step::Look(Look::Name { account: account.clone() })
+        } else {
+            Step::Wait { until: due.min(landing.by), reason: WaitReason::Quarantine }
+        };
+    }
+    // D5
+    Step::Move(Box::new(moves::to_gone(view)))
+}
+
+/// Deleting by the recorded id also wants that this installation recorded it.
+fn owned_by_another(view: &View<'_>, target: &Target) -> bool {
+    view.server.provider_ref.as_ref().is_some_and(|own| own.id == target.id && own.owner != view.installation)
+}
+
+/// Returns the first scheduled look after the last one.
+fn next_quarantine_look(over_at: Timestamp, looked_at: Option<Timestamp>) -> Timestamp {
+    let mut due = over_at;
+    let mut steps = QUARANTINE_LOOKS.into_iter();
+    loop {
+        due = match steps.next() {
+            Some(offset) => over_at.plus(offset),
+            None => due.plus(QUARANTINE_EVERY),
+        };
+        if looked_at.is_none_or(|looked| looked < due) {
+            return due;
+        }
+    }
+}
+
+/// Writes down which server a delete is about to remove.
+pub(super) fn announce_delete(server: &mut Server, account: &AccountId, id: &ProviderServerId, now: Timestamp) {
+    if server.removing.as_ref().is_some_and(|removal| &removal.id == id) {
+        return;
+    }
+    let own = server.provider_ref.as_ref().filter(|reference| &reference.id == id);
+    server.removing = Some(Removal {
+        account: account.clone(),
+        id: id.clone(),
+        since: own.map_or(now, |reference| reference.at),
+        seen_by_id: own.is_some_and(|reference| reference.seen_by_id),
+        accepted_at: None,
+        looks: 0,
+        gone: false,
+    });
+}
+
+/// Says what the answer of a delete changes.
+pub(super) fn absorb_delete(view: &View<'_>, intent: &Intent, answer: Result<Deletion, &Failure>) -> Change {
+    let mut server = view.server.clone();
+    server.intent = None;
+    match answer {
+        Ok(Deletion::Accepted) => {
+            let delay = look_delay(0);
+            if let Some(removal) = server.removing.as_mut() {
+                removal.accepted_at = Some(view.now);
+                removal.looks = 0;
+                // The provider answered for this id: it has been there.
+                removal.seen_by_id = true;
+            }
+            moves::progress(&mut server);
+            server.not_before = Some(view.now.plus(delay));
+            server.wait_reason = Some(WaitReason::RemovalInProgress);
+            moves::unparked(Change::new(server, Verb::Record).of("delete", OutcomeClass::Applied))
+        }
+        Ok(Deletion::AlreadyGone) => {
+            let change = gone_or_not_visible(view, server);
+            moves::unparked(Change {
+                verb: Verb::Record,
+                only_work: false,
+                ..change.of("delete", OutcomeClass::Absent)
+            })
+        }
+        Err(failure) => {
+            let mut change = refused(view, server, intent, failure);
+            change.effect = Some("delete");
+            change.outcome = failure.class();
+            change.code = Some(failure.code.clone());
+            change.correlation_id.clone_from(&failure.correlation_id);
+            change
+        }
+    }
+}
+
+fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failure) -> Change {
+    let timing = view.timing;
+    let reason = match failure.kind {
+        ProviderErrorKind::Protected => return moves::park(view, server, ParkReason::Protected),
+        ProviderErrorKind::Unauthorized | ProviderErrorKind::ReadOnly => {
+            let mut change = Change::new(server, Verb::Record);
+            change.refused_by = Refusal::of(&intent.account, failure);
+            return change;
+        }
+        ProviderErrorKind::Throttled { retry_after } => {
+            moves::back_off(&mut server, view, retry_after, WaitReason::Throttled);
+            return Change::new(server, Verb::Record);
+        }
+        ProviderErrorKind::Busy => WaitReason::Busy,
+        ProviderErrorKind::NotSent
+        | ProviderErrorKind::Exhausted
+        | ProviderErrorKind::AlreadyExists
+        | ProviderErrorKind::InvalidInput
+        | ProviderErrorKind::Placement
+        | ProviderErrorKind::AccountLimit
+        | ProviderErrorKind::Bug
+        | ProviderErrorKind::Unknown => WaitReason::ProviderUnavailable,
+    };
+    let delay = view.backoff(timing.backoff_first, timing.backoff_most);
+    moves::back_off(&mut server, view, delay, reason);
+    let mut change = Change::new(server, Verb::Record);
+    change.bug = failure.kind == ProviderErrorKind::Bug;
+    change
+}
+
+/// Says what the answer about the server that is being removed changes.
+pub(super) fn absorb_removal_look(view: &View<'_>, still_there: bool) -> Change {
+    let mut server = view.server.clone();
+    if !still_there {
+        return gone_or_not_visible(view, server).of("look_by_id", OutcomeClass::Absent);
+    }
+    let mut change_is_work = true;
+    if let Some(removal) = server.removing.as_mut() {
+        removal.seen_by_id = true;
+        removal.looks = removal.looks.saturating_add(1);
+        let looks = removal.looks;
+        if removal.accepted_at.is_some_and(|at| view.now.since(at) >= DELETE_AGAIN) {
+            // D1: the delete was accepted and nothing came of it.
+            removal.accepted_at = None;
+            change_is_work = false;
+        }
+        server.not_before = Some(view.now.plus(look_delay(looks)));
+        server.wait_reason = Some(WaitReason::RemovalInProgress);
+    }
+    let mut change = Change::new(server, Verb::Look).of("look_by_id", OutcomeClass::Found);
+    change.only_work = change_is_work;
+    change
+}
+
+/// T1: a 404 means gone only if a delete was accepted, or the id has answered before, or a create can no longer land.
+fn gone_or_not_visible(view: &View<'_>, mut server: Server) -> Change {
+    let Some(removal) = server.removing.as_mut() else {
+        return Change::new(server, Verb::Look);
+    };
+    let proven = removal.accepted_at.is_some()
+        || removal.seen_by_id
+        || view.now >= removal.since.plus(view.timing.landing_allowance);
+    if !proven {
+        let delay = view.backoff(view.timing.backoff_first, view.timing.backoff_most);
+        moves::back_off(&mut server, view, delay, WaitReason::NotVisibleYet);
+        let mut change = Change::new(server, Verb::Look);
+        change.only_work = true;
+        return change;
+    }
+    removal.gone = true;
+    let id = removal.id.clone();
+    if let Some(own) = server.provider_ref.as_mut()
+        && own.id == id
+    {
+        own.gone = true;
+    }
+    let done = view.sightings.iter().find(|sighting| sighting.key.id == id).map(|sighting| sighting.key.clone());
+    moves::progress(&mut server);
+    let mut change = Change::new(server, Verb::Look);
+    change.sighting_done = done;
+    change
+}
+
+fn look_delay(looks: u32) -> Duration {
+    GONE_LOOK.0.saturating_mul(1_u32.checked_shl(looks.min(10)).unwrap_or(u32::MAX)).min(GONE_LOOK.1)
+}

@@ -1,0 +1,375 @@
+//! One attempt's view of a record: what was loaded, whether this claim has taken over, and how it writes and asks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::absorb::{Answer, Asked, NameFinding, absorb, announce};
+use super::moves;
+use super::next_step::next_step;
+use super::step::{Change, Failure, GateView, Look, Step, View};
+use crate::model::{
+    AccountId, Actor, AuditDraft, ClaimId, Effect, Intent, ParkReason, Server, ServerId, TenantId, Timestamp,
+    WaitReason,
+};
+use crate::ports::{
+    ChangeSet, CreateRequest, Guard, Loaded, Note, ProviderClient, ProviderError, RequestContext, StoreError,
+};
+use crate::provisioning::context::Context;
+use crate::provisioning::gate;
+use crate::worker::{Attempt, JobOutcome};
+
+/// Most reloads after a command came in between.
+const REABSORBS: u32 = 8;
+
+/// Says why an attempt cannot go on.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The lease is lost, or somebody else has taken over: their record counts.
+    Lost,
+    /// There is no such record.
+    Unknown,
+    /// The provider does not understand us.
+    Bug(String),
+    /// The store cannot be used now.
+    Store(StoreError),
+    /// The store's bytes cannot be understood.
+    Corrupt(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt { .. } => Self::Corrupt(error),
+            StoreError::Conflict => Self::Lost,
+            StoreError::KeyTaken
+            | StoreError::QuotaExceeded { .. }
+            | StoreError::Unavailable { .. }
+            | StoreError::OutcomeUnknown { .. } => Self::Store(error),
+        }
+    }
+}
+
+/// Is one attempt at one record.
+pub(super) struct Session<'a> {
+    context: &'a Context,
+    attempt: &'a Attempt,
+    loaded: Loaded,
+    read_at: Instant,
+    taken_over: bool,
+    jitter: f64,
+    conflicts: u32,
+}
+
+impl<'a> Session<'a> {
+    /// Reads the record.
+    pub(super) async fn load(
+        context: &'a Context,
+        tenant: &TenantId,
+        server: ServerId,
+        attempt: &'a Attempt,
+    ) -> Result<Self, Stop> {
+        let loaded = context.store.load(tenant, server).await?.ok_or(Stop::Unknown)?;
+        let read_at = Instant::now();
+        let jitter = context.randomness.share();
+        Ok(Self { context, attempt, loaded, read_at, taken_over: false, jitter, conflicts: 0 })
+    }
+
+    /// Returns the record.
+    pub(super) const fn server(&self) -> &Server {
+        &self.loaded.server
+    }
+
+    /// Returns the store's time: that of the load, moved on by the worker's monotonic clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.loaded.now.plus(self.read_at.elapsed())
+    }
+
+    /// Decides what to do next.
+    pub(super) fn next_step(&self) -> Step {
+        let gates = self.gates();
+        next_step(&self.view(&gates))
+    }
+
+    fn view<'v>(&'v self, gates: &'v BTreeMap<AccountId, GateView>) -> View<'v> {
+        View {
+            server: &self.loaded.server,
+            sightings: &self.loaded.sightings,
+            gates,
+            now: self.now(),
+            timing: &self.context.timing,
+            installation: self.context.installation,
+            jitter: self.jitter,
+        }
+    }
+
+    fn gates(&self) -> BTreeMap<AccountId, GateView> {
+        let view = |account: &crate::model::Account| {
+            let client = self.context.providers.get(&account.id)?;
+            Some((account.id.clone(), gate::view(account, &client.token_digest(), self.now(), &self.context.timing)))
+        };
+        self.loaded.accounts.iter().filter_map(view).collect()
+    }
+
+    fn guard(&self) -> Guard {
+        let lease = self.attempt.lease();
+        let stamp = self.loaded.server.stamp;
+        if self.taken_over {
+            Guard::Holder { stamp, claim: lease.claim, lease: Some(lease) }
+        } else {
+            Guard::Takeover { stamp, claim: lease.claim, epoch: lease.epoch, lease: Some(lease) }
+        }
+    }
+
+    /// Commits an announcement; returns it with the store's time.
+    pub(super) async fn announce(&mut self, intent: Intent) -> Result<Intent, Stop> {
+        let gates = self.gates();
+        let change = announce(&self.view(&gates), intent);
+        self.apply(change).await?;
+        // Without its announcement the effect must not be called; that the commit wrote it is checked, not assumed.
+        self.loaded.server.intent.clone().ok_or(Stop::Lost)
+    }
+
+    /// Commits a change, or keeps it for the next note if only work fields changed.
+    pub(super) async fn apply(&mut self, change: Change) -> Result<(), Stop> {
+        let (bug, code) = (change.bug, change.code.clone());
+        if let Some(refusal) = &change.refused_by {
+            gate::close_gate(self.context, &refusal.account, refusal.may_read).await?;
+            self.reload_account(&refusal.account).await?;
+        }
+        if change.only_work {
+            self.loaded.server = change.server;
+        } else {
+            let done = change.sighting_done.clone();
+            let set = self.change_set(change);
+            let committed = self.context.commit(&set).await?;
+            self.taken_over = true;
+            self.loaded.server = committed.server;
+            self.loaded.sightings.retain(|sighting| Some(&sighting.key) != done.as_ref());
+        }
+        if bug { Err(Stop::Bug(code.unwrap_or_else(|| "bug".to_owned()))) } else { Ok(()) }
+    }
+
+    /// Records what an answer changes; when a command came in between, decides again on the fresh record.
+    pub(super) async fn record(&mut self, asked: &Asked, answer: &Answer) -> Result<(), Stop> {
+        loop {
+            let gates = self.gates();
+            let change = absorb(&self.view(&gates), asked, answer);
+            match self.apply(change).await {
+                Err(Stop::Lost) if self.taken_over && self.conflicts < REABSORBS => {
+                    self.conflicts += 1;
+                    self.reload_as_holder().await?;
+                    if let Asked::Effect(intent) = asked
+                        && self.loaded.server.intent.as_ref().map(|open| open.id) != Some(intent.id)
+                    {
+                        // An earlier try of this commit was applied after all.
+                        return Ok(());
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn reload_as_holder(&mut self) -> Result<(), Stop> {
+        let before = self.loaded.server.stamp;
+        let (tenant, id) = (self.loaded.server.tenant.clone(), self.loaded.server.id);
+        let fresh = self.context.store.load(&tenant, id).await?.ok_or(Stop::Unknown)?;
+        let ours = fresh.server.holder == Some(self.attempt.lease().claim);
+        if !ours || fresh.server.stamp == before {
+            // Somebody else holds it, or the record is as it was and it is the lease that is gone.
+            return Err(Stop::Lost);
+        }
+        self.loaded = fresh;
+        self.read_at = Instant::now();
+        Ok(())
+    }
+
+    async fn reload_account(&mut self, account: &AccountId) -> Result<(), Stop> {
+        let fresh = self.context.store.account(account).await?;
+        self.loaded.accounts.retain(|known| &known.id != account);
+        self.loaded.accounts.push(fresh);
+        Ok(())
+    }
+
+    fn change_set(&self, change: Change) -> ChangeSet {
+        let mut server = change.server;
+        let timing = &self.context.timing;
+        // A worker that dies now is missed when its lease is over; a record that rests is not waited for.
+        server.wake_at = if server.is_converged() { server.not_before } else { Some(self.now().plus(timing.lease)) };
+        let provider_id = server
+            .removing
+            .as_ref()
+            .map(|removal| removal.id.clone())
+            .or_else(|| server.provider_ref.as_ref().map(|reference| reference.id.clone()));
+        let audit = AuditDraft {
+            actor: Actor::Worker { claim: self.attempt.lease().claim },
+            verb: change.verb,
+            from: Some(self.loaded.server.state),
+            to: server.state,
+            operation: Some(server.delete_operation.unwrap_or(server.create_operation)),
+            effect: change.effect.map(str::to_owned),
+            outcome: change.outcome,
+            code: change.code,
+            attempt: server.attempt,
+            provider_id,
+            request_id: self.attempt.job().request_id.clone(),
+            correlation_id: change.correlation_id,
+        };
+        let mut set = ChangeSet::new(self.context.change_id(), server, self.guard(), audit);
+        set.operations = change.operations;
+        set.quota = change.quota;
+        set.sighting_done = change.sighting_done;
+        set
+    }
+
+    /// Writes why and until when the record waits, and hands the job back until then.
+    pub(super) async fn wait(&mut self, until: Timestamp, reason: WaitReason) -> Result<JobOutcome, Stop> {
+        self.loaded.server.wait_reason = Some(reason);
+        self.note(Some(until)).await?;
+        Ok(JobOutcome::Snooze { delay: until.since(self.now()) })
+    }
+
+    /// Takes a record that has nothing left to do out of the list of those that have to move.
+    pub(super) async fn rest(&mut self) -> Result<(), Stop> {
+        if self.loaded.server.wake_at.is_none() { Ok(()) } else { self.note(None).await }
+    }
+
+    async fn note(&mut self, wake_at: Option<Timestamp>) -> Result<(), Stop> {
+        self.loaded.server.wake_at = wake_at;
+        let note =
+            Note { tenant: self.loaded.server.tenant.clone(), guard: self.guard(), server: self.loaded.server.clone() };
+        self.context.store.note(&note).await?;
+        Ok(())
+    }
+
+    /// Calls what was announced, in the time that is left.
+    pub(super) async fn call(&self, intent: &Intent, left: Duration) -> Answer {
+        let Some(client) = self.client(&intent.account) else {
+            return Answer::Failed(not_sent("no_client"));
+        };
+        let context = self.request(left);
+        let answer = async {
+            match &intent.effect {
+                Effect::Create { candidate } => match self.create_request(*candidate) {
+                    Some(request) => client.create(&request, &context).await.map(Answer::Created),
+                    None => Ok(Answer::Failed(not_sent("no_candidate"))),
+                },
+                Effect::Delete { id } => client.delete(id, &context).await.map(Answer::Deleted),
+            }
+        };
+        within(left, answer).await
+    }
+
+    fn create_request(&self, candidate: usize) -> Option<CreateRequest> {
+        let server = &self.loaded.server;
+        let candidate = server.candidates.get(candidate)?;
+        Some(CreateRequest {
+            name: server.provider_name.clone(),
+            server_type: candidate.server_type.clone(),
+            location: candidate.location.clone(),
+            image: server.spec.image.clone(),
+            ssh_keys: server.spec.ssh_keys.clone(),
+            labels: crate::provisioning::accept::provider_labels(server, self.context.installation),
+            user_data: server.spec.user_data.clone(),
+            power: server.spec.power,
+        })
+    }
+
+    /// Asks the provider.
+    pub(super) async fn look(&self, look: &Look, left: Duration) -> Answer {
+        let Some(client) = self.client(look.account()) else {
+            return Answer::Failed(not_sent("no_client"));
+        };
+        let context = self.request(left);
+        let answer = async {
+            match look {
+                Look::Name { .. } => {
+                    let named = client.find(&self.loaded.server.provider_name, &context).await?;
+                    let owner = self.context.installation;
+                    let ours = named.as_ref().is_some_and(|seen| seen.is_ours(owner, self.loaded.server.id));
+                    let labelled = if ours {
+                        Vec::new()
+                    } else {
+                        client.find_labelled(owner, self.loaded.server.id, &context).await?
+                    };
+                    Ok(Answer::Name(NameFinding { named, labelled }))
+                }
+                Look::Id { id, .. } => client.get(id, &context).await.map(Answer::Server),
+                Look::Actions { ids, .. } => client.actions(ids, &context).await.map(Answer::Actions),
+            }
+        };
+        within(left, answer).await
+    }
+
+    fn client(&self, account: &AccountId) -> Option<&Arc<dyn ProviderClient>> {
+        self.context.providers.get(account)
+    }
+
+    fn request(&self, left: Duration) -> RequestContext {
+        let mut context = RequestContext::new(left);
+        context.request_id.clone_from(&self.attempt.job().request_id);
+        context
+    }
+}
+
+/// Ends a request at its deadline, whatever the client does; what was sent by then may have been applied.
+async fn within(left: Duration, answer: impl Future<Output = Result<Answer, ProviderError>>) -> Answer {
+    if left.is_zero() {
+        return Answer::Failed(not_sent("no_time_left"));
+    }
+    match tokio::time::timeout(left, answer).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "provider call failed");
+            Answer::Failed(Failure::from(&error))
+        }
+        Err(_elapsed) => Answer::Failed(Failure::unanswered()),
+    }
+}
+
+fn not_sent(code: &str) -> Failure {
+    Failure { kind: crate::ports::ProviderErrorKind::NotSent, code: code.to_owned(), correlation_id: None }
+}
+
+/// Parks the server of a dead job, as a fenced writer without a job.
+pub(in crate::provisioning) async fn park_dead(
+    context: &Context,
+    loaded: Loaded,
+    code: &str,
+) -> Result<(), StoreError> {
+    let gates = BTreeMap::new();
+    let view = View {
+        server: &loaded.server,
+        sightings: &loaded.sightings,
+        gates: &gates,
+        now: loaded.now,
+        timing: &context.timing,
+        installation: context.installation,
+        jitter: 0.0,
+    };
+    let change = moves::park_for_good(&view);
+    let claim = ClaimId::from_uuid(context.randomness.uuid());
+    let mut server = change.server;
+    server.wake_at = None;
+    let audit = AuditDraft {
+        actor: Actor::Worker { claim },
+        verb: change.verb,
+        from: Some(loaded.server.state),
+        to: server.state,
+        operation: Some(server.delete_operation.unwrap_or(server.create_operation)),
+        effect: None,
+        outcome: change.outcome,
+        code: Some(format!("{}:{code}", ParkReason::HandlerFailed)),
+        attempt: server.attempt,
+        provider_id: None,
+        request_id: None,
+        correlation_id: None,
+    };
+    let guard = Guard::Operator { stamp: loaded.server.stamp, claim };
+    let mut set = ChangeSet::new(context.change_id(), server, guard, audit);
+    set.operations = change.operations;
+    context.commit(&set).await.map(|_committed| ())
+}

@@ -1,0 +1,203 @@
+//! Columns "create" and "delete" of the table in PROTOCOL §4.
+
+use super::*;
+use crate::model::{
+    Desired, FailReason, OperationStatus, ParkReason, ProviderActionId, Removal, ServerState, WaitReason,
+};
+use crate::ports::{Created, Deletion, OperationChange, ProviderErrorKind, QuotaChange};
+use crate::provisioning::converge::{Answer, Asked, Change, Failure, absorb};
+
+fn creating() -> World {
+    World::with(|s| {
+        s.state = ServerState::Creating;
+        s.intent = Some(intent(Effect::Create { candidate: 0 }, NOW.minus(seconds(10))));
+    })
+}
+
+fn answer(world: &World, answer: Answer) -> Change {
+    let intent = world.server.intent.clone().unwrap();
+    let change = absorb(&world.view(), &Asked::Effect(intent), &answer);
+    assert!(change.server.intent.is_none(), "an answer closes the intent");
+    change
+}
+
+fn refused(world: &World, kind: ProviderErrorKind) -> Change {
+    answer(world, Answer::Failed(Failure { kind, code: "code".to_owned(), correlation_id: None }))
+}
+
+fn statuses(change: &Change) -> Vec<OperationStatus> {
+    let status = |change: &OperationChange| match change {
+        OperationChange::Status { status, .. } => *status,
+        OperationChange::Insert(operation) => operation.status,
+    };
+    change.operations.iter().map(status).collect()
+}
+
+#[test]
+fn an_answered_create_is_confirmed_and_an_earlier_one_stays_in_the_air() {
+    let mut world = creating();
+    world.server.unsettled = Some(unsettled(Some(NOW)));
+    world.server.land.insert(account(), landing(NOW.plus(seconds(99))));
+    let actions = vec![ProviderActionId::new("4").unwrap()];
+    let server = seen(&world, "1", ServerStatus::Starting);
+    let created = Created { server, actions: actions.clone(), correlation_id: Some("c".to_owned()) };
+    let change = answer(&world, Answer::Created(created));
+    assert_eq!(change.server.state, ServerState::Confirming);
+    assert_eq!(change.server.provider_ref.as_ref().unwrap().id, id("1"));
+    assert_eq!(change.server.actions, actions);
+    assert!(change.server.unsettled.is_none());
+    assert_eq!(change.server.land[&account()].by, NOW.plus(seconds(99)));
+    assert_eq!(change.correlation_id.as_deref(), Some("c"));
+}
+
+#[test]
+fn an_unanswered_create_may_land_until_its_deadline_and_the_allowance_are_over() {
+    let change = refused(&creating(), ProviderErrorKind::Unknown);
+    assert_eq!(change.server.state, ServerState::Creating);
+    assert_eq!(change.server.land[&account()].by, NOW.plus(seconds(20 + 600)));
+    let open = change.server.unsettled.unwrap();
+    assert!(open.looked_at.is_none() && open.taken_since.is_none());
+}
+
+#[test]
+fn a_taken_name_is_a_question_not_a_refusal() {
+    let change = refused(&creating(), ProviderErrorKind::AlreadyExists);
+    assert_eq!(change.server.state, ServerState::Creating);
+    assert_eq!(change.server.land[&account()].by, NOW.plus(seconds(600)));
+    assert_eq!(change.server.unsettled.unwrap().taken_since, Some(NOW));
+}
+
+#[test]
+fn the_latest_landing_counts() {
+    let mut world = creating();
+    world.server.land.insert(account(), landing(NOW.plus(seconds(9999))));
+    let change = refused(&world, ProviderErrorKind::Unknown);
+    assert_eq!(change.server.land[&account()].by, NOW.plus(seconds(9999)));
+}
+
+#[test]
+fn an_exhausted_candidate_gives_way_and_after_the_last_the_order_waits_then_fails() {
+    let mut world = creating();
+    let change = refused(&world, ProviderErrorKind::Exhausted);
+    assert_eq!((change.server.cursor, change.server.not_before), (1, None));
+
+    world.server.cursor = 1;
+    let change = refused(&world, ProviderErrorKind::Exhausted);
+    assert_eq!((change.server.cursor, change.server.state), (0, ServerState::Creating));
+    assert_eq!(change.server.not_before, Some(NOW.plus(seconds(30))));
+    assert_eq!(change.server.wait_reason, Some(WaitReason::NoStock));
+
+    world.server.exhausted_since = Some(NOW.minus(seconds(86_400)));
+    let change = refused(&world, ProviderErrorKind::Exhausted);
+    assert_eq!(change.server.state, ServerState::Failing);
+    assert_eq!(change.server.fail_reason, Some(FailReason::NoStock));
+}
+
+#[test]
+fn a_rejected_candidate_gives_way_and_after_the_last_the_order_fails() {
+    let mut world = creating();
+    for kind in [ProviderErrorKind::InvalidInput, ProviderErrorKind::Placement] {
+        world.server.cursor = 0;
+        assert_eq!(refused(&world, kind).server.cursor, 1);
+        world.server.cursor = 1;
+        let change = refused(&world, kind);
+        assert_eq!(change.server.state, ServerState::Failing);
+        assert!(change.operations.is_empty(), "an order is failed only when nothing is left");
+    }
+}
+
+#[test]
+fn a_refused_token_closes_the_gate_and_leaves_the_record() {
+    for (kind, may_read) in [(ProviderErrorKind::Unauthorized, false), (ProviderErrorKind::ReadOnly, true)] {
+        let world = creating();
+        let change = refused(&world, kind);
+        let refusal = change.refused_by.unwrap();
+        assert_eq!((refusal.account, refusal.may_read), (account(), may_read));
+        assert_eq!((change.server.state, change.server.unsettled), (ServerState::Creating, None));
+    }
+}
+
+#[test]
+fn an_account_limit_tries_another_account_or_parks() {
+    let mut world = creating();
+    let change = refused(&world, ProviderErrorKind::AccountLimit);
+    assert_eq!(change.server.park_reason, Some(ParkReason::ProviderLimit));
+    assert_eq!(statuses(&change), [OperationStatus::Parked]);
+    world.server.candidates[1].account = other_account();
+    assert_eq!(refused(&world, ProviderErrorKind::AccountLimit).server.cursor, 1);
+}
+
+#[test]
+fn what_was_not_applied_waits_and_nothing_is_unsettled() {
+    let throttled = ProviderErrorKind::Throttled { retry_after: seconds(4) };
+    for (kind, delay) in [(ProviderErrorKind::NotSent, 1), (ProviderErrorKind::Busy, 1), (throttled, 4)] {
+        let change = refused(&creating(), kind);
+        assert_eq!(change.server.not_before, Some(NOW.plus(seconds(delay))), "{kind:?}");
+        assert!(change.server.unsettled.is_none() && change.server.land.is_empty() && !change.bug);
+    }
+    assert!(refused(&creating(), ProviderErrorKind::Bug).bug, "a bug burns an attempt");
+}
+
+fn deleting() -> World {
+    World::with(|s| {
+        s.state = ServerState::Deleting;
+        s.desired = Desired::Absent;
+        s.provider_ref = Some(reference("1"));
+        s.removing = Some(Removal {
+            account: account(),
+            id: id("1"),
+            since: NOW.minus(seconds(5)),
+            seen_by_id: false,
+            accepted_at: None,
+            looks: 0,
+            gone: false,
+        });
+        s.intent = Some(intent(Effect::Delete { id: id("1") }, NOW));
+    })
+}
+
+#[test]
+fn an_accepted_delete_is_looked_after_in_a_second() {
+    let change = answer(&deleting(), Answer::Deleted(Deletion::Accepted));
+    let removal = change.server.removing.unwrap();
+    assert_eq!((removal.accepted_at, removal.gone), (Some(NOW), false));
+    assert_eq!(change.server.not_before, Some(NOW.plus(seconds(1))));
+}
+
+#[test]
+fn t1_a_404_soon_after_the_create_means_not_visible_yet() {
+    let mut world = deleting();
+    let change = answer(&world, Answer::Deleted(Deletion::AlreadyGone));
+    assert!(!change.server.removing.unwrap().gone && change.server.not_before.is_some());
+    world.server.removing.as_mut().unwrap().seen_by_id = true;
+    assert!(answer(&world, Answer::Deleted(Deletion::AlreadyGone)).server.removing.unwrap().gone);
+    world.server.removing.as_mut().unwrap().seen_by_id = false;
+    world.server.removing.as_mut().unwrap().since = NOW.minus(seconds(600));
+    let change = answer(&world, Answer::Deleted(Deletion::AlreadyGone));
+    assert!(change.server.removing.unwrap().gone && change.server.provider_ref.unwrap().gone);
+}
+
+#[test]
+fn a_protected_server_parks_its_delete_and_an_unanswered_delete_is_repeated() {
+    let change = refused(&deleting(), ProviderErrorKind::Protected);
+    assert_eq!(change.server.parked_from, Some(ServerState::Deleting));
+    assert_eq!(statuses(&change), [OperationStatus::Parked]);
+    let change = refused(&deleting(), ProviderErrorKind::Unknown);
+    assert_eq!((change.server.state, change.server.not_before), (ServerState::Deleting, Some(NOW.plus(seconds(1)))));
+}
+
+#[test]
+fn an_end_gives_the_quota_back_once_and_moves_the_operation() {
+    let mut world = deleting();
+    world.server.intent = None;
+    world.server.removing.as_mut().unwrap().gone = true;
+    world.server.provider_ref.as_mut().unwrap().gone = true;
+    let crate::provisioning::converge::Step::Move(change) = crate::provisioning::converge::next_step(&world.view())
+    else {
+        panic!("no move")
+    };
+    assert_eq!(change.server.state, ServerState::Deleted);
+    assert_eq!(change.quota, Some(QuotaChange::Release));
+    assert_eq!(statuses(&change), [OperationStatus::Succeeded]);
+    assert!(!change.server.quota_held);
+}

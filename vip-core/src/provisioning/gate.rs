@@ -1,0 +1,198 @@
+//! The gate of an account's token: no look is believed and no effect is called with a token that is not checked.
+
+use std::error::Error;
+use std::time::Duration;
+
+use super::context::Context;
+use super::converge::GateView;
+use crate::model::{Account, AccountId, Gate, Timestamp, Timing, TokenDigest};
+use crate::ports::{ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerView, StoreError};
+
+/// Most pages of an inventory: 50 servers a page make 500,000 servers.
+const INVENTORY_PAGES: u32 = 10_000;
+/// Longest pause between two probes of a closed gate.
+const PROBE_MOST: Duration = Duration::from_secs(3600);
+/// Pause after which a record asks again whether its account was checked.
+const UNCHECKED: Duration = Duration::from_secs(2);
+/// Most tries to write an account that others write too.
+const WRITES: u32 = 8;
+/// Why a token that may only read is not used; it stays closed until it is exchanged for another.
+pub(super) const MAY_ONLY_READ: &str = "the token may only read";
+
+/// Says what a check of a token found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenCheck {
+    /// The token may be used.
+    Open,
+    /// The provider refuses it; probed again at the time, by the store's clock.
+    Blocked {
+        /// When.
+        probe_at: Timestamp,
+    },
+    /// It does not show what is recorded; only an operator opens the gate.
+    Suspect {
+        /// Why, in words.
+        why: String,
+    },
+    /// The provider did not answer; nothing is known.
+    Unanswered,
+}
+
+/// Says whether requests may be made with a token, and when to ask again if not.
+pub(super) fn view(account: &Account, digest: &TokenDigest, now: Timestamp, timing: &Timing) -> GateView {
+    match account.gate(digest).map(|entry| &entry.gate) {
+        Some(Gate::Open) => GateView::Open,
+        Some(Gate::Blocked { probe_at }) => {
+            let soon = now.plus(UNCHECKED);
+            GateView::Closed { until: (*probe_at).max(soon) }
+        }
+        Some(Gate::Suspect { .. }) => GateView::Closed { until: now.plus(timing.probe_first) },
+        None => GateView::Closed { until: now.plus(UNCHECKED) },
+    }
+}
+
+/// Closes the gate of this process's token, because the provider refused it.
+///
+/// # Errors
+///
+/// [`StoreError`] if that could not be written; the next refusal tries again.
+pub async fn close_gate(context: &Context, id: &AccountId, may_read: bool) -> Result<(), StoreError> {
+    let Some(client) = context.providers.get(id) else {
+        return Ok(());
+    };
+    let now = context.store.now().await?;
+    let digest = client.token_digest();
+    change(context, id, |account| {
+        let probes = account.gate(&digest).map_or(0, |entry| entry.probes);
+        let gate = if may_read {
+            Gate::Suspect { why: MAY_ONLY_READ.to_owned() }
+        } else {
+            Gate::Blocked { probe_at: now.plus(probe_delay(context, probes)) }
+        };
+        tracing::warn!(account.id = %id, token.digest = %digest, "the provider refuses the token");
+        account.with_gate(&digest, gate, probes.saturating_add(1))
+    })
+    .await
+}
+
+/// Opens the gate of a token that an operator vouches for.
+///
+/// # Errors
+///
+/// [`StoreError`] if that could not be written.
+pub async fn confirm_token(context: &Context, id: &AccountId, digest: &TokenDigest) -> Result<(), StoreError> {
+    change(context, id, |account| account.with_gate(digest, Gate::Open, 0)).await
+}
+
+/// Closes all gates of an account: what it shows is not what is recorded (S7).
+pub(super) async fn suspect_all(context: &Context, id: &AccountId, why: &str) -> Result<(), StoreError> {
+    change(context, id, |mut account| {
+        for entry in &mut account.gates {
+            entry.gate = Gate::Suspect { why: why.to_owned() };
+        }
+        account
+    })
+    .await
+}
+
+/// Checks this process's token of an account, if that is due (S8).
+///
+/// # Errors
+///
+/// [`StoreError`] if the store cannot be used.
+pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck, StoreError> {
+    let Some(client) = context.providers.get(id) else {
+        return Ok(TokenCheck::Unanswered);
+    };
+    let digest = client.token_digest();
+    let account = context.store.account(id).await?;
+    let now = context.store.now().await?;
+    let known = account.gate(&digest).is_some_and(|entry| entry.accepted);
+    match account.gate(&digest).map(|entry| &entry.gate) {
+        Some(Gate::Open) => return Ok(TokenCheck::Open),
+        Some(Gate::Suspect { why }) => return Ok(TokenCheck::Suspect { why: why.clone() }),
+        Some(Gate::Blocked { probe_at }) if now < *probe_at => {
+            return Ok(TokenCheck::Blocked { probe_at: *probe_at });
+        }
+        Some(Gate::Blocked { .. }) | None => {}
+    }
+    // Records first: what is recorded now must be in an inventory that is read afterwards.
+    let recorded = context.store.references(id).await?;
+    let listed = match inventory(context, client.as_ref()).await {
+        Ok(listed) => listed,
+        Err(error) if error.kind == ProviderErrorKind::Unauthorized => {
+            close_gate(context, id, false).await?;
+            return Ok(TokenCheck::Blocked { probe_at: now.plus(probe_delay(context, 0)) });
+        }
+        Err(error) => {
+            tracing::warn!(account.id = %id, error = &error as &dyn Error, "the token could not be checked");
+            return Ok(TokenCheck::Unanswered);
+        }
+    };
+    let sees_one = recorded.iter().any(|record| {
+        let is_record = |seen: &&ServerView| Some(&seen.id) == record.id.as_ref();
+        listed.iter().find(is_record).is_some_and(|seen| seen.is_ours(context.installation, record.server))
+    });
+    let nothing_to_see = !recorded.iter().any(|record| record.id.is_some() || record.open);
+    let gate = if known || nothing_to_see || sees_one {
+        Gate::Open
+    } else {
+        let why = format!("it shows none of the {} servers that are recorded", recorded.len());
+        tracing::error!(account.id = %id, token.digest = %digest, "the token is suspect: {why}");
+        Gate::Suspect { why }
+    };
+    let found = match &gate {
+        Gate::Open => TokenCheck::Open,
+        Gate::Suspect { why } => TokenCheck::Suspect { why: why.clone() },
+        Gate::Blocked { probe_at } => TokenCheck::Blocked { probe_at: *probe_at },
+    };
+    change(context, id, |account| account.with_gate(&digest, gate.clone(), 0)).await?;
+    Ok(found)
+}
+
+/// Reads all servers of this installation in an account, each once; incomplete is an error.
+pub(super) async fn inventory(
+    context: &Context,
+    client: &dyn ProviderClient,
+) -> Result<Vec<ServerView>, ProviderError> {
+    let mut servers: Vec<ServerView> = Vec::new();
+    let mut page = 1;
+    for _ in 0..INVENTORY_PAGES {
+        let request = RequestContext::new(context.timing.request_deadline);
+        let part = client.inventory(context.installation, page, &request).await?;
+        servers.extend(part.servers);
+        match part.next {
+            Some(next) => page = next,
+            None => {
+                servers.sort_by(|one, other| one.id.cmp(&other.id));
+                servers.dedup_by(|one, other| one.id == other.id);
+                return Ok(servers);
+            }
+        }
+    }
+    Err(ProviderError::new(ProviderErrorKind::Unknown, "endless_inventory"))
+}
+
+fn probe_delay(context: &Context, probes: u32) -> Duration {
+    let doubled = context.timing.probe_first.saturating_mul(1_u32.checked_shl(probes.min(20)).unwrap_or(u32::MAX));
+    doubled.min(PROBE_MOST).mul_f64(1.0 + 0.1 * context.randomness.share())
+}
+
+/// Changes an account: reads, decides, writes, and begins again when somebody else was faster.
+async fn change(
+    context: &Context,
+    id: &AccountId,
+    decide: impl Fn(Account) -> Account + Send + Sync,
+) -> Result<(), StoreError> {
+    let mut last = StoreError::Conflict;
+    for _ in 0..WRITES {
+        let changed = decide(context.store.account(id).await?);
+        match context.store.save_account(&changed).await {
+            Ok(()) => return Ok(()),
+            Err(StoreError::Conflict) => last = StoreError::Conflict,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
+}

@@ -1,0 +1,16 @@
+//! Verbs: accept turns a command into a wish, converge fulfils it, sweep finds what went astray. The product lives here.
+
+pub mod accept;
+mod context;
+pub mod converge;
+mod gate;
+pub mod kinds;
+pub mod sweep;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use context::Context;
+pub use gate::{TokenCheck, check_token, close_gate, confirm_token};
+pub use verify::{AuditFault, AuditReport, verify_audit};

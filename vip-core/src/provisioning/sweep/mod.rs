@@ -1,0 +1,216 @@
+//! Sweep: compares what an account shows with what is recorded, writes down what it saw, and wakes.
+//!
+//! It changes no record and calls no effect: converge looks again before it acts (PROTOCOL §7).
+
+mod classify;
+mod ripen;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use classify::{Finding, classify};
+pub use ripen::{Ripened, SweepMode, ripen};
+
+use super::context::Context;
+use super::gate::{self, TokenCheck};
+use super::kinds::{self, SWEEP, SweepPayload};
+use crate::model::{AccountId, JobId, JobKind, NewJob, ServerId, Sighting, SightingClass, TenantId, Why};
+use crate::ports::{ProviderError, RecordedRef, StoreError};
+use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
+
+/// Most stalled servers that one sweep wakes; the next one wakes more.
+const STALLED: u32 = 1000;
+/// Missing servers that are never too many.
+const MISSING_FEW: usize = 5;
+/// Share of an account's servers, in percent, of which more missing ones mean another project.
+const MISSING_PERCENT: usize = 20;
+
+/// Handles the jobs that sweep accounts.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    context: Context,
+    mode: SweepMode,
+    kind: JobKind,
+}
+
+/// Says what one sweep did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SweepReport {
+    /// Servers that the account shows with this installation's label.
+    pub listed: usize,
+    /// Servers that are recorded in it.
+    pub recorded: usize,
+    /// Everything in which the two disagree.
+    pub sightings: Vec<Sighting>,
+    /// Servers that were woken because their time to move had passed.
+    pub stalled: usize,
+    /// Servers that were woken because of a ripe sighting.
+    pub woken: usize,
+    /// Why the account was not looked at, if it was not.
+    pub skipped: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error("store failed during a sweep")]
+    Store(#[from] StoreError),
+    #[error("queue failed during a sweep")]
+    Queue(#[from] crate::ports::QueueError),
+    #[error("inventory could not be read")]
+    Provider(#[from] ProviderError),
+    #[error("job could not be made")]
+    Job(#[from] crate::model::NameError),
+}
+
+impl Sweep {
+    /// Makes the handler.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::model::NameError`] never in practice: the kind's name is valid.
+    pub fn new(context: Context, mode: SweepMode) -> Result<Self, crate::model::NameError> {
+        Ok(Self { context, mode, kind: JobKind::new(SWEEP)? })
+    }
+
+    /// Sweeps an account once.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong beneath; nothing was changed but what was written before.
+    pub async fn once(&self, account: &AccountId) -> Result<SweepReport, Box<dyn Error + Send + Sync>> {
+        Ok(self.sweep(account).await?)
+    }
+
+    async fn sweep(&self, account: &AccountId) -> Result<SweepReport, SweepError> {
+        let context = &self.context;
+        // S6 first: what has stalled is woken even if the account cannot be looked at.
+        let stalled = context.store.stalled(context.timing.stall_after, STALLED).await?;
+        let servers: Vec<(TenantId, ServerId)> = stalled.into_iter().map(|s| (s.tenant, s.server)).collect();
+        self.wake(&servers).await?;
+        let mut report = SweepReport { stalled: servers.len(), ..SweepReport::default() };
+        let Some(client) = context.providers.get(account) else {
+            report.skipped = Some("no client".to_owned());
+            return Ok(report);
+        };
+        match gate::check_token(context, account).await? {
+            TokenCheck::Open => {}
+            closed @ (TokenCheck::Blocked { .. } | TokenCheck::Suspect { .. } | TokenCheck::Unanswered) => {
+                report.skipped = Some(format!("{closed:?}"));
+                return Ok(report);
+            }
+        }
+        // S1: records before inventory, then the records of what was found.
+        let recorded = context.store.references(account).await?;
+        let listed = gate::inventory(context, client.as_ref()).await?;
+        let labels: Vec<ServerId> = listed.iter().filter_map(crate::ports::ServerView::server_label).collect();
+        let located: BTreeMap<ServerId, RecordedRef> =
+            context.store.locate(&labels).await?.into_iter().map(|record| (record.server, record)).collect();
+        let findings = classify(account, &recorded, &listed, &located);
+        report.listed = listed.len();
+        report.recorded = recorded.iter().filter(|record| record.id.is_some()).count();
+
+        let missing = findings.iter().filter(|finding| finding.class == SightingClass::Missing).count();
+        let too_many = missing > MISSING_FEW.max(report.recorded * MISSING_PERCENT / 100)
+            || (missing >= 2 && missing == report.recorded);
+        if too_many {
+            // S7: this is another project, or the provider forgot us; nothing is believed until somebody looked.
+            let why = format!("{missing} of {} recorded servers are missing", report.recorded);
+            tracing::error!(account.id = %account, "the account is suspect: {why}");
+            gate::suspect_all(context, account, &why).await?;
+        }
+        let before = context.store.sightings(account).await?;
+        let now = context.store.now().await?;
+        let Ripened { sightings, wake } = ripen(&before, &findings, too_many, self.mode, now, &context.timing);
+        context.store.sight(account, &sightings).await?;
+        let wake: Vec<(TenantId, ServerId)> = wake
+            .into_iter()
+            .filter_map(|server| {
+                let record = located.get(&server).or_else(|| recorded.iter().find(|known| known.server == server))?;
+                Some((record.tenant.clone(), server))
+            })
+            .collect();
+        self.wake(&wake).await?;
+        report.woken = wake.len();
+        report.sightings = sightings;
+        Ok(report)
+    }
+
+    async fn wake(&self, servers: &[(TenantId, ServerId)]) -> Result<(), SweepError> {
+        let mut jobs = Vec::with_capacity(servers.len());
+        for (tenant, server) in servers {
+            let id = JobId::from_uuid(self.context.randomness.uuid_at(self.context.clock.now()));
+            let job = kinds::converge_job(id, tenant, *server)?;
+            jobs.push(NewJob { why: Why::Wake, ..job });
+        }
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let answers = self.context.queue.enqueue(&jobs).await?;
+        for ((tenant, server), answer) in servers.iter().zip(answers) {
+            if answer == crate::ports::Enqueued::Dead {
+                self.park_dead(tenant, *server).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Parks a server whose job is dead and that nobody parked, because a crash came in between.
+    async fn park_dead(&self, tenant: &TenantId, server: ServerId) -> Result<(), SweepError> {
+        let Some(loaded) = self.context.store.load(tenant, server).await? else {
+            return Ok(());
+        };
+        if loaded.server.is_converged() {
+            return Ok(());
+        }
+        match super::converge::park_dead(&self.context, loaded, "found_dead").await {
+            // Somebody is at work on it after all.
+            Ok(()) | Err(StoreError::Conflict) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        self.context.timing.sweep_interval.mul_f64(0.95 + 0.1 * self.context.randomness.share())
+    }
+}
+
+#[async_trait]
+impl JobHandler for Sweep {
+    type Payload = SweepPayload;
+
+    fn kind(&self) -> JobKind {
+        self.kind.clone()
+    }
+
+    async fn run(&self, payload: SweepPayload, attempt: &Attempt) -> JobOutcome {
+        if attempt.is_stopping() {
+            return JobOutcome::Release;
+        }
+        match self.sweep(&payload.account).await {
+            Ok(report) => {
+                tracing::info!(
+                    account.id = %payload.account, listed = report.listed, recorded = report.recorded,
+                    sightings = report.sightings.len(), woken = report.woken, stalled = report.stalled,
+                    skipped = report.skipped.as_deref(), "swept"
+                );
+                JobOutcome::Snooze { delay: self.interval() }
+            }
+            Err(error) => {
+                tracing::warn!(account.id = %payload.account, error = &error as &dyn Error, "sweep failed");
+                JobOutcome::Snooze { delay: self.context.timing.backoff_most.min(self.interval()) }
+            }
+        }
+    }
+
+    /// A sweep has no record to write its end into; its dead job shows in the queue's health.
+    async fn died(&self, _payload: Option<SweepPayload>, _attempt: &Attempt, _code: &str) -> Result<(), HandlerError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! Tables of what a sweep finds and of what ripens.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+use crate::model::{
+    Addresses, CreateHash, Desired, Labels, ProviderName, ProviderServerId, SERVER_LABEL, SPEC_LABEL, ServerState,
+    SightingKey, Timestamp, Timing,
+};
+use crate::ports::{ServerStatus, ServerView};
+
+const NOW: Timestamp = Timestamp::from_micros(1_000_000_000_000);
+
+fn account() -> AccountId {
+    AccountId::default_account()
+}
+
+fn server(number: u128) -> ServerId {
+    ServerId::from_uuid(uuid::Uuid::from_u128(number))
+}
+
+fn id(number: u128) -> ProviderServerId {
+    ProviderServerId::new(number.to_string()).unwrap()
+}
+
+fn record(number: u128, state: ServerState) -> RecordedRef {
+    RecordedRef {
+        server: server(number),
+        tenant: TenantId::new("acme").unwrap(),
+        state,
+        desired: Desired::Present,
+        account: Some(account()),
+        id: Some(id(number)),
+        open: false,
+        removing: None,
+        provider_name: ProviderName::new(format!("web-{number}")).unwrap(),
+        create_hash: CreateHash::from_stored("1-hash"),
+    }
+}
+
+/// Shows the server of a record under the provider's id `shown`.
+fn seen(number: u128, shown: u128) -> ServerView {
+    let mut labels = Labels::new();
+    labels.insert(SERVER_LABEL.to_owned(), server(number).to_string());
+    labels.insert(SPEC_LABEL.to_owned(), "1-hash".to_owned());
+    ServerView {
+        id: id(shown),
+        name: format!("web-{number}"),
+        status: ServerStatus::Running,
+        labels,
+        addresses: Addresses::default(),
+        server_type: "t".to_owned(),
+        location: "l".to_owned(),
+    }
+}
+
+fn classes(records: &[RecordedRef], listed: &[ServerView]) -> Vec<(SightingClass, ProviderServerId)> {
+    let located: BTreeMap<ServerId, RecordedRef> =
+        records.iter().map(|record| (record.server, record.clone())).collect();
+    let live: Vec<RecordedRef> = records.iter().filter(|record| !record.state.is_final()).cloned().collect();
+    classify(&account(), &live, listed, &located).into_iter().map(|found| (found.class, found.key.id)).collect()
+}
+
+#[test]
+fn a_recorded_server_that_is_listed_is_known() {
+    for state in [
+        ServerState::Creating,
+        ServerState::Confirming,
+        ServerState::Running,
+        ServerState::Failing,
+        ServerState::Deleting,
+        ServerState::Parked,
+    ] {
+        assert_eq!(classes(&[record(1, state)], &[seen(1, 1)]), [], "{state:?}");
+    }
+}
+
+#[test]
+fn only_running_servers_can_be_missing() {
+    assert_eq!(classes(&[record(1, ServerState::Running)], &[]), [(SightingClass::Missing, id(1))]);
+    for state in [ServerState::Confirming, ServerState::Deleting, ServerState::Lost, ServerState::Deleted] {
+        assert_eq!(classes(&[record(1, state)], &[]), [], "{state:?}");
+    }
+}
+
+#[test]
+fn servers_of_final_records_resurface_and_second_ones_are_surplus() {
+    for state in [ServerState::Failed, ServerState::Deleted] {
+        assert_eq!(classes(&[record(1, state)], &[seen(1, 1)]), [(SightingClass::Resurfaced, id(1))]);
+    }
+    for state in [ServerState::Confirming, ServerState::Running, ServerState::Lost] {
+        let found = classes(&[record(1, state)], &[seen(1, 1), seen(1, 2)]);
+        assert!(found.contains(&(SightingClass::Surplus, id(2))), "{state:?}");
+        assert!(!found.contains(&(SightingClass::Surplus, id(1))), "{state:?}");
+    }
+    for state in [ServerState::Requested, ServerState::Creating, ServerState::Deleting] {
+        assert_eq!(classes(&[record(1, state)], &[seen(1, 2)]), [], "{state:?}: converge looks by itself");
+    }
+}
+
+#[test]
+fn ours_without_a_record_is_unrecorded_even_with_a_broken_label() {
+    let mut broken = seen(1, 8);
+    broken.labels.insert(SERVER_LABEL.to_owned(), "not an id".to_owned());
+    let found = classes(&[], &[seen(1, 7), broken]);
+    assert_eq!(found, [(SightingClass::Unrecorded, id(7)), (SightingClass::Unrecorded, id(8))]);
+}
+
+#[test]
+fn another_name_or_order_is_drift() {
+    let renamed = ServerView { name: "other".to_owned(), ..seen(1, 1) };
+    assert_eq!(classes(&[record(1, ServerState::Running)], &[renamed]), [(SightingClass::Drift, id(1))]);
+}
+
+fn finding(number: u128, class: SightingClass) -> Finding {
+    let key = SightingKey { account: account(), id: id(number) };
+    Finding { key, server: Some(server(number)), class, at_once: false }
+}
+
+fn later(after: Duration) -> Timestamp {
+    NOW.plus(after)
+}
+
+fn rounds(class: SightingClass, mode: SweepMode, suspect: bool, times: &[Duration]) -> Ripened {
+    let timing = Timing::default();
+    let mut before = Ripened::default();
+    for time in times {
+        let findings = [finding(1, class)];
+        before = ripen(&before.sightings, &findings, suspect, mode, later(*time), &timing);
+    }
+    before
+}
+
+#[test]
+fn a_sighting_ripens_after_the_grace_and_a_second_look() {
+    let grace = Timing::default().sweep_grace;
+    let ripe = |times: &[Duration]| rounds(SightingClass::Surplus, SweepMode::Repair, false, times).sightings[0].ripe;
+    assert!(!ripe(&[Duration::ZERO]));
+    assert!(!ripe(&[Duration::ZERO, grace - Duration::from_secs(1)]));
+    assert!(ripe(&[Duration::ZERO, grace]));
+}
+
+#[test]
+fn a_sighting_that_is_not_repeated_or_changes_class_begins_anew() {
+    let timing = Timing::default();
+    let first = ripen(&[], &[finding(1, SightingClass::Surplus)], false, SweepMode::Repair, NOW, &timing);
+    let other = [finding(1, SightingClass::Drift)];
+    let second = ripen(&first.sightings, &other, false, SweepMode::Repair, later(timing.sweep_grace), &timing);
+    assert_eq!(second.sightings[0].count, 1);
+    assert!(ripen(&first.sightings, &[], false, SweepMode::Repair, NOW, &timing).sightings.is_empty());
+}
+
+#[test]
+fn unrecorded_servers_and_drift_never_ripen() {
+    let times: Vec<Duration> = (0..100).map(|n| Duration::from_secs(n * 3600)).collect();
+    for class in [SightingClass::Unrecorded, SightingClass::Drift] {
+        for mode in [SweepMode::Repair, SweepMode::Report] {
+            let found = rounds(class, mode, false, &times);
+            assert!(!found.sightings[0].ripe && found.wake.is_empty(), "{class:?}");
+        }
+    }
+}
+
+#[test]
+fn report_mode_and_a_suspect_account_remove_nothing() {
+    let times = [Duration::ZERO, Duration::from_secs(9000)];
+    assert!(rounds(SightingClass::Resurfaced, SweepMode::Repair, false, &times).sightings[0].ripe);
+    assert!(!rounds(SightingClass::Resurfaced, SweepMode::Report, false, &times).sightings[0].ripe);
+    assert!(!rounds(SightingClass::Resurfaced, SweepMode::Repair, true, &times).sightings[0].ripe);
+    assert!(!rounds(SightingClass::Missing, SweepMode::Repair, true, &times).sightings[0].ripe);
+}
+
+#[test]
+fn at_most_five_removals_ripen_in_one_sweep_oldest_first() {
+    let timing = Timing::default();
+    let many: Vec<Finding> = (1..=7).map(|n| finding(n, SightingClass::Surplus)).collect();
+    let first = ripen(&[], &many[..1], false, SweepMode::Repair, NOW.minus(Duration::from_secs(9)), &timing);
+    let all = ripen(&first.sightings, &many, false, SweepMode::Repair, NOW, &timing);
+    let ripe = ripen(&all.sightings, &many, false, SweepMode::Repair, later(timing.sweep_grace), &timing);
+    assert_eq!(ripe.sightings.iter().filter(|sighting| sighting.ripe).count(), 5);
+    assert_eq!(ripe.wake.len(), 5);
+    assert!(ripe.sightings[0].ripe && ripe.sightings[0].key.id == id(1), "the oldest comes first");
+}

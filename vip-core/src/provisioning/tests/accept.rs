@@ -1,0 +1,128 @@
+//! Keys, quotas, and deletes that overtake creates.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::memory::ProviderMethod;
+use crate::model::{OperationStatus, ServerState};
+
+#[tokio::test(start_paused = true)]
+async fn an_order_becomes_one_running_server_and_a_delete_removes_it() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    product.settle_within(seconds(600)).await;
+    assert_eq!(product.operation(order.id).await.status, OperationStatus::Succeeded);
+    assert_eq!(product.server(order.server).await.state, ServerState::Running);
+    assert_eq!(product.provider.servers().len(), 1);
+
+    let deletion = product.delete(order.server).await.unwrap().operation;
+    product.settle_within(seconds(600)).await;
+    assert_eq!(product.operation(deletion.id).await.status, OperationStatus::Succeeded);
+    assert_eq!(product.server(order.server).await.state, ServerState::Deleted);
+    assert!(product.provider.servers().is_empty());
+    assert_eq!(product.provider.calls(ProviderMethod::Create), 1);
+    product.demand_audit().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sixty_four_concurrent_accepts_with_one_key_are_one_order() {
+    let product = Arc::new(Product::new().await);
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let product = product.clone();
+        tasks.spawn(async move { product.order("web-1", Some("order-1")).await.unwrap() });
+    }
+    let accepted = tasks.join_all().await;
+    assert!(accepted.iter().all(|one| one.operation.id == accepted[0].operation.id));
+    assert_eq!(accepted.iter().filter(|one| !one.replayed).count(), 1);
+    product.settle_within(seconds(600)).await;
+    assert_eq!(product.provider.ever_created().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_after_the_delete_answers_the_old_operation_and_buys_nothing() {
+    let product = Product::new().await;
+    let first = product.order("web-1", Some("order-1")).await.unwrap().operation;
+    product.settle_within(seconds(600)).await;
+    drop(product.delete(first.server).await.unwrap());
+    product.settle_within(seconds(600)).await;
+    let again = product.order("web-1", Some("order-1")).await.unwrap();
+    assert!(again.replayed && again.operation.id == first.id);
+    product.settle_within(seconds(600)).await;
+    assert_eq!(product.provider.ever_created().len(), 1);
+    assert_eq!(product.server(first.server).await.state, ServerState::Deleted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_command_under_the_same_key_is_a_conflict() {
+    let product = Product::new().await;
+    let order = product.order("web-1", Some("key")).await.unwrap().operation;
+    assert!(matches!(product.order("web-2", Some("key")).await, Err(CommandError::IdempotencyConflict)));
+    let command = DeleteServer { server: order.server };
+    let delete = delete_server(&product.context, &Product::caller(Some("key")), command).await;
+    assert!(matches!(delete, Err(CommandError::IdempotencyConflict)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_command_uses_up_no_key() {
+    let product = Product::new().await;
+    assert!(matches!(product.order("Not A Name", Some("key")).await, Err(CommandError::Invalid(_))));
+    assert!(matches!(
+        product.order_within("web-1", Some("key"), Some(0)).await,
+        Err(CommandError::QuotaExceeded { limit: 0 })
+    ));
+    assert!(!product.order("web-1", Some("key")).await.unwrap().replayed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_of_q_accepts_q_of_four_times_as_many_concurrent_orders() {
+    let product = Arc::new(Product::new().await);
+    let quota = 8;
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..quota * 4 {
+        let product = product.clone();
+        tasks.spawn(async move { product.order_within(&format!("web-{number}"), None, Some(quota)).await.is_ok() });
+    }
+    let accepted = tasks.join_all().await.into_iter().filter(|accepted| *accepted).count();
+    assert_eq!(accepted, quota as usize);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_is_given_back_when_the_server_is_gone_and_not_before() {
+    let product = Product::new().await;
+    let order = product.order_within("web-1", None, Some(1)).await.unwrap().operation;
+    product.settle_within(seconds(600)).await;
+    drop(product.delete(order.server).await.unwrap());
+    assert!(product.order_within("web-2", None, Some(1)).await.is_err(), "still being deleted");
+    product.settle_within(seconds(600)).await;
+    assert!(product.order_within("web-2", None, Some(1)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_overtakes_a_create_that_was_never_announced_without_a_request() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    let deletion = product.delete(order.server).await.unwrap().operation;
+    assert_eq!(product.operation(order.id).await.status, OperationStatus::Superseded);
+    product.settle_within(seconds(600)).await;
+    assert_eq!(product.operation(deletion.id).await.status, OperationStatus::Succeeded);
+    assert_eq!(product.provider.calls(ProviderMethod::Create) + product.provider.calls(ProviderMethod::Delete), 0);
+    product.demand_audit().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_delete_answers_the_first_one_and_one_of_a_deleted_server_succeeds_at_once() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    let first = product.delete(order.server).await.unwrap();
+    let second = product.delete(order.server).await.unwrap();
+    assert!(second.replayed && second.operation.id == first.operation.id);
+    product.settle_within(seconds(600)).await;
+    assert_eq!(product.delete(order.server).await.unwrap().operation.status, OperationStatus::Succeeded);
+    let unknown = ServerId::from_uuid(uuid::Uuid::from_u128(9));
+    assert!(matches!(product.delete(unknown).await, Err(CommandError::NotFound)));
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}

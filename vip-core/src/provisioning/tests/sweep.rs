@@ -1,0 +1,211 @@
+//! Sweeps of accounts with foreign, surplus, resurfaced, missing and unrecorded servers, and of other projects.
+
+use super::*;
+use crate::memory::ProviderMethod;
+use crate::model::{Labels, OWNER_LABEL, SERVER_LABEL, ServerState, SightingClass};
+use crate::provisioning::sweep::{Sweep, SweepMode, SweepReport};
+use crate::provisioning::{TokenCheck, check_token, confirm_token};
+
+const LONG: Duration = Duration::from_secs(4 * 3600);
+
+fn account() -> AccountId {
+    AccountId::default_account()
+}
+
+impl Product {
+    async fn sweep(&self, mode: SweepMode) -> SweepReport {
+        Sweep::new(self.context.clone(), mode).unwrap().once(&account()).await.unwrap()
+    }
+
+    /// Sweeps until sightings are ripe, and lets converge look at them.
+    async fn sweep_ripe(&self, mode: SweepMode, rounds: u32) -> SweepReport {
+        let mut report = self.sweep(mode).await;
+        for _ in 0..rounds {
+            tokio::time::advance(self.context.timing.sweep_grace).await;
+            report = self.sweep(mode).await;
+            self.settle_within(LONG).await;
+        }
+        report
+    }
+
+    async fn running(&self, count: usize) -> Vec<ServerId> {
+        let mut servers = Vec::new();
+        for number in 0..count {
+            servers.push(self.order(&format!("web-{number}"), None).await.unwrap().operation.server);
+        }
+        self.settle_within(LONG).await;
+        for id in &servers {
+            assert_eq!(self.server(*id).await.state, ServerState::Running);
+        }
+        servers
+    }
+}
+
+fn labels(owner: InstallationId, server: ServerId) -> Labels {
+    Labels::from([(OWNER_LABEL.to_owned(), owner.to_string()), (SERVER_LABEL.to_owned(), server.to_string())])
+}
+
+#[tokio::test(start_paused = true)]
+async fn foreign_servers_and_those_of_other_owners_are_not_touched_and_all_of_ours_are_found() {
+    let product = Product::new().await;
+    let servers = product.running(5).await;
+    let ended = product.running(5).await;
+    for id in &ended {
+        drop(product.delete(*id).await.unwrap());
+    }
+    product.settle_within(LONG).await;
+    for number in 0..50 {
+        product.provider.put(format!("foreign-{number}"), Labels::new()).unwrap();
+    }
+    for number in 0..5 {
+        product.provider.put(format!("other-{number}"), labels(installation(2), servers[0])).unwrap();
+    }
+    for (number, id) in servers.iter().enumerate() {
+        product.provider.put(format!("surplus-{number}"), labels(product.context.installation, *id)).unwrap();
+    }
+    for (number, id) in ended.iter().enumerate() {
+        product.provider.put(format!("resurfaced-{number}"), labels(product.context.installation, *id)).unwrap();
+    }
+    let first = product.sweep(SweepMode::Repair).await;
+    let count = |class| first.sightings.iter().filter(|sighting| sighting.class == class).count();
+    assert_eq!((count(SightingClass::Surplus), count(SightingClass::Resurfaced)), (5, 5));
+    product.sweep_ripe(SweepMode::Repair, 3).await;
+
+    let names: Vec<String> = product.provider.servers().into_iter().map(|server| server.name).collect();
+    assert_eq!(names.iter().filter(|name| name.starts_with("foreign")).count(), 50);
+    assert_eq!(names.iter().filter(|name| name.starts_with("other")).count(), 5);
+    assert!(!names.iter().any(|name| name.starts_with("surplus") || name.starts_with("resurfaced")), "{names:?}");
+    assert_eq!(names.len(), 60, "five of ours, fifty foreign, five of another owner");
+    for id in servers {
+        assert_eq!(product.server(id).await.state, ServerState::Running);
+    }
+    for id in ended {
+        assert_eq!(product.server(id).await.state, ServerState::Deleted);
+    }
+    product.demand_audit().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_most_five_are_removed_in_one_sweep_and_none_in_report_mode() {
+    let product = Product::new().await;
+    let servers = product.running(8).await;
+    for (number, id) in servers.iter().enumerate() {
+        product.provider.put(format!("surplus-{number}"), labels(product.context.installation, *id)).unwrap();
+    }
+    product.sweep_ripe(SweepMode::Report, 3).await;
+    assert_eq!(product.provider.servers().len(), 16);
+    product.sweep_ripe(SweepMode::Repair, 1).await;
+    assert_eq!(product.provider.servers().len(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unrecorded_servers_are_reported_and_never_removed() {
+    let product = Product::new().await;
+    for number in 0..10 {
+        let lost = ServerId::from_uuid(uuid::Uuid::from_u128(1000 + number));
+        product.provider.put(format!("lost-{number}"), labels(product.context.installation, lost)).unwrap();
+    }
+    let report = product.sweep_ripe(SweepMode::Repair, 10).await;
+    assert_eq!(report.sightings.len(), 10);
+    assert!(report.sightings.iter().all(|sighting| sighting.class == SightingClass::Unrecorded && !sighting.ripe));
+    assert_eq!(product.provider.calls(ProviderMethod::Delete), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_vanished_is_lost_and_never_created_again() {
+    let product = Product::new().await;
+    let servers = product.running(8).await;
+    let gone = product.server(servers[0]).await.provider_ref.unwrap().id;
+    assert!(product.provider.vanish(&gone));
+    product.sweep_ripe(SweepMode::Repair, 2).await;
+    assert_eq!(product.server(servers[0]).await.state, ServerState::Lost);
+    assert_eq!(product.provider.ever_created().len(), 8);
+    // A lost server can still be wished away, and gives its quota back.
+    drop(product.delete(servers[0]).await.unwrap());
+    product.settle_within(LONG).await;
+    assert_eq!(product.server(servers[0]).await.state, ServerState::Deleted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_installations_in_one_project_do_not_touch_each_other() {
+    let one = Product::new().await;
+    let two = Product::on(one.provider.clone(), installation(2)).await;
+    one.running(3).await;
+    two.running(3).await;
+    for product in [&one, &two] {
+        let report = product.sweep_ripe(SweepMode::Repair, 3).await;
+        assert_eq!((report.listed, report.sightings.len()), (3, 0));
+    }
+    assert_eq!(one.provider.servers().len(), 6);
+    assert_eq!(one.provider.calls(ProviderMethod::Delete), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_another_project_is_not_believed_until_an_operator_vouches_for_it() {
+    let product = Product::new().await;
+    let servers = product.running(3).await;
+    let elsewhere = MemoryProvider::with_token(Duration::from_secs(10), "another project");
+    let mut moved = product.context.clone();
+    let client: Arc<dyn ProviderClient> = Arc::new(elsewhere.clone());
+    moved.providers = Arc::new(BTreeMap::from([(account(), client)]));
+    let moved = Product { converge: Converge::new(moved.clone()).unwrap(), context: moved, provider: elsewhere };
+
+    assert!(matches!(check_token(&moved.context, &account()).await.unwrap(), TokenCheck::Suspect { .. }));
+    drop(moved.delete(servers[0]).await.unwrap());
+    drop(moved.order("web-9", None).await.unwrap());
+    moved.settle_within(LONG).await;
+    let before = moved.provider.calls(ProviderMethod::Inventory);
+    assert!(moved.sweep(SweepMode::Repair).await.skipped.is_some());
+    assert_eq!(moved.provider.calls(ProviderMethod::Inventory), before, "a suspect account is not even listed");
+    for method in [ProviderMethod::Create, ProviderMethod::Delete, ProviderMethod::Find, ProviderMethod::Get] {
+        assert_eq!(moved.provider.calls(method), 0, "{method:?}");
+    }
+    assert_eq!(moved.server(servers[0]).await.state, ServerState::Deleting);
+    assert_eq!(moved.server(servers[0]).await.wait_reason, Some(crate::model::WaitReason::AccountBlocked));
+
+    confirm_token(&moved.context, &account(), &moved.provider.token_digest()).await.unwrap();
+    moved.settle_within(LONG).await;
+    assert_eq!(moved.server(servers[0]).await.state, ServerState::Deleted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_suddenly_misses_most_servers_is_suspect_and_nothing_is_lost() {
+    let product = Product::new().await;
+    let servers = product.running(10).await;
+    for id in &servers[..7] {
+        let gone = product.server(*id).await.provider_ref.unwrap().id;
+        assert!(product.provider.vanish(&gone));
+    }
+    product.sweep_ripe(SweepMode::Repair, 3).await;
+    for id in servers {
+        assert_eq!(product.server(id).await.state, ServerState::Running);
+    }
+    let account = product.context.store.account(&account()).await.unwrap();
+    assert!(account.gates.iter().all(|entry| matches!(entry.gate, crate::model::Gate::Suspect { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_wake_up_is_found_by_its_time() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    let key = crate::model::JobKey::new(format!("converge:{}", order.server)).unwrap();
+    assert!(product.context.queue.cancel(&key).await.unwrap());
+    product.settle_within(Duration::from_secs(60)).await;
+    assert_eq!(product.server(order.server).await.state, ServerState::Requested);
+    tokio::time::advance(product.context.timing.stall_after + Duration::from_secs(1)).await;
+    assert_eq!(product.sweep(SweepMode::Repair).await.stalled, 1);
+    product.settle_within(LONG).await;
+    assert_eq!(product.server(order.server).await.state, ServerState::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_job_that_nobody_parked_is_parked_by_the_sweep() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    let attempt = product.claim().await.unwrap();
+    let verdict = Verdict::Dead { code: "panic".to_owned() };
+    product.context.queue.settle(&[Settlement { lease: attempt.lease(), verdict }]).await.unwrap();
+    tokio::time::advance(product.context.timing.stall_after + Duration::from_secs(1)).await;
+    product.sweep(SweepMode::Repair).await;
+    assert_eq!(product.server(order.server).await.state, ServerState::Parked);
+}
