@@ -18,6 +18,32 @@ async fn a_long_attempt_keeps_its_lease_though_others_reap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_lease_is_counted_from_before_the_claim_was_sent() {
+    let queue = new_queue();
+    queue.next(Call::Claim, &[Fault::Late(s(4))]);
+    queue.enqueue(&[new_job(0)]).await.unwrap();
+    let mut bench = Bench::with(queue, WorkerConfig::default());
+    let visit = bench.visit().await;
+    let left = visit.ask(|attempt| attempt.guard(s(100))).await.unwrap_err().left;
+    assert_eq!(left, Timing::default().lease - s(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_lease_gets_no_heartbeat() {
+    let mut bench = Bench::new();
+    bench.enqueue(0..2).await;
+    let visits = bench.visit_many(2).await;
+    visits[0].end(JobOutcome::Done);
+    bench.until(|counts| counts.settled == 1).await;
+    assert!(tokio::time::timeout(s(40), visits[1].over()).await.is_err());
+    assert_eq!(bench.queue.calls(Call::Heartbeat), [1, 1]);
+    visits[1].end(JobOutcome::Done);
+    bench.until(|counts| counts.settled == 2).await;
+    assert!(tokio::time::timeout(s(40), std::future::pending::<()>()).await.is_err());
+    assert_eq!(bench.queue.calls(Call::Heartbeat), [1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_heartbeat_is_repeated_soon_and_costs_no_lease() {
     let mut bench = Bench::new();
     bench.enqueue(0..1).await;
@@ -51,6 +77,24 @@ async fn a_lost_lease_forbids_the_next_step_does_not_drop_the_run_and_settles_no
     successor.end(JobOutcome::Done);
     bench.until(|counts| counts.settled == 1).await;
     assert_eq!(bench.job(0).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_not_settled_dead_without_its_end_by_a_lease_that_expired_unreaped() {
+    let mut bench = Bench::new();
+    bench.enqueue(0..1).await;
+    let visit = bench.visit().await;
+    bench.queue.always(Call::Reap, Fault::Before);
+    bench.queue.always(Call::Heartbeat, Fault::Before);
+    assert!(tokio::time::timeout(s(70), visit.over()).await.is_err());
+    bench.queue.heal();
+    bench.queue.always(Call::Reap, Fault::Before);
+    bench.until(|counts| counts.leases_lost == 1).await;
+    visit.end(JobOutcome::Dead { code: "no".to_owned() });
+    let again = bench.visit().await;
+    again.end(JobOutcome::Dead { code: "no".to_owned() });
+    assert_eq!(bench.deaths.recv().await.unwrap().code, "no");
+    bench.until(|counts| counts.died == 1).await;
 }
 
 #[tokio::test(start_paused = true)]

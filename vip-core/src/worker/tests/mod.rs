@@ -1,6 +1,7 @@
 //! A worker on the memory queue, under the paused clock: its jobs wait for the test to say how they end.
 
 mod attempts;
+mod bounds;
 mod faults;
 mod loops;
 mod queue;

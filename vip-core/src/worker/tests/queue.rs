@@ -19,6 +19,7 @@ pub(super) enum Call {
     Claim,
     Heartbeat,
     Settle,
+    Reap,
 }
 
 /// Says how a call goes wrong.
@@ -146,7 +147,8 @@ impl JobQueue for TestQueue {
     }
 
     async fn reap(&self, max_rescues: u32, most: u32) -> Result<u32, QueueError> {
-        self.inner.reap(max_rescues, most).await
+        let size = usize::try_from(most).unwrap();
+        self.around(Call::Reap, size, self.inner.reap(max_rescues, most)).await
     }
 
     async fn cancel(&self, key: &JobKey) -> Result<bool, QueueError> {
