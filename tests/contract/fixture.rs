@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -11,15 +12,15 @@ use vip_core::ports::{Backend, Clock, JobQueue, Randomness, Store, SystemRandomn
 
 /// Stands still until it is moved.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub(crate) struct ManualClock(AtomicI64);
 
 impl ManualClock {
     /// Starts at a time that looks like one.
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(AtomicI64::new(1_790_000_000_000_000)))
     }
 
-    pub fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         self.0.store(self.now().plus(by).as_micros(), Ordering::SeqCst);
     }
 }
@@ -31,10 +32,10 @@ impl Clock for ManualClock {
 }
 
 /// Is a fresh backend on a clock of its own, and whatever has to live as long.
-pub struct Fixture {
-    pub backend: Backend,
-    pub clock: Arc<ManualClock>,
-    pub kept: Box<dyn Any + Send + Sync>,
+pub(crate) struct Fixture {
+    pub(crate) backend: Backend,
+    pub(crate) clock: Arc<ManualClock>,
+    _kept: Box<dyn Any + Send + Sync>,
 }
 
 impl fmt::Debug for Fixture {
@@ -44,44 +45,51 @@ impl fmt::Debug for Fixture {
 }
 
 impl Fixture {
-    pub fn store(&self) -> &dyn Store {
+    pub(crate) fn new(backend: Backend, clock: Arc<ManualClock>, kept: impl Any + Send + Sync) -> Self {
+        Self { backend, clock, _kept: Box::new(kept) }
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
         &*self.backend.store
     }
 
-    pub fn queue(&self) -> &dyn JobQueue {
+    pub(crate) fn queue(&self) -> &dyn JobQueue {
         &*self.backend.queue
     }
 
-    pub fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 }
 
 /// Makes an id of any kind from random bits.
-pub fn random<T>(wrap: impl Fn(uuid::Uuid) -> T) -> T {
+pub(crate) fn random<T>(wrap: impl Fn(uuid::Uuid) -> T) -> T {
     let source: &dyn Randomness = &SystemRandomness;
     wrap(source.uuid())
 }
 
-pub fn claim_id() -> ClaimId {
+pub(crate) fn claim_id() -> ClaimId {
     random(ClaimId::from_uuid)
 }
 
-pub fn account() -> AccountId {
+pub(crate) fn account() -> AccountId {
     AccountId::default_account()
 }
 
-pub const fn seconds(number: u64) -> Duration {
+pub(crate) const fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
 }
 
-/// Makes one test of each case, on a fixture of its own.
+/// Is one case, to be called on a fixture of its own.
+pub(crate) type Case = for<'f> fn(&'f Fixture) -> Pin<Box<dyn Future<Output = ()> + Send + 'f>>;
+
+/// Makes one test of each case, on a fixture of its own, and a list of all of them.
 macro_rules! cases {
-    ($fixture:path, $module:ident: $($case:ident,)+) => {
+    ($list:ident, $fixture:path, $module:ident: $($case:ident,)+) => {
         $(
             #[tokio::test]
             async fn $case() {
@@ -90,6 +98,9 @@ macro_rules! cases {
                 fixture.backend.store.close().await.unwrap();
             }
         )+
+
+        const $list: &[(&str, crate::fixture::Case)] =
+            &[$((stringify!($case), |fixture| Box::pin(crate::$module::$case(fixture))),)+];
     };
 }
 pub(crate) use cases;

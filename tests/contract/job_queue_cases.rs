@@ -4,19 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use vip_core::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, PageLimit, PageRequest, Payload, Why};
-use vip_core::ports::{
-    ClaimRequest, Claimed, Enqueued, JobQueue, LeaseRef, Settled, Settlement, Verdict,
-};
+use vip_core::ports::{ClaimRequest, Claimed, Enqueued, JobQueue, LeaseRef, Settled, Settlement, Verdict};
 
 use crate::fixture::{Fixture, claim_id, random, seconds};
 
 const LEASE: Duration = seconds(60);
 
-pub fn kind(name: &str) -> JobKind {
+pub(crate) fn kind(name: &str) -> JobKind {
     JobKind::new(name).unwrap()
 }
 
-pub fn job(key: &str) -> NewJob {
+pub(crate) fn job(key: &str) -> NewJob {
     let payload = Payload::encode(&key).unwrap();
     NewJob::new(random(JobId::from_uuid), JobKey::new(key).unwrap(), kind("test"), payload)
 }
@@ -33,11 +31,11 @@ fn later(key: &str, delay: u64) -> NewJob {
     job
 }
 
-pub async fn enqueue(queue: &dyn JobQueue, job: NewJob) -> Enqueued {
+pub(crate) async fn enqueue(queue: &dyn JobQueue, job: NewJob) -> Enqueued {
     queue.enqueue(&[job]).await.unwrap()[0]
 }
 
-pub async fn claim(queue: &dyn JobQueue, most: u32) -> Vec<Claimed> {
+pub(crate) async fn claim(queue: &dyn JobQueue, most: u32) -> Vec<Claimed> {
     let request = ClaimRequest { kinds: vec![kind("test")], most, lease: LEASE, claim: claim_id() };
     queue.claim(&request).await.unwrap()
 }
@@ -48,7 +46,7 @@ async fn claim_one(queue: &dyn JobQueue) -> Claimed {
     claimed.pop().unwrap()
 }
 
-pub async fn settle(queue: &dyn JobQueue, lease: LeaseRef, verdict: Verdict) -> Settled {
+pub(crate) async fn settle(queue: &dyn JobQueue, lease: LeaseRef, verdict: Verdict) -> Settled {
     queue.settle(&[Settlement { lease, verdict }]).await.unwrap()[0]
 }
 
@@ -70,7 +68,7 @@ fn snooze(delay: u64) -> Verdict {
     Verdict::Snooze { delay: seconds(delay) }
 }
 
-pub async fn one_job_per_key(fixture: &Fixture) {
+pub(crate) async fn one_job_per_key(fixture: &Fixture) {
     let queue = fixture.queue();
     let answers = queue.enqueue(&[job("a"), job("a"), job("b")]).await.unwrap();
     assert_eq!(answers, [Enqueued::Inserted, Enqueued::Merged, Enqueued::Inserted]);
@@ -78,7 +76,7 @@ pub async fn one_job_per_key(fixture: &Fixture) {
     assert_eq!(keys.len(), 2);
 }
 
-pub async fn enqueue_moves_earlier_only(fixture: &Fixture) {
+pub(crate) async fn enqueue_moves_earlier_only(fixture: &Fixture) {
     let (queue, now) = (fixture.queue(), fixture.now());
     enqueue(queue, later("a", 20)).await;
     assert_eq!(enqueue(queue, later("a", 10)).await, Enqueued::Merged);
@@ -87,7 +85,7 @@ pub async fn enqueue_moves_earlier_only(fixture: &Fixture) {
     assert_eq!(found(queue, "a").await.unwrap().due, now.plus(seconds(10)));
 }
 
-pub async fn enqueue_while_leased_runs_again(fixture: &Fixture) {
+pub(crate) async fn enqueue_while_leased_runs_again(fixture: &Fixture) {
     let queue = fixture.queue();
     enqueue(queue, job("a")).await;
     let verdicts = [Verdict::Done, retry(500), snooze(500), Verdict::Release, Verdict::Dead { code: "bad".to_owned() }];
@@ -108,7 +106,7 @@ pub async fn enqueue_while_leased_runs_again(fixture: &Fixture) {
 }
 
 /// A wake marks a leased job, too, but it does not keep it from dying.
-pub async fn a_wake_does_not_save_a_dying_job(fixture: &Fixture) {
+pub(crate) async fn a_wake_does_not_save_a_dying_job(fixture: &Fixture) {
     let queue = fixture.queue();
     let mut first = job("a");
     first.max_attempts = 1;
@@ -126,7 +124,7 @@ pub async fn a_wake_does_not_save_a_dying_job(fixture: &Fixture) {
     assert_eq!((job.state, job.counts.attempts), (JobState::Waiting, 0));
 }
 
-pub async fn a_command_revives_a_dead_job(fixture: &Fixture) {
+pub(crate) async fn a_command_revives_a_dead_job(fixture: &Fixture) {
     let queue = fixture.queue();
     enqueue(queue, job("a")).await;
     kill(queue).await;
@@ -137,7 +135,7 @@ pub async fn a_command_revives_a_dead_job(fixture: &Fixture) {
     assert_eq!(claim_one(queue).await.job.counts.attempts, 0);
 }
 
-pub async fn another_payload_is_a_conflict(fixture: &Fixture) {
+pub(crate) async fn another_payload_is_a_conflict(fixture: &Fixture) {
     let queue = fixture.queue();
     let original = job("a");
     enqueue(queue, original.clone()).await;
@@ -164,7 +162,7 @@ pub async fn another_payload_is_a_conflict(fixture: &Fixture) {
     assert_eq!(enqueue(queue, same_id).await, Enqueued::Conflict);
 }
 
-pub async fn job_is_claimed_by_one_worker_only(fixture: &Fixture) {
+pub(crate) async fn job_is_claimed_by_one_worker_only(fixture: &Fixture) {
     let queue = fixture.queue();
     enqueue(queue, job("a")).await;
     let first = claim_one(queue).await;
@@ -175,7 +173,7 @@ pub async fn job_is_claimed_by_one_worker_only(fixture: &Fixture) {
     assert_eq!(first.lease.duration, LEASE);
 }
 
-pub async fn only_due_known_kinds_are_claimed(fixture: &Fixture) {
+pub(crate) async fn only_due_known_kinds_are_claimed(fixture: &Fixture) {
     let queue = fixture.queue();
     let mut unknown = job("a");
     unknown.kind = kind("unknown");
@@ -191,7 +189,7 @@ pub async fn only_due_known_kinds_are_claimed(fixture: &Fixture) {
     assert_eq!(keys(claim(queue, 2).await), ["z", "y"], "earliest due first, at most as many as asked for");
 }
 
-pub async fn epoch_rises_for_ever(fixture: &Fixture) {
+pub(crate) async fn epoch_rises_for_ever(fixture: &Fixture) {
     let queue = fixture.queue();
     let mut last = u64::try_from(fixture.now().as_micros()).unwrap() - 1;
     for _ in 0..3 {
@@ -206,19 +204,28 @@ pub async fn epoch_rises_for_ever(fixture: &Fixture) {
     assert!(claim(queue, 10).await.is_empty());
 }
 
-pub async fn stale_lease_changes_nothing(fixture: &Fixture) {
+pub(crate) async fn stale_lease_changes_nothing(fixture: &Fixture) {
     let queue = fixture.queue();
     enqueue(queue, job("a")).await;
     let LeaseRef { job, epoch, claim } = claim_one(queue).await.lease.reference;
-    let before = found(queue, "a").await;
     let wrong = [
         LeaseRef { job, epoch: epoch - 1, claim },
         LeaseRef { job, epoch: epoch + 1, claim },
         LeaseRef { job, epoch, claim: claim_id() },
         LeaseRef { job: random(JobId::from_uuid), epoch, claim },
     ];
+    refuse_all(queue, &wrong).await;
+    enqueue(queue, self::job("a")).await;
+    refuse_all(queue, &wrong).await;
+    // The mark is still there for the rightful one.
+    assert_eq!(settle(queue, LeaseRef { job, epoch, claim }, Verdict::Done).await, Settled::Applied);
+    assert_eq!(found(queue, "a").await.unwrap().state, JobState::Waiting);
+}
+
+async fn refuse_all(queue: &dyn JobQueue, wrong: &[LeaseRef]) {
+    let before = found(queue, "a").await;
     let verdicts = [Verdict::Done, retry(1), snooze(1), Verdict::Release, Verdict::Dead { code: "bad".to_owned() }];
-    for lease in wrong {
+    for lease in wrong.iter().copied() {
         assert_eq!(queue.heartbeat(&[lease], seconds(999)).await.unwrap(), [false]);
         for verdict in &verdicts {
             assert_eq!(settle(queue, lease, verdict.clone()).await, Settled::Stale, "{verdict:?}");
@@ -227,7 +234,7 @@ pub async fn stale_lease_changes_nothing(fixture: &Fixture) {
     }
 }
 
-pub async fn expired_lease_settles_but_does_not_beat(fixture: &Fixture) {
+pub(crate) async fn expired_lease_settles_but_does_not_beat(fixture: &Fixture) {
     let queue = fixture.queue();
     queue.enqueue(&[job("a")]).await.unwrap();
     let lease = claim_one(queue).await.lease.reference;
@@ -242,7 +249,7 @@ pub async fn expired_lease_settles_but_does_not_beat(fixture: &Fixture) {
     assert_eq!(found(queue, "a").await, None);
 }
 
-pub async fn expired_lease_is_claimable(fixture: &Fixture) {
+pub(crate) async fn expired_lease_is_claimable(fixture: &Fixture) {
     let queue = fixture.queue();
     enqueue(queue, job("a")).await;
     let first = claim_one(queue).await;
@@ -250,6 +257,8 @@ pub async fn expired_lease_is_claimable(fixture: &Fixture) {
     fixture.advance(LEASE - Duration::from_micros(1));
     assert_eq!(queue.reap(5, 10).await.unwrap(), 0);
     fixture.advance(Duration::from_micros(1));
+    enqueue(queue, job("young")).await;
+    drop(claim_one(queue).await);
     assert_eq!(queue.reap(5, 10).await.unwrap(), 1);
     let second = claim_one(queue).await;
     assert_eq!(second.job.counts.rescues, 1);
@@ -258,11 +267,11 @@ pub async fn expired_lease_is_claimable(fixture: &Fixture) {
     assert_eq!(found(queue, "a").await.unwrap().claim, Some(second.lease.reference.claim));
 }
 
-pub async fn rescues_are_bounded(fixture: &Fixture) {
+pub(crate) async fn rescues_are_bounded(fixture: &Fixture) {
     let queue = fixture.queue();
     enqueue(queue, job("a")).await;
     for rescue in 1..=3 {
-        claim_one(queue).await;
+        drop(claim_one(queue).await);
         fixture.advance(LEASE);
         assert_eq!(queue.reap(2, 10).await.unwrap(), 1);
         let job = found(queue, "a").await.unwrap();
@@ -270,13 +279,13 @@ pub async fn rescues_are_bounded(fixture: &Fixture) {
         assert_eq!(job.state, if rescue <= 2 { JobState::Waiting } else { JobState::Dead });
     }
     queue.enqueue(&[job("b"), job("c"), job("d")]).await.unwrap();
-    claim(queue, 10).await;
+    drop(claim(queue, 10).await);
     fixture.advance(LEASE);
     assert_eq!(queue.reap(2, 2).await.unwrap(), 2, "at most as many as asked for");
     assert_eq!(queue.reap(2, 2).await.unwrap(), 1);
 }
 
-pub async fn attempts_snoozes_and_rescues_are_counted_apart(fixture: &Fixture) {
+pub(crate) async fn attempts_snoozes_and_rescues_are_counted_apart(fixture: &Fixture) {
     let queue = fixture.queue();
     let mut first = job("a");
     first.max_attempts = 3;
@@ -285,7 +294,7 @@ pub async fn attempts_snoozes_and_rescues_are_counted_apart(fixture: &Fixture) {
         let claimed = claim_one(queue).await;
         assert_eq!(settle(queue, claimed.lease.reference, verdict).await, Settled::Applied);
     }
-    claim_one(queue).await;
+    drop(claim_one(queue).await);
     fixture.advance(LEASE);
     queue.reap(5, 10).await.unwrap();
     let counts = found(queue, "a").await.unwrap().counts;
@@ -296,7 +305,7 @@ pub async fn attempts_snoozes_and_rescues_are_counted_apart(fixture: &Fixture) {
     assert_eq!((dead.state, dead.counts.attempts, dead.last_error.as_deref()), (JobState::Dead, 3, Some("panic")));
 }
 
-pub async fn repeated_calls_change_nothing(fixture: &Fixture) {
+pub(crate) async fn repeated_calls_change_nothing(fixture: &Fixture) {
     let queue = fixture.queue();
     let new = job("a");
     enqueue(queue, new.clone()).await;
@@ -314,15 +323,15 @@ pub async fn repeated_calls_change_nothing(fixture: &Fixture) {
     assert!(!queue.cancel(&key).await.unwrap());
 }
 
-pub async fn a_leased_job_is_not_cancelled(fixture: &Fixture) {
+pub(crate) async fn a_leased_job_is_not_cancelled(fixture: &Fixture) {
     let (queue, key) = (fixture.queue(), JobKey::new("a").unwrap());
     enqueue(queue, job("a")).await;
-    claim_one(queue).await;
+    drop(claim_one(queue).await);
     assert!(!queue.cancel(&key).await.unwrap());
     assert!(found(queue, "a").await.is_some());
 }
 
-pub async fn replay_starts_a_dead_job_over_and_marks_a_leased_one(fixture: &Fixture) {
+pub(crate) async fn replay_starts_a_dead_job_over_and_marks_a_leased_one(fixture: &Fixture) {
     let queue = fixture.queue();
     enqueue(queue, job("a")).await;
     let id = found(queue, "a").await.unwrap().id;
@@ -340,12 +349,12 @@ pub async fn replay_starts_a_dead_job_over_and_marks_a_leased_one(fixture: &Fixt
     assert!(!queue.replay(random(JobId::from_uuid)).await.unwrap());
 }
 
-pub async fn jobs_are_listed_in_pages_and_counted(fixture: &Fixture) {
+pub(crate) async fn jobs_are_listed_in_pages_and_counted(fixture: &Fixture) {
     let queue = fixture.queue();
     let mut unknown = job("u");
     unknown.kind = kind("unknown");
     queue.enqueue(&[job("a"), job("b"), job("c"), later("d", 10), unknown]).await.unwrap();
-    claim(queue, 1).await;
+    drop(claim(queue, 1).await);
     fixture.advance(seconds(4));
     let limit = PageLimit::new(2).unwrap();
     let first = queue.list(JobState::Waiting, &PageRequest::first(limit)).await.unwrap();

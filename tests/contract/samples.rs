@@ -11,22 +11,21 @@ use vip_core::ports::{ChangeSet, Committed, Guard, KeyRecord, Loaded, OperationC
 use crate::fixture::{Fixture, random};
 use crate::job_queue_cases::job;
 
-pub fn tenant(name: &str) -> TenantId {
+pub(crate) fn tenant(name: &str) -> TenantId {
     TenantId::new(name).unwrap()
 }
 
-pub fn change_id() -> ChangeId {
+pub(crate) fn change_id() -> ChangeId {
     random(ChangeId::from_uuid)
 }
 
 /// Makes a record as accept would, in the form in which it is stored.
-pub fn server(tenant: &TenantId) -> Server {
+pub(crate) fn server(tenant: &TenantId) -> Server {
     let id = random(ServerId::from_uuid);
     let display = DisplayName::new("web-1").unwrap();
     let spec = ServerSpec::new("web-1").server_type("cpx22").image("ubuntu").location("fsn1").ssh_key("ops");
     let spec = spec.label("team", "a").user_data("#cloud-config secret").validate().unwrap();
     let candidates = spec.candidates(&[crate::fixture::account()]);
-    let null = serde_json::Value::Null;
     serde_json::from_value(json!({
         "id": id, "tenant": tenant, "account": null, "desired": "present",
         "create_hash": vip_core::model::CreateHash::of(&spec, &candidates), "spec": spec, "candidates": candidates,
@@ -41,7 +40,7 @@ pub fn server(tenant: &TenantId) -> Server {
     .unwrap()
 }
 
-pub fn draft(to: ServerState) -> AuditDraft {
+pub(crate) fn draft(to: ServerState) -> AuditDraft {
     AuditDraft {
         actor: Actor::principal("tester").unwrap(),
         verb: Verb::Move,
@@ -58,16 +57,16 @@ pub fn draft(to: ServerState) -> AuditDraft {
     }
 }
 
-pub fn change(server: Server, guard: Guard) -> ChangeSet {
+pub(crate) fn change(server: Server, guard: Guard) -> ChangeSet {
     let to = server.state;
     ChangeSet::new(change_id(), server, guard, draft(to))
 }
 
-pub fn operation(server: &Server) -> Operation {
+pub(crate) fn operation(server: &Server) -> Operation {
     Operation::pending(server.create_operation, server.tenant.clone(), server.id, OperationVerb::Create)
 }
 
-pub fn key_of(server: &Server, key: &str) -> KeyRecord {
+pub(crate) fn key_of(server: &Server, key: &str) -> KeyRecord {
     KeyRecord {
         key: IdempotencyKey::new(key).unwrap(),
         fingerprint: Fingerprint::from_stored("1-print"),
@@ -76,14 +75,14 @@ pub fn key_of(server: &Server, key: &str) -> KeyRecord {
     }
 }
 
-pub fn job_of(server: &Server) -> NewJob {
+pub(crate) fn job_of(server: &Server) -> NewJob {
     let mut new = job(&format!("server:{}", server.id));
     new.key = JobKey::new(format!("server:{}", server.id)).unwrap();
     new
 }
 
 /// An order as accept commits it, without key and quota.
-pub fn order(server: Server) -> ChangeSet {
+pub(crate) fn order(server: Server) -> ChangeSet {
     let mut order = change(server.clone(), Guard::New);
     order.operations.push(OperationChange::Insert(operation(&server)));
     order.job = Some(job_of(&server));
@@ -91,24 +90,24 @@ pub fn order(server: Server) -> ChangeSet {
 }
 
 /// Commits a new server of a tenant.
-pub async fn accepted(fixture: &Fixture, owner: &str) -> Server {
+pub(crate) async fn accepted(fixture: &Fixture, owner: &str) -> Server {
     fixture.store().commit(&order(server(&tenant(owner)))).await.unwrap().server
 }
 
-pub async fn load(store: &dyn Store, server: &Server) -> Loaded {
+pub(crate) async fn load(store: &dyn Store, server: &Server) -> Loaded {
     store.load(&server.tenant, server.id).await.unwrap().unwrap()
 }
 
-pub const fn takeover(stamp: ChangeId, claim: ClaimId, epoch: u64) -> Guard {
+pub(crate) const fn takeover(stamp: ChangeId, claim: ClaimId, epoch: u64) -> Guard {
     Guard::Takeover { stamp, claim, epoch, lease: None }
 }
 
-pub const fn holder(stamp: ChangeId, claim: ClaimId) -> Guard {
+pub(crate) const fn holder(stamp: ChangeId, claim: ClaimId) -> Guard {
     Guard::Holder { stamp, claim, lease: None }
 }
 
 /// Moves a record on, by an operator's commit.
-pub async fn moved(fixture: &Fixture, mut server: Server, to: ServerState) -> Committed {
+pub(crate) async fn moved(fixture: &Fixture, mut server: Server, to: ServerState) -> Committed {
     server.state = to;
     let guard = Guard::Operator { stamp: server.stamp, claim: random(ClaimId::from_uuid) };
     fixture.store().commit(&change(server, guard)).await.unwrap()

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "the whole file is a test")]
 
 mod fixture;
+mod guards;
 mod job_queue_cases;
 mod samples;
 mod store_cases;
@@ -13,15 +14,20 @@ use fixture::{Fixture, ManualClock, cases};
 use vip_adapters::sqlite::{SqliteBackend, SqliteConfig};
 
 async fn sqlite() -> Fixture {
-    let folder = tempfile::tempdir().unwrap();
-    let clock = ManualClock::new();
-    let config = SqliteConfig::default().clock(Arc::clone(&clock) as _);
-    let path = folder.path().join("vip.db");
-    let opened = SqliteBackend::open(path.to_str().unwrap(), config).await.unwrap();
-    Fixture { backend: opened.backend(), clock, kept: Box::new(folder) }
+    with_config(|config| config).await
 }
 
-cases!(sqlite, job_queue_cases:
+/// Opens a fresh file with changed settings.
+async fn with_config(change: impl FnOnce(SqliteConfig) -> SqliteConfig) -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new();
+    let config = change(SqliteConfig::default().clock(Arc::clone(&clock) as _));
+    let path = folder.path().join("vip.db");
+    let opened = SqliteBackend::open(path.to_str().unwrap(), config).await.unwrap();
+    Fixture::new(opened.backend(), clock, folder)
+}
+
+cases!(QUEUE_CASES, sqlite, job_queue_cases:
     one_job_per_key,
     enqueue_moves_earlier_only,
     enqueue_while_leased_runs_again,
@@ -42,7 +48,7 @@ cases!(sqlite, job_queue_cases:
     jobs_are_listed_in_pages_and_counted,
 );
 
-cases!(sqlite, store_cases:
+cases!(STORE_CASES, sqlite, store_cases:
     a_commit_is_all_or_nothing,
     an_id_is_inserted_once,
     takeover_needs_stamp_and_higher_epoch,
@@ -58,7 +64,7 @@ cases!(sqlite, store_cases:
     a_final_operation_stays,
 );
 
-cases!(sqlite, upkeep_cases:
+cases!(UPKEEP_CASES, sqlite, upkeep_cases:
     one_audit_record_per_version,
     sealing_makes_a_gapless_chain,
     a_sink_gets_every_record_once_it_is_told_so,

@@ -1,8 +1,6 @@
 //! The contract of `Store`, first part: commits, guards, keys and quotas.
 
-use vip_core::model::{
-    ClaimId, Effect, Intent, IntentId, OperationStatus, Server, ServerState, WaitReason,
-};
+use vip_core::model::{ClaimId, Effect, Intent, IntentId, OperationStatus, Server, ServerState, WaitReason};
 use vip_core::ports::{
     ChangeSet, Enqueued, Guard, LeaseRef, Note, OperationChange, QuotaChange, Store, StoreError, Verdict,
 };
@@ -21,7 +19,7 @@ async fn refused(store: &dyn Store, change: &ChangeSet) {
     assert_eq!(before, after);
 }
 
-pub async fn a_commit_is_all_or_nothing(fixture: &Fixture) {
+pub(crate) async fn a_commit_is_all_or_nothing(fixture: &Fixture) {
     let store = fixture.store();
     let first = server(&tenant("acme"));
     let mut whole = order(first.clone());
@@ -50,7 +48,7 @@ pub async fn a_commit_is_all_or_nothing(fixture: &Fixture) {
     assert_eq!(store.stats().await.unwrap().unsealed, 1);
 }
 
-pub async fn an_id_is_inserted_once(fixture: &Fixture) {
+pub(crate) async fn an_id_is_inserted_once(fixture: &Fixture) {
     let store = fixture.store();
     let first = accepted(fixture, "acme").await;
     let mut same_id = server(&first.tenant);
@@ -61,7 +59,7 @@ pub async fn an_id_is_inserted_once(fixture: &Fixture) {
     refused(store, &order(same_name)).await;
 }
 
-pub async fn takeover_needs_stamp_and_higher_epoch(fixture: &Fixture) {
+pub(crate) async fn takeover_needs_stamp_and_higher_epoch(fixture: &Fixture) {
     let store = fixture.store();
     let record = accepted(fixture, "acme").await;
     let claim = claim_id();
@@ -78,7 +76,7 @@ pub async fn takeover_needs_stamp_and_higher_epoch(fixture: &Fixture) {
     }
 }
 
-pub async fn only_the_holder_writes(fixture: &Fixture) {
+pub(crate) async fn only_the_holder_writes(fixture: &Fixture) {
     let store = fixture.store();
     let record = accepted(fixture, "acme").await;
     let claim = claim_id();
@@ -100,7 +98,7 @@ pub async fn only_the_holder_writes(fixture: &Fixture) {
     assert_eq!(written.intent.unwrap().announced_at, Some(fixture.now()), "the store sets the time");
 }
 
-pub async fn a_lost_lease_cannot_commit(fixture: &Fixture) {
+pub(crate) async fn a_lost_lease_cannot_commit(fixture: &Fixture) {
     let (store, queue) = (fixture.store(), fixture.queue());
     let record = accepted(fixture, "acme").await;
     let lease = claim(queue, 1).await.pop().unwrap().lease.reference;
@@ -128,14 +126,15 @@ pub async fn a_lost_lease_cannot_commit(fixture: &Fixture) {
     assert!(matches!(store.note(&note).await, Err(StoreError::Conflict)));
 }
 
-pub async fn a_command_keeps_the_holder(fixture: &Fixture) {
+pub(crate) async fn a_command_keeps_the_holder(fixture: &Fixture) {
     let store = fixture.store();
     let record = accepted(fixture, "acme").await;
     let claim = claim_id();
     // The worker takes over by a note after the command has read the record: the stamp stays, the holder does not.
     let guard = takeover(record.stamp, claim, 9);
     store.note(&Note { tenant: record.tenant.clone(), guard, server: record.clone() }).await.unwrap();
-    refused(store, &change(record.clone(), Guard::Command { stamp: random(vip_core::model::ChangeId::from_uuid) })).await;
+    refused(store, &change(record.clone(), Guard::Command { stamp: random(vip_core::model::ChangeId::from_uuid) }))
+        .await;
     let mut wish = record.clone();
     wish.desired = vip_core::model::Desired::Absent;
     let written = store.commit(&change(wish, Guard::Command { stamp: record.stamp })).await.unwrap().server;
@@ -144,7 +143,7 @@ pub async fn a_command_keeps_the_holder(fixture: &Fixture) {
     refused(store, &change(record.clone(), holder(record.stamp, claim))).await;
 }
 
-pub async fn an_operator_takes_over(fixture: &Fixture) {
+pub(crate) async fn an_operator_takes_over(fixture: &Fixture) {
     let store = fixture.store();
     let record = accepted(fixture, "acme").await;
     let worker = claim_id();
@@ -157,7 +156,7 @@ pub async fn an_operator_takes_over(fixture: &Fixture) {
     refused(store, &change(written.clone(), holder(written.stamp, worker))).await;
 }
 
-pub async fn a_repeated_commit_is_replayed(fixture: &Fixture) {
+pub(crate) async fn a_repeated_commit_is_replayed(fixture: &Fixture) {
     let store = fixture.store();
     let record = server(&tenant("acme"));
     let mut whole = order(record.clone());
@@ -174,7 +173,7 @@ pub async fn a_repeated_commit_is_replayed(fixture: &Fixture) {
     assert_eq!(store.commit(&whole).await.unwrap().server, later);
 }
 
-pub async fn a_key_is_taken_once(fixture: &Fixture) {
+pub(crate) async fn a_key_is_taken_once(fixture: &Fixture) {
     let store = fixture.store();
     let first = server(&tenant("acme"));
     let with_key = |record: &Server| {
@@ -182,15 +181,18 @@ pub async fn a_key_is_taken_once(fixture: &Fixture) {
         whole.key = Some(key_of(record, "order-1"));
         whole
     };
-    store.commit(&with_key(&first)).await.unwrap();
+    drop(store.commit(&with_key(&first)).await.unwrap());
     let second = server(&tenant("acme"));
     assert!(matches!(store.commit(&with_key(&second)).await, Err(StoreError::KeyTaken)));
     assert!(store.load(&second.tenant, second.id).await.unwrap().is_none());
-    assert_eq!(store.key(&first.tenant, &key_of(&first, "order-1").key).await.unwrap(), Some(key_of(&first, "order-1")));
-    store.commit(&with_key(&server(&tenant("other")))).await.unwrap();
+    assert_eq!(
+        store.key(&first.tenant, &key_of(&first, "order-1").key).await.unwrap(),
+        Some(key_of(&first, "order-1"))
+    );
+    drop(store.commit(&with_key(&server(&tenant("other")))).await.unwrap());
 }
 
-pub async fn a_quota_is_never_exceeded(fixture: &Fixture) {
+pub(crate) async fn a_quota_is_never_exceeded(fixture: &Fixture) {
     let store = fixture.store();
     let take = |limit| {
         let mut whole = order(server(&tenant("acme")));
@@ -199,19 +201,19 @@ pub async fn a_quota_is_never_exceeded(fixture: &Fixture) {
     };
     assert!(matches!(store.commit(&take(Some(0))).await, Err(StoreError::QuotaExceeded { limit: 0 })));
     let first = store.commit(&take(Some(2))).await.unwrap().server;
-    store.commit(&take(Some(2))).await.unwrap();
+    drop(store.commit(&take(Some(2))).await.unwrap());
     assert!(matches!(store.commit(&take(Some(2))).await, Err(StoreError::QuotaExceeded { limit: 2 })));
     let mut release = change(first.clone(), Guard::Command { stamp: first.stamp });
     release.quota = Some(QuotaChange::Release);
-    store.commit(&release).await.unwrap();
-    store.commit(&release).await.unwrap();
-    store.commit(&take(Some(2))).await.unwrap();
+    drop(store.commit(&release).await.unwrap());
+    drop(store.commit(&release).await.unwrap());
+    drop(store.commit(&take(Some(2))).await.unwrap());
     assert!(matches!(store.commit(&take(Some(2))).await, Err(StoreError::QuotaExceeded { limit: 2 })));
-    store.commit(&take(None)).await.unwrap();
+    drop(store.commit(&take(None)).await.unwrap());
     assert!(matches!(store.commit(&take(Some(3))).await, Err(StoreError::QuotaExceeded { limit: 3 })));
 }
 
-pub async fn a_committed_job_is_claimable(fixture: &Fixture) {
+pub(crate) async fn a_committed_job_is_claimable(fixture: &Fixture) {
     let (store, queue) = (fixture.store(), fixture.queue());
     let record = accepted(fixture, "acme").await;
     assert_eq!(enqueue(queue, job_of(&record)).await, Enqueued::Merged);
@@ -221,12 +223,12 @@ pub async fn a_committed_job_is_claimable(fixture: &Fixture) {
     // By the rules of the queue: while it is leased, it is marked to run again.
     let mut next = change(record.clone(), Guard::Command { stamp: record.stamp });
     next.job = Some(job_of(&record));
-    store.commit(&next).await.unwrap();
+    drop(store.commit(&next).await.unwrap());
     settle(queue, claimed[0].lease.reference, Verdict::Done).await;
     assert_eq!(claim(queue, 10).await.len(), 1);
 }
 
-pub async fn a_note_makes_no_version(fixture: &Fixture) {
+pub(crate) async fn a_note_makes_no_version(fixture: &Fixture) {
     let store = fixture.store();
     let record = accepted(fixture, "acme").await;
     let claim = claim_id();
@@ -249,12 +251,16 @@ pub async fn a_note_makes_no_version(fixture: &Fixture) {
     assert_eq!(store.stats().await.unwrap().unsealed, 1);
 }
 
-pub async fn a_final_operation_stays(fixture: &Fixture) {
+pub(crate) async fn a_final_operation_stays(fixture: &Fixture) {
     let store = fixture.store();
     let record = accepted(fixture, "acme").await;
     let move_to = |record: &Server, status, code: Option<&str>| {
         let mut next = change(record.clone(), Guard::Command { stamp: record.stamp });
-        next.operations.push(OperationChange::Status { id: operation(record).id, status, code: code.map(str::to_owned) });
+        next.operations.push(OperationChange::Status {
+            id: operation(record).id,
+            status,
+            code: code.map(str::to_owned),
+        });
         next
     };
     fixture.advance(seconds(1));

@@ -6,12 +6,12 @@ use vip_core::model::{
     Account, AccountId, ChainHead, Gate, PageLimit, PageRequest, ProviderRef, ProviderServerId, Server, ServerId,
     ServerState, Sighting, SightingClass, SightingKey, TokenDigest, verify_chain, verify_versions,
 };
-use vip_core::ports::{Guard, QuotaChange, RecordedRef, Retention, SealReport, SinkName, Store, StoreError};
+use vip_core::ports::{Guard, Note, QuotaChange, RecordedRef, Retention, SealReport, SinkName, StoreError};
 
 use crate::fixture::{Fixture, account, random, seconds};
-use crate::samples::{accepted, change, key_of, load, moved, order, server, tenant};
+use crate::samples::{accepted, change, holder, key_of, load, moved, order, server, takeover, tenant};
 
-pub async fn one_audit_record_per_version(fixture: &Fixture) {
+pub(crate) async fn one_audit_record_per_version(fixture: &Fixture) {
     let store = fixture.store();
     let mut record = accepted(fixture, "acme").await;
     for version in 2..=4 {
@@ -25,7 +25,7 @@ pub async fn one_audit_record_per_version(fixture: &Fixture) {
     verify_versions(&versions.current, &versions.recorded).unwrap();
 }
 
-pub async fn sealing_makes_a_gapless_chain(fixture: &Fixture) {
+pub(crate) async fn sealing_makes_a_gapless_chain(fixture: &Fixture) {
     let store = fixture.store();
     let mut record = accepted(fixture, "acme").await;
     accepted(fixture, "other").await;
@@ -45,12 +45,12 @@ pub async fn sealing_makes_a_gapless_chain(fixture: &Fixture) {
     assert_eq!(store.stats().await.unwrap().unsealed, 0);
 }
 
-pub async fn a_sink_gets_every_record_once_it_is_told_so(fixture: &Fixture) {
+pub(crate) async fn a_sink_gets_every_record_once_it_is_told_so(fixture: &Fixture) {
     let store = fixture.store();
     let (one, two) = (SinkName::new("one").unwrap(), SinkName::new("two").unwrap());
     let record = accepted(fixture, "acme").await;
     let other = accepted(fixture, "other").await;
-    moved(fixture, record.clone(), ServerState::Creating).await;
+    drop(moved(fixture, record.clone(), ServerState::Creating).await);
     assert_eq!(store.deliverable(&one, 9).await.unwrap(), None, "nothing is sealed yet");
     store.seal(9).await.unwrap();
     let first = store.deliverable(&one, 1).await.unwrap().unwrap();
@@ -69,7 +69,7 @@ pub async fn a_sink_gets_every_record_once_it_is_told_so(fixture: &Fixture) {
     assert_eq!(store.deliverable(&two, 9).await.unwrap().unwrap().records.len(), 2);
 }
 
-pub async fn tenants_do_not_meet(fixture: &Fixture) {
+pub(crate) async fn tenants_do_not_meet(fixture: &Fixture) {
     let store = fixture.store();
     let mine = server(&tenant("acme"));
     let mut whole = order(mine.clone());
@@ -84,22 +84,32 @@ pub async fn tenants_do_not_meet(fixture: &Fixture) {
     assert!(store.versions(&stranger).await.unwrap().current.is_empty());
     store.seal(9).await.unwrap();
     assert!(store.sealed(&stranger, 0, 9).await.unwrap().is_empty());
+    let claim = crate::fixture::claim_id();
+    let guard = takeover(mine.stamp, claim, 1);
+    store.note(&Note { tenant: mine.tenant.clone(), guard, server: mine.clone() }).await.unwrap();
     let mut stolen = mine.clone();
     stolen.tenant = stranger.clone();
     for guard in [
         Guard::Command { stamp: mine.stamp },
         Guard::Operator { stamp: mine.stamp, claim: crate::fixture::claim_id() },
-        crate::samples::takeover(mine.stamp, crate::fixture::claim_id(), 9),
+        takeover(mine.stamp, claim, 9),
+        holder(mine.stamp, claim),
     ] {
+        let note = Note { tenant: stranger.clone(), guard: guard.clone(), server: stolen.clone() };
         assert!(matches!(store.commit(&change(stolen.clone(), guard)).await, Err(StoreError::Conflict)));
+        assert!(matches!(store.note(&note).await, Err(StoreError::Conflict)));
     }
+    // Not even the answer of a repeated commit is for a stranger.
+    let mut repeated = whole.clone();
+    repeated.server.tenant = stranger.clone();
+    assert!(store.commit(&repeated).await.is_err());
     let mut meddling = change(mine.clone(), Guard::Command { stamp: mine.stamp });
     meddling.server = server(&stranger);
     meddling.guard = Guard::New;
     let status = vip_core::model::OperationStatus::Failed;
     let id = mine.create_operation;
     meddling.operations.push(vip_core::ports::OperationChange::Status { id, status, code: None });
-    store.commit(&meddling).await.unwrap();
+    drop(store.commit(&meddling).await.unwrap());
     let operation = store.operation(&mine.tenant, id).await.unwrap().unwrap();
     assert_eq!(operation.status, vip_core::model::OperationStatus::Pending);
     let everyone = store.tenants(None, 9).await.unwrap();
@@ -107,7 +117,7 @@ pub async fn tenants_do_not_meet(fixture: &Fixture) {
     assert_eq!(store.tenants(Some(&mine.tenant), 1).await.unwrap(), [stranger]);
 }
 
-pub async fn pages_hold_each_server_once(fixture: &Fixture) {
+pub(crate) async fn pages_hold_each_server_once(fixture: &Fixture) {
     let store = fixture.store();
     for _ in 0..5 {
         accepted(fixture, "acme").await;
@@ -143,7 +153,7 @@ fn confirmed(mut record: Server, id: &str) -> Server {
     record
 }
 
-pub async fn references_are_what_may_live_in_an_account(fixture: &Fixture) {
+pub(crate) async fn references_are_what_may_live_in_an_account(fixture: &Fixture) {
     let store = fixture.store();
     accepted(fixture, "acme").await;
     let here = moved(fixture, confirmed(accepted(fixture, "acme").await, "7"), ServerState::Running).await.server;
@@ -161,7 +171,7 @@ fn sighting(id: &str, server: Option<ServerId>, class: SightingClass, fixture: &
     Sighting { key, server, class, first_seen, last_seen, count: 2, ripe: class == SightingClass::Surplus }
 }
 
-pub async fn sightings_are_replaced_loaded_and_dealt_with(fixture: &Fixture) {
+pub(crate) async fn sightings_are_replaced_loaded_and_dealt_with(fixture: &Fixture) {
     let store = fixture.store();
     let record = accepted(fixture, "acme").await;
     let surplus = sighting("1", Some(record.id), SightingClass::Surplus, fixture);
@@ -174,13 +184,13 @@ pub async fn sightings_are_replaced_loaded_and_dealt_with(fixture: &Fixture) {
     assert_eq!(stats.sightings, BTreeMap::from([(SightingClass::Surplus, 1), (SightingClass::Unrecorded, 1)]));
     let mut done = change(record.clone(), Guard::Command { stamp: record.stamp });
     done.sighting_done = Some(surplus.key);
-    store.commit(&done).await.unwrap();
+    drop(store.commit(&done).await.unwrap());
     assert_eq!(store.sightings(&account()).await.unwrap(), [foreign]);
     store.sight(&account(), &[]).await.unwrap();
     assert!(store.sightings(&account()).await.unwrap().is_empty());
 }
 
-pub async fn an_account_is_written_by_whoever_read_it_last(fixture: &Fixture) {
+pub(crate) async fn an_account_is_written_by_whoever_read_it_last(fixture: &Fixture) {
     let store = fixture.store();
     let unknown = store.account(&account()).await.unwrap();
     assert_eq!(unknown, Account::unknown(account()));
@@ -195,13 +205,13 @@ pub async fn an_account_is_written_by_whoever_read_it_last(fixture: &Fixture) {
     assert_eq!(load(store, &record).await.accounts, [store.account(&account()).await.unwrap()]);
 }
 
-pub async fn stalled_servers_are_listed_longest_ago_first(fixture: &Fixture) {
+pub(crate) async fn stalled_servers_are_listed_longest_ago_first(fixture: &Fixture) {
     let store = fixture.store();
     let first = accepted(fixture, "acme").await;
     fixture.advance(seconds(10));
     let second = accepted(fixture, "other").await;
     let third = accepted(fixture, "other").await;
-    moved(fixture, third, ServerState::Deleted).await;
+    drop(moved(fixture, third, ServerState::Deleted).await);
     let stalled = async |after, most| {
         let found = store.stalled(seconds(after), most).await.unwrap();
         found.into_iter().map(|stalled| stalled.server).collect::<Vec<_>>()
@@ -214,7 +224,7 @@ pub async fn stalled_servers_are_listed_longest_ago_first(fixture: &Fixture) {
     assert_eq!(store.stats().await.unwrap().next_wake, first.wake_at);
 }
 
-pub async fn trimming_leaves_a_tombstone(fixture: &Fixture) {
+pub(crate) async fn trimming_leaves_a_tombstone(fixture: &Fixture) {
     let store = fixture.store();
     let mut whole = order(server(&tenant("acme")));
     whole.key = Some(key_of(&whole.server, "order-1"));

@@ -89,9 +89,8 @@ impl JobQueue for SqliteBackend {
     async fn stats(&self, kinds: &[JobKind]) -> Result<QueueStats, QueueError> {
         let now = self.time();
         let kinds = rows::kinds(kinds)?;
-        let query = |queries: &super::queries::Queries| {
-            queries.job_stats.query().bind(now.as_micros()).bind(kinds.clone())
-        };
+        let query =
+            |queries: &super::queries::Queries| queries.job_stats.query().bind(now.as_micros()).bind(kinds.clone());
         let row = self.reader().row(query).await?;
         Ok(row.map_or_else(|| Ok(QueueStats::default()), |row| rows::queue_stats(&row, now))?)
     }
