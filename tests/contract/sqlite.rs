@@ -5,6 +5,7 @@ mod fixture;
 mod guards;
 mod job_queue_cases;
 mod samples;
+mod sqlite_file;
 mod store_cases;
 mod upkeep_cases;
 

@@ -187,7 +187,8 @@ async fn audit_records_can_neither_be_deleted_nor_changed() {
     let (_folder, path) = folder();
     let backend = SqliteBackend::open(&path, SqliteConfig::default()).await.unwrap();
     let mut connection = raw(&path).await;
-    let insert = "INSERT INTO vip_audit (change_id, tenant, server, version, at, body) VALUES ('c', 't', 's', 1, 1, '{}')";
+    let insert =
+        "INSERT INTO vip_audit (change_id, tenant, server, version, at, body) VALUES ('c', 't', 's', 1, 1, '{}')";
     sqlx::query(insert).execute(&mut connection).await.unwrap();
     for text in [
         "DELETE FROM vip_audit",
