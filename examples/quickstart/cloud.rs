@@ -11,7 +11,7 @@ use crate::arguments::Arguments;
 const CREATE_TIME: Duration = Duration::from_millis(1000);
 
 /// Is a simulated Hetzner Cloud and the way to its ledger.
-pub enum Cloud {
+pub(crate) enum Cloud {
     /// In this process.
     Own { simulator: Simulator, server: SimulatorServer },
     /// In another one.
@@ -20,7 +20,7 @@ pub enum Cloud {
 
 impl Cloud {
     /// Starts a simulator, or takes the one that was named.
-    pub async fn open(arguments: &Arguments, seed: u64) -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn open(arguments: &Arguments, seed: u64) -> Result<Self, Box<dyn Error + Send + Sync>> {
         if let Some(url) = &arguments.endpoint {
             return Ok(Self::Apart { url: url.trim_end_matches('/').to_owned() });
         }
@@ -34,7 +34,7 @@ impl Cloud {
     }
 
     /// Returns the address of its API.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         match self {
             Self::Own { server, .. } => server.url(),
             Self::Apart { url } => url.clone(),
@@ -42,7 +42,7 @@ impl Cloud {
     }
 
     /// Reads the ledger.
-    pub async fn ledger(&self) -> Result<Ledger, Box<dyn Error>> {
+    pub(crate) async fn ledger(&self) -> Result<Ledger, Box<dyn Error + Send + Sync>> {
         match self {
             Self::Own { simulator, .. } => Ok(simulator.ledger()),
             Self::Apart { url } => {
@@ -54,7 +54,7 @@ impl Cloud {
     }
 
     /// Ends the simulator, if it is ours.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         match self {
             Self::Own { server, .. } => server.shutdown().await,
             Self::Apart { .. } => {}

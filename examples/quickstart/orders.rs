@@ -7,18 +7,18 @@ use vip_adapters::vip_core::model::ServerSpec;
 use vip_adapters::vip_core::provisioner::OperationHandle;
 
 /// The tenants of the story.
-pub const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
+pub(crate) const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
 
 /// Is one order and who gave it.
-pub struct Order {
+pub(crate) struct Order {
     /// Index of the tenant.
-    pub tenant: usize,
+    pub(crate) tenant: usize,
     /// The operation that answers it.
-    pub operation: OperationHandle,
+    pub(crate) operation: OperationHandle,
 }
 
 /// Places all orders, tenant by tenant in turn.
-pub async fn place(provisioner: &Provisioner, servers: u32) -> Result<Vec<Order>, Box<dyn Error>> {
+pub(crate) async fn place(provisioner: &Provisioner, servers: u32) -> Result<Vec<Order>, Box<dyn Error + Send + Sync>> {
     let mut orders = Vec::new();
     for number in 1..=servers {
         let tenant = (number as usize - 1) % TENANTS.len();

@@ -7,14 +7,14 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::orders::TENANTS;
 
 /// Shows the story as it goes on, on the error output: the verdict alone goes to the standard output.
-pub struct Progress {
+pub(crate) struct Progress {
     bars: Option<(MultiProgress, Vec<ProgressBar>)>,
     shown: u64,
 }
 
 impl Progress {
     /// Begins to show, unless there is nobody to look at it.
-    pub fn begin(ordered: &[u64]) -> Self {
+    pub(crate) fn begin(ordered: &[u64]) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self { bars: None, shown: 0 };
         }
@@ -30,7 +30,7 @@ impl Progress {
     }
 
     /// Shows how many of each tenant's orders are done.
-    pub fn show(&mut self, done: &[u64], total: usize) {
+    pub(crate) fn show(&mut self, done: &[u64], total: usize) {
         let sum: u64 = done.iter().sum();
         match &self.bars {
             Some((_, bars)) => bars.iter().zip(done).for_each(|(bar, count)| bar.set_position(*count)),
@@ -43,7 +43,7 @@ impl Progress {
     }
 
     /// Says what happened.
-    pub fn say(&self, what: &str) {
+    pub(crate) fn say(&self, what: &str) {
         match &self.bars {
             // A line that cannot be shown above the bars is shown below them.
             Some((all, _)) if all.println(what).is_ok() => {}
@@ -52,7 +52,7 @@ impl Progress {
     }
 
     /// Leaves the bars as they are.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         if let Some((_, bars)) = &self.bars {
             bars.iter().for_each(ProgressBar::abandon);
         }

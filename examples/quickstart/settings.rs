@@ -5,7 +5,7 @@ use std::time::Duration;
 use vip_adapters::vip_core::model::Timing;
 
 /// Returns sound timings for a simulator that creates a server in about a second.
-pub fn quick() -> Timing {
+pub(crate) fn quick() -> Timing {
     let millis = Duration::from_millis;
     let mut timing = Timing::default();
     timing.lease = millis(6_000);

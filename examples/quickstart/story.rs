@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Tells the story once; on failure the folder with the store is kept and named.
-pub async fn tell(arguments: &Arguments, seed: u64) -> Result<Verdict, Box<dyn Error>> {
+pub(crate) async fn tell(arguments: &Arguments, seed: u64) -> Result<Verdict, Box<dyn Error + Send + Sync>> {
     let folder = tempfile::Builder::new().prefix("vip-quickstart-").tempdir()?;
     let store = arguments.store.clone().unwrap_or_else(|| folder.path().join("vip.db"));
     match scenes(arguments, seed, &store).await {
@@ -35,7 +35,7 @@ pub async fn tell(arguments: &Arguments, seed: u64) -> Result<Verdict, Box<dyn E
     }
 }
 
-async fn scenes(arguments: &Arguments, seed: u64, store: &Path) -> Result<Verdict, Box<dyn Error>> {
+async fn scenes(arguments: &Arguments, seed: u64, store: &Path) -> Result<Verdict, Box<dyn Error + Send + Sync>> {
     let cloud = Cloud::open(arguments, seed).await?;
     let backend = vip_adapters::connect(&format!("sqlite://{}", store.display())).await?;
     let provisioner = Provisioner::builder(backend).timing(settings::quick()).client_only().await?;
@@ -54,8 +54,8 @@ async fn scenes(arguments: &Arguments, seed: u64, store: &Path) -> Result<Verdic
     progress.end();
     workers.stop().await?;
     if interrupted {
-        provisioner.shutdown(Duration::from_secs(1)).await;
-        return Err("interrupted: the workers finished what they had begun, and nothing is lost".into());
+        let report = provisioner.shutdown(Duration::from_secs(1)).await;
+        return Err(format!("interrupted; the workers finished what they had begun, nothing is lost ({report})").into());
     }
     let verdict = verdict::reach(&provisioner, &cloud, arguments, seed).await;
     let report = provisioner.shutdown(Duration::from_secs(5)).await;
@@ -73,7 +73,7 @@ async fn creates(
     orders: &[Order],
     workers: &mut Workers,
     progress: &mut Progress,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let end = Instant::now() + PATIENCE;
     let third = orders.len() / 3;
     loop {
@@ -102,7 +102,7 @@ async fn deletes(
     orders: &[Order],
     workers: &mut Workers,
     progress: &mut Progress,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut deletions: Vec<OperationHandle> = Vec::new();
     for order in orders.iter().skip(2).step_by(3) {
         let tenant = TENANTS.get(order.tenant).copied().unwrap_or("acme");
@@ -127,14 +127,14 @@ async fn deletes(
 }
 
 /// Counts, for each tenant, the orders that have ended; one that did not succeed ends the story.
-async fn ended(orders: &[Order]) -> Result<Vec<u64>, Box<dyn Error>> {
+async fn ended(orders: &[Order]) -> Result<Vec<u64>, Box<dyn Error + Send + Sync>> {
     let mut done = Vec::new();
     for order in orders {
         let progress = order.operation.progress().await?;
         match progress.operation.status {
             OperationStatus::Pending => {}
             OperationStatus::Succeeded => done.push(order.operation.id()),
-            other => {
+            other @ (OperationStatus::Parked | OperationStatus::Failed | OperationStatus::Superseded | _) => {
                 let name = &progress.server.provider_name;
                 return Err(format!("the order of {name} ended {}", other.as_str()).into());
             }

@@ -14,7 +14,7 @@ use crate::orders::TENANTS;
 
 /// Is what became of all orders.
 #[derive(Debug)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     ordered: usize,
     running: usize,
     deleted: usize,
@@ -39,12 +39,12 @@ impl fmt::Display for Verdict {
 }
 
 /// Reaches the verdict; anything but full agreement is an error.
-pub async fn reach(
+pub(crate) async fn reach(
     provisioner: &Provisioner,
     cloud: &Cloud,
     arguments: &Arguments,
     seed: u64,
-) -> Result<Verdict, Box<dyn Error>> {
+) -> Result<Verdict, Box<dyn Error + Send + Sync>> {
     let mut servers = Vec::new();
     for tenant in TENANTS {
         servers.extend(all_servers(provisioner, tenant).await?);
@@ -83,7 +83,7 @@ fn compare(servers: &[Server], ledger: &Ledger, owner: String, seed: u64) -> Ver
     }
 }
 
-async fn all_servers(provisioner: &Provisioner, tenant: &str) -> Result<Vec<Server>, Box<dyn Error>> {
+async fn all_servers(provisioner: &Provisioner, tenant: &str) -> Result<Vec<Server>, Box<dyn Error + Send + Sync>> {
     let mut servers = Vec::new();
     let mut request = PageRequest::first(PageLimit::most());
     loop {
@@ -97,7 +97,7 @@ async fn all_servers(provisioner: &Provisioner, tenant: &str) -> Result<Vec<Serv
 }
 
 /// Writes an error with everything beneath it.
-pub fn with_causes(error: &dyn Error) -> String {
+pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(beneath) = cause {

@@ -18,7 +18,7 @@ use crate::settings;
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs as a worker until the parent ends it or is gone.
-pub async fn run_as_worker(store: &Path, endpoint: &str) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn run_as_worker(store: &Path, endpoint: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let backend = vip_adapters::connect(&format!("sqlite://{}", store.display())).await?;
@@ -48,7 +48,7 @@ pub async fn run_as_worker(store: &Path, endpoint: &str) -> Result<(), Box<dyn E
 }
 
 /// Is the two workers of a story.
-pub struct Workers {
+pub(crate) struct Workers {
     store: PathBuf,
     endpoint: String,
     children: Vec<Child>,
@@ -57,13 +57,13 @@ pub struct Workers {
 
 impl Workers {
     /// Starts two workers.
-    pub fn start(store: &Path, endpoint: String) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn start(store: &Path, endpoint: String) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let mut workers = Self { store: store.to_owned(), endpoint, children: Vec::new(), kills: 0 };
         workers.replace()?;
         Ok(workers)
     }
 
-    fn replace(&mut self) -> Result<(), Box<dyn Error>> {
+    fn replace(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
         while self.children.len() < 2 {
             let child = Command::new(std::env::current_exe()?)
                 .arg("worker")
@@ -78,7 +78,7 @@ impl Workers {
     }
 
     /// Kills both workers as the power would, whatever they are doing, and starts two new ones.
-    pub async fn kill_and_replace(&mut self) -> Result<(), Box<dyn Error>> {
+    pub(crate) async fn kill_and_replace(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
         for child in &mut self.children {
             child.start_kill()?;
         }
@@ -91,12 +91,12 @@ impl Workers {
     }
 
     /// Returns how many workers were killed.
-    pub const fn kills(&self) -> u32 {
+    pub(crate) const fn kills(&self) -> u32 {
         self.kills
     }
 
     /// Says which worker has ended by itself, if one has.
-    pub fn check(&mut self) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn check(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
         for child in &mut self.children {
             if let Some(status) = child.try_wait()? {
                 return Err(format!("a worker ended by itself: {status}").into());
@@ -106,7 +106,7 @@ impl Workers {
     }
 
     /// Ends both workers in order; they finish what they have begun.
-    pub async fn stop(mut self) -> Result<(), Box<dyn Error>> {
+    pub(crate) async fn stop(mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
         for child in &mut self.children {
             // A closed input is how a worker learns that its parent has no more need of it.
             drop(child.stdin.take());

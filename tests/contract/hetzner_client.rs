@@ -1,5 +1,5 @@
 //! The Hetzner client over real sockets: what a network and a gateway do to a request, and what is said then.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "the whole file is a test")]
+#![expect(clippy::unwrap_used, reason = "the whole file is a test")]
 
 #[path = "hetzner_client/answers.rs"]
 mod answers;

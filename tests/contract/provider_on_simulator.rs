@@ -343,3 +343,19 @@ async fn a_hidden_server_is_found_by_the_name_that_it_takes() {
     assert_eq!(bench.create(1).await.unwrap_err().kind, Kind::AlreadyExists);
     assert!(bench.client.get(&id, &context()).await.unwrap().is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_simulator_in_process_keeps_the_paused_clock() {
+    let simulator = Simulator::builder().create_time(Duration::from_secs(1800)).project(DEFAULT_PROJECT, TOKEN).build();
+    let client = HetznerClient::in_process(&simulator, TOKEN).unwrap();
+    let created = client.create(&order(1), &context()).await.unwrap();
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    let found = client.get(&created.server.id, &context()).await.unwrap().unwrap();
+    assert_eq!(found.status, ServerStatus::Running);
+    let slow = Fault::Delay { answer_after: Duration::from_secs(3600) };
+    simulator.add_fault(FaultRule::next(1, RouteMatcher::create_server(), slow)).unwrap();
+    let started = tokio::time::Instant::now();
+    assert_eq!(client.create(&order(2), &context()).await.unwrap_err().kind, Kind::Unknown);
+    assert_eq!(started.elapsed(), Duration::from_secs(60));
+    assert!(client.find(&order(2).name, &context()).await.unwrap().is_some());
+}

@@ -3,8 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
-    missing_docs,
+    clippy::missing_panics_doc,
     reason = "test code fails by panicking"
 )]
 

@@ -2,7 +2,7 @@
 //!
 //! `VIP_TEST_KILLS` says how many kills, over as many orders; thirty unless it says more.
 
-#![expect(clippy::unwrap_used, reason = "test code fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code fails by panicking")]
 
 use std::path::Path;
 use std::time::Duration;

@@ -61,7 +61,10 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_scheme_is_named_without_the_rest_of_the_url() {
         let error = connect("mysql://user:secret@host/db").await.unwrap_err().to_string();
-        assert!(error.contains("`mysql:`") && error.contains("feature `sqlite`") && !error.contains("secret"), "{error}");
+        assert!(
+            error.contains("`mysql:`") && error.contains("feature `sqlite`") && !error.contains("secret"),
+            "{error}"
+        );
         assert!(matches!(connect("vip.db").await, Err(ConnectError::NoScheme)));
     }
 

@@ -1,6 +1,6 @@
 //! `/livez` and `/readyz` through the router, over a running and a draining product.
 
-#![expect(clippy::unwrap_used, missing_docs, reason = "test code fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "test code fails by panicking")]
 
 use std::time::Duration;
 

@@ -47,24 +47,31 @@ impl RawServer {
     }
 }
 
-/// Reads one whole request, answers and closes; false if there was none.
+/// Answers one request and closes; false if there was none.
 async fn answer_once(mut stream: TcpStream, answer: &[u8]) -> bool {
+    let is_read = read_request(&mut stream).await;
+    if is_read {
+        stream.write_all(answer).await.unwrap();
+        stream.shutdown().await.unwrap();
+    }
+    is_read
+}
+
+/// Reads one whole request; false if the connection ends before.
+async fn read_request(stream: &mut TcpStream) -> bool {
     let mut request = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&request).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
-                break;
+                return true;
             }
         }
         if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
             return false;
         }
     }
-    stream.write_all(answer).await.unwrap();
-    stream.shutdown().await.unwrap();
-    true
 }
 
 fn http(length: usize, body: &str) -> Vec<u8> {
@@ -81,6 +88,22 @@ async fn a_refused_connection_is_not_sent() {
         client.find(&name(), &context()).await.unwrap_err(),
     ] {
         assert_eq!((error.kind, error.code.as_str()), (Kind::NotSent, "not_sent"));
+    }
+}
+
+#[tokio::test]
+async fn no_cause_shows_what_was_asked_for() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let server = RawServer::answering(Vec::new()).await;
+    for url in [format!("http://{nobody}"), server.url()] {
+        let error = client(&url).find(&name(), &context()).await.unwrap_err();
+        let mut said = format!("{error} {error:?}");
+        let mut cause: Option<&dyn std::error::Error> = Some(&error);
+        while let Some(error) = cause {
+            said = format!("{said} {error} {error:?}");
+            cause = error.source();
+        }
+        assert!(!said.contains(name().as_str()), "{said}");
     }
 }
 
@@ -125,6 +148,31 @@ async fn a_connection_that_is_cut_after_the_request_is_unknown_and_nothing_is_se
     }
     let server = RawServer::answering(http(whole.len(), &whole)).await;
     assert!(client(&server.url()).create(&create_request(), &context()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_create_on_a_used_connection_that_is_cut_is_unknown_and_not_sent_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(&format!("http://{}", listener.local_addr().unwrap()));
+    let list = r#"{"servers":[],"meta":{"pagination":{"next_page":null}}}"#;
+    let (request, name, context) = (create_request(), name(), context());
+    let calls = async {
+        assert_eq!(client.find(&name, &context).await.unwrap(), None);
+        client.create(&request, &context).await.unwrap_err().kind
+    };
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(read_request(&mut stream).await);
+        stream.write_all(&http(list.len(), list)).await.unwrap();
+        assert!(read_request(&mut stream).await, "the create comes on the same connection");
+        drop(stream);
+        // A second try would come on a second connection.
+        listener.accept().await.unwrap();
+    };
+    tokio::select! {
+        kind = calls => assert_eq!(kind, Kind::Unknown),
+        () = server => panic!("the create was sent again"),
+    }
 }
 
 #[tokio::test]

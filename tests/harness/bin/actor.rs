@@ -1,6 +1,6 @@
 //! A process of the suites: a simulator, or a worker; it ends when its standard input closes.
 
-#![expect(clippy::unwrap_used, clippy::panic, missing_docs, reason = "test code fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test code fails by panicking")]
 
 use std::io::Write;
 use std::time::Duration;

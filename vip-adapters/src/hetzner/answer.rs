@@ -7,7 +7,7 @@ use vip_core::ports::ProviderErrorKind;
 
 use super::call::Call;
 use super::error::{BodyError, CallError, classify, safe_code, status_code, throttled};
-use super::wire::Refusal;
+use super::wire::{Object, Refusal};
 
 /// Longest correlation id that is kept, in bytes.
 pub(crate) const CORRELATION_ID_BYTES: usize = 128;
@@ -21,10 +21,14 @@ pub(crate) fn read<W: DeserializeOwned, T>(
     if !response.status().is_success() {
         return Err(refusal(call, response));
     }
-    serde_json::from_slice(response.body())
-        .map_err(BodyError::from)
-        .and_then(convert)
-        .map_err(|source| unreadable(response, source))
+    decode(response.body()).and_then(convert).map_err(|source| unreadable(response, source))
+}
+
+/// Decodes the whole of a body; unlike serde by itself, also the parts that are ignored must be text.
+fn decode<W: DeserializeOwned>(body: &[u8]) -> Result<W, BodyError> {
+    let text = std::str::from_utf8(body)?;
+    let Object(decoded) = serde_json::from_str(text)?;
+    Ok(decoded)
 }
 
 /// Reads what was asked for, or that the API itself says that it is not there.
@@ -51,16 +55,16 @@ pub(crate) fn correlation_id(headers: &HeaderMap) -> Option<String> {
 fn refusal(call: Call, response: &Response<Bytes>) -> CallError {
     let status = response.status();
     let limit_per_hour = limit_per_hour(response.headers());
-    let (kind, code) = match (serde_json::from_slice::<Refusal>(response.body()), status) {
+    let (kind, code) = match (decode::<Refusal>(response.body()), status) {
         (Ok(refusal), _) => {
-            let code = safe_code(&refusal.error.code);
+            let code = safe_code(&refusal.error.0.code);
             (classify(call, status, code, limit_per_hour), code.to_owned())
         }
         // A gateway that limits or asks for a token has not passed the request on.
         (Err(_), StatusCode::TOO_MANY_REQUESTS) => (throttled(limit_per_hour), status_code(status)),
         (Err(_), StatusCode::UNAUTHORIZED) => (ProviderErrorKind::Unauthorized, status_code(status)),
         // Not in the API's words: something in between, of which nobody promised what it has passed on.
-        (Err(error), _) => return unreadable(response, error.into()),
+        (Err(error), _) => return unreadable(response, error),
     };
     CallError::Refused { kind, status, code, correlation_id: correlation_id(response.headers()) }
 }

@@ -41,6 +41,9 @@ impl HetznerConfigError {
 /// Says why a body cannot be used. Shows where, never what: a body can hold secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BodyError {
+    /// It is no text.
+    #[error("no UTF-8")]
+    Text(#[from] std::str::Utf8Error),
     /// It is not the JSON that was expected.
     #[error("unexpected JSON ({category:?}) at line {line}, column {column}")]
     Json { category: serde_json::error::Category, line: usize, column: usize },

@@ -120,8 +120,8 @@ pub(crate) fn labelled(views: Vec<ServerView>, owner: InstallationId, server: Se
 }
 
 /// A next page that is not a later one would be read for ever.
-fn next_page(meta: &wire::Meta, page: u32) -> Result<Option<u32>, BodyError> {
-    match meta.pagination.next_page {
+fn next_page(meta: &wire::Object<wire::Meta>, page: u32) -> Result<Option<u32>, BodyError> {
+    match meta.0.pagination.0.next_page {
         Some(next) if next <= page => Err(BodyError::Other { what: "page" }),
         next => Ok(next),
     }

@@ -156,10 +156,10 @@ impl HetznerClient {
         let failure = result.as_ref().err();
         tracing::debug!(
             provider.call = call.as_str(),
-            provider.outcome = failure.map_or("ok", |error| error.kind.as_str()),
-            provider.code = failure.map(|error| error.code.as_str()),
             provider.correlation_id = failure.and_then(|error| error.correlation_id.as_deref()),
-            request.id = request_id,
+            outcome = failure.map_or("ok", |error| error.kind.as_str()),
+            code = failure.map(|error| error.code.as_str()),
+            request_id,
             duration_ms,
             "provider called"
         );

@@ -56,9 +56,15 @@ mod tests {
 
     #[test]
     fn what_keeps_nothing_or_names_nothing_is_refused() {
-        for address in
-            ["", "sqlite:", "sqlite://", ":memory:", "sqlite::memory:", "sqlite://:memory:", "sqlite://a.db?mode=memory"]
-        {
+        for address in [
+            "",
+            "sqlite:",
+            "sqlite://",
+            ":memory:",
+            "sqlite::memory:",
+            "sqlite://:memory:",
+            "sqlite://a.db?mode=memory",
+        ] {
             assert!(matches!(file_of(address), Err(OpenError::Address { .. })), "{address}");
         }
         let error = file_of("sqlite://a.db?cache=shared").unwrap_err().to_string();

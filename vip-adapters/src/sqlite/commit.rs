@@ -2,9 +2,7 @@
 
 use async_trait::async_trait;
 use vip_core::model::{NewJob, Server, TenantId, Timestamp};
-use vip_core::ports::{
-    ChangeSet, Committed, Enqueued, Guard, KeyRecord, Note, OperationChange, QuotaChange,
-};
+use vip_core::ports::{ChangeSet, Committed, Enqueued, Guard, KeyRecord, Note, OperationChange, QuotaChange};
 
 use super::error::{Failure, Obstacle, Refusal};
 use super::jobs::enqueue;
@@ -138,11 +136,7 @@ fn insert_query(queries: &Queries, server: &Server) -> Result<Query, Failure> {
         .bind(server.created_at.as_micros()))
 }
 
-async fn take_key(
-    transaction: &mut WriteTransaction<'_>,
-    tenant: &TenantId,
-    key: &KeyRecord,
-) -> Result<(), Failure> {
+async fn take_key(transaction: &mut WriteTransaction<'_>, tenant: &TenantId, key: &KeyRecord) -> Result<(), Failure> {
     let query = transaction.queries().key_insert.query();
     let query = query
         .bind(tenant.to_string())
@@ -203,12 +197,8 @@ async fn write_operation(
         }
         OperationChange::Status { id, status, code } => {
             let query = queries.operation_move.query();
-            let query = query
-                .bind(id.to_string())
-                .bind(tenant.to_string())
-                .bind(status.as_str())
-                .bind(code.clone())
-                .bind(now);
+            let query =
+                query.bind(id.to_string()).bind(tenant.to_string()).bind(status.as_str()).bind(code.clone()).bind(now);
             if transaction.execute(query).await? == 0 {
                 // It is final, or retention took it; either way it does not change any more.
                 tracing::debug!(operation.id = %id, "an operation that has ended was not moved");

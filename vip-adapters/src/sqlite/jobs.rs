@@ -189,8 +189,7 @@ impl Write for Reap {
 
     async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<u32, Failure> {
         let query = transaction.queries().job_reap.query();
-        let query =
-            query.bind(transaction.now().as_micros()).bind(self.max_rescues).bind(self.most).bind(LOST_WORKER);
+        let query = query.bind(transaction.now().as_micros()).bind(self.max_rescues).bind(self.most).bind(LOST_WORKER);
         let reaped = transaction.execute(query).await?;
         if reaped > 0 {
             transaction.announce_arrival();

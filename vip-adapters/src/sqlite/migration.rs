@@ -45,10 +45,12 @@ pub(super) async fn migrate(
         Ok(()) => transaction.commit().await.map_err(failed),
         Err(error) => {
             transaction.rollback().await.map_err(failed)?;
-            Err(match error {
-                MigrateError::VersionMissing(found) if found > known => OpenError::NewerSchema { found, known },
-                other => OpenError::Migration { source: Box::new(other) },
-            })
+            if let MigrateError::VersionMissing(found) = error
+                && found > known
+            {
+                return Err(OpenError::NewerSchema { found, known });
+            }
+            Err(OpenError::Migration { source: Box::new(error) })
         }
     }
 }

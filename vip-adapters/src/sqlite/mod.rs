@@ -34,8 +34,8 @@ use vip_core::ports::{Backend, Clock, Durability};
 
 pub use config::{SqliteConfig, Synchronous};
 use connection::Connector;
-pub use error::OpenError;
 use error::Failure;
+pub use error::OpenError;
 use queries::Queries;
 use reader::Reader;
 use upkeep::Install;

@@ -81,9 +81,8 @@ impl Store for SqliteBackend {
     }
 
     async fn key(&self, tenant: &TenantId, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
-        let query = |queries: &super::queries::Queries| {
-            queries.key_find.query().bind(tenant.to_string()).bind(key.to_string())
-        };
+        let query =
+            |queries: &super::queries::Queries| queries.key_find.query().bind(tenant.to_string()).bind(key.to_string());
         Ok(self.reader().row(query).await?.as_ref().map(rows::key_record).transpose()?)
     }
 
@@ -152,9 +151,9 @@ impl Store for SqliteBackend {
     }
 
     async fn sealed(&self, tenant: &TenantId, after: u64, most: u32) -> Result<Vec<SealedRecord>, StoreError> {
-        let rows = self.reader().rows(|queries| {
-            queries.audit_sealed.query().bind(tenant.to_string()).bind(integer(after)).bind(most)
-        });
+        let rows = self
+            .reader()
+            .rows(|queries| queries.audit_sealed.query().bind(tenant.to_string()).bind(integer(after)).bind(most));
         all(&rows.await?, rows::sealed_record)
     }
 

@@ -74,10 +74,8 @@ async fn open_chain(transaction: &mut WriteTransaction<'_>, tenant: &TenantId) -
 impl Chain {
     async fn move_head(&self, transaction: &mut WriteTransaction<'_>, tenant: &TenantId) -> Result<(), Failure> {
         let query = transaction.queries().audit_head_move.query().bind(tenant.to_string());
-        let query = query
-            .bind(integer(self.head.sequence))
-            .bind(self.head.hash.as_str().to_owned())
-            .bind(integer(self.before));
+        let query =
+            query.bind(integer(self.head.sequence)).bind(self.head.hash.as_str().to_owned()).bind(integer(self.before));
         match transaction.execute(query).await? {
             0 => Err(Failure::corrupt(Obstacle::Head)),
             _ => Ok(()),

@@ -94,8 +94,18 @@ fn stock_texts_are_told_by_their_code_and_not_by_their_words() {
 
 #[test]
 fn what_is_not_in_the_words_of_the_api_promises_nothing() {
-    let bodies =
-        ["", "<html>404</html>", "null", "[]", "{}", r#"{"error":"no"}"#, r#"{"error":{}}"#, r#"{"error":{"code":1}}"#];
+    let bodies = [
+        "",
+        "<html>404</html>",
+        "null",
+        "[]",
+        "{}",
+        r#"{"error":"no"}"#,
+        r#"{"error":{}}"#,
+        r#"{"error":{"code":1}}"#,
+        r#"{"error":["not_found"]}"#,
+        r#"[{"code":"not_found"}]"#,
+    ];
     for body in bodies {
         for status in [300, 302, 400, 403, 404, 405, 408, 409, 410, 412, 413, 422, 423, 500, 502, 503, 504, 999] {
             for call in Call::ALL {

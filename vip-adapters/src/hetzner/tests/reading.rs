@@ -101,10 +101,28 @@ fn what_a_decision_rests_on_must_be_there() {
     for id in [json!(0), json!(-1), json!(1.5), json!("42"), json!(9_007_199_254_740_992_u64)] {
         assert!(read(Call::Get, &response(200, &with(server(), "/server/id", id).to_string())).is_err());
     }
-    for end in [json!({}), json!({"pagination": {}}), json!({"pagination": {"next_page": 1}}), Value::Null] {
+    for end in [
+        json!({}),
+        json!({"pagination": {}}),
+        json!({"pagination": {"next_page": 1}}),
+        json!([[null]]),
+        json!({"pagination": [null]}),
+        Value::Null,
+    ] {
         let body = with(good_body(Call::Inventory), "/meta", end).to_string();
         assert!(read(Call::Inventory, &response(200, &body)).is_err(), "{body}");
     }
+}
+
+#[test]
+fn a_body_that_is_no_text_is_no_answer() {
+    let body = r#"{"error":{"code":"not_found","message":"X"}}"#.to_owned().into_bytes();
+    let broken = body.iter().map(|byte| if *byte == b'X' { 0xff } else { *byte }).collect::<Vec<u8>>();
+    let mut answer = response(404, "");
+    *answer.body_mut() = body.into();
+    assert!(read(Call::Get, &answer).is_ok());
+    *answer.body_mut() = broken.into();
+    assert!(read(Call::Get, &answer).is_err());
 }
 
 #[test]

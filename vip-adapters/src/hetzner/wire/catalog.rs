@@ -2,13 +2,13 @@
 
 use serde::Deserialize;
 
-use super::Meta;
+use super::{Meta, Object};
 
 /// Is a page of server types.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ServerTypes {
     pub(crate) server_types: Vec<ServerType>,
-    pub(crate) meta: Meta,
+    pub(crate) meta: Object<Meta>,
 }
 
 /// Is a server type.
@@ -33,7 +33,7 @@ pub(crate) struct Stock {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Locations {
     pub(crate) locations: Vec<Location>,
-    pub(crate) meta: Meta,
+    pub(crate) meta: Object<Meta>,
 }
 
 /// Is a location.
@@ -48,7 +48,7 @@ pub(crate) struct Location {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Images {
     pub(crate) images: Vec<Image>,
-    pub(crate) meta: Meta,
+    pub(crate) meta: Object<Meta>,
 }
 
 /// Is an image; a snapshot has no name.

@@ -3,6 +3,7 @@
 mod action;
 mod catalog;
 mod create;
+mod object;
 mod page;
 mod refusal;
 mod server;
@@ -10,6 +11,7 @@ mod server;
 pub(crate) use action::{Action, Actions, Deleted};
 pub(crate) use catalog::{Images, Locations, ServerTypes};
 pub(crate) use create::{CreateServer, Created};
+pub(crate) use object::Object;
 pub(crate) use page::Meta;
 pub(crate) use refusal::Refusal;
 pub(crate) use server::{Server, ServerOnly, Servers};

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::Object;
+
 /// Wraps where a page stands.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Meta {
-    pub(crate) pagination: Pagination,
+    pub(crate) pagination: Object<Pagination>,
 }
 
 /// Says which page follows.

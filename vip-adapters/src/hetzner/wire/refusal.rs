@@ -2,10 +2,12 @@
 
 use serde::Deserialize;
 
+use super::Object;
+
 /// Says why the API refused.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Refusal {
-    pub(crate) error: RefusalDetail,
+    pub(crate) error: Object<RefusalDetail>,
 }
 
 /// Holds the code of a refusal.

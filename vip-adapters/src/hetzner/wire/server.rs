@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Id, Meta, Named};
+use super::{Id, Meta, Named, Object};
 
 /// Is a server. Labels decide whether it is ours, so they must be there; the rest is only shown.
 #[derive(Debug, Deserialize)]
@@ -47,5 +47,5 @@ pub(crate) struct ServerOnly {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Servers {
     pub(crate) servers: Vec<Server>,
-    pub(crate) meta: Meta,
+    pub(crate) meta: Object<Meta>,
 }
