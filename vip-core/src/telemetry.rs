@@ -33,6 +33,8 @@ pub const DURATION_MS: &str = "duration_ms";
 pub const LOOP_NAME: &str = "loop.name";
 /// Counts the restarts of a background loop.
 pub const LOOP_RESTARTS: &str = "loop.restarts";
+/// Says where a payload could not be read any further; what stands there is not said.
+pub const COLUMN: &str = "payload.column";
 /// Names a phase of the shutdown.
 pub const PHASE: &str = "shutdown.phase";
 
@@ -55,6 +57,7 @@ pub const FIELDS: &[&str] = &[
     DURATION_MS,
     LOOP_NAME,
     LOOP_RESTARTS,
+    COLUMN,
     PHASE,
 ];
 

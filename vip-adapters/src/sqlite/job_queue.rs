@@ -29,10 +29,10 @@ impl JobQueue for SqliteBackend {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claimed>, QueueError> {
-        self.watcher().note_claim();
-        let now = self.time().as_micros();
+        let now = self.time();
+        self.watcher().note_claim(now);
         let kinds = rows::kinds(&request.kinds)?;
-        let due = |queries: &super::queries::Queries| queries.job_due.query().bind(now).bind(kinds.clone());
+        let due = |queries: &super::queries::Queries| queries.job_due.query().bind(now.as_micros()).bind(kinds.clone());
         if !self.is_there(due).await? {
             return Ok(Vec::new());
         }

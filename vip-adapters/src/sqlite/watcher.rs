@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::{Row, SqlitePool};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use vip_core::model::Timestamp;
 use vip_core::ports::Clock;
 
 use super::queries::Queries;
@@ -32,6 +33,8 @@ pub(super) struct Watcher {
     closing: watch::Receiver<bool>,
     /// How many arrivals the last claim has seen: if there were more since, there is nothing to wait for.
     seen: AtomicU64,
+    /// The time of the last claim, in microseconds.
+    claimed_at: AtomicI64,
     /// The `data_version` of the last look.
     version: AtomicI64,
 }
@@ -49,13 +52,14 @@ pub(super) struct WatcherParts {
 impl Watcher {
     pub(super) fn new(parts: WatcherParts) -> Self {
         let WatcherParts { pool, queries, clock, poll_interval, arrivals, closing } = parts;
-        let (seen, version) = (AtomicU64::new(0), AtomicI64::new(0));
-        Self { pool, queries, clock, poll_interval, arrivals, closing, seen, version }
+        let (seen, claimed_at, version) = (AtomicU64::new(0), AtomicI64::new(0), AtomicI64::new(0));
+        Self { pool, queries, clock, poll_interval, arrivals, closing, seen, claimed_at, version }
     }
 
-    /// Remembers that a claim begins: what arrives from now on is news.
-    pub(super) fn note_claim(&self) {
+    /// Remembers that a claim begins: what arrives or becomes due from now on is news.
+    pub(super) fn note_claim(&self, now: Timestamp) {
         self.seen.store(*self.arrivals.borrow(), Ordering::SeqCst);
+        self.claimed_at.store(now.as_micros(), Ordering::SeqCst);
     }
 
     /// Returns when a job may have become due, or after `timeout`.
@@ -92,15 +96,16 @@ impl Watcher {
 
     async fn look(&self) -> Result<Look, sqlx::Error> {
         let now = self.clock.now();
-        let row = self.queries.job_watch.query().bind(now.as_micros()).fetch_one(&self.pool).await?;
+        let query = self.queries.job_watch.query().bind(now.as_micros());
+        let row = query.bind(self.claimed_at.load(Ordering::SeqCst)).fetch_one(&self.pool).await?;
         let version: i64 = row.try_get("version")?;
         let changed = self.version.swap(version, Ordering::SeqCst) != version;
         // Not "due" alone: a due job of a kind that nobody here knows must not turn the waiting into a busy loop.
-        if changed && row.try_get("due")? {
+        if row.try_get("ripened")? || (changed && row.try_get("due")?) {
             return Ok(Look::Due);
         }
         let next = row.try_get::<Option<i64>, _>("next_due")?;
-        Ok(Look::Later(next.map(|due| vip_core::model::Timestamp::from_micros(due).since(now))))
+        Ok(Look::Later(next.map(|due| Timestamp::from_micros(due).since(now))))
     }
 
     pub(super) async fn close(&self) {

@@ -120,7 +120,7 @@ pub struct ShutdownReport {
     pub handed_back: u64,
     /// Attempts that were cut at the deadline and handed back.
     pub cancelled: u64,
-    /// Settlements that were still to be written when the attempts had ended, and were written.
+    /// Settlements that were written during the shutdown.
     pub settlements_flushed: u64,
     /// Settlements that could not be written: their jobs come back when their leases expire.
     pub settlements_lost: u64,

@@ -101,10 +101,12 @@ impl Core {
     /// Waits for a hint of the queue, or for the time of the next poll; says whether it was a hint.
     async fn wait_for_work(&self, tick: &Tick) -> bool {
         let poll = self.around(self.config.poll_interval);
+        let begin = Instant::now();
         tokio::select! {
             () = tick.interrupted() => false,
+            () = self.queue.wait(poll) => begin.elapsed() < poll,
             // Polling is the truth: a queue that waits longer than it was told does not delay it.
-            hint = timeout(poll, self.queue.wait(poll)) => hint.is_ok(),
+            () = tokio::time::sleep(poll) => false,
         }
     }
 

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::attempt::Attempt;
 use crate::model::JobKind;
+use crate::telemetry;
 
 /// Runs the jobs of one kind.
 ///
@@ -38,7 +39,8 @@ pub trait JobHandler: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`HandlerError`]: the job is not settled dead but snoozed, and comes back to be ended once more.
     async fn died(&self, payload: Option<Self::Payload>, attempt: &Attempt, code: &str) -> Result<(), HandlerError> {
-        tracing::debug!(job.kind = %attempt.job().kind, code, readable = payload.is_some(), "a job died");
+        drop(payload);
+        tracing::debug!({ telemetry::JOB_KIND } = %attempt.job().kind, { telemetry::CODE } = code, "a job died");
         Ok(())
     }
 }

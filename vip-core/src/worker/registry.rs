@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::attempt::Attempt;
 use super::handler::{HandlerError, JobHandler, JobOutcome};
 use crate::model::JobKind;
+use crate::telemetry;
 
 /// Runs jobs of one kind, whatever their payload is.
 #[async_trait]
@@ -33,7 +34,7 @@ impl<H: JobHandler> AnyHandler for Erased<H> {
             Ok(payload) => Ok(self.0.run(payload, attempt).await),
             Err(error) => {
                 // The decoder's message may quote the payload: only where it stopped may be said.
-                tracing::error!(line = error.line(), column = error.column(), "a payload cannot be read");
+                tracing::error!({ telemetry::COLUMN } = error.column(), "a payload cannot be read");
                 Err(Undecodable)
             }
         }

@@ -135,8 +135,9 @@ impl Core {
         verdict: Verdict,
     ) -> (Verdict, End) {
         if attempt.is_lost() {
-            // Its successor decides; the settlement finds another lease.
-            return (verdict, End::Finished);
+            // Its successor decides, and the settlement finds another lease. If there is none yet, because the lease
+            // has expired and nobody has reaped it, the settlement counts: then the job must not be dead without end.
+            return (Verdict::Release, End::HandedBack);
         }
         tracing::error!({ telemetry::CODE } = code, "a job dies");
         match self.bounded(handler.died(attempt, code)).await {

@@ -49,6 +49,7 @@ impl RunningWorker {
     /// When dropped, the worker has stopped claiming; leases that it still holds expire.
     pub async fn shutdown(&self, shutdown: &mut Shutdown) {
         let core = &self.core;
+        let before = self.counts();
         core.signals.stopping.cancel();
         self.claim.stop();
         self.reap.stop();
@@ -58,22 +59,19 @@ impl RunningWorker {
             core.signals.cancelled.cancel();
             shutdown.phase("cut attempts", CUT_LEAST, core.attempts.wait()).await;
         }
-        let unsettled = core.outbox.len();
-        let lost_before = core.counters.settlements_lost.get();
         self.settle.stop();
         // The loop may be waiting to be started again, or be stuck in a call: the outbox is emptied all the same.
         shutdown.phase("settlements", SETTLE_LEAST, core.flush_all()).await;
         self.heartbeat.stop();
         let counts = self.counts();
         let unwritten = u64::try_from(core.outbox.len()).unwrap_or(u64::MAX);
-        let given_up = counts.settlements_lost.saturating_sub(lost_before);
-        let unsettled = u64::try_from(unsettled).unwrap_or(u64::MAX);
+        let answered = |counts: &WorkerCounts| counts.settled + counts.stale;
         let report = shutdown.report();
         report.claimed += counts.claimed;
         report.finished += counts.finished;
         report.handed_back += counts.handed_back;
         report.cancelled += counts.cancelled;
-        report.settlements_flushed += unsettled.saturating_sub(unwritten + given_up);
+        report.settlements_flushed += answered(&counts).saturating_sub(answered(&before));
         report.settlements_lost += counts.settlements_lost + unwritten;
         report.tasks_left += core.attempts.len();
     }

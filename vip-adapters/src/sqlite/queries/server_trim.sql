@@ -2,4 +2,4 @@
 UPDATE vip_servers
 SET body = ?2, trimmed = 1
 WHERE id = ?1
-  AND stamp = ?3 -- guard: stamp
+  AND stamp = ?3

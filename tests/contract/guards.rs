@@ -1,0 +1,97 @@
+//! Takes each guard out of its statement in turn, and demands that some case of the contracts then fails.
+
+use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+
+use futures_util::{FutureExt, StreamExt, future, stream};
+
+use vip_adapters::sqlite::Synchronous;
+
+use crate::fixture::Case;
+use crate::with_config;
+
+const MARK: &str = "-- guard: ";
+
+/// Files that are open at once: most of the time is spent waiting for the disk.
+const AT_ONCE: usize = 12;
+
+/// Is a guard by the name of its statement and its own.
+type Guard = (String, String);
+
+fn guards_of(name: &str, text: &str) -> Vec<Guard> {
+    let marked = text.lines().filter_map(|line| line.split_once(MARK));
+    marked.map(|(_, guard)| (name.to_owned(), guard.trim().to_owned())).collect()
+}
+
+fn without(text: &'static str, guard: &str) -> Cow<'static, str> {
+    let keeps = |line: &&str| line.split_once(MARK).is_none_or(|(_, found)| found.trim() != guard);
+    Cow::Owned(text.lines().filter(keeps).collect::<Vec<_>>().join("\n"))
+}
+
+async fn all_guards() -> Vec<Guard> {
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&found);
+    let fixture = with_config(|config| {
+        config.query_filter(move |name, text| {
+            seen.lock().unwrap().extend(guards_of(name, text));
+            Cow::Borrowed(text)
+        })
+    });
+    fixture.await.backend.store.close().await.unwrap();
+    let found = found.lock().unwrap();
+    found.clone()
+}
+
+/// Runs a case without a guard; says whether it failed.
+async fn fails(case: Case, (statement, guard): &Guard) -> bool {
+    let (statement, guard) = (statement.clone(), guard.clone());
+    let fixture = with_config(|config| {
+        config.query_filter(
+            move |name, text| {
+                if name == statement { without(text, &guard) } else { Cow::Borrowed(text) }
+            },
+        )
+    });
+    let fixture = fixture.await;
+    let failed = AssertUnwindSafe(case(&fixture)).catch_unwind().await.is_err();
+    fixture.backend.store.close().await.unwrap();
+    failed
+}
+
+/// Lists all cases, those first that are likely to miss a guard of the statement.
+fn cases_for(statement: &str) -> Vec<Case> {
+    let of_queue = ["job_", "settle_"].iter().any(|prefix| statement.starts_with(prefix));
+    let of_commit = ["server_", "note_", "operation_move", "quota_"].iter().any(|prefix| statement.starts_with(prefix));
+    let lists = match (of_queue, of_commit) {
+        (true, _) => [crate::QUEUE_CASES, crate::STORE_CASES, crate::UPKEEP_CASES],
+        (false, true) => [crate::STORE_CASES, crate::UPKEEP_CASES, crate::QUEUE_CASES],
+        (false, false) => [crate::UPKEEP_CASES, crate::STORE_CASES, crate::QUEUE_CASES],
+    };
+    lists.iter().copied().flatten().map(|(_, case)| *case).collect()
+}
+
+async fn is_missed(guard: Guard) -> Option<Guard> {
+    for case in cases_for(&guard.0) {
+        if fails(case, &guard).await {
+            return None;
+        }
+    }
+    Some(guard)
+}
+
+#[tokio::test]
+async fn every_guard_is_missed_by_some_case() {
+    let guards = all_guards().await;
+    assert!(guards.len() > 40, "{guards:?}");
+    let unmissed = stream::iter(guards).map(is_missed).buffer_unordered(AT_ONCE).filter_map(future::ready);
+    let unmissed: Vec<Guard> = unmissed.collect().await;
+    assert!(unmissed.is_empty(), "no case fails without {unmissed:?}");
+}
+
+#[test]
+fn a_guard_is_found_and_taken_out() {
+    let text = "SELECT 1\nWHERE a = ?1\n  AND b = ?2 -- guard: b\nLIMIT 1";
+    assert_eq!(guards_of("name", text), [("name".to_owned(), "b".to_owned())]);
+    assert_eq!(without(text, "b"), "SELECT 1\nWHERE a = ?1\nLIMIT 1");
+}

@@ -1,0 +1,258 @@
+//! The contract of `Store`, second part: audit, tenants, sightings, accounts and retention.
+
+use std::collections::BTreeMap;
+
+use vip_core::model::{
+    Account, AccountId, ChainHead, Gate, PageLimit, PageRequest, ProviderRef, ProviderServerId, Server, ServerId,
+    ServerState, Sighting, SightingClass, SightingKey, TokenDigest, verify_chain, verify_versions,
+};
+use vip_core::ports::{Guard, Note, QuotaChange, RecordedRef, Retention, SealReport, SinkName, StoreError};
+
+use crate::fixture::{Fixture, account, random, seconds};
+use crate::samples::{accepted, change, holder, key_of, load, moved, order, server, takeover, tenant};
+
+pub(crate) async fn one_audit_record_per_version(fixture: &Fixture) {
+    let store = fixture.store();
+    let mut record = accepted(fixture, "acme").await;
+    for version in 2..=4 {
+        record = moved(fixture, record, ServerState::Creating).await.server;
+        assert_eq!(record.version, version);
+    }
+    accepted(fixture, "other").await;
+    let versions = store.versions(&record.tenant).await.unwrap();
+    assert_eq!(versions.current, BTreeMap::from([(record.id, 4)]));
+    assert_eq!(versions.recorded[&record.id], BTreeMap::from([(1, 1), (2, 1), (3, 1), (4, 1)]));
+    verify_versions(&versions.current, &versions.recorded).unwrap();
+}
+
+pub(crate) async fn sealing_makes_a_gapless_chain(fixture: &Fixture) {
+    let store = fixture.store();
+    let mut record = accepted(fixture, "acme").await;
+    accepted(fixture, "other").await;
+    record = moved(fixture, record, ServerState::Creating).await.server;
+    assert_eq!(store.chain_head(&record.tenant).await.unwrap(), ChainHead::empty(&record.tenant));
+    assert_eq!(store.seal(2).await.unwrap(), SealReport { sealed: 2, more: true });
+    record = moved(fixture, record, ServerState::Confirming).await.server;
+    assert_eq!(store.seal(9).await.unwrap(), SealReport { sealed: 2, more: false });
+    assert_eq!(store.seal(9).await.unwrap(), SealReport::default());
+    let sealed = store.sealed(&record.tenant, 0, 9).await.unwrap();
+    let head = verify_chain(&ChainHead::empty(&record.tenant), &sealed).unwrap();
+    assert_eq!((head.sequence, &head), (3, &store.chain_head(&record.tenant).await.unwrap()));
+    let versions: Vec<_> = sealed.iter().map(|sealed| sealed.record().unwrap().version).collect();
+    assert_eq!(versions, [1, 2, 3]);
+    assert_eq!(sealed[2].record().unwrap().change, record.stamp);
+    assert_eq!(store.sealed(&record.tenant, 1, 1).await.unwrap(), sealed[1..2]);
+    assert_eq!(store.stats().await.unwrap().unsealed, 0);
+}
+
+pub(crate) async fn a_sink_gets_every_record_once_it_is_told_so(fixture: &Fixture) {
+    let store = fixture.store();
+    let (one, two) = (SinkName::new("one").unwrap(), SinkName::new("two").unwrap());
+    let record = accepted(fixture, "acme").await;
+    let other = accepted(fixture, "other").await;
+    drop(moved(fixture, record.clone(), ServerState::Creating).await);
+    assert_eq!(store.deliverable(&one, 9).await.unwrap(), None, "nothing is sealed yet");
+    store.seal(9).await.unwrap();
+    let first = store.deliverable(&one, 1).await.unwrap().unwrap();
+    assert_eq!((&first.tenant, first.records.len()), (&record.tenant, 1));
+    assert_eq!(store.deliverable(&one, 1).await.unwrap().unwrap(), first, "until it says that it has it");
+    store.delivered(&one, &record.tenant, 1).await.unwrap();
+    fixture.advance(seconds(1));
+    let turn = store.deliverable(&one, 9).await.unwrap().unwrap();
+    assert_eq!(turn.tenant, other.tenant, "whose turn was longest ago");
+    store.delivered(&one, &other.tenant, 1).await.unwrap();
+    let rest = store.deliverable(&one, 9).await.unwrap().unwrap();
+    assert_eq!((&rest.tenant, rest.records[0].sequence), (&record.tenant, 2));
+    store.delivered(&one, &record.tenant, 2).await.unwrap();
+    store.delivered(&one, &record.tenant, 1).await.unwrap();
+    assert_eq!(store.deliverable(&one, 9).await.unwrap(), None, "never goes backwards");
+    assert_eq!(store.deliverable(&two, 9).await.unwrap().unwrap().records.len(), 2);
+}
+
+pub(crate) async fn tenants_do_not_meet(fixture: &Fixture) {
+    let store = fixture.store();
+    let mine = server(&tenant("acme"));
+    let mut whole = order(mine.clone());
+    whole.key = Some(key_of(&mine, "order-1"));
+    let mine = store.commit(&whole).await.unwrap().server;
+    let (stranger, all) = (tenant("zeta"), PageRequest::first(PageLimit::most()));
+    assert!(store.load(&stranger, mine.id).await.unwrap().is_none());
+    assert!(store.operation(&stranger, mine.create_operation).await.unwrap().is_none());
+    assert!(store.key(&stranger, &key_of(&mine, "order-1").key).await.unwrap().is_none());
+    assert!(store.servers(&stranger, &all).await.unwrap().items.is_empty());
+    assert!(store.operations(&stranger, &all).await.unwrap().items.is_empty());
+    assert!(store.versions(&stranger).await.unwrap().current.is_empty());
+    store.seal(9).await.unwrap();
+    assert!(store.sealed(&stranger, 0, 9).await.unwrap().is_empty());
+    let claim = crate::fixture::claim_id();
+    let guard = takeover(mine.stamp, claim, 1);
+    store.note(&Note { tenant: mine.tenant.clone(), guard, server: mine.clone() }).await.unwrap();
+    let mut stolen = mine.clone();
+    stolen.tenant = stranger.clone();
+    for guard in [
+        Guard::Command { stamp: mine.stamp },
+        Guard::Operator { stamp: mine.stamp, claim: crate::fixture::claim_id() },
+        takeover(mine.stamp, claim, 9),
+        holder(mine.stamp, claim),
+    ] {
+        let note = Note { tenant: stranger.clone(), guard: guard.clone(), server: stolen.clone() };
+        assert!(matches!(store.commit(&change(stolen.clone(), guard)).await, Err(StoreError::Conflict)));
+        assert!(matches!(store.note(&note).await, Err(StoreError::Conflict)));
+    }
+    // Not even the answer of a repeated commit is for a stranger.
+    let mut repeated = whole.clone();
+    repeated.server.tenant = stranger.clone();
+    assert!(store.commit(&repeated).await.is_err());
+    let mut meddling = change(mine.clone(), Guard::Command { stamp: mine.stamp });
+    meddling.server = server(&stranger);
+    meddling.guard = Guard::New;
+    let status = vip_core::model::OperationStatus::Failed;
+    let id = mine.create_operation;
+    meddling.operations.push(vip_core::ports::OperationChange::Status { id, status, code: None });
+    drop(store.commit(&meddling).await.unwrap());
+    let operation = store.operation(&mine.tenant, id).await.unwrap().unwrap();
+    assert_eq!(operation.status, vip_core::model::OperationStatus::Pending);
+    let everyone = store.tenants(None, 9).await.unwrap();
+    assert_eq!(everyone, [mine.tenant.clone(), stranger.clone()]);
+    assert_eq!(store.tenants(Some(mine.tenant.clone()), 1).await.unwrap(), [stranger]);
+}
+
+pub(crate) async fn pages_hold_each_server_once(fixture: &Fixture) {
+    let store = fixture.store();
+    for _ in 0..5 {
+        accepted(fixture, "acme").await;
+    }
+    let (owner, limit) = (tenant("acme"), PageLimit::new(2).unwrap());
+    let mut request = PageRequest::first(limit);
+    let (mut ids, mut operations) = (Vec::new(), 0);
+    loop {
+        let page = store.servers(&owner, &request).await.unwrap();
+        ids.extend(page.items.iter().map(|server| server.id));
+        let Some(next) = page.next else { break };
+        request = PageRequest::after(next, limit);
+    }
+    assert!(ids.is_sorted() && ids.len() == 5);
+    let mut request = PageRequest::first(limit);
+    while let Some(next) = {
+        let page = store.operations(&owner, &request).await.unwrap();
+        operations += page.items.len();
+        page.next
+    } {
+        request = PageRequest::after(next, limit);
+    }
+    assert_eq!(operations, 5);
+}
+
+fn confirmed(mut record: Server, id: &str) -> Server {
+    record.account = Some(account());
+    record.provider_ref = serde_json::from_value::<Option<ProviderRef>>(serde_json::json!({
+        "account": account(), "id": id, "owner": random(vip_core::model::InstallationId::from_uuid), "at": 1,
+        "seen_by_id": true, "gone": false,
+    }))
+    .unwrap();
+    record
+}
+
+pub(crate) async fn references_are_what_may_live_in_an_account(fixture: &Fixture) {
+    let store = fixture.store();
+    accepted(fixture, "acme").await;
+    let here = moved(fixture, confirmed(accepted(fixture, "acme").await, "7"), ServerState::Running).await.server;
+    let gone = moved(fixture, confirmed(accepted(fixture, "other").await, "8"), ServerState::Deleted).await.server;
+    assert_eq!(store.references(&account()).await.unwrap(), [RecordedRef::of(&here)]);
+    assert!(store.references(&AccountId::new("elsewhere").unwrap()).await.unwrap().is_empty());
+    let mut located = store.locate(&[gone.id, here.id, random(ServerId::from_uuid)]).await.unwrap();
+    located.sort_by_key(|found| found.tenant.to_string());
+    assert_eq!(located, [RecordedRef::of(&here), RecordedRef::of(&gone)]);
+}
+
+fn sighting(id: &str, server: Option<ServerId>, class: SightingClass, fixture: &Fixture) -> Sighting {
+    let key = SightingKey { account: account(), id: ProviderServerId::new(id).unwrap() };
+    let (first_seen, last_seen) = (fixture.now(), fixture.now());
+    Sighting { key, server, class, first_seen, last_seen, count: 2, ripe: class == SightingClass::Surplus }
+}
+
+pub(crate) async fn sightings_are_replaced_loaded_and_dealt_with(fixture: &Fixture) {
+    let store = fixture.store();
+    let record = accepted(fixture, "acme").await;
+    let surplus = sighting("1", Some(record.id), SightingClass::Surplus, fixture);
+    let foreign = sighting("2", None, SightingClass::Unrecorded, fixture);
+    store.sight(&account(), &[foreign.clone()]).await.unwrap();
+    store.sight(&account(), &[surplus.clone(), foreign.clone()]).await.unwrap();
+    assert_eq!(store.sightings(&account()).await.unwrap(), [surplus.clone(), foreign.clone()]);
+    assert_eq!(load(store, &record).await.sightings, [surplus.clone()]);
+    let stats = store.stats().await.unwrap();
+    assert_eq!(stats.sightings, BTreeMap::from([(SightingClass::Surplus, 1), (SightingClass::Unrecorded, 1)]));
+    let mut done = change(record.clone(), Guard::Command { stamp: record.stamp });
+    done.sighting_done = Some(surplus.key);
+    drop(store.commit(&done).await.unwrap());
+    assert_eq!(store.sightings(&account()).await.unwrap(), [foreign]);
+    store.sight(&account(), &[]).await.unwrap();
+    assert!(store.sightings(&account()).await.unwrap().is_empty());
+}
+
+pub(crate) async fn an_account_is_written_by_whoever_read_it_last(fixture: &Fixture) {
+    let store = fixture.store();
+    let unknown = store.account(&account()).await.unwrap();
+    assert_eq!(unknown, Account::unknown(account()));
+    let known = unknown.clone().with_gate(&TokenDigest::of("token"), Gate::Open, 0);
+    store.save_account(&known).await.unwrap();
+    assert!(matches!(store.save_account(&known).await, Err(StoreError::Conflict)));
+    let read = store.account(&account()).await.unwrap();
+    assert_eq!((read.version, &read.gates), (1, &known.gates));
+    store.save_account(&read).await.unwrap();
+    assert!(matches!(store.save_account(&read).await, Err(StoreError::Conflict)));
+    let record = accepted(fixture, "acme").await;
+    assert_eq!(load(store, &record).await.accounts, [store.account(&account()).await.unwrap()]);
+}
+
+pub(crate) async fn stalled_servers_are_listed_longest_ago_first(fixture: &Fixture) {
+    let store = fixture.store();
+    let first = accepted(fixture, "acme").await;
+    fixture.advance(seconds(10));
+    let second = accepted(fixture, "other").await;
+    let third = accepted(fixture, "other").await;
+    drop(moved(fixture, third, ServerState::Deleted).await);
+    let stalled = async |after, most| {
+        let found = store.stalled(seconds(after), most).await.unwrap();
+        found.into_iter().map(|stalled| stalled.server).collect::<Vec<_>>()
+    };
+    assert!(stalled(10, 9).await.is_empty());
+    fixture.advance(seconds(1));
+    assert_eq!(stalled(10, 9).await, [first.id]);
+    assert_eq!(stalled(0, 9).await, [first.id, second.id]);
+    assert_eq!(stalled(0, 1).await, [first.id]);
+    assert_eq!(store.stats().await.unwrap().next_wake, first.wake_at);
+}
+
+pub(crate) async fn trimming_leaves_a_tombstone(fixture: &Fixture) {
+    let store = fixture.store();
+    let mut whole = order(server(&tenant("acme")));
+    whole.key = Some(key_of(&whole.server, "order-1"));
+    whole.quota = Some(QuotaChange::Take { limit: None });
+    let record = store.commit(&whole).await.unwrap().server;
+    let living = accepted(fixture, "acme").await;
+    let gone = moved(fixture, confirmed(record, "7"), ServerState::Deleted).await.server;
+    let key = key_of(&gone, "order-1").key;
+    let retention = Retention { keys: seconds(100), records: seconds(200), most: 10 };
+    let trimmed = async || {
+        let trimmed = store.trim(&retention).await.unwrap();
+        (trimmed.keys, trimmed.operations, trimmed.records)
+    };
+    fixture.advance(seconds(99));
+    assert_eq!(trimmed().await, (0, 0, 0));
+    fixture.advance(seconds(1));
+    assert_eq!(trimmed().await, (1, 0, 0));
+    assert!(store.key(&gone.tenant, &key).await.unwrap().is_none());
+    fixture.advance(seconds(100));
+    assert_eq!(trimmed().await, (0, 1, 1));
+    assert_eq!(trimmed().await, (0, 0, 0));
+    let tombstone = load(store, &gone).await.server;
+    assert!(tombstone.spec.user_data.is_none() && tombstone.candidates.is_empty() && tombstone.spec.labels.is_empty());
+    assert_eq!((tombstone.id, &tombstone.tenant, tombstone.state), (gone.id, &gone.tenant, gone.state));
+    assert_eq!((tombstone.provider_ref, tombstone.gone_at), (gone.provider_ref, gone.gone_at));
+    assert_eq!((tombstone.version, tombstone.stamp), (gone.version, gone.stamp));
+    assert_eq!(load(store, &living).await.server, living);
+    let mut again = server(&tenant("acme"));
+    again.provider_name = gone.provider_name;
+    assert!(matches!(store.commit(&order(again)).await, Err(StoreError::Conflict)), "its name is never free again");
+}

@@ -1,1 +1,0 @@
-//! A worker on the memory queue.
