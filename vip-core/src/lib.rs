@@ -32,6 +32,7 @@ pub mod ports;
 pub mod provisioner;
 pub mod provisioning;
 pub mod relay;
+pub mod resilience;
 pub mod runtime;
 pub mod telemetry;
 pub mod worker;

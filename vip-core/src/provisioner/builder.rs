@@ -14,6 +14,7 @@ use crate::ports::{
 use crate::provisioning::converge::Converge;
 use crate::provisioning::sweep::{Sweep, SweepMode};
 use crate::provisioning::{self, Context, kinds};
+use crate::resilience::Batched;
 use crate::runtime::{Health, Supervisor};
 use crate::worker::{JobHandler, Worker, WorkerBuilder, WorkerConfig, WorkerError};
 
@@ -193,14 +194,19 @@ impl Builder {
         self.timing.check()?;
         let accounts =
             if self.accounts.is_empty() { vec![AccountId::default_account()] } else { self.accounts.clone() };
+        let installation = self.backend.store.installation().await?;
+        let batched = |(id, client): (&AccountId, &Arc<dyn ProviderClient>)| {
+            let client: Arc<dyn ProviderClient> = Arc::new(Batched::new(client.clone(), installation));
+            (id.clone(), client)
+        };
         let context = Context {
             store: self.backend.store.clone(),
             queue: self.backend.queue.clone(),
-            providers: Arc::new(self.providers.clone()),
+            providers: Arc::new(self.providers.iter().map(batched).collect()),
             clock: self.clock.clone(),
             randomness: self.randomness.clone(),
             timing: Arc::new(self.timing.clone()),
-            installation: self.backend.store.installation().await?,
+            installation,
         };
         let shared = Shared {
             context: context.clone(),

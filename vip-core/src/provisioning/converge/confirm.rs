@@ -119,6 +119,7 @@ fn answered(server: &mut Server, view: &View<'_>) {
 
 fn look_again(server: &mut Server, view: &View<'_>) {
     let factor = server.backoff.clamp(1, GROWING_LOOKS);
-    let delay = view.jittered(view.timing.look_again.saturating_mul(factor));
+    let delay = view.timing.look_again.saturating_mul(factor);
     moves::back_off(server, view, delay, WaitReason::ProviderWorking);
+    server.not_before = Some(view.at_a_common_time(delay));
 }

@@ -133,6 +133,14 @@ impl View<'_> {
         self.jittered(doubled.min(most))
     }
 
+    /// Returns the first time after a delay that all looks have in common: looks at one time share a request.
+    #[must_use]
+    pub fn at_a_common_time(&self, delay: Duration) -> Timestamp {
+        let grid = i64::try_from(self.timing.look_again.as_micros()).unwrap_or(i64::MAX).max(1);
+        let at = self.now.plus(delay).as_micros();
+        Timestamp::from_micros(at.saturating_add(grid - 1).div_euclid(grid).saturating_mul(grid))
+    }
+
     /// Returns between half and all of a delay.
     #[must_use]
     pub fn jittered(&self, delay: Duration) -> Duration {

@@ -1,0 +1,6 @@
+//! Decorators around a provider: each is a `ProviderClient` around a `ProviderClient`, one file each.
+
+mod batched;
+mod gather;
+
+pub use batched::Batched;
