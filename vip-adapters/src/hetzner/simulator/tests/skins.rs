@@ -21,7 +21,7 @@ async fn server_runs_after_virtual_minutes_in_no_time() {
     let transport = simulator.transport();
     let answer = transport.send(create("web-1")).await.unwrap();
     assert_eq!(answer.status(), 201);
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::advance(Duration::from_secs(600)).await;
     let list = request(Method::GET, "/v1/servers?status=running", None, Some(DEFAULT_TOKEN));
     let answer = simulator.transport().send(list).await.unwrap();
     let body: Value = serde_json::from_slice(answer.body()).unwrap();
