@@ -1,6 +1,10 @@
--- Columns alone: the sweep reads every record of an account and needs no body.
+-- Columns alone: the sweep reads every record of an account and needs no body. Two searches, because one with OR would
+-- walk through all records ever made.
 SELECT id, tenant, state, desired, account, provider_id, removing_id, provider_name, create_hash
 FROM vip_servers
-WHERE state NOT IN ('failed', 'deleted')
-  AND (account = ?1 OR provider_account = ?1)
+WHERE id IN (
+    SELECT id FROM vip_servers WHERE state NOT IN ('failed', 'deleted') AND account = ?1
+    UNION
+    SELECT id FROM vip_servers WHERE state NOT IN ('failed', 'deleted') AND provider_account = ?1
+)
 ORDER BY id
