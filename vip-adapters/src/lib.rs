@@ -10,3 +10,8 @@ pub use connect::{ConnectError, connect};
 
 // So that a host needs one crate alone, in one version.
 pub use vip_core;
+
+/// The first page of the repository: its snippet is compiled and run against the simulator.
+#[cfg(all(doctest, feature = "sqlite", feature = "hetzner-simulator"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;
