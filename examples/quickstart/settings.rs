@@ -14,11 +14,11 @@ pub(crate) fn quick() -> Timing {
     timing.commit_deadline = millis(1_500);
     timing.margin = millis(300);
     timing.landing_allowance = millis(2_000);
-    timing.sweep_interval = millis(3_000);
-    timing.sweep_grace = millis(7_000);
+    timing.sweep_interval = millis(5_000);
+    timing.sweep_grace = millis(9_000);
     timing.stall_after = millis(7_500);
-    timing.backoff_first = millis(250);
-    timing.backoff_most = millis(1_500);
+    timing.backoff_first = millis(700);
+    timing.backoff_most = millis(3_000);
     timing.look_first = millis(1_300);
     timing.look_again = millis(400);
     timing.probe_first = millis(500);

@@ -1,5 +1,5 @@
 //! The contracts of store and queue on SQLite, against real files.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "the whole file is a test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the whole file is a test")]
 
 mod fixture;
 mod guards;

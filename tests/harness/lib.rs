@@ -1,12 +1,15 @@
-//! What the suites share: processes that end with the test, quick timings, and the comparison of store and ledger.
+//! What the suites share: processes that end with the test, quick timings, places of installation, and the comparison
+//! of store and ledger.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::missing_panics_doc,
     reason = "test code fails by panicking"
 )]
 
 pub mod actors;
+pub mod site;
 pub mod timing;
 pub mod truth;

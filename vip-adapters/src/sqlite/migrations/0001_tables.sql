@@ -38,6 +38,7 @@ CREATE INDEX vip_servers_by_tenant ON vip_servers (tenant, id);
 CREATE INDEX vip_servers_to_wake ON vip_servers (wake_at) WHERE wake_at IS NOT NULL;
 CREATE INDEX vip_servers_by_account ON vip_servers (account) WHERE state NOT IN ('failed', 'deleted');
 CREATE INDEX vip_servers_by_provider_account ON vip_servers (provider_account) WHERE state NOT IN ('failed', 'deleted');
+CREATE INDEX vip_servers_parked ON vip_servers (id) WHERE state = 'parked';
 CREATE INDEX vip_servers_to_trim ON vip_servers (gone_at) WHERE gone_at IS NOT NULL AND trimmed = 0;
 
 CREATE TABLE vip_operations (
@@ -153,7 +154,6 @@ CREATE TABLE vip_jobs (
 ) STRICT;
 CREATE INDEX vip_jobs_waiting ON vip_jobs (due, id, kind) WHERE state = 'waiting';
 CREATE INDEX vip_jobs_leased ON vip_jobs (lease_until) WHERE state = 'leased';
-CREATE INDEX vip_jobs_by_state ON vip_jobs (state, id);
 
 -- The highest epoch that was ever given; it outlives every job.
 CREATE TABLE vip_epochs (

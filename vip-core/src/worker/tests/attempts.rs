@@ -51,7 +51,7 @@ async fn a_failing_job_is_tried_as_often_as_it_may_then_its_end_is_written_then_
         assert!(bench.deaths.try_recv().is_err());
         visit.end(JobOutcome::Retry { code: "bug".to_owned(), delay: None });
     }
-    let death = bench.deaths.recv().await.unwrap();
+    let death = bench.death().await;
     let expected = Death { key: "k0".to_owned(), code: "bug".to_owned(), readable: true, state: JobState::Leased };
     assert_eq!(death, expected, "the end is written before the queue calls it dead");
     bench.until(|counts| counts.died == 1).await;
@@ -82,7 +82,7 @@ async fn a_job_that_says_it_is_dead_dies_at_once() {
     let mut bench = Bench::new();
     bench.enqueue(0..1).await;
     bench.visit().await.end(JobOutcome::Dead { code: "no".to_owned() });
-    assert_eq!(bench.deaths.recv().await.unwrap().code, "no");
+    assert_eq!(bench.death().await.code, "no");
     bench.until(|counts| counts.died == 1).await;
     assert_eq!(bench.job(0).await.unwrap().state, JobState::Dead);
 }
@@ -123,7 +123,7 @@ async fn a_payload_that_cannot_be_read_burns_attempts_until_the_job_is_dead() {
     new.payload = Payload::from_text("{not json").unwrap();
     new.max_attempts = 2;
     bench.queue.enqueue(&[new]).await.unwrap();
-    let death = bench.deaths.recv().await.unwrap();
+    let death = bench.death().await;
     assert_eq!((death.code.as_str(), death.readable), (codes::UNDECODABLE, false));
     bench.until(|counts| counts.died == 1).await;
     assert_eq!(bench.worker.counts().undecodable, 2);

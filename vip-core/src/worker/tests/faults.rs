@@ -95,7 +95,7 @@ async fn a_job_is_not_settled_dead_without_its_end_by_a_lease_that_expired_unrea
     visit.end(JobOutcome::Dead { code: "no".to_owned() });
     let again = bench.visit().await;
     again.end(JobOutcome::Dead { code: "no".to_owned() });
-    assert_eq!(bench.deaths.recv().await.unwrap().code, "no");
+    assert_eq!(bench.death().await.code, "no");
     bench.until(|counts| counts.died == 1).await;
 }
 

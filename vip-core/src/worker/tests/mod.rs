@@ -23,6 +23,8 @@ use crate::ports::{Clock, SeededRandomness};
 use crate::runtime::{Shutdown, ShutdownReport};
 
 const KIND: &str = "test";
+/// Longer than anything that a test waits for.
+const HOURS: Duration = s(7200);
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -176,8 +178,14 @@ impl Bench {
         self.queue.enqueue(&jobs).await.unwrap();
     }
 
+    /// Waits for the next run; fails if none comes within virtual hours.
     async fn visit(&mut self) -> Visit {
-        self.visits.recv().await.unwrap()
+        tokio::time::timeout(HOURS, self.visits.recv()).await.unwrap().unwrap()
+    }
+
+    /// Waits for the next end of a job; fails if none comes within virtual hours.
+    async fn death(&mut self) -> Death {
+        tokio::time::timeout(HOURS, self.deaths.recv()).await.unwrap().unwrap()
     }
 
     async fn visit_many(&mut self, count: usize) -> Vec<Visit> {
@@ -192,15 +200,14 @@ impl Bench {
         self.queue.find(&new_job(number).key).await.unwrap()
     }
 
-    /// Lets time pass until the worker's counts are as expected; the test hangs, and fails, if they never are.
+    /// Lets time pass until the worker's counts are as expected; fails if they are not within virtual hours.
     async fn until(&self, expected: impl Fn(WorkerCounts) -> bool + Send + Sync) {
         let reached = async {
             while !expected(self.worker.counts()) {
                 tokio::time::advance(ms(1)).await;
             }
         };
-        let hours = tokio::time::timeout(s(7200), reached).await;
-        assert!(hours.is_ok(), "{:?}", self.worker.counts());
+        assert!(tokio::time::timeout(HOURS, reached).await.is_ok(), "{:?}", self.worker.counts());
     }
 
     async fn shutdown(&self, limit: Duration) -> ShutdownReport {
