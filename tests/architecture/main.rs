@@ -10,6 +10,7 @@
 )]
 
 mod crates;
+mod findings;
 mod layering;
 mod licences;
 mod manifests;

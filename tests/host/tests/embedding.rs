@@ -82,7 +82,7 @@ async fn host_and_vip_migrate_one_database_in_either_order() -> Fallible {
         assert_eq!(of_host, ["_sqlx_migrations", "orders"]);
         of_vip.retain(|name| name == "_vip_migrations" || name == "vip_servers");
         assert_eq!(of_vip, ["_vip_migrations", "vip_servers"]);
-        vip.shutdown(SHUTDOWN).await;
+        assert!(vip.shutdown(SHUTDOWN).await.is_clean());
         host.close().await;
     }
     Ok(())
@@ -97,12 +97,12 @@ async fn the_migrations_of_the_host_stay_as_they_were() -> Fallible {
     assert_eq!(before.len(), 1);
     let vip = open_vip(&file, &cloud()).await?;
     place("order-8841", &host, &vip).await?;
-    vip.shutdown(SHUTDOWN).await;
+    assert!(vip.shutdown(SHUTDOWN).await.is_clean());
     assert_eq!(host_migrations(&host).await?, before);
     host.close().await;
     // Both find their own bookkeeping again.
     let host = open_host(&file).await?;
-    open_vip(&file, &cloud()).await?.shutdown(SHUTDOWN).await;
+    assert!(open_vip(&file, &cloud()).await?.shutdown(SHUTDOWN).await.is_clean());
     assert_eq!(host_migrations(&host).await?, before);
     Ok(())
 }
@@ -120,7 +120,7 @@ async fn an_order_survives_a_restart_of_the_host() -> Fallible {
         let rows: Vec<(String, String)> =
             sqlx::query_as("SELECT number, operation_id FROM orders").fetch_all(&host).await?;
         assert_eq!(rows, [("order-8841".to_owned(), operations[0].to_string())]);
-        vip.shutdown(SHUTDOWN).await;
+        assert!(vip.shutdown(SHUTDOWN).await.is_clean());
         host.close().await;
     }
     assert_eq!(operations[0], operations[1], "the key was repeated: the same operation");

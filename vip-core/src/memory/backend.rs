@@ -1,9 +1,9 @@
 //! Store and queue in memory, under one lock.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::job_queue::MemoryQueue;
-use super::state::Shared;
+use super::state::{CommitRefusal, Shared};
 use super::store::MemoryStore;
 use crate::model::InstallationId;
 use crate::ports::{Backend, Clock, SystemClock, SystemRandomness};
@@ -21,6 +21,13 @@ impl MemoryBackend {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, installation: InstallationId) -> Self {
         Self { shared: Arc::default(), clock, installation }
+    }
+
+    /// Lets `passing` further commits pass and refuses the `refused` after them as unavailable; replaces what was said
+    /// before.
+    pub fn refuse_commits(&self, passing: u32, refused: u32) {
+        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.refusal = CommitRefusal { passing, refused };
     }
 }
 

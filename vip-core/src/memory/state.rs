@@ -20,4 +20,25 @@ pub(super) struct MemoryState {
     pub(super) jobs: JobTable,
     /// Servers, operations, keys, sightings and audit records.
     pub(super) tables: Tables,
+    pub(super) refusal: CommitRefusal,
+}
+
+/// Says which of the next commits are refused, for tests of what happens then.
+#[derive(Debug, Default)]
+pub(super) struct CommitRefusal {
+    pub(super) passing: u32,
+    pub(super) refused: u32,
+}
+
+impl CommitRefusal {
+    /// Counts a commit; says whether it is refused.
+    pub(super) const fn refuses(&mut self) -> bool {
+        if self.passing > 0 {
+            self.passing -= 1;
+            return false;
+        }
+        let is_refused = self.refused > 0;
+        self.refused = self.refused.saturating_sub(1);
+        is_refused
+    }
 }

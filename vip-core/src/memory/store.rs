@@ -59,6 +59,9 @@ impl Store for MemoryStore {
         let now = self.clock.now();
         let committed = {
             let mut state = self.lock();
+            if state.refusal.refuses() {
+                return Err(StoreError::Unavailable { source: "refused as a test asked for".into() });
+            }
             let MemoryState { tables, jobs, .. } = &mut *state;
             tables.commit(jobs, change, now)?
         };

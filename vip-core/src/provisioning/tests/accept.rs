@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::memory::ProviderMethod;
-use crate::model::{OperationStatus, ServerState};
+use crate::model::{OperationStatus, RequestId, ServerState};
 
 #[tokio::test(start_paused = true)]
 async fn an_order_becomes_one_running_server_and_a_delete_removes_it() {
@@ -125,4 +125,24 @@ async fn a_second_delete_answers_the_first_one_and_one_of_a_deleted_server_succe
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_id_is_in_the_operation_the_job_and_every_audit_record_of_the_order() {
+    let product = Product::new().await;
+    let request_id = RequestId::new("req-7").unwrap();
+    let caller = Caller { request_id: Some(request_id.clone()), ..Product::caller(None) };
+    let command = CreateServer { spec: spec("web-1"), accounts: vec![AccountId::default_account()], quota: None };
+    let order = create_server(&product.context, &caller, &command).await.unwrap().operation;
+    assert_eq!(order.request_id.as_ref(), Some(&request_id));
+    let attempt = product.claim().await.unwrap();
+    assert_eq!(attempt.job().request_id.as_ref(), Some(&request_id));
+    drop(product.run(attempt).await);
+    product.settle_within(seconds(600)).await;
+    product.demand_audit().await;
+    let records = product.context.store.sealed(&tenant(), 0, 200).await.unwrap();
+    assert!(records.len() >= 3, "accepted, announced, running");
+    for record in records {
+        assert!(record.body.contains("\"request_id\":\"req-7\""), "{}", record.body);
+    }
 }

@@ -225,6 +225,39 @@ async fn the_lease_guard_refuses_a_call_that_could_outlive_the_lease() {
     assert_eq!(product.provider.calls(ProviderMethod::Create), 0);
 }
 
+/// More commits than an attempt makes, repeats included.
+const ALL_COMMITS: u32 = 10_000;
+
+#[tokio::test(start_paused = true)]
+async fn an_effect_whose_announcement_is_not_committed_is_not_called() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    product.memory.refuse_commits(0, ALL_COMMITS);
+    let attempt = product.claim().await.unwrap();
+    assert!(matches!(product.run(attempt).await, JobOutcome::Snooze { .. }), "no attempt is burned");
+    assert_eq!(product.provider.calls(ProviderMethod::Create), 0);
+    assert_eq!(product.server(order.server).await.state, ServerState::Requested);
+    product.memory.refuse_commits(0, 0);
+    product.settle_within(LONG).await;
+    assert_eq!(product.operation(order.id).await.status, OperationStatus::Succeeded);
+    product.demand_audit().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_is_not_committed_stops_the_attempt_and_is_found_by_a_look() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    product.memory.refuse_commits(1, ALL_COMMITS);
+    let attempt = product.claim().await.unwrap();
+    assert!(matches!(product.run(attempt).await, JobOutcome::Snooze { .. }), "no attempt is burned");
+    assert!(product.server(order.server).await.intent.is_some(), "only the announcement is there");
+    product.memory.refuse_commits(0, 0);
+    product.settle_within(LONG).await;
+    assert_eq!(product.operation(order.id).await.status, OperationStatus::Succeeded);
+    assert_eq!(product.provider.calls(ProviderMethod::Create), 1);
+    product.demand_audit().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_dead_job_of_an_order_parks_it_and_a_replay_takes_it_up_again() {
     let product = Product::new().await;

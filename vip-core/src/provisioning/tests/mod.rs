@@ -26,6 +26,7 @@ use crate::worker::{Attempt, JobHandler, JobOutcome};
 pub(super) struct Product {
     pub(super) context: Context,
     pub(super) provider: MemoryProvider,
+    pub(super) memory: MemoryBackend,
     converge: Converge,
 }
 
@@ -49,7 +50,8 @@ impl Product {
     /// Makes an installation of its own on a provider.
     pub(super) async fn on(provider: MemoryProvider, installation: InstallationId) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(Timestamp::from_micros(1_000_000_000_000)));
-        let backend = Backend::from(MemoryBackend::new(clock.clone(), installation));
+        let memory = MemoryBackend::new(clock.clone(), installation);
+        let backend = Backend::from(memory.clone());
         let client: Arc<dyn ProviderClient> = Arc::new(provider.clone());
         let randomness: Arc<dyn Randomness> = Arc::new(SeededRandomness::new(installation.as_uuid().as_u64_pair().1));
         let context = Context {
@@ -62,7 +64,7 @@ impl Product {
             installation,
         };
         let converge = Converge::new(context.clone()).unwrap();
-        let product = Self { context, provider, converge };
+        let product = Self { context, provider, memory, converge };
         super::check_token(&product.context, &AccountId::default_account()).await.unwrap();
         product
     }

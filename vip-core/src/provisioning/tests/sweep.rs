@@ -148,7 +148,12 @@ async fn a_token_of_another_project_is_not_believed_until_an_operator_vouches_fo
     let mut moved = product.context.clone();
     let client: Arc<dyn ProviderClient> = Arc::new(elsewhere.clone());
     moved.providers = Arc::new(BTreeMap::from([(account(), client)]));
-    let moved = Product { converge: Converge::new(moved.clone()).unwrap(), context: moved, provider: elsewhere };
+    let moved = Product {
+        converge: Converge::new(moved.clone()).unwrap(),
+        context: moved,
+        provider: elsewhere,
+        memory: product.memory.clone(),
+    };
 
     assert!(matches!(check_token(&moved.context, &account()).await.unwrap(), TokenCheck::Suspect { .. }));
     drop(moved.delete(servers[0]).await.unwrap());
