@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 
 use super::gather::Gather;
 use crate::model::{InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest};
@@ -17,6 +18,8 @@ use crate::ports::{
 const WINDOW: Duration = Duration::from_millis(50);
 /// Most calls that share one request.
 const MOST: usize = 500;
+/// Servers that the inventory does not show and that are asked for at the same time.
+const AT_ONCE: usize = 8;
 /// Servers on a page of the inventory: with fewer looks than pages, each asks for itself.
 const PAGE: usize = 50;
 
@@ -72,11 +75,14 @@ impl Batched {
             Err(error) => return vec![Err(shared(&error)); wanted.len()],
         };
         let mut answers = Vec::with_capacity(wanted.len());
-        for id in wanted {
-            answers.push(match listed.get(&id) {
-                Some(seen) => Ok(Some(seen.clone())),
-                None => self.inner.get(&id, context).await.map_err(|error| shared(&error)),
+        for some in wanted.chunks(AT_ONCE) {
+            let asked = some.iter().map(|id| async {
+                match listed.get(id) {
+                    Some(seen) => Ok(Some(seen.clone())),
+                    None => self.inner.get(id, context).await.map_err(|error| shared(&error)),
+                }
             });
+            answers.extend(join_all(asked).await);
         }
         answers
     }
@@ -173,8 +179,6 @@ impl ProviderClient for Batched {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::future::join_all;
-
     use super::*;
     use crate::memory::{MemoryProvider, ProviderMethod};
     use crate::model::{Labels, OWNER_LABEL};
