@@ -1,9 +1,13 @@
 //! Whole stories on a real SQLite file and the real Hetzner protocol: restored backups, shared projects, shutdowns.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test code fails by panicking")]
 
+mod audit;
 mod backup;
+mod canaries;
 mod cloud;
 mod orders;
 mod owners;
+mod panics;
+mod shutdown;
 mod tokens;

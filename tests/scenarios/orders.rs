@@ -27,7 +27,8 @@ async fn at_once(
     key: Option<&'static str>,
 ) -> Vec<Result<OperationHandle, CommandError>> {
     let mut orders = JoinSet::new();
-    for product in products.iter().cycle().take(count).cloned() {
+    for product in products.iter().cycle().take(count) {
+        let product = product.clone();
         orders.spawn(async move {
             let order = product.tenant(TENANT).create_server(spec("web"));
             match key {
