@@ -20,13 +20,12 @@ impl Write for ChangeSet {
     /// Checks in this order: applied before, guard, key, quota. A refusal takes back what was written until then.
     async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<Committed, Failure> {
         let queries = transaction.queries();
-        let applied = transaction.row(queries.audit_find.query().bind(self.id.to_string())).await?;
-        if let Some(row) = applied {
-            return replayed(transaction, &self.server, rows::time(&row, "at")?).await;
-        }
         let now = transaction.now();
         let mut written = self.written(now);
-        let row = transaction.row(write_query(queries, &self.guard, &written)?).await?.ok_or(CONFLICT)?;
+        let Some(row) = transaction.row(write_query(queries, &self.guard, &written)?).await? else {
+            // A change that was applied before always ends here: its own stamp stands where the guard wants another.
+            return replayed(transaction, self).await?.ok_or(CONFLICT);
+        };
         Fence::of(&row)?.put_on(&mut written);
         let tenant = &written.tenant;
         if let Some(key) = &self.key {
@@ -68,14 +67,16 @@ impl Write for Note {
     }
 }
 
-async fn replayed(
-    transaction: &mut WriteTransaction<'_>,
-    server: &Server,
-    at: Timestamp,
-) -> Result<Committed, Failure> {
-    let query = transaction.queries().server_find.query().bind(server.id.to_string()).bind(server.tenant.to_string());
-    let row = transaction.row(query).await?.ok_or_else(|| Failure::corrupt(Obstacle::ServerGone))?;
-    Ok(Committed { server: rows::server(&row)?, at, replayed: true })
+/// Looks for the audit record of a change: where it is, the change was applied.
+async fn replayed(transaction: &mut WriteTransaction<'_>, change: &ChangeSet) -> Result<Option<Committed>, Failure> {
+    let queries = transaction.queries();
+    let Some(record) = transaction.row(queries.audit_find.query().bind(change.id.to_string())).await? else {
+        return Ok(None);
+    };
+    let query = queries.server_find.query().bind(change.server.id.to_string());
+    let row = transaction.row(query.bind(change.server.tenant.to_string())).await?;
+    let row = row.ok_or_else(|| Failure::corrupt(Obstacle::ServerGone))?;
+    Ok(Some(Committed { server: rows::server(&row)?, at: rows::time(&record, "at")?, replayed: true }))
 }
 
 /// Picks the statement whose WHERE is the guard.
@@ -158,10 +159,17 @@ async fn move_quota(
     let queries = transaction.queries();
     match change {
         QuotaChange::Take { limit } => {
-            transaction.execute(queries.quota_open.query().bind(tenant.to_string())).await?;
-            let taken = transaction.execute(queries.quota_take.query().bind(tenant.to_string()).bind(limit)).await?;
-            // Without a limit the row is always found: it was opened just before.
-            if taken == 0 { Err(Failure::Refused(Refusal::Quota { limit: limit.unwrap_or(u32::MAX) })) } else { Ok(()) }
+            let take = || queries.quota_take.query().bind(tenant.to_string()).bind(limit);
+            if transaction.execute(take()).await? > 0 {
+                return Ok(());
+            }
+            // The first server of a tenant finds no counter.
+            let opened = transaction.execute(queries.quota_open.query().bind(tenant.to_string())).await?;
+            if opened > 0 && transaction.execute(take()).await? > 0 {
+                return Ok(());
+            }
+            // Without a limit the counter is always found, so a limit is what refused.
+            Err(Failure::Refused(Refusal::Quota { limit: limit.unwrap_or(u32::MAX) }))
         }
         QuotaChange::Release => {
             let released = transaction.execute(queries.quota_release.query().bind(tenant.to_string())).await?;

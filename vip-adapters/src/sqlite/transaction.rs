@@ -57,6 +57,6 @@ impl<'c> WriteTransaction<'c> {
 
     /// Runs a statement that begins or ends a part of the transaction; for the writer alone.
     pub(super) async fn control(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
-        sqlx::query(text).execute(&mut *self.connection).await.map(drop)
+        sqlx::raw_sql(text).execute(&mut *self.connection).await.map(drop)
     }
 }

@@ -18,7 +18,7 @@ use super::queries::Queries;
 use super::transaction::WriteTransaction;
 
 /// Most writes that share one commit: one more row to the disk costs little, but each waits for all.
-const GROUP_MOST: usize = 64;
+pub(super) const GROUP_MOST: usize = 64;
 /// Most writes that wait; further callers wait for a place, up to their deadline.
 pub(super) const QUEUE_MOST: usize = 256;
 
@@ -296,21 +296,24 @@ async fn run_each(transaction: &mut WriteTransaction<'_>, group: &mut [Request])
     let mut written = Written::default();
     // A write that is alone is taken back with the whole transaction.
     let shared = group.len() > 1;
+    if shared {
+        transaction.control("SAVEPOINT vip_write").await?;
+    }
     for request in group {
-        if shared {
-            transaction.control("SAVEPOINT vip_write").await?;
-        }
         let kept = request.run(transaction).await;
         let arrivals = transaction.take_arrivals();
-        if kept == Kept::Yes {
-            written.requests += 1;
-            written.arrivals += arrivals;
-        }
-        if shared {
-            if kept == Kept::No {
-                transaction.control("ROLLBACK TO vip_write").await?;
+        match kept {
+            Kept::Yes => {
+                written.requests += 1;
+                written.arrivals += arrivals;
+                if shared {
+                    // Two in one: every statement is a way to the driver's thread and back.
+                    transaction.control("RELEASE vip_write; SAVEPOINT vip_write").await?;
+                }
             }
-            transaction.control("RELEASE vip_write").await?;
+            // The savepoint itself stays, for the next one.
+            Kept::No if shared => transaction.control("ROLLBACK TO vip_write").await?,
+            Kept::No => {}
         }
     }
     Ok(written)

@@ -1,2 +1,2 @@
--- The row has to be there before it is counted up, so that the limit stands in one place.
+-- A counter at zero, so that the limit stands in one place: the statement that counts up.
 INSERT INTO vip_quotas (tenant, used) VALUES (?1, 0) ON CONFLICT DO NOTHING

@@ -1,5 +1,7 @@
 //! What only the inside of the adapter can show: statements, migrations, the settings of the file.
 
+mod writer;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
