@@ -17,6 +17,7 @@ mod manifests;
 mod phrases;
 mod repository;
 mod shape;
+mod telemetry;
 mod test_code;
 mod test_command;
 

@@ -37,6 +37,38 @@ pub const LOOP_RESTARTS: &str = "loop.restarts";
 pub const COLUMN: &str = "payload.column";
 /// Names a phase of the shutdown.
 pub const PHASE: &str = "shutdown.phase";
+/// Names the file of an embedded store.
+pub const DB_FILE: &str = "db.file";
+/// Names a server of ours.
+pub const SERVER_ID: &str = "server.id";
+/// Names an operation.
+pub const OPERATION_ID: &str = "operation.id";
+/// Names an account at a provider.
+pub const ACCOUNT_ID: &str = "account.id";
+/// Identifies a token without revealing it.
+pub const TOKEN_DIGEST: &str = "token.digest";
+/// Names a call of a provider.
+pub const PROVIDER_CALL: &str = "provider.call";
+/// Is the provider's own id of a request, for its support.
+pub const PROVIDER_CORRELATION_ID: &str = "provider.correlation_id";
+/// Counts servers that an account showed to a sweep.
+pub const SWEEP_LISTED: &str = "sweep.listed";
+/// Counts servers that are recorded in a swept account.
+pub const SWEEP_RECORDED: &str = "sweep.recorded";
+/// Counts disagreements that a sweep saw.
+pub const SWEEP_SIGHTINGS: &str = "sweep.sightings";
+/// Counts servers that a sweep woke.
+pub const SWEEP_WOKEN: &str = "sweep.woken";
+/// Counts servers whose time to move had passed.
+pub const SWEEP_STALLED: &str = "sweep.stalled";
+/// Says why a sweep did not look at its account.
+pub const SWEEP_SKIPPED: &str = "sweep.skipped";
+/// Counts idempotency keys that outlived their retention.
+pub const TRIMMED_KEYS: &str = "trimmed.keys";
+/// Counts operations that outlived their retention.
+pub const TRIMMED_OPERATIONS: &str = "trimmed.operations";
+/// Counts records that shrank to a tombstone.
+pub const TRIMMED_RECORDS: &str = "trimmed.records";
 
 /// Lists all names of spans.
 pub const SPANS: &[&str] = &[SPAN_ATTEMPT, SPAN_LOOP];
@@ -59,6 +91,22 @@ pub const FIELDS: &[&str] = &[
     LOOP_RESTARTS,
     COLUMN,
     PHASE,
+    DB_FILE,
+    SERVER_ID,
+    OPERATION_ID,
+    ACCOUNT_ID,
+    TOKEN_DIGEST,
+    PROVIDER_CALL,
+    PROVIDER_CORRELATION_ID,
+    SWEEP_LISTED,
+    SWEEP_RECORDED,
+    SWEEP_SIGHTINGS,
+    SWEEP_WOKEN,
+    SWEEP_STALLED,
+    SWEEP_SKIPPED,
+    TRIMMED_KEYS,
+    TRIMMED_OPERATIONS,
+    TRIMMED_RECORDS,
 ];
 
 #[cfg(test)]

@@ -196,9 +196,9 @@ impl JobHandler for Sweep {
         match self.sweep(&payload.account).await {
             Ok(report) => {
                 tracing::info!(
-                    account.id = %payload.account, listed = report.listed, recorded = report.recorded,
-                    sightings = report.sightings.len(), woken = report.woken, stalled = report.stalled,
-                    skipped = report.skipped.as_deref(), "swept"
+                    account.id = %payload.account, sweep.listed = report.listed, sweep.recorded = report.recorded,
+                    sweep.sightings = report.sightings.len(), sweep.woken = report.woken,
+                    sweep.stalled = report.stalled, sweep.skipped = report.skipped.as_deref(), "swept"
                 );
                 JobOutcome::Snooze { delay: self.interval() }
             }

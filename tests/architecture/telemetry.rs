@@ -1,0 +1,72 @@
+//! Every dotted field of a log line stands in the one list of `vip_core::telemetry`.
+
+use crate::{assert_clean, repository};
+
+const LIST: &str = "vip-core/src/telemetry.rs";
+const MACROS: [&str; 7] = ["trace!(", "debug!(", "info!(", "warn!(", "error!(", "info_span!(", "debug_span!("];
+
+/// The names in the list: what stands between quotes after `pub const … : &str =`.
+fn listed(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| line.contains(": &str = \"")).filter_map(|line| line.split('"').nth(1)).collect()
+}
+
+/// The arguments of each log line: from the macro to the bracket that closes it, without what stands in quotes.
+fn log_lines(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in MACROS {
+        for (at, _) in text.match_indices(&format!("tracing::{name}")) {
+            let mut depth = 1;
+            let mut quoted = false;
+            let arguments = text[at + "tracing::".len() + name.len()..].chars().take_while(|character| {
+                quoted ^= *character == '"';
+                depth += i32::from(!quoted && *character == '(') - i32::from(!quoted && *character == ')');
+                depth > 0
+            });
+            let mut inside = false;
+            found.push(
+                arguments
+                    .filter(|c| {
+                        inside ^= *c == '"';
+                        !inside && *c != '"'
+                    })
+                    .collect(),
+            );
+        }
+    }
+    found
+}
+
+/// Fields with a dot: the words before ` =`, and those that stand alone between commas as the name of a variable.
+fn dotted_fields(arguments: &str) -> Vec<String> {
+    arguments
+        .split(',')
+        .map(|part| part.split(" = ").next().unwrap_or("").trim().trim_start_matches(['%', '?']).to_owned())
+        .filter(|name| name.contains('.') && name.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '.'))
+        .collect()
+}
+
+fn unlisted(path: &str, text: &str, list: &[&str]) -> Vec<String> {
+    let fields = log_lines(text).into_iter().flat_map(|arguments| dotted_fields(&arguments));
+    fields
+        .filter(|name| !list.contains(&name.as_str()))
+        .map(|name| format!("{path}: {name} is not in {LIST}"))
+        .collect()
+}
+
+#[test]
+fn every_dotted_field_of_a_log_line_is_listed() {
+    let files = repository::files();
+    let list = listed(&files.iter().find(|file| file.path == LIST).unwrap().text);
+    assert!(list.len() > 20, "the list could not be read");
+    let library =
+        |path: &str| ["vip-core/src", "vip-adapters/src", "vip-http/src"].iter().any(|at| path.starts_with(at));
+    let sources = files.iter().filter(|file| file.is_rust() && library(&file.path));
+    let findings: Vec<String> = sources.flat_map(|file| unlisted(&file.path, &file.text, &list)).collect();
+    assert_clean(&findings);
+}
+
+#[test]
+fn a_field_that_is_not_listed_is_found() {
+    let text = "tracing::warn!(server.name = %name, code = 1, server.id = %id, \"server.other = 3\");";
+    assert_eq!(unlisted("a.rs", text, &["server.id"]).len(), 1);
+}
