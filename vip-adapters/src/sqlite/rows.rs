@@ -185,7 +185,6 @@ pub(super) fn store_stats(row: &SqliteRow) -> Result<StoreStats, Failure> {
         parked: count(row, "parked")?,
         next_wake: optional_time(row, "next_wake")?,
         sightings: json::<BTreeMap<_, _>>(row, "sightings")?,
-        removals_waiting: count(row, "removals_waiting")?,
     })
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::state::{MemoryState, Shared};
 use crate::model::{
     Account, AccountId, ChainHead, IdempotencyKey, InstallationId, Operation, OperationId, Page, PageRequest,
-    SealedRecord, Server, ServerId, ServerState, Sighting, SightingClass, TenantId, Timestamp,
+    SealedRecord, Server, ServerId, ServerState, Sighting, TenantId, Timestamp,
 };
 use crate::ports::{
     ChangeSet, Clock, Committed, Delivery, Durability, KeyRecord, Loaded, Note, RecordedRef, Retention, SealReport,
@@ -252,8 +252,6 @@ impl Store for MemoryStore {
         }
         for sighting in tables.sightings.values().flatten() {
             *stats.sightings.entry(sighting.class).or_default() += 1;
-            let removal = matches!(sighting.class, SightingClass::Surplus | SightingClass::Resurfaced);
-            stats.removals_waiting += u64::from(removal && !sighting.ripe);
         }
         Ok(stats)
     }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::model::Gate;
+use crate::model::{Gate, SightingClass};
 use crate::ports::Durability;
 use crate::provisioning::Context;
 use crate::runtime::{HealthSource, HealthStatus, PartHealth};
@@ -24,8 +24,9 @@ impl HealthSource for StoreHealth {
             Err(error) => PartHealth::new("store", HealthStatus::Down, Some(error.to_string())),
         }];
         if let Ok(stats) = store.stats().await {
-            let waiting = stats.removals_waiting;
-            let unrecorded = stats.sightings.get(&crate::model::SightingClass::Unrecorded).copied().unwrap_or(0);
+            let sighted = |class| stats.sightings.get(&class).copied().unwrap_or(0);
+            let waiting = sighted(SightingClass::Surplus) + sighted(SightingClass::Resurfaced);
+            let unrecorded = sighted(SightingClass::Unrecorded);
             let detail = format!(
                 "{} parked, {unrecorded} unrecorded, {waiting} removals waiting, {} audit records unsealed",
                 stats.parked, stats.unsealed

@@ -3,7 +3,6 @@ SELECT
     (SELECT count(*) FROM vip_audit INDEXED BY vip_audit_to_seal WHERE sequence IS NULL) AS unsealed,
     (SELECT count(*) FROM vip_servers WHERE state = 'parked') AS parked,
     (SELECT min(wake_at) FROM vip_servers WHERE wake_at IS NOT NULL) AS next_wake,
-    (SELECT count(*) FROM vip_sightings WHERE class IN ('surplus', 'resurfaced') AND ripe) AS removals_waiting,
     (
         SELECT json_group_object(class, number)
         FROM (SELECT class, count(*) AS number FROM vip_sightings GROUP BY class)

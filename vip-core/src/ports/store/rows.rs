@@ -150,6 +150,4 @@ pub struct StoreStats {
     pub next_wake: Option<Timestamp>,
     /// Sightings by class.
     pub sightings: BTreeMap<SightingClass, u64>,
-    /// Ripe sightings of servers that converge has to remove.
-    pub removals_waiting: u64,
 }
