@@ -6,6 +6,8 @@ mod loops;
 mod operation;
 mod operator;
 mod tenant;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
