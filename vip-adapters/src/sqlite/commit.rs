@@ -104,7 +104,7 @@ fn bind_server(statement: &Statement, server: &Server) -> Result<Query, Failure>
         .bind(server.account.as_ref().map(ToString::to_string))
         .bind(reference.map(|reference| reference.account.to_string()))
         .bind(reference.map(|reference| reference.id.to_string()))
-        .bind(server.removing.as_ref().map(|removal| removal.id.to_string()))
+        .bind(server.removing.as_ref().filter(|removal| !removal.gone).map(|removal| removal.id.to_string()))
         .bind(server.wake_at.map(Timestamp::as_micros))
         .bind(server.gone_at.map(Timestamp::as_micros))
         .bind(server.quota_held)

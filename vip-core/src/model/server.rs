@@ -298,12 +298,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Says whether it has something left to do: neither final nor resting.
+    /// Says whether it has nothing left to do: it is final or rests, and no second server of it is being removed.
     #[must_use]
     pub const fn is_converged(&self) -> bool {
         match self.state {
             ServerState::Failed | ServerState::Deleted => true,
-            ServerState::Running | ServerState::Lost => matches!(self.desired, Desired::Present),
+            ServerState::Running | ServerState::Lost => {
+                matches!(self.desired, Desired::Present) && !matches!(&self.removing, Some(removal) if !removal.gone)
+            }
             ServerState::Parked => self.is_resting_parked(),
             ServerState::Requested
             | ServerState::Creating

@@ -137,6 +137,12 @@ pub struct Account {
     pub id: AccountId,
     /// One entry for each token ever used; a token without an entry is not checked yet.
     pub gates: Vec<GateEntry>,
+    /// Servers that were missing when the account last became suspect.
+    #[serde(default)]
+    pub missing_seen: u64,
+    /// Missing servers that an operator has accepted: so many make the account no longer suspect.
+    #[serde(default)]
+    pub missing_accepted: u64,
     /// Counts changes; a write names the one that it read.
     pub version: u64,
 }
@@ -145,7 +151,7 @@ impl Account {
     /// Makes an account of which nothing is known.
     #[must_use]
     pub const fn unknown(id: AccountId) -> Self {
-        Self { id, gates: Vec::new(), version: 0 }
+        Self { id, gates: Vec::new(), missing_seen: 0, missing_accepted: 0, version: 0 }
     }
 
     /// Returns the entry of a token.

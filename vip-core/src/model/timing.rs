@@ -146,6 +146,11 @@ impl Timing {
                 "tombstone_watch ≥ sweep_grace + 3 × sweep_interval",
                 "a server resurfaces in an idle account and nobody looks",
             ),
+            (
+                self.look_again * 4 + self.request_deadline < Duration::from_secs(300),
+                "4 × look_again + request_deadline < 5 min",
+                "looks lie too far apart for a create to time out",
+            ),
             (self.removals_per_sweep >= 1, "removals_per_sweep ≥ 1", "surplus servers are never removed"),
             (self.max_rescues >= 1, "max_rescues ≥ 1", "the first crash of a worker ends its jobs"),
             (
@@ -164,12 +169,8 @@ impl Timing {
                 "the provider is asked without a pause",
             ),
         ];
-        for (holds, rule, consequence) in rules {
-            if !holds {
-                return Err(TimingError { rule, consequence });
-            }
-        }
-        Ok(())
+        let broken = rules.into_iter().find(|(holds, ..)| !holds);
+        broken.map_or(Ok(()), |(_, rule, consequence)| Err(TimingError { rule, consequence }))
     }
 }
 
@@ -206,6 +207,7 @@ mod tests {
         assert!(broken(|t| t.key_retention = s(86_400)).is_none() && broken(|t| t.key_retention = s(86_399)).is_some());
         assert!(broken(|t| t.record_retention = s(86_400)).is_some());
         assert!(broken(|t| t.tombstone_watch = s(2700)).is_none() && broken(|t| t.tombstone_watch = s(2699)).is_some());
+        assert!(broken(|t| t.look_again = ms(67_499)).is_none() && broken(|t| t.look_again = ms(67_500)).is_some());
         assert!(broken(|t| t.removals_per_sweep = 0).is_some() && broken(|t| t.max_rescues = 0).is_some());
         assert!(broken(|t| t.backoff_first = s(61)).is_some() && broken(|t| t.look_again = Duration::ZERO).is_some());
     }

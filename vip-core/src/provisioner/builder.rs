@@ -9,7 +9,8 @@ use super::health::{AccountHealth, QueueHealth, StoreHealth};
 use super::{Inner, Provisioner, Shared, loops};
 use crate::model::{AccountId, JobId, NameError, Timing, TimingError};
 use crate::ports::{
-    AuditSink, Backend, Clock, ProviderClient, QueueError, Randomness, StoreError, SystemClock, SystemRandomness,
+    AuditSink, Backend, Clock, ProviderClient, QueueError, Randomness, SinkName, StoreError, SystemClock,
+    SystemRandomness,
 };
 use crate::provisioning::converge::Converge;
 use crate::provisioning::sweep::{Sweep, SweepMode};
@@ -33,6 +34,12 @@ pub enum StartError {
     /// Workers need a provider; [`Builder::client_only`] does not.
     #[error("no provider was given: workers need one, a client alone does not")]
     NoProvider,
+    /// Two audit sinks have one name, and the store remembers by name how far it has delivered.
+    #[error("two audit sinks are named {name}")]
+    SinkTwice {
+        /// The name.
+        name: String,
+    },
     /// The worker's settings or handlers do not fit together.
     #[error(transparent)]
     Worker(#[from] WorkerError),
@@ -164,6 +171,12 @@ impl Builder {
         if self.providers.is_empty() {
             return Err(StartError::NoProvider);
         }
+        let names: Vec<SinkName> = self.sinks.iter().map(|sink| sink.name()).collect();
+        if let Some(twice) =
+            names.iter().enumerate().find(|(place, name)| names.iter().take(*place).any(|n| n == *name))
+        {
+            return Err(StartError::SinkTwice { name: twice.1.as_str().to_owned() });
+        }
         let (context, shared) = self.shared().await?;
         let worker = self
             .worker
@@ -180,11 +193,12 @@ impl Builder {
         let health = watch(&context, true);
         let gates = loops::gates(&supervisor, &context);
         let trim = loops::trim(&supervisor, &context);
+        let sweeps = loops::sweeps(&supervisor, &context);
         let seal = loops::seal(&supervisor, &context);
         let deliveries = self.sinks.iter().map(|sink| loops::deliver(&supervisor, &context.store, sink)).collect();
         let worker = Arc::new(worker.start(&supervisor));
         health.watch(worker.clone());
-        let running = super::Running { worker, early: vec![gates, trim], seal, deliveries };
+        let running = super::Running { worker, early: vec![gates, trim, sweeps], seal, deliveries };
         Ok(Provisioner {
             inner: Arc::new(Inner { shared, supervisor, health, running: Some(running), sinks: self.sinks }),
         })

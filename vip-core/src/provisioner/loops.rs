@@ -4,9 +4,9 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::AccountId;
-use crate::ports::{AuditSink, Retention, Store, StoreError};
-use crate::provisioning::{self, Context, TokenCheck};
+use crate::model::{AccountId, JobId, JobState};
+use crate::ports::{AuditSink, QueueError, Retention, Store, StoreError};
+use crate::provisioning::{self, Context, TokenCheck, kinds};
 use crate::relay;
 use crate::runtime::{LoopHandle, LoopPolicy, Supervisor};
 use crate::telemetry;
@@ -54,6 +54,40 @@ async fn check(context: &Context, account: &AccountId) {
 /// A store that cannot be used is no reason to end a loop: the next turn tries again, and health asks the store itself.
 fn failed(name: &'static str, error: &StoreError) {
     tracing::warn!({ telemetry::LOOP_NAME } = name, { telemetry::ERROR } = error as &dyn Error, "store failed");
+}
+
+/// Sees to it that each account has its sweep: a lost job is enqueued anew, a dead one is replayed.
+pub(super) fn sweeps(supervisor: &Supervisor, context: &Context) -> LoopHandle {
+    let context = context.clone();
+    supervisor.spawn("sweeps", LoopPolicy::Critical, move |tick| {
+        let context = context.clone();
+        async move {
+            while !tick.is_stopping() {
+                tick.beat();
+                for account in context.providers.keys() {
+                    if let Err(error) = keep_sweep(&context, account).await {
+                        let name = "sweeps";
+                        tracing::warn!({ telemetry::LOOP_NAME } = name, error = &error as &dyn Error, "queue failed");
+                    }
+                }
+                tick.pause(context.timing.sweep_interval).await;
+            }
+            Ok(())
+        }
+    })
+}
+
+async fn keep_sweep(context: &Context, account: &AccountId) -> Result<(), QueueError> {
+    let id = JobId::from_uuid(context.randomness.uuid_at(context.clock.now()));
+    let job = kinds::sweep_job(id, account).map_err(|error| QueueError::Corrupt { source: Box::new(error) })?;
+    match context.queue.find(&job.key).await? {
+        Some(found) if found.state == JobState::Dead => {
+            tracing::error!(account.id = %account, code = found.last_error.as_deref(), "a sweep was dead; it runs again");
+            context.queue.replay(found.id).await.map(|_changed| ())
+        }
+        Some(_) => Ok(()),
+        None => context.queue.enqueue(&[job]).await.map(|_answers| ()),
+    }
 }
 
 /// Gives committed audit records their place in the chain.

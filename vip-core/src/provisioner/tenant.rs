@@ -139,6 +139,9 @@ impl CreateOrder {
         shared.refuse_while_closing()?;
         let caller = self.tenant.caller(self.key.as_deref())?;
         let accounts = self.accounts.unwrap_or_else(|| shared.accounts.as_ref().clone());
+        if let Some(unknown) = accounts.iter().find(|account| !shared.accounts.contains(account)) {
+            return Err(Invalid::one("account", unknown.as_str(), "must be one of the accounts of this product").into());
+        }
         let command = CreateServer { spec: self.spec, accounts, quota: shared.quota };
         let accepted = accept::create_server(&shared.context, &caller, &command).await?;
         Ok(OperationHandle::new(shared, accepted.operation, accepted.replayed))

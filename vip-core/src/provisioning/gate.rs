@@ -64,6 +64,13 @@ pub async fn close_gate(context: &Context, id: &AccountId, may_read: bool) -> Re
     let now = context.store.now().await?;
     let digest = client.token_digest();
     change(context, id, |account| {
+        // Many requests in flight are refused together: the first one closes the gate, and only an operator opens one
+        // that is suspect.
+        match account.gate(&digest).map(|entry| &entry.gate) {
+            Some(Gate::Suspect { .. }) => return None,
+            Some(Gate::Blocked { probe_at }) if *probe_at > now && !may_read => return None,
+            Some(Gate::Blocked { .. } | Gate::Open) | None => {}
+        }
         let probes = account.gate(&digest).map_or(0, |entry| entry.probes);
         let gate = if may_read {
             Gate::Suspect { why: MAY_ONLY_READ.to_owned() }
@@ -71,7 +78,7 @@ pub async fn close_gate(context: &Context, id: &AccountId, may_read: bool) -> Re
             Gate::Blocked { probe_at: now.plus(probe_delay(context, probes)) }
         };
         tracing::warn!(account.id = %id, token.digest = %digest, "the provider refuses the token");
-        account.with_gate(&digest, gate, probes.saturating_add(1))
+        Some(account.with_gate(&digest, gate, probes.saturating_add(1)))
     })
     .await
 }
@@ -82,16 +89,22 @@ pub async fn close_gate(context: &Context, id: &AccountId, may_read: bool) -> Re
 ///
 /// [`StoreError`] if that could not be written.
 pub async fn confirm_token(context: &Context, id: &AccountId, digest: &TokenDigest) -> Result<(), StoreError> {
-    change(context, id, |account| account.with_gate(digest, Gate::Open, 0)).await
+    change(context, id, |mut account| {
+        // What the operator saw missing is accepted: only more of it makes the account suspect again.
+        account.missing_accepted = account.missing_accepted.max(account.missing_seen);
+        Some(account.with_gate(digest, Gate::Open, 0))
+    })
+    .await
 }
 
 /// Closes all gates of an account: what it shows is not what is recorded (S7).
-pub(super) async fn suspect_all(context: &Context, id: &AccountId, why: &str) -> Result<(), StoreError> {
+pub(super) async fn suspect_all(context: &Context, id: &AccountId, missing: u64, why: &str) -> Result<(), StoreError> {
     change(context, id, |mut account| {
+        account.missing_seen = missing;
         for entry in &mut account.gates {
             entry.gate = Gate::Suspect { why: why.to_owned() };
         }
-        account
+        Some(account)
     })
     .await
 }
@@ -147,7 +160,13 @@ pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck
         Gate::Suspect { why } => TokenCheck::Suspect { why: why.clone() },
         Gate::Blocked { probe_at } => TokenCheck::Blocked { probe_at: *probe_at },
     };
-    change(context, id, |account| account.with_gate(&digest, gate.clone(), 0)).await?;
+    let before = account.gate(&digest).cloned();
+    change(context, id, |account| {
+        // Somebody closed or opened it while the inventory was read: their word is newer.
+        let unchanged = account.gate(&digest) == before.as_ref();
+        unchanged.then(|| account.with_gate(&digest, gate.clone(), 0))
+    })
+    .await?;
     Ok(found)
 }
 
@@ -183,11 +202,13 @@ fn probe_delay(context: &Context, probes: u32) -> Duration {
 async fn change(
     context: &Context,
     id: &AccountId,
-    decide: impl Fn(Account) -> Account + Send + Sync,
+    decide: impl Fn(Account) -> Option<Account> + Send + Sync,
 ) -> Result<(), StoreError> {
     let mut last = StoreError::Conflict;
     for _ in 0..WRITES {
-        let changed = decide(context.store.account(id).await?);
+        let Some(changed) = decide(context.store.account(id).await?) else {
+            return Ok(());
+        };
         match context.store.save_account(&changed).await {
             Ok(()) => return Ok(()),
             Err(StoreError::Conflict) => last = StoreError::Conflict,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,8 +21,6 @@ const WINDOW: Duration = Duration::from_millis(50);
 const MOST: usize = 500;
 /// Servers that the inventory does not show and that are asked for at the same time.
 const AT_ONCE: usize = 8;
-/// Servers on a page of the inventory: with fewer looks than pages, each asks for itself.
-const PAGE: usize = 50;
 
 /// Is an error that several callers get; its cause is told to the first alone.
 #[derive(Debug, Clone)]
@@ -40,6 +39,8 @@ type Shared<T> = Result<T, SharedError>;
 pub struct Batched {
     inner: Arc<dyn ProviderClient>,
     owner: InstallationId,
+    /// Whether the inventory was seen not to fit on one page.
+    many_pages: AtomicBool,
     actions: Gather<Vec<ProviderActionId>, Shared<Vec<ActionView>>>,
     servers: Gather<ProviderServerId, Shared<Option<ServerView>>>,
 }
@@ -48,7 +49,13 @@ impl Batched {
     /// Wraps a client of this installation.
     #[must_use]
     pub fn new(inner: Arc<dyn ProviderClient>, owner: InstallationId) -> Self {
-        Self { inner, owner, actions: Gather::new(WINDOW, MOST), servers: Gather::new(WINDOW, MOST) }
+        Self {
+            inner,
+            owner,
+            many_pages: AtomicBool::new(false),
+            actions: Gather::new(WINDOW, MOST),
+            servers: Gather::new(WINDOW, MOST),
+        }
     }
 
     async fn all_actions(
@@ -70,6 +77,8 @@ impl Batched {
         wanted: Vec<ProviderServerId>,
         context: &RequestContext,
     ) -> Vec<Shared<Option<ServerView>>> {
+        // The page and the single looks after it have to fit into the time of the one who asks for all.
+        let context = &RequestContext { deadline: context.deadline / 3, ..context.clone() };
         let listed = match self.listed(wanted.len(), context).await {
             Ok(listed) => listed,
             Err(error) => return vec![Err(shared(&error)); wanted.len()],
@@ -87,23 +96,18 @@ impl Batched {
         answers
     }
 
-    /// Reads as many pages of the inventory as there are looks that would ask for themselves otherwise.
+    /// Reads the inventory if several looks can share it and it fits on one page: new servers stand on the last one.
     async fn listed(
         &self,
         looks: usize,
         context: &RequestContext,
     ) -> Result<BTreeMap<ProviderServerId, ServerView>, ProviderError> {
-        let mut listed = BTreeMap::new();
-        let mut page = 1;
-        for _ in 1..looks.min(PAGE) {
-            let part = self.inner.inventory(self.owner, page, context).await?;
-            listed.extend(part.servers.into_iter().map(|seen| (seen.id.clone(), seen)));
-            match part.next {
-                Some(next) => page = next,
-                None => break,
-            }
+        if looks < 2 || self.many_pages.load(Ordering::Relaxed) {
+            return Ok(BTreeMap::new());
         }
-        Ok(listed)
+        let part = self.inner.inventory(self.owner, 1, context).await?;
+        self.many_pages.store(part.next.is_some(), Ordering::Relaxed);
+        Ok(part.servers.into_iter().map(|seen| (seen.id.clone(), seen)).collect())
     }
 }
 

@@ -52,7 +52,7 @@ pub struct RecordedRef {
     pub id: Option<ProviderServerId>,
     /// Whether a create is announced or may still land: something may be there that is not recorded yet.
     pub open: bool,
-    /// The provider's id of what is being removed.
+    /// The provider's id of what is being removed and not gone yet.
     pub removing: Option<ProviderServerId>,
     /// Its name at the provider.
     pub provider_name: ProviderName,
@@ -72,7 +72,7 @@ impl RecordedRef {
             account: server.account.clone(),
             id: server.provider_ref.as_ref().map(|reference| reference.id.clone()),
             open: server.intent.is_some() || !server.land.is_empty(),
-            removing: server.removing.as_ref().map(|removal| removal.id.clone()),
+            removing: server.removing.as_ref().filter(|removal| !removal.gone).map(|removal| removal.id.clone()),
             provider_name: server.provider_name.clone(),
             create_hash: server.create_hash.clone(),
         }

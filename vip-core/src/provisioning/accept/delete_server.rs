@@ -3,7 +3,7 @@
 use super::{Accepted, Caller, CommandError, Outcome, RACES, commit, key_record, read, replay};
 use crate::model::{
     AuditDraft, ChangeId, Desired, Fingerprint, JobId, Operation, OperationId, OperationStatus, OperationVerb,
-    OutcomeClass, Server, ServerId, Verb,
+    OutcomeClass, Server, ServerId, ServerState, Verb,
 };
 use crate::ports::{ChangeSet, Guard, Loaded, OperationChange};
 use crate::provisioning::context::Context;
@@ -32,7 +32,9 @@ pub async fn delete_server(
             return Ok(accepted);
         }
         let loaded = context.store.load(&caller.tenant, command.server).await?.ok_or(CommandError::NotFound)?;
-        if let (Some(first), None) = (loaded.server.delete_operation, &caller.key) {
+        // A parked delete may have lost its job: a repeat is a new command, and takes it up again.
+        let parked = loaded.server.state == ServerState::Parked;
+        if let (Some(first), None, false) = (loaded.server.delete_operation, &caller.key, parked) {
             let operation = read(context, &caller.tenant, first).await?;
             return Ok(Accepted { operation, replayed: true });
         }

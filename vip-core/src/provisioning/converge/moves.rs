@@ -121,7 +121,8 @@ pub(super) fn park(view: &View<'_>, mut server: Server, reason: ParkReason) -> C
     server.wait_reason = Some(WaitReason::Parked);
     let mut change = Change::new(server, Verb::Park);
     change.code = Some(reason.as_str().to_owned());
-    change.only_work = parked_already;
+    // The answer of an effect is recorded even if it changes nothing else.
+    change.only_work = parked_already && view.server.intent.is_none();
     if !parked_already {
         let code = change.code.clone();
         change.operations.push(status(&change.server, OperationStatus::Parked, code));

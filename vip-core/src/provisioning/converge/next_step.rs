@@ -56,8 +56,10 @@ fn wanted(view: &View<'_>) -> Step {
     if removes {
         // N8
         return match state {
-            ServerState::Failing | ServerState::Deleting => next_removal(view),
-            ServerState::Requested
+            ServerState::Failing if server.desired == Desired::Present => next_removal(view),
+            ServerState::Deleting => next_removal(view),
+            ServerState::Failing
+            | ServerState::Requested
             | ServerState::Creating
             | ServerState::Confirming
             | ServerState::Running
@@ -90,7 +92,8 @@ fn wanted(view: &View<'_>) -> Step {
 /// N6: a second server of a wanted record is removed; the record keeps its state.
 fn surplus(view: &View<'_>) -> Option<Step> {
     let server = view.server;
-    if !matches!(view.state(), ServerState::Confirming | ServerState::Running | ServerState::Lost) {
+    // While it is being confirmed the order itself comes first.
+    if !matches!(view.state(), ServerState::Running | ServerState::Lost) {
         return None;
     }
     let recorded = server.provider_ref.as_ref().map(|reference| &reference.id);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::moves;
 use super::step::{Change, Failure, Look, LookFor, Refusal, Step, View};
 use crate::model::{
-    AccountId, Effect, Intent, OutcomeClass, ParkReason, ProviderServerId, Removal, Server, Timestamp, Verb, WaitReason,
+    AccountId, Desired, Effect, Intent, OutcomeClass, ParkReason, ProviderServerId, Removal, Server, ServerState,
+    Timestamp, Verb, WaitReason,
 };
 use crate::ports::{Deletion, ProviderErrorKind};
 
@@ -27,6 +28,14 @@ pub(super) struct Target {
 /// Finds what is to be removed: what is being removed and not gone, else the record's own server.
 pub(super) fn removal_target(view: &View<'_>) -> Option<Target> {
     let server = view.server;
+    let own = server.provider_ref.as_ref().filter(|reference| !reference.gone);
+    let leaves = server.desired == Desired::Absent || view.state() == ServerState::Failing;
+    if let (true, Some(own)) = (leaves, own)
+        && server.removing.as_ref().is_none_or(|removal| removal.id != own.id)
+    {
+        // The orderer's own server comes first: what else is there is found again by the sweep.
+        return Some(Target { account: own.account.clone(), id: own.id.clone(), accepted: false });
+    }
     if let Some(removal) = server.removing.as_ref().filter(|removal| !removal.gone) {
         return Some(Target {
             account: removal.account.clone(),
@@ -34,7 +43,7 @@ pub(super) fn removal_target(view: &View<'_>) -> Option<Target> {
             accepted: removal.accepted_at.is_some(),
         });
     }
-    let own = server.provider_ref.as_ref().filter(|reference| !reference.gone)?;
+    let own = own?;
     Some(Target { account: own.account.clone(), id: own.id.clone(), accepted: false })
 }
 
@@ -145,9 +154,18 @@ pub(super) fn absorb_delete(view: &View<'_>, intent: &Intent, answer: Result<Del
     }
 }
 
+fn is_surplus(view: &View<'_>) -> bool {
+    view.server.desired == Desired::Present && matches!(view.state(), ServerState::Running | ServerState::Lost)
+}
+
 fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failure) -> Change {
     let timing = view.timing;
     let reason = match failure.kind {
+        ProviderErrorKind::Protected if is_surplus(view) => {
+            // A second server that is protected is no reason to stop the first: the sweep goes on reporting it.
+            server.removing = None;
+            return Change::new(server, Verb::Record);
+        }
         ProviderErrorKind::Protected => return moves::park(view, server, ParkReason::Protected),
         ProviderErrorKind::Unauthorized | ProviderErrorKind::ReadOnly => {
             let mut change = Change::new(server, Verb::Record);

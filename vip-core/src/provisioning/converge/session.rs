@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::absorb::{Answer, Asked, NameFinding, absorb, announce};
 use super::moves;
 use super::next_step::next_step;
-use super::step::{Change, Failure, GateView, Look, Step, View};
+use super::step::{Change, Failure, GateView, Look, Refusal, Step, View};
 use crate::model::{
     AccountId, Actor, AuditDraft, ClaimId, Effect, Intent, ParkReason, Server, ServerId, TenantId, Timestamp,
     WaitReason,
@@ -126,18 +126,20 @@ impl<'a> Session<'a> {
     /// Commits an announcement; returns it with the store's time.
     pub(super) async fn announce(&mut self, intent: Intent) -> Result<Intent, Stop> {
         let gates = self.gates();
+        let (id, claim) = (intent.id, intent.claim);
         let change = announce(&self.view(&gates), intent);
         self.apply(change).await?;
-        // Without its announcement the effect must not be called; that the commit wrote it is checked, not assumed.
-        self.loaded.server.intent.clone().ok_or(Stop::Lost)
+        // Without its announcement the effect must not be called; that the commit wrote it is checked, not assumed: a
+        // commit that is found applied may have been followed by a successor's.
+        let held = self.loaded.server.holder == Some(claim);
+        self.loaded.server.intent.clone().filter(|open| held && open.id == id).ok_or(Stop::Lost)
     }
 
     /// Commits a change, or keeps it for the next note if only work fields changed.
     pub(super) async fn apply(&mut self, change: Change) -> Result<(), Stop> {
         let (bug, code) = (change.bug, change.code.clone());
         if let Some(refusal) = &change.refused_by {
-            gate::close_gate(self.context, &refusal.account, refusal.may_read).await?;
-            self.reload_account(&refusal.account).await?;
+            self.close_gate(refusal).await;
         }
         if change.only_work {
             self.loaded.server = change.server;
@@ -187,11 +189,23 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    async fn reload_account(&mut self, account: &AccountId) -> Result<(), Stop> {
-        let fresh = self.context.store.account(account).await?;
-        self.loaded.accounts.retain(|known| &known.id != account);
-        self.loaded.accounts.push(fresh);
-        Ok(())
+    /// Closes the gate of a refused token. The record's change is committed even if that fails: the next refusal closes
+    /// the gate, but an answer that is not recorded would become unknown.
+    async fn close_gate(&mut self, refusal: &Refusal) {
+        let closed = async {
+            gate::close_gate(self.context, &refusal.account, refusal.may_read).await?;
+            self.context.store.account(&refusal.account).await
+        };
+        match closed.await {
+            Ok(fresh) => {
+                self.loaded.accounts.retain(|known| known.id != refusal.account);
+                self.loaded.accounts.push(fresh);
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(account.id = %refusal.account, error, "the gate could not be closed");
+            }
+        }
     }
 
     fn change_set(&self, change: Change) -> ChangeSet {

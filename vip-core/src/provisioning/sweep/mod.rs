@@ -117,13 +117,16 @@ impl Sweep {
         report.recorded = recorded.iter().filter(|record| record.id.is_some()).count();
 
         let missing = findings.iter().filter(|finding| finding.class == SightingClass::Missing).count();
-        let too_many = missing > MISSING_FEW.max(report.recorded * MISSING_PERCENT / 100)
-            || (missing >= 2 && missing == report.recorded);
+        let missing_count = u64::try_from(missing).unwrap_or(u64::MAX);
+        let accepted = context.store.account(account).await?.missing_accepted;
+        let too_many = missing_count > accepted
+            && (missing > MISSING_FEW.max(report.recorded * MISSING_PERCENT / 100)
+                || (missing >= 2 && missing == report.recorded));
         if too_many {
             // S7: this is another project, or the provider forgot us; nothing is believed until somebody looked.
             let why = format!("{missing} of {} recorded servers are missing", report.recorded);
             tracing::error!(account.id = %account, "the account is suspect: {why}");
-            gate::suspect_all(context, account, &why).await?;
+            gate::suspect_all(context, account, missing_count, &why).await?;
         }
         let before = context.store.sightings(account).await?;
         let now = context.store.now().await?;

@@ -275,3 +275,35 @@ async fn the_dead_job_of_an_order_parks_it_and_a_replay_takes_it_up_again() {
     assert_eq!(product.operation(order.id).await.status, OperationStatus::Succeeded);
     product.demand_audit().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_delete_takes_up_one_whose_job_is_dead() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    product.settle_within(LONG).await;
+    let deletion = product.delete(order.server).await.unwrap().operation;
+    let attempt = product.claim().await.unwrap();
+    product.converge.died(attempt.job().payload.decode().ok(), &attempt, "panic").await.unwrap();
+    let verdict = Verdict::Dead { code: "panic".to_owned() };
+    product.context.queue.settle(&[Settlement { lease: attempt.lease(), verdict }]).await.unwrap();
+    assert_eq!(product.operation(deletion.id).await.status, OperationStatus::Parked);
+    let again = product.delete(order.server).await.unwrap();
+    assert!(again.replayed && again.operation.id == deletion.id);
+    product.settle_within(LONG).await;
+    assert_eq!(product.operation(deletion.id).await.status, OperationStatus::Succeeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_of_a_failing_order_ends_deleted() {
+    let product = Product::new().await;
+    product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unknown));
+    product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::InvalidInput));
+    let order = product.order("web-1", None).await.unwrap().operation;
+    product.settle_within(Duration::from_secs(60)).await;
+    assert_eq!(product.server(order.server).await.state, ServerState::Failing, "absence is not proven yet");
+    let deletion = product.delete(order.server).await.unwrap().operation;
+    product.settle_within(LONG).await;
+    assert_eq!(product.server(order.server).await.state, ServerState::Deleted);
+    assert_eq!(product.operation(deletion.id).await.status, OperationStatus::Succeeded);
+    product.demand_audit().await;
+}

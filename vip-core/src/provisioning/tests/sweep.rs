@@ -69,7 +69,7 @@ async fn foreign_servers_and_those_of_other_owners_are_not_touched_and_all_of_ou
     let first = product.sweep(SweepMode::Repair).await;
     let count = |class| first.sightings.iter().filter(|sighting| sighting.class == class).count();
     assert_eq!((count(SightingClass::Surplus), count(SightingClass::Resurfaced)), (5, 5));
-    product.sweep_ripe(SweepMode::Repair, 3).await;
+    drop(product.sweep_ripe(SweepMode::Repair, 3).await);
 
     let names: Vec<String> = product.provider.servers().into_iter().map(|server| server.name).collect();
     assert_eq!(names.iter().filter(|name| name.starts_with("foreign")).count(), 50);
@@ -92,9 +92,9 @@ async fn at_most_five_are_removed_in_one_sweep_and_none_in_report_mode() {
     for (number, id) in servers.iter().enumerate() {
         product.provider.put(format!("surplus-{number}"), labels(product.context.installation, *id)).unwrap();
     }
-    product.sweep_ripe(SweepMode::Report, 3).await;
+    drop(product.sweep_ripe(SweepMode::Report, 3).await);
     assert_eq!(product.provider.servers().len(), 16);
-    product.sweep_ripe(SweepMode::Repair, 1).await;
+    drop(product.sweep_ripe(SweepMode::Repair, 1).await);
     assert_eq!(product.provider.servers().len(), 11);
 }
 
@@ -117,7 +117,7 @@ async fn a_server_that_vanished_is_lost_and_never_created_again() {
     let servers = product.running(8).await;
     let gone = product.server(servers[0]).await.provider_ref.unwrap().id;
     assert!(product.provider.vanish(&gone));
-    product.sweep_ripe(SweepMode::Repair, 2).await;
+    drop(product.sweep_ripe(SweepMode::Repair, 2).await);
     assert_eq!(product.server(servers[0]).await.state, ServerState::Lost);
     assert_eq!(product.provider.ever_created().len(), 8);
     // A lost server can still be wished away, and gives its quota back.
@@ -181,7 +181,7 @@ async fn an_account_that_suddenly_misses_most_servers_is_suspect_and_nothing_is_
         let gone = product.server(*id).await.provider_ref.unwrap().id;
         assert!(product.provider.vanish(&gone));
     }
-    product.sweep_ripe(SweepMode::Repair, 3).await;
+    drop(product.sweep_ripe(SweepMode::Repair, 3).await);
     for id in servers {
         assert_eq!(product.server(id).await.state, ServerState::Running);
     }
@@ -213,4 +213,59 @@ async fn a_dead_job_that_nobody_parked_is_parked_by_the_sweep() {
     tokio::time::advance(product.context.timing.stall_after + Duration::from_secs(1)).await;
     product.sweep(SweepMode::Repair).await;
     assert_eq!(product.server(order.server).await.state, ServerState::Parked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_has_seen_missing_does_not_make_the_account_suspect_again() {
+    let product = Product::new().await;
+    let servers = product.running(2).await;
+    for id in &servers {
+        let gone = product.server(*id).await.provider_ref.unwrap().id;
+        assert!(product.provider.vanish(&gone));
+    }
+    drop(product.sweep_ripe(SweepMode::Repair, 2).await);
+    assert_eq!(product.server(servers[0]).await.state, ServerState::Running);
+    confirm_token(&product.context, &account(), &product.provider.token_digest()).await.unwrap();
+    drop(product.sweep_ripe(SweepMode::Repair, 2).await);
+    for id in servers {
+        assert_eq!(product.server(id).await.state, ServerState::Lost);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_refusals_at_once_close_the_gate_for_a_minute_and_never_open_a_suspect_one() {
+    let product = Product::new().await;
+    let digest = product.provider.token_digest();
+    let gate = || async {
+        let account = product.context.store.account(&account()).await.unwrap();
+        account.gate(&digest).unwrap().clone()
+    };
+    for _ in 0..16 {
+        crate::provisioning::close_gate(&product.context, &account(), false).await.unwrap();
+    }
+    let now = product.context.store.now().await.unwrap();
+    let crate::model::Gate::Blocked { probe_at } = gate().await.gate else { panic!("not blocked") };
+    assert!(probe_at.since(now) <= Duration::from_secs(66), "{:?}", probe_at.since(now));
+
+    crate::provisioning::close_gate(&product.context, &account(), true).await.unwrap();
+    crate::provisioning::close_gate(&product.context, &account(), false).await.unwrap();
+    tokio::time::advance(LONG).await;
+    assert!(matches!(check_token(&product.context, &account()).await.unwrap(), TokenCheck::Suspect { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_protected_second_server_neither_stops_the_first_nor_its_removal() {
+    let product = Product::new().await;
+    let servers = product.running(1).await;
+    product.provider.put("surplus", labels(product.context.installation, servers[0])).unwrap();
+    let protected = crate::memory::ProviderFault::Refuse(crate::ports::ProviderErrorKind::Protected);
+    product.provider.fail_next(ProviderMethod::Delete, protected);
+    drop(product.sweep_ripe(SweepMode::Repair, 1).await);
+    let server = product.server(servers[0]).await;
+    assert_eq!((server.state, server.park_reason), (ServerState::Running, None));
+    drop(product.delete(servers[0]).await.unwrap());
+    product.settle_within(LONG).await;
+    assert_eq!(product.server(servers[0]).await.state, ServerState::Deleted);
+    let left: Vec<String> = product.provider.servers().into_iter().map(|server| server.name).collect();
+    assert!(!left.iter().any(|name| name.starts_with("web")), "{left:?}");
 }
