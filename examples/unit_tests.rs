@@ -30,8 +30,9 @@ async fn a_contract_buys_once_and_is_audited() -> Result<(), Box<dyn std::error:
     assert!(sell(&provisioner, "acme", 1).await?, "the first time it buys");
     assert!(!sell(&provisioner, "acme", 1).await?, "the second time it does not");
     assert!(sell(&provisioner, "globex", 1).await?, "another customer's contract is another one");
+    // What has not been delivered by now is delivered here, and the sink is closed.
     let report = provisioner.shutdown(std::time::Duration::from_secs(5)).await;
-    assert!(report.audit_delivered > 0, "{report}");
+    assert!(report.is_clean(), "{report}");
     Ok(())
 }
 
