@@ -2,20 +2,23 @@
 //!
 //! `VIP_TEST_KILLS` says how many kills, over as many orders; thirty unless it says more.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails by panicking")]
 
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use vip_core::Provisioner;
 use vip_core::model::ServerSpec;
+use vip_core::ports::Retryability;
 use vip_core::provisioner::OperationHandle;
+use vip_core::{CommandError, Provisioner};
 use vip_tests::actors::{CloudActor, WorkerActors};
 use vip_tests::{timing, truth};
 
 const ACTOR: &str = env!("CARGO_BIN_EXE_actor");
 const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
+/// Most repeats of a command whose outcome is unknown.
+const REPEATS: u32 = 20;
 /// Longest time for all orders to end after the last kill.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Time between two looks at an order; the workers are other processes and cannot tell.
@@ -40,7 +43,9 @@ async fn killed_workers_lose_nothing_and_double_nothing() {
         // A few orders are wished away while they may still be under way.
         if number % 5 == 4 {
             let (tenant, place) = (TENANTS[(number as usize - 2) % 3], number as usize - 2);
-            orders.push(provisioner.tenant(tenant).delete_server(orders_server(&orders, place)).await.unwrap());
+            let server = orders_server(&orders, place);
+            let delete = || provisioner.tenant(tenant).delete_server(server).into_future();
+            orders.push(until_certain(delete).await);
         }
         let pause = Duration::from_millis(random.u64(20..350));
         tokio::time::sleep(pause).await;
@@ -62,14 +67,29 @@ async fn killed_workers_lose_nothing_and_double_nothing() {
     cloud.stop().await;
 }
 
+/// Orders as a host does: what may have been accepted is sent again with the same key.
 async fn order(provisioner: &Provisioner, number: u32) -> OperationHandle {
     let spec = ServerSpec::new(format!("web-{number}"))
         .server_type("cpx22")
         .image("ubuntu-24.04")
         .location("fsn1")
         .ssh_key("ops");
-    let tenant = TENANTS[number as usize % 3];
-    provisioner.tenant(tenant).create_server(spec).idempotency_key(format!("order-{number}")).await.unwrap()
+    let tenant = provisioner.tenant(TENANTS[number as usize % 3]);
+    until_certain(|| tenant.create_server(spec.clone()).idempotency_key(format!("order-{number}")).into_future()).await
+}
+
+/// Repeats a command until its outcome is known; a refusal is a failure of the test.
+async fn until_certain<F>(command: impl Fn() -> F) -> OperationHandle
+where
+    F: Future<Output = Result<OperationHandle, CommandError>>,
+{
+    for _ in 0..REPEATS {
+        match command().await {
+            Ok(accepted) => return accepted,
+            Err(error) => assert_ne!(error.retryability(), Retryability::Permanent, "{error}"),
+        }
+    }
+    panic!("the store did not answer {REPEATS} times in a row");
 }
 
 /// Returns the server of the create with this number; deletes stand between the creates.
@@ -80,7 +100,12 @@ fn orders_server(orders: &[OperationHandle], place: usize) -> vip_core::model::S
 
 async fn all_ended(orders: &[OperationHandle]) {
     for order in orders {
-        while !order.progress().await.unwrap().operation.status.is_final() {
+        loop {
+            match order.progress().await {
+                Ok(progress) if progress.operation.status.is_final() => break,
+                Ok(_) => {}
+                Err(error) => assert_ne!(error.retryability(), Retryability::Permanent, "{error}"),
+            }
             tokio::time::sleep(LOOK_PAUSE).await;
         }
     }

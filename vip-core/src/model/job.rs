@@ -7,76 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{ClaimId, JobId};
 use super::limits;
-use super::names::{NameError, RequestId, TenantId};
+use super::names::{JobKey, JobKind, NameError, RequestId, TenantId};
 use super::timestamp::Timestamp;
-
-macro_rules! job_name {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
-
-        impl $name {
-            /// Checks and wraps a name.
-            ///
-            /// # Errors
-            ///
-            /// [`NameError`] unless it has 1 to 200 visible ASCII characters.
-            pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
-                let text = text.into();
-                if text.is_empty() || text.len() > limits::JOB_NAME_BYTES {
-                    return Err(NameError::new(format!("must have 1 to {} bytes", limits::JOB_NAME_BYTES)));
-                }
-                if !text.chars().all(|c| c.is_ascii_graphic()) {
-                    return Err(NameError::new("may only contain visible ASCII characters"));
-                }
-                Ok(Self(text))
-            }
-
-            /// Returns the name.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = NameError;
-
-            fn try_from(text: String) -> Result<Self, NameError> {
-                Self::new(text)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, formatter)
-            }
-        }
-    };
-}
-
-job_name! {
-    /// Names the type of a job, such as `vip.converge`; an open set, of which a worker claims only what it knows.
-    JobKind
-}
-job_name! {
-    /// Names a job; a queue holds at most one per key, and kind and payload are functions of the key.
-    JobKey
-}
 
 /// Is the argument of a job as JSON text of at most 256 KiB.
 #[derive(Clone, PartialEq, Eq)]

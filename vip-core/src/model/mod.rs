@@ -22,11 +22,11 @@ pub use audit_record::{Actor, AuditDraft, AuditRecord, OutcomeClass, SealedRecor
 pub use chain::{ChainFault, ChainHash, ChainHead, VersionFault, seal_hash, verify_chain, verify_versions};
 pub use fingerprint::{CreateHash, Fingerprint};
 pub use ids::{ChangeId, ClaimId, InstallationId, IntentId, JobId, OperationId, ServerId};
-pub use job::{AttemptCounts, Job, JobKey, JobKind, JobState, NewJob, Payload, Why};
+pub use job::{AttemptCounts, Job, JobState, NewJob, Payload, Why};
 pub use labels::{Labels, OWNER_LABEL, SERVER_LABEL, SPEC_LABEL};
 pub use names::{
-    AccountId, DisplayName, IdempotencyKey, NameError, ProviderActionId, ProviderName, ProviderServerId, RequestId,
-    TenantId,
+    AccountId, DisplayName, IdempotencyKey, JobKey, JobKind, NameError, ProviderActionId, ProviderName,
+    ProviderServerId, RequestId, TenantId,
 };
 pub use operation::{Operation, OperationStatus, OperationVerb};
 pub use page::{Page, PageLimit, PageRequest};

@@ -109,6 +109,17 @@ name! {
     ProviderActionId, check_visible
 }
 
+name! {
+    /// Names the type of a job, such as `vip.converge`: 1 to 200 visible ASCII characters. An open set, of which a worker
+    /// claims only what it knows.
+    JobKind, check_job_name
+}
+name! {
+    /// Names a job: 1 to 200 visible ASCII characters. A queue holds at most one per key, and kind and payload are
+    /// functions of the key.
+    JobKey, check_job_name
+}
+
 impl ProviderName {
     /// Derives the provider's name from the display name and the id; it is fixed at accept and never reused.
     #[must_use]
@@ -169,7 +180,15 @@ fn check_host_label(text: &str) -> Result<(), NameError> {
 }
 
 fn check_visible(text: &str) -> Result<(), NameError> {
-    check_length(text, limits::VISIBLE_BYTES)?;
+    check_visible_of(text, limits::VISIBLE_BYTES)
+}
+
+fn check_job_name(text: &str) -> Result<(), NameError> {
+    check_visible_of(text, limits::JOB_NAME_BYTES)
+}
+
+fn check_visible_of(text: &str, most: usize) -> Result<(), NameError> {
+    check_length(text, most)?;
     if text.chars().all(|c| c.is_ascii_graphic()) {
         Ok(())
     } else {
@@ -188,6 +207,8 @@ mod tests {
         assert!(AccountId::new(of(63)).is_ok() && AccountId::new(of(64)).is_err());
         assert!(DisplayName::new(of(50)).is_ok() && DisplayName::new(of(51)).is_err());
         assert!(ProviderName::new(of(63)).is_ok() && ProviderName::new(of(64)).is_err());
+        assert!(JobKind::new(of(200)).is_ok() && JobKind::new(of(201)).is_err());
+        assert!(JobKey::new(of(200)).is_ok() && JobKey::new(of(201)).is_err());
         assert!(IdempotencyKey::new(of(255)).is_ok() && IdempotencyKey::new(of(256)).is_err());
         assert!(TenantId::new("").is_err() && IdempotencyKey::new("").is_err());
     }
