@@ -20,6 +20,7 @@ impl Fingerprint {
     /// Hashes a create command.
     #[must_use]
     pub fn of_create(spec: &ServerSpec) -> Self {
+        // Strings, lists and a map with text keys can always be written as JSON: the default is never taken.
         Self(hash("create", &serde_json::to_vec(spec).unwrap_or_default()))
     }
 

@@ -23,18 +23,23 @@ impl HealthSource for StoreHealth {
             Ok(_) => durability("store", store.durability()),
             Err(error) => PartHealth::new("store", HealthStatus::Down, Some(error.to_string())),
         }];
-        if let Ok(stats) = store.stats().await {
-            let sighted = |class| stats.sightings.get(&class).copied().unwrap_or(0);
-            let waiting = sighted(SightingClass::Surplus) + sighted(SightingClass::Resurfaced);
-            let unrecorded = sighted(SightingClass::Unrecorded);
-            let detail = format!(
-                "{} parked, {unrecorded} unrecorded, {waiting} removals waiting, {} audit records unsealed",
-                stats.parked, stats.unsealed
-            );
-            let troubled = unrecorded + waiting > 0;
-            let status = if troubled { HealthStatus::Degraded } else { HealthStatus::Ok };
-            parts.push(PartHealth::new("records", status, Some(detail)));
-        }
+        let stats = match store.stats().await {
+            Ok(stats) => stats,
+            Err(error) => {
+                parts.push(PartHealth::new("records", HealthStatus::Degraded, Some(error.to_string())));
+                return parts;
+            }
+        };
+        let sighted = |class| stats.sightings.get(&class).copied().unwrap_or(0);
+        let waiting = sighted(SightingClass::Surplus) + sighted(SightingClass::Resurfaced);
+        let unrecorded = sighted(SightingClass::Unrecorded);
+        let detail = format!(
+            "{} parked, {unrecorded} unrecorded, {waiting} removals waiting, {} audit records unsealed",
+            stats.parked, stats.unsealed
+        );
+        let troubled = unrecorded + waiting > 0;
+        let status = if troubled { HealthStatus::Degraded } else { HealthStatus::Ok };
+        parts.push(PartHealth::new("records", status, Some(detail)));
         parts
     }
 }
