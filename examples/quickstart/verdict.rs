@@ -71,11 +71,13 @@ fn compare(servers: &[Server], ledger: &Ledger, owner: String, seed: u64) -> Ver
     let recorded: BTreeSet<String> = in_state(ServerState::Running)
         .filter_map(|server| server.provider_ref.as_ref().map(|reference| reference.id.to_string()))
         .collect();
+    // What was still on its way when its order was deleted may land in the freed name: it is removed with the order.
+    let wished_away = |mark: &str| in_state(ServerState::Deleted).any(|server| server.id.to_string() == mark);
     Verdict {
         ordered: servers.len(),
         running: in_state(ServerState::Running).count(),
         deleted: in_state(ServerState::Deleted).count(),
-        duplicates: ledger.duplicates().len(),
+        duplicates: ledger.duplicates().iter().filter(|it| !(it.is_late_landing() && wished_away(&it.mark))).count(),
         orphans: live.difference(&recorded).count(),
         lost: recorded.difference(&live).count(),
         requests: ledger.request_total(),

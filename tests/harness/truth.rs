@@ -40,7 +40,16 @@ pub async fn demand_agreement(provisioner: &Provisioner, tenants: &[&str], ledge
         .map(|server| server.provider_ref.as_ref().unwrap().id.to_string())
         .collect();
     assert_eq!(live, recorded, "live at the provider (left) and running in the store (right)");
-    assert!(ledger.duplicates().is_empty(), "ordered once, created twice: {:?}", ledger.duplicates());
+    // Of an order that was wished away, a request that was still on its way may have landed in the freed name; it is
+    // found before the order ends.
+    let deleted: BTreeSet<String> = servers
+        .iter()
+        .filter(|server| server.state == ServerState::Deleted)
+        .map(|server| server.id.to_string())
+        .collect();
+    let doubled: Vec<_> =
+        ledger.duplicates().into_iter().filter(|it| !(it.is_late_landing() && deleted.contains(&it.mark))).collect();
+    assert!(doubled.is_empty(), "ordered once, created twice: {doubled:?} in {ledger:?}");
     for server in servers {
         let settled = matches!(server.state, ServerState::Running | ServerState::Deleted | ServerState::Failed);
         assert!(settled, "{} is {:?}", server.provider_name, server.state);

@@ -108,7 +108,7 @@ impl World {
         if self.names.contains_key(&(Arc::clone(&project), name.clone())) {
             return Err(ControlError::NameTaken { name });
         }
-        let id = self.build(&project, blueprint, Origin::Console);
+        let id = self.build(&project, blueprint, self.now, Origin::Console);
         if let Some(server) = self.servers.get_mut(&id) {
             server.state = ServerStatus::Running;
         }

@@ -66,10 +66,10 @@ impl World {
     }
 
     /// Lets a request have its effect whose answer was given before; nobody reads this one.
-    pub(super) fn apply_late(&mut self, request: &Request<Bytes>) {
+    pub(super) fn apply_late(&mut self, request: &Request<Bytes>, arrived_at: SimInstant) {
         let correlation_id = self.next_correlation_id();
         let caller = self.caller(request.headers());
-        let result = self.answer(request, &caller, &correlation_id, &Twist::default());
+        let result = self.answer(request, arrived_at, &caller, &correlation_id, &Twist::default());
         tracing::debug!(applied = result.is_ok(), "a request had its effect late");
     }
 
@@ -101,7 +101,7 @@ impl World {
             }
             Verdict::Late { failure, effect_after } => {
                 let due = self.now + effect_after;
-                self.schedule(due, Event::LateEffect(Box::new(request)));
+                self.schedule(due, Event::LateEffect { request: Box::new(request), arrived_at: self.now });
                 failure.map_or(Outcome::Cut, |failure| Outcome::Respond(failure.response()))
             }
             Verdict::TooManyRequests => Outcome::Respond(self.pretend_exhausted(&request)),
@@ -121,7 +121,7 @@ impl World {
         let has_token_left = bucket.take(now);
         let rate = bucket.state(now);
         let result = if has_token_left {
-            self.answer(request, &caller, correlation_id, twist)
+            self.answer(request, now, &caller, correlation_id, twist)
         } else {
             let token = caller.token.as_deref().unwrap_or_default();
             Err(Refusal::too_many_requests(limit, token))
@@ -143,6 +143,7 @@ impl World {
     fn answer(
         &mut self,
         request: &Request<Bytes>,
+        arrived_at: SimInstant,
         caller: &Caller,
         correlation_id: &str,
         twist: &Twist,
@@ -168,6 +169,7 @@ impl World {
             host: host.unwrap_or_default(),
             body: request.body(),
             correlation_id,
+            arrived_at,
             twist,
         };
         self.call(endpoint, request.method(), &call)

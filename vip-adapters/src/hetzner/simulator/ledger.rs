@@ -42,6 +42,8 @@ pub struct LedgerServer {
     pub server_type: String,
     /// The name of the location.
     pub location: String,
+    /// When the request arrived that created it, in milliseconds since the start; a fault may have held back its effect.
+    pub requested_at: SimInstant,
     /// When it was created, in milliseconds since the start.
     pub created_at: SimInstant,
     /// Who created it.
@@ -90,6 +92,18 @@ pub struct Duplicate {
     pub servers: Vec<u64>,
     /// Whether two of them existed at the same time.
     pub overlapping: bool,
+    /// Whether each was asked for before the one before it was gone.
+    pub in_flight: bool,
+}
+
+impl Duplicate {
+    /// Tells whether a request that was still on its way created the second one, once the first had freed the name.
+    ///
+    /// No client can prevent that: it can only look long enough and remove what landed.
+    #[must_use]
+    pub const fn is_late_landing(&self) -> bool {
+        self.in_flight && !self.overlapping
+    }
 }
 
 impl LedgerServer {
@@ -105,6 +119,10 @@ impl LedgerServer {
         let lived = self.deleted_at.unwrap_or(now).since(self.created_at);
         let hour = Duration::from_secs(3600).as_nanos();
         u64::try_from(lived.as_nanos().div_ceil(hour)).unwrap_or(u64::MAX).max(1)
+    }
+
+    fn asked_before_end_of(&self, other: &Self) -> bool {
+        other.deleted_at.is_none_or(|end| self.requested_at < end)
     }
 
     fn overlaps(&self, other: &Self) -> bool {
@@ -148,6 +166,9 @@ impl Ledger {
                     .iter()
                     .enumerate()
                     .any(|(index, server)| servers.iter().skip(index + 1).any(|other| server.overlaps(other))),
+                in_flight: servers
+                    .windows(2)
+                    .all(|pair| matches!(pair, [first, second] if second.asked_before_end_of(first))),
                 servers: servers.iter().map(|server| server.id).collect(),
             })
             .collect()

@@ -52,7 +52,7 @@ pub(super) enum Event {
     /// A started server answers: a moment after its start action has ended.
     ServerRuns(u64),
     /// A request of which the answer was given already has its effect.
-    LateEffect(Box<Request<Bytes>>),
+    LateEffect { request: Box<Request<Bytes>>, arrived_at: SimInstant },
 }
 
 /// The whole cloud. It does no I/O and reads no clock: time passes when it is told so.
@@ -210,9 +210,9 @@ impl World {
                     server.state = ServerStatus::Running;
                 }
             }
-            Event::LateEffect(request) => {
+            Event::LateEffect { request, arrived_at } => {
                 self.books.late_effect();
-                self.apply_late(&request);
+                self.apply_late(&request, arrived_at);
             }
         }
     }

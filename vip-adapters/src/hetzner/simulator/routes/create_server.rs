@@ -9,6 +9,7 @@ use super::super::catalog::{self, Image, Location, ServerType};
 use super::super::labels::Labels;
 use super::super::ledger::{LedgerServer, Origin};
 use super::super::records::{ProjectName, Server, ServerStatus};
+use super::super::time::SimInstant;
 use super::super::world::{CREATE, START, World};
 use super::Call;
 use super::fields::Fields;
@@ -61,7 +62,7 @@ impl World {
             return Err(Refusal::out_of_stock());
         }
         let by = Origin::Request { correlation_id: call.correlation_id.to_owned() };
-        let id = self.build(&call.project, order.blueprint, by);
+        let id = self.build(&call.project, order.blueprint, call.arrived_at, by);
         if let Some(server) = self.servers.get_mut(&id) {
             server.hidden = call.twist.hidden;
             server.starts = order.starts;
@@ -93,7 +94,13 @@ impl World {
     }
 
     /// Puts a server into the world, still without an action.
-    pub(in super::super) fn build(&mut self, project: &ProjectName, blueprint: Blueprint, created_by: Origin) -> u64 {
+    pub(in super::super) fn build(
+        &mut self,
+        project: &ProjectName,
+        blueprint: Blueprint,
+        requested_at: SimInstant,
+        created_by: Origin,
+    ) -> u64 {
         let id = self.next_id();
         let ipv4 = blueprint.has_ipv4.then(|| self.next_id());
         let ipv6 = blueprint.has_ipv6.then(|| self.next_id());
@@ -106,6 +113,7 @@ impl World {
             marks: Vec::new(),
             server_type: blueprint.server_type.name.to_owned(),
             location: blueprint.location.name.to_owned(),
+            requested_at,
             created_at: self.now,
             created_by,
             deleted_at: None,

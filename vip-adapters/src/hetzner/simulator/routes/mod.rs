@@ -7,6 +7,7 @@ use super::answer::{Answer, Refusal};
 use super::fault_board::Twist;
 use super::query::Query;
 use super::records::ProjectName;
+use super::time::SimInstant;
 use super::world::World;
 
 mod actions;
@@ -144,6 +145,8 @@ pub(super) struct Call<'a> {
     pub(super) host: &'a str,
     pub(super) body: &'a Bytes,
     pub(super) correlation_id: &'a str,
+    /// When the request arrived; its effect may be later.
+    pub(super) arrived_at: SimInstant,
     pub(super) twist: &'a Twist,
 }
 

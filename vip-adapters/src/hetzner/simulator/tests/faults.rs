@@ -92,6 +92,20 @@ fn late_effect_lands_when_the_name_is_free_again() {
     assert_eq!(bench.names("/v1/servers"), ["web-1"]);
     let duplicates = bench.simulator.ledger().duplicates();
     assert_eq!((duplicates.len(), duplicates[0].overlapping), (1, false));
+    assert!(duplicates[0].is_late_landing());
+    let server = bench.simulator.ledger().servers.pop().unwrap();
+    assert_eq!((server.requested_at.since_start(), server.created_at.since_start()), (Duration::ZERO, effect_after));
+}
+
+#[test]
+fn a_server_that_is_ordered_again_is_no_late_landing() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.create("web-1");
+    assert_eq!(bench.delete(id).0, 200);
+    bench.pass(31_000);
+    bench.create("web-1");
+    let duplicates = bench.simulator.ledger().duplicates();
+    assert_eq!((duplicates.len(), duplicates[0].is_late_landing()), (1, false));
 }
 
 #[test]
