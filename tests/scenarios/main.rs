@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod canaries;
 mod cloud;
+mod frugal;
 mod orders;
 mod owners;
 mod panics;

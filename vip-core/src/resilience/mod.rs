@@ -2,5 +2,8 @@
 
 mod batched;
 mod gather;
+mod pages;
+mod recent;
+mod usual;
 
 pub use batched::Batched;

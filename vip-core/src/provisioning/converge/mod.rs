@@ -9,6 +9,7 @@ mod create;
 mod looks;
 mod moves;
 mod next_step;
+mod outlook;
 mod removal;
 mod session;
 mod step;
