@@ -10,5 +10,6 @@ mod frugal;
 mod orders;
 mod owners;
 mod panics;
+mod patient;
 mod shutdown;
 mod tokens;

@@ -5,17 +5,19 @@ mod health;
 mod loops;
 mod operation;
 mod operator;
+mod provider_health;
 mod tenant;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use builder::{Builder, StartError};
 pub use operation::{OperationHandle, Progress, WaitError};
-pub use operator::{Operator, SweepFailed};
+pub use operator::{Operator, SweepFailed, UnknownAccount};
 pub use tenant::{CreateOrder, DeleteOrder, Tenant};
 
 use crate::model::{AccountId, InstallationId};
@@ -23,6 +25,7 @@ use crate::ports::{AuditSink, Backend};
 use crate::provisioning::Context;
 use crate::provisioning::accept::CommandError;
 use crate::relay;
+use crate::resilience::Stack;
 use crate::runtime::{Health, HealthReport, LoopHandle, LoopStatus, Shutdown, ShutdownReport, Supervisor};
 use crate::worker::RunningWorker;
 
@@ -61,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) context: Context,
     /// Accounts that orders may use, in order of preference.
     pub(crate) accounts: Arc<Vec<AccountId>>,
+    /// What stands around each provider.
+    pub(crate) stacks: Arc<BTreeMap<AccountId, Stack>>,
     /// Most servers of a tenant.
     pub(crate) quota: Option<u32>,
     /// Most failed reads in a row before somebody who waits for an operation is told.

@@ -44,11 +44,6 @@ impl Circuit {
         }
     }
 
-    /// Returns the number of the bucket that a time falls into.
-    pub(super) fn bucket(&self, now: Duration) -> u64 {
-        self.window.number(now)
-    }
-
     /// Returns what the window holds now.
     pub(super) fn counts(&self, now: Duration) -> Counts {
         self.window.sum(now)

@@ -240,8 +240,7 @@ impl Breaker {
 
     /// Counts a success in the words of its scope; false if that takes the lock.
     fn tally(&self, pass: Pass, now: Duration) -> bool {
-        let width = (self.settings.window / window::BUCKETS).max(Duration::from_nanos(1));
-        let bucket = u64::try_from(now.as_nanos() / width.as_nanos()).unwrap_or(u64::MAX - 1).saturating_add(1);
+        let bucket = window::number(window::width(self.settings.window), now);
         let [all, creates] = &self.tallies;
         match pass.scope {
             Scope::All => all.add(pass.generation, bucket),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Buckets of a window.
-pub(super) const BUCKETS: u32 = 10;
+const BUCKETS: u32 = 10;
 
 /// Is how many calls there were.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +29,16 @@ pub(super) fn reaches(part: u64, whole: u64, percent: u8) -> bool {
     part.saturating_mul(100) >= whole.saturating_mul(u64::from(percent)) && part > 0
 }
 
+/// Returns the time that one bucket of a window of this length counts.
+pub(super) fn width(length: Duration) -> Duration {
+    (length / BUCKETS).max(Duration::from_nanos(1))
+}
+
+/// Returns the number of the bucket that a time falls into; from 1, as 0 is an empty bucket.
+pub(super) fn number(width: Duration, now: Duration) -> u64 {
+    u64::try_from(now.as_nanos() / width.as_nanos().max(1)).unwrap_or(u64::MAX - 1).saturating_add(1)
+}
+
 /// Is a ring of buckets; each knows which stretch of time it counts.
 #[derive(Debug, Clone)]
 pub(super) struct Window {
@@ -39,12 +49,12 @@ pub(super) struct Window {
 impl Window {
     /// Makes an empty window of this length.
     pub(super) fn new(length: Duration) -> Self {
-        Self { width: (length / BUCKETS).max(Duration::from_nanos(1)), buckets: [(0, Counts::default()); 10] }
+        Self { width: width(length), buckets: [(0, Counts::default()); 10] }
     }
 
-    /// Returns the number of the bucket that a time falls into; from 1, as 0 is an empty bucket.
+    /// Returns the number of the bucket that a time falls into.
     pub(super) fn number(&self, now: Duration) -> u64 {
-        u64::try_from(now.as_nanos() / self.width.as_nanos()).unwrap_or(u64::MAX - 1).saturating_add(1)
+        number(self.width, now)
     }
 
     /// Counts calls in a bucket; one that has left the window is not counted.
