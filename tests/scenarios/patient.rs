@@ -19,8 +19,17 @@ const ORDERS: usize = 1_000;
 const OUTAGE: Duration = Duration::from_secs(2 * 3600);
 /// Time into the orders at which the outage begins: half of them are not there yet.
 const OUTAGE_AT: Duration = Duration::from_secs(50);
+/// Time between two readings of the ledger.
+const STEP: Duration = Duration::from_secs(5);
+/// Readings in a minute.
+const MINUTE: usize = 12;
 /// A fifth of the requests that come back in a minute.
 const FIRST_MINUTE_MOST: u64 = 12;
+
+/// Returns the number of the reading at a time.
+const fn reading(at: Duration) -> usize {
+    (at.as_secs() / STEP.as_secs()) as usize
+}
 
 struct Site {
     simulator: Simulator,
@@ -54,12 +63,12 @@ async fn order_all(product: &Provisioner) {
     }
 }
 
-/// Reads once a second how many requests there were, until a time.
+/// Reads every five seconds how many requests there were, until a time.
 async fn watch(site: &Site, until: Duration) -> Vec<u64> {
     let mut totals = Vec::new();
     while site.began.elapsed() < until {
         totals.push(site.simulator.ledger().request_total());
-        let next = site.began + Duration::from_secs(totals.len() as u64);
+        let next = site.began + STEP * u32::try_from(totals.len()).unwrap();
         sleep_until(next).await;
     }
     totals
@@ -70,7 +79,7 @@ async fn burned(product: &Provisioner) -> u32 {
     for state in [JobState::Waiting, JobState::Leased, JobState::Dead] {
         let page = PageRequest::first(PageLimit::most());
         attempts +=
-            product.operator().jobs(state, &page).await.unwrap().items.iter().map(|it| it.attempts).sum::<u32>();
+            product.operator().jobs(state, &page).await.unwrap().items.iter().map(|it| it.counts.attempts).sum::<u32>();
     }
     attempts
 }
@@ -80,7 +89,7 @@ async fn two_hours_without_the_provider_fail_no_order_and_it_comes_back_gently()
     let site = site().await;
     let failing = Fault::Fail { failure: Failure::Unavailable, effect: Effect::None };
     site.simulator.add_fault(FaultRule::outage(OUTAGE_AT, OUTAGE, failing)).unwrap();
-    let (from, to) = (OUTAGE_AT.as_secs() as usize, (OUTAGE_AT + OUTAGE).as_secs() as usize);
+    let (from, to) = (reading(OUTAGE_AT), reading(OUTAGE_AT + OUTAGE));
     let during = async {
         sleep_until(site.began + OUTAGE_AT + OUTAGE - Duration::from_secs(1)).await;
         burned(&site.product).await
@@ -89,12 +98,13 @@ async fn two_hours_without_the_provider_fail_no_order_and_it_comes_back_gently()
     let ((), totals, burned_during) = tokio::join!(order_all(&site.product), watch(&site, end), during);
 
     let in_outage = totals[to] - totals[from];
-    // Once it is noticed: never two requests within less than 30 s.
-    let densest = (from + 10..to - 30).map(|at| totals[at + 29] - totals[at]).max().unwrap();
-    let first_minute = totals[to + 60] - totals[to];
-    let per_minute: Vec<u64> = (0..9).map(|minute| totals[to + 60 * (minute + 1)] - totals[to + 60 * minute]).collect();
+    // Once it is noticed: never two requests within 30 s.
+    let densest = (from + 2..to - 6).map(|at| totals[at + 6] - totals[at]).max().unwrap();
+    let first_minute = totals[to + MINUTE] - totals[to];
+    let per_minute: Vec<u64> =
+        (0..9).map(|minute| totals[to + MINUTE * (minute + 1)] - totals[to + MINUTE * minute]).collect();
     println!("requests: {} before, {in_outage} during, {first_minute} in the first minute after", totals[from]);
-    println!("minutes after: {per_minute:?}; at most {densest} within 29 s of the outage");
+    println!("minutes after: {per_minute:?}; at most {densest} within 30 s of the outage");
 
     let servers = truth::all_servers(&site.product, TENANT).await;
     let running = servers.iter().filter(|it| it.state == ServerState::Running).count();
@@ -109,9 +119,9 @@ async fn two_hours_without_the_provider_fail_no_order_and_it_comes_back_gently()
     assert_eq!((burned_during, burned(&site.product).await), (0, 0));
     assert_eq!(ledger.answered_with(Some(429)), 0);
     assert!(in_outage <= OUTAGE.as_secs() / 30, "{in_outage} requests during the outage");
-    assert!(densest <= 1, "{densest} requests within 29 s during the outage");
+    assert!(densest <= 1, "{densest} requests within 30 s during the outage");
     assert!(first_minute <= FIRST_MINUTE_MOST, "{first_minute} requests in the first minute after the outage");
-    // At the full rate, one a second, within three minutes: by then more goes in a minute than an hour's limit brings.
-    let fourth = per_minute[2].max(per_minute[3]);
-    assert!(fourth >= 60, "{per_minute:?}");
+    // At the full rate, one a second, within three minutes; what was saved up meanwhile may go at once.
+    let later = per_minute[1].max(per_minute[2]);
+    assert!(later >= 60, "{per_minute:?}");
 }

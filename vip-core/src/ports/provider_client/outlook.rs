@@ -57,6 +57,8 @@ pub struct RateLimit {
 pub struct Shut {
     /// When to ask again.
     pub retry_after: Duration,
+    /// For how long requests have been held back already.
+    pub since: Duration,
     /// Why, as a short code.
     pub code: &'static str,
 }

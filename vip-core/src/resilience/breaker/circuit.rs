@@ -25,6 +25,8 @@ pub(super) struct Circuit {
     pub(super) phase: Phase,
     /// When it closed after having been open.
     pub(super) closed_at: Option<Duration>,
+    /// Since when it has not been closed.
+    pub(super) failing_since: Option<Duration>,
     /// Whether a call has gone well since it closed; the first one decides.
     pub(super) proven: bool,
     window: Window,
@@ -37,6 +39,7 @@ impl Circuit {
         Self {
             phase: Phase::Closed,
             closed_at: None,
+            failing_since: None,
             proven: true,
             window: Window::new(settings.window),
             in_a_row: 0,
@@ -103,6 +106,7 @@ impl Circuit {
         let doubled = settings.open_first.saturating_mul(1_u32.checked_shl(self.openings.min(20)).unwrap_or(u32::MAX));
         let length = doubled.min(settings.open_most).mul_f64(1.0 + JITTER * jitter.clamp(0.0, 1.0));
         self.openings = self.openings.saturating_add(1);
+        self.failing_since.get_or_insert(now);
         self.phase = Phase::Open { until: now.saturating_add(length), cause };
     }
 
@@ -110,6 +114,7 @@ impl Circuit {
     pub(super) fn close(&mut self, now: Duration) {
         self.phase = Phase::Closed;
         self.closed_at = Some(now);
+        self.failing_since = None;
         self.proven = false;
         self.in_a_row = 0;
         self.window.clear();

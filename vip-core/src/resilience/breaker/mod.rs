@@ -201,7 +201,9 @@ impl Breaker {
         let machine = self.machine();
         let shut = |scope| {
             let (why, until) = machine.holds_back(now, scope)?;
-            Some(Shut { retry_after: until.saturating_sub(now), code: why.code() })
+            let since = machine.circuit(scope).failing_since.or(machine.circuit(Scope::All).failing_since);
+            let since = since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+            Some(Shut { retry_after: until.saturating_sub(now), since, code: why.code() })
         };
         outlook.shut = shut(Scope::All);
         outlook.creates_shut = shut(Scope::Creates);
