@@ -353,12 +353,7 @@ async fn within(left: Duration, answer: impl Future<Output = Result<Answer, Prov
 }
 
 fn not_sent(code: &str) -> Failure {
-    Failure {
-        kind: crate::ports::ProviderErrorKind::NotSent,
-        code: code.to_owned(),
-        correlation_id: None,
-        retry_after: None,
-    }
+    Failure::from(&ProviderError::new(crate::ports::ProviderErrorKind::NotSent, code))
 }
 
 /// Parks the server of a dead job, as a fenced writer without a job.
