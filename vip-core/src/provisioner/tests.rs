@@ -1,4 +1,4 @@
-//! What a shutdown of the whole product does to audit sinks.
+//! What a shutdown of the whole product does to audit sinks, and what goes along with a request to the provider.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -60,4 +60,26 @@ async fn a_shutdown_closes_every_audit_sink_and_none_misses_the_last_record() {
         assert!(records >= 1, "the record of the order is delivered");
         assert_eq!(closed, 1);
     }
+}
+
+#[cfg(feature = "mocks")]
+#[tokio::test(start_paused = true)]
+async fn the_request_id_of_an_order_goes_along_to_the_provider() {
+    use crate::model::{RequestId, TokenDigest};
+    use crate::ports::{InventoryPage, ProviderError, ProviderErrorKind};
+
+    let (told, mut asked_for) = tokio::sync::mpsc::unbounded_channel();
+    let mut client = crate::mocks::MockProviderClient::new();
+    client.expect_token_digest().returning(|| TokenDigest::of("token"));
+    client.expect_inventory().returning(|_, _, _| Ok(InventoryPage { servers: Vec::new(), next: None }));
+    client.expect_create().returning(move |_, context| {
+        told.send(context.request_id.clone()).unwrap();
+        Err(ProviderError::new(ProviderErrorKind::Busy, "locked"))
+    });
+    let provisioner = Provisioner::builder(memory_backend()).provider(client).start().await.unwrap();
+    let request_id = RequestId::new("req-7").unwrap();
+    let spec = ServerSpec::new("web-1").server_type("a").image("i").location("l").ssh_key("k");
+    drop(provisioner.tenant("acme").request_id(request_id.clone()).create_server(spec).await.unwrap());
+    assert_eq!(asked_for.recv().await.unwrap(), Some(request_id));
+    assert_eq!(provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
 }
