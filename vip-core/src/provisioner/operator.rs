@@ -2,10 +2,11 @@
 
 use super::Shared;
 use crate::model::{
-    Account, AccountId, ChainHead, Job, JobId, JobState, Page, PageRequest, SealedRecord, Sighting, TenantId,
-    TokenDigest,
+    Account, AccountId, Actor, ChainHead, Job, JobId, JobState, Page, PageRequest, SealedRecord, ServerId, Sighting,
+    TenantId, TokenDigest,
 };
 use crate::ports::{QueueError, QueueStats, StoreError, StoreStats};
+use crate::provisioning::converge::{self, OperateError, Restored};
 use crate::provisioning::sweep::{Sweep, SweepMode, SweepReport};
 use crate::provisioning::{self, AuditFault, AuditReport, TokenCheck};
 use crate::relay;
@@ -88,6 +89,25 @@ impl Operator {
     /// [`StoreError`] if that could not be written.
     pub async fn confirm_token(&self, account: &AccountId, digest: &TokenDigest) -> Result<(), StoreError> {
         provisioning::confirm_token(&self.shared.context, account, digest).await
+    }
+
+    /// Parks every server that is not as it should be, after a backup was put back: nothing is bought or removed for
+    /// it until [`resume`](Self::resume). To be called on a `client_only` product before workers start.
+    ///
+    /// # Errors
+    ///
+    /// [`OperateError`]; repeating it goes on where it ended.
+    pub async fn mark_restored(&self, actor: &Actor) -> Result<Restored, OperateError> {
+        converge::mark_restored(&self.shared.context, actor).await
+    }
+
+    /// Lets a parked server go on where it was, whatever it is parked for.
+    ///
+    /// # Errors
+    ///
+    /// [`OperateError`] if there is no such server, or it is not parked; repeating it is harmless.
+    pub async fn resume(&self, actor: &Actor, tenant: &TenantId, server: ServerId) -> Result<(), OperateError> {
+        converge::resume(&self.shared.context, actor, tenant, server).await
     }
 
     /// Lists jobs in a state, in ascending order of their ids.

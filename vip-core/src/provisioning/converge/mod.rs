@@ -9,6 +9,7 @@ mod create;
 mod looks;
 mod moves;
 mod next_step;
+mod operate;
 mod removal;
 mod session;
 mod step;
@@ -23,7 +24,8 @@ use tokio::time::Instant;
 
 pub use absorb::{Answer, Asked, NameFinding, absorb, announce};
 pub use next_step::next_step;
-pub(in crate::provisioning) use session::park_dead;
+pub(in crate::provisioning) use operate::park_dead;
+pub use operate::{OperateError, Restored, mark_restored, resume};
 pub use step::{Change, Failure, GateView, Look, LookFor, Step, View};
 
 use self::session::{Session, Stop};

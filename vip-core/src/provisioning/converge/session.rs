@@ -7,13 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::absorb::{Answer, Asked, NameFinding, absorb, announce};
-use super::moves;
 use super::next_step::next_step;
 use super::step::{Change, Failure, GateView, Look, Refusal, Step, View};
-use crate::model::{
-    AccountId, Actor, AuditDraft, ClaimId, Effect, Intent, ParkReason, Server, ServerId, TenantId, Timestamp,
-    WaitReason,
-};
+use crate::model::{AccountId, Actor, AuditDraft, Effect, Intent, Server, ServerId, TenantId, Timestamp, WaitReason};
 use crate::ports::{
     ChangeSet, CreateRequest, Guard, Loaded, Note, ProviderClient, ProviderError, RequestContext, StoreError,
 };
@@ -346,44 +342,4 @@ async fn within(left: Duration, answer: impl Future<Output = Result<Answer, Prov
 
 fn not_sent(code: &str) -> Failure {
     Failure { kind: crate::ports::ProviderErrorKind::NotSent, code: code.to_owned(), correlation_id: None }
-}
-
-/// Parks the server of a dead job, as a fenced writer without a job.
-pub(in crate::provisioning) async fn park_dead(
-    context: &Context,
-    loaded: Loaded,
-    code: &str,
-) -> Result<(), StoreError> {
-    let gates = BTreeMap::new();
-    let view = View {
-        server: &loaded.server,
-        sightings: &loaded.sightings,
-        gates: &gates,
-        now: loaded.now,
-        timing: &context.timing,
-        installation: context.installation,
-        jitter: 0.0,
-    };
-    let change = moves::park_for_good(&view);
-    let claim = ClaimId::from_uuid(context.randomness.uuid());
-    let mut server = change.server;
-    server.wake_at = None;
-    let audit = AuditDraft {
-        actor: Actor::Worker { claim },
-        verb: change.verb,
-        from: Some(loaded.server.state),
-        to: server.state,
-        operation: Some(server.delete_operation.unwrap_or(server.create_operation)),
-        effect: None,
-        outcome: change.outcome,
-        code: Some(format!("{}:{code}", ParkReason::HandlerFailed)),
-        attempt: server.attempt,
-        provider_id: None,
-        request_id: None,
-        correlation_id: None,
-    };
-    let guard = Guard::Operator { stamp: loaded.server.stamp, claim };
-    let mut set = ChangeSet::new(context.change_id(), server, guard, audit);
-    set.operations = change.operations;
-    context.commit(&set).await.map(|_committed| ())
 }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod faults;
+mod restored;
 mod sweep;
 
 use std::collections::BTreeMap;
