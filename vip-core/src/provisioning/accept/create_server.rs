@@ -68,6 +68,8 @@ pub async fn create_server(
 /// Counts what a tenant holds before the commit; only a seeded bug does so.
 async fn count_before(context: &Context, caller: &Caller, command: &CreateServer) -> Result<(), CommandError> {
     let held = context.store.servers(&caller.tenant, &PageRequest::first(PageLimit::most())).await?;
+    // The commit comes later: another order may be between.
+    tokio::task::yield_now().await;
     let held = held.items.iter().filter(|server| server.quota_held).count();
     match command.quota {
         Some(limit) if u32::try_from(held).unwrap_or(u32::MAX) >= limit => {
