@@ -199,6 +199,7 @@ impl Cloud {
             addresses: Addresses { ipv4: Some([192, 0, 2, 1].into()), ipv6: None },
             server_type: "memory".to_owned(),
             location: "memory".to_owned(),
+            is_listed: false,
         };
         let ready = Instant::now() + self.create_time;
         self.servers.insert(self.next, Machine { view: view.clone(), ready });

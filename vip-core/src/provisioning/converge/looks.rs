@@ -146,7 +146,7 @@ pub(super) fn absorb_sighting_look(
         server.state = ServerState::Running;
         if let Some(reference) = server.provider_ref.as_mut() {
             reference.gone = false;
-            reference.seen_by_id = true;
+            reference.seen_by_id |= !seen.is_listed;
         }
         return found(server, Verb::Look);
     }
@@ -157,7 +157,7 @@ pub(super) fn absorb_sighting_look(
     server.removing = None;
     removal::announce_delete(&mut server, account, &seen.id, view.now);
     if let Some(removal) = server.removing.as_mut() {
-        removal.seen_by_id = true;
+        removal.seen_by_id = !seen.is_listed;
     }
     let verb = match view.state() {
         ServerState::Failed => {
@@ -187,10 +187,13 @@ pub(super) fn absorb_missing_look(view: &View<'_>, account: &AccountId, answer: 
     let mut server = view.server.clone();
     let key = server.provider_ref.as_ref().map(|own| SightingKey { account: account.clone(), id: own.id.clone() });
     let outcome = if answer.is_some() { OutcomeClass::Found } else { OutcomeClass::Absent };
-    if answer.is_none() {
-        server.state = ServerState::Lost;
-    } else if let Some(own) = server.provider_ref.as_mut() {
-        own.seen_by_id = true;
+    match answer {
+        None => server.state = ServerState::Lost,
+        Some(seen) => {
+            if let Some(own) = server.provider_ref.as_mut() {
+                own.seen_by_id |= !seen.is_listed;
+            }
+        }
     }
     let mut change = Change::new(server, Verb::Look).of("look_by_id", outcome);
     change.sighting_done = key;

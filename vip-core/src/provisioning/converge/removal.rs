@@ -8,7 +8,7 @@ use crate::model::{
     AccountId, Desired, Effect, Intent, Landing, OutcomeClass, ParkReason, ProviderServerId, Removal, Server,
     ServerState, Timestamp, Verb, WaitReason,
 };
-use crate::ports::{Deletion, ProviderErrorKind};
+use crate::ports::{Deletion, ProviderErrorKind, ServerView};
 use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Age of an accepted delete after which a server that is still there is deleted again.
@@ -199,14 +199,14 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
 }
 
 /// Says what the answer about the server that is being removed changes.
-pub(super) fn absorb_removal_look(view: &View<'_>, still_there: bool) -> Change {
+pub(super) fn absorb_removal_look(view: &View<'_>, answer: Option<&ServerView>) -> Change {
     let mut server = view.server.clone();
-    if !still_there {
+    let Some(seen) = answer else {
         return gone_or_not_visible(view, server).of("look_by_id", OutcomeClass::Absent);
-    }
+    };
     let mut change_is_work = true;
     if let Some(removal) = server.removing.as_mut() {
-        removal.seen_by_id = true;
+        removal.seen_by_id |= !seen.is_listed;
         removal.looks = removal.looks.saturating_add(1);
         let looks = removal.looks;
         if removal.accepted_at.is_some_and(|at| view.now.since(at) >= DELETE_AGAIN) {
