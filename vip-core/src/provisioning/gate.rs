@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::converge::GateView;
-use crate::model::{Account, AccountId, Gate, Timestamp, Timing, TokenDigest};
-use crate::ports::{ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerView, StoreError};
+use crate::model::{Account, AccountId, Desired, Gate, Timestamp, Timing, TokenDigest};
+use crate::ports::{Loaded, ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerView, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Most pages of an inventory: 50 servers a page make 500,000 servers.
@@ -51,6 +51,24 @@ pub(super) fn view(account: &Account, digest: &TokenDigest, now: Timestamp, timi
         Some(Gate::Suspect { .. }) => GateView::Closed { until: now.plus(timing.probe_first) },
         None if is_on(SeededBug::UncheckedTokenBelieved) => GateView::Open,
         None => GateView::Closed { until: now.plus(UNCHECKED) },
+    }
+}
+
+/// Says whether this process's token of the account that a server needs next is known to be refused or suspect.
+pub(crate) fn is_blocked(context: &Context, loaded: &Loaded) -> bool {
+    let server = &loaded.server;
+    let removing = server.removing.as_ref().filter(|removal| !removal.gone).map(|removal| &removal.account);
+    let own = server.provider_ref.as_ref().filter(|own| !own.gone).map(|own| &own.account);
+    let unproven = || server.land.keys().next();
+    let next = || server.candidate().map(|next| &next.account).filter(|_| server.desired == Desired::Present);
+    let account = removing.or(own).or_else(unproven).or_else(next);
+    let known = account.and_then(|id| loaded.accounts.iter().find(|known| &known.id == id));
+    let client = account.and_then(|id| context.providers.get(id));
+    let entry = known.zip(client).and_then(|(known, client)| known.gate(&client.token_digest()));
+    match entry.map(|entry| &entry.gate) {
+        Some(Gate::Blocked { .. } | Gate::Suspect { .. }) => true,
+        // A token that is not checked yet is checked in a moment.
+        Some(Gate::Open) | None => false,
     }
 }
 
