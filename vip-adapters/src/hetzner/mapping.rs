@@ -52,6 +52,7 @@ pub(crate) fn server_view(server: wire::Server) -> Result<ServerView, BodyError>
         addresses,
         server_type: server.server_type.map(|it| it.name).unwrap_or_default(),
         location: server.location.map(|it| it.name).unwrap_or_default(),
+        is_listed: false,
     })
 }
 

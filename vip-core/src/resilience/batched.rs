@@ -34,7 +34,8 @@ type Shared<T> = Result<T, SharedError>;
 
 /// Is a client whose looks share requests; everything else goes through as it is.
 ///
-/// A server that a page of the inventory does not show is asked for by its id: lists may hide what is there.
+/// A server that a page of the inventory does not show is asked for by its id: lists may hide what is there. One that
+/// it does show is marked as listed: its id was not asked for, so T1 does not hold of it yet.
 #[derive(Debug)]
 pub struct Batched {
     inner: Arc<dyn ProviderClient>,
@@ -87,7 +88,7 @@ impl Batched {
         for some in wanted.chunks(AT_ONCE) {
             let asked = some.iter().map(|id| async {
                 match listed.get(id) {
-                    Some(seen) => Ok(Some(seen.clone())),
+                    Some(seen) => Ok(Some(ServerView { is_listed: true, ..seen.clone() })),
                     None => self.inner.get(id, context).await.map_err(|error| shared(&error)),
                 }
             });
@@ -214,6 +215,14 @@ mod tests {
             assert_eq!(answer.map(|seen| seen.id), Some(id.clone()).filter(|id| id != &gone));
         }
         assert_eq!((provider.calls(ProviderMethod::Inventory), provider.calls(ProviderMethod::Get)), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_page_shows_is_marked_as_listed_and_what_was_asked_for_by_its_id_is_not() {
+        let (_, batched, ids) = cloud(2);
+        let answers = join_all(ids.iter().map(|id| async { batched.get(id, &context()).await.unwrap() })).await;
+        assert!(answers.into_iter().flatten().all(|seen| seen.is_listed));
+        assert!(!batched.get(&ids[0], &context()).await.unwrap().unwrap().is_listed);
     }
 
     #[tokio::test(start_paused = true)]

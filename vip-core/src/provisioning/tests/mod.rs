@@ -3,6 +3,8 @@
 mod accept;
 mod faults;
 mod restored;
+#[cfg(vip_seeded_bugs)]
+mod seeded_bugs;
 mod sweep;
 
 use std::collections::BTreeMap;
