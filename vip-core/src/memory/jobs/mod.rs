@@ -126,6 +126,8 @@ impl JobTable {
             }
             Verdict::Snooze { delay } => {
                 row.job.counts.snoozes = row.job.counts.snoozes.saturating_add(1);
+                // A run that ended by itself: the workers that disappeared before it tell nothing about the job any more.
+                row.job.counts.rescues = 0;
                 row.job.due = earliest(*delay);
             }
             Verdict::Release => row.job.due = now,

@@ -53,11 +53,12 @@ impl Row {
         }
     }
 
-    /// Makes the job waiting with all its attempts before it.
+    /// Makes the job waiting with all its attempts and rescues before it.
     pub(super) const fn revive(&mut self, due: Timestamp) {
         self.job.state = JobState::Waiting;
         self.job.due = due;
         self.job.counts.attempts = 0;
+        self.job.counts.rescues = 0;
     }
 
     /// Makes the job waiting as if nothing had happened to it.
