@@ -51,8 +51,8 @@ fn order(number: u32) -> CreateRequest {
             (SERVER_LABEL.to_owned(), record(number).to_string()),
             ("example.com/env".to_owned(), "prod".to_owned()),
         ]),
-        user_data: (number % 2 == 0).then(|| UserData::new("#cloud-config\n\"ä\"")),
-        power: if number % 3 == 0 { Power::Off } else { Power::On },
+        user_data: number.is_multiple_of(2).then(|| UserData::new("#cloud-config\n\"ä\"")),
+        power: if number.is_multiple_of(3) { Power::Off } else { Power::On },
     }
 }
 

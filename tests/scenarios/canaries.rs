@@ -53,7 +53,7 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
         let engine = GeneralPurpose::new(alphabet, NO_PAD);
         // In base64 a text reads in three ways, by what stands before it; the ends mix with their neighbours.
         forms.extend((0..3).map(|start| {
-            let text = engine.encode(&secret.as_bytes()[start..]);
+            let text = engine.encode(secret.as_bytes().get(start..).unwrap());
             text[..text.len() - 2].to_owned()
         }));
     }

@@ -56,13 +56,14 @@ impl World {
         Self { simulator, provisioner }
     }
 
-    /// Fills the project with servers of others; some carry marks of another installation, and even our record's id.
-    fn settle_neighbours(&self, marks: &[ServerId]) -> BTreeMap<u64, LedgerServer> {
+    /// Fills the project with servers of others; some carry the marks of another installation, and our record's id.
+    fn settle_neighbours(&self, mark: ServerId) -> BTreeMap<u64, LedgerServer> {
         let foreign = (0..FOREIGN).map(|number| ForeignServer::named(format!("foreign-{number}")));
         let others = (0..OTHER_OWNERS).map(|number| {
-            let mark = marks[number % marks.len()].to_string();
             let owner = "0b1e6a3c-8a55-4cf4-9d5e-3f0c2b7a9e11";
-            ForeignServer::named(format!("neighbour-{number}")).label(OWNER_LABEL, owner).label(SERVER_LABEL, mark)
+            ForeignServer::named(format!("neighbour-{number}"))
+                .label(OWNER_LABEL, owner)
+                .label(SERVER_LABEL, mark.to_string())
         });
         let ids: Vec<u64> =
             foreign.chain(others).map(|it| self.simulator.put_server(it.in_project(PROJECT.0)).unwrap()).collect();
@@ -155,7 +156,7 @@ async fn an_endless_mix_of_faults_ends_in_one_server_for_each_order_and_touches_
     world.simulator.add_plan(FaultPlan::endless(LATEST_EFFECT)).unwrap();
     let began = tokio::time::Instant::now();
     let first = world.provisioner.tenant(TENANT).create_server(spec("first")).await.unwrap();
-    let neighbours = world.settle_neighbours(&[first.server_id()]);
+    let neighbours = world.settle_neighbours(first.server_id());
     world.order(orders.saturating_sub(1)).await;
     // The mix goes on: everything has to end under it, and not only when it is over.
     let hours = world.until_settled().await;
