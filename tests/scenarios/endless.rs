@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vip_adapters::hetzner::HetznerClient;
-use vip_adapters::hetzner::simulator::{FaultPlan, ForeignServer, Ledger, LedgerServer, Simulator};
+use vip_adapters::hetzner::simulator::{
+    Failure, Fault, FaultPlan, FaultRule, ForeignServer, Ledger, LedgerServer, RouteMatcher, Simulator,
+};
 use vip_core::Provisioner;
 use vip_core::memory::{MemoryBackend, VirtualClock};
 use vip_core::model::{InstallationId, OWNER_LABEL, SERVER_LABEL, Server, ServerId, ServerState, Timestamp, Timing};
@@ -76,6 +78,11 @@ impl World {
         let tenant = self.provisioner.tenant(TENANT);
         let mut to_delete = Vec::new();
         for number in 0..orders {
+            if number % (2 * DELETED_OF) == 0 {
+                // The order that is deleted at once is denied, and lands when nobody waits for it any more.
+                let late = Fault::Late { failure: Some(Failure::Timeout), effect_after: LATEST_EFFECT };
+                self.simulator.add_fault(FaultRule::next(1, RouteMatcher::create_server(), late)).unwrap();
+            }
             let order = tenant.create_server(spec(format!("web-{number}"))).await.unwrap();
             if number % DELETED_OF == 0 {
                 // One in two is deleted while its create is in the air, the other one when it had time to run.
