@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod canaries;
 mod cloud;
+mod endless;
 mod orders;
 mod owners;
 mod panics;

@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod http_transport;
 mod mapping;
 mod provider_client;
+mod refusals;
 mod request;
 #[cfg(feature = "hetzner-simulator")]
 pub mod simulator;
