@@ -10,4 +10,5 @@ mod orders;
 mod owners;
 mod panics;
 mod shutdown;
+mod stock;
 mod tokens;
