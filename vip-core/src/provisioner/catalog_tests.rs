@@ -38,6 +38,13 @@ async fn locations(product: &Provisioner) -> Vec<String> {
     catalog.value.locations.iter().map(|location| location.name.clone()).collect()
 }
 
+/// Lets tasks that are ready run.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
 fn fail_catalogs(provider: &MemoryProvider, times: usize) {
     for _ in 0..times {
         provider.fail_next(ProviderMethod::Catalog, DOWN);
@@ -53,7 +60,7 @@ async fn in_an_outage_the_last_catalog_is_shown_as_stale_with_the_reason_and_onl
     fail_catalogs(&provider, 100_000);
     tokio::time::advance(Ages::CATALOG.soft()).await;
     drop(product.catalog(&default_account()).await.unwrap());
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    settle().await;
     let stale = product.tenant("acme").catalog(&default_account()).await.unwrap();
     assert!(matches!(stale.freshness, Freshness::Stale { why: StaleReason::RefreshFailed(_) }), "{stale:?}");
     let health = product.health().await;
@@ -87,7 +94,7 @@ async fn processes_share_a_catalog_and_one_that_could_not_be_forgotten_is_not_sh
     let first = builder(&clock, &one).cache(cache.clone()).client_only().await.unwrap();
     let second = builder(&clock, &two).cache(cache.clone()).client_only().await.unwrap();
     assert_eq!(locations(&first).await, ["here"]);
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    settle().await;
     assert_eq!(locations(&second).await, ["here"]);
     assert_eq!((one.calls(ProviderMethod::Catalog), two.calls(ProviderMethod::Catalog)), (1, 0));
 
@@ -96,7 +103,7 @@ async fn processes_share_a_catalog_and_one_that_could_not_be_forgotten_is_not_sh
     let refused = second.operator().forget_catalog(&default_account()).await;
     assert!(matches!(refused, Err(CatalogError::NotInvalidated(_))), "{refused:?}");
     assert_eq!(locations(&second).await, ["here", "there"]);
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    settle().await;
     second.operator().forget_catalog(&default_account()).await.unwrap();
     drop((first.shutdown(Duration::ZERO).await, second.shutdown(Duration::ZERO).await));
     assert!(second.catalog(&default_account()).await.is_err(), "after the shutdown nothing is loaded");
