@@ -11,4 +11,5 @@ mod orders;
 mod owners;
 mod panics;
 mod shutdown;
+mod stock;
 mod tokens;

@@ -17,8 +17,8 @@ pub use job_queue::{
     ClaimRequest, Claimed, Enqueued, JobQueue, Lease, LeaseRef, QueueError, QueueStats, Settled, Settlement, Verdict,
 };
 pub use provider_client::{
-    ActionStatus, ActionView, Catalog, CatalogImage, CatalogLocation, CatalogServerType, CreateRequest, Created,
-    Deletion, InventoryPage, ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerStatus,
+    ActionStatus, ActionView, Catalog, CatalogImage, CatalogLocation, CatalogPrice, CatalogServerType, CreateRequest,
+    Created, Deletion, InventoryPage, ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerStatus,
     ServerView,
 };
 pub use retryability::Retryability;

@@ -1,6 +1,7 @@
 //! What an operator does: look at jobs, sightings and gates, verify the audit, replay what is dead.
 
 use super::Shared;
+use super::catalogs::CatalogError;
 use crate::model::{
     Account, AccountId, Actor, ChainHead, Job, JobId, JobState, Page, PageRequest, SealedRecord, ServerId, Sighting,
     TenantId, TokenDigest,
@@ -52,7 +53,17 @@ impl Operator {
     /// What went wrong beneath, in words; nothing was removed.
     pub async fn sweep(&self, account: &AccountId, mode: SweepMode) -> Result<SweepReport, SweepFailed> {
         let sweep = Sweep::new(self.shared.context.clone(), mode).map_err(SweepFailed::new)?;
+        let sweep = sweep.with_prices(self.shared.catalogs.clone());
         sweep.once(account).await.map_err(|source| SweepFailed { source })
+    }
+
+    /// Forgets the catalog of an account, here and in the shared cache; the next reader has it loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError::NotInvalidated`] if the shared cache may still have it; this process does not serve it then.
+    pub async fn forget_catalog(&self, account: &AccountId) -> Result<(), CatalogError> {
+        self.shared.catalogs.invalidate(account).await
     }
 
     /// Lists in what an account and the records disagreed at the last sweep.

@@ -4,12 +4,15 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
 use super::Shared;
+use super::catalogs::CatalogError;
 use super::operation::{OperationHandle, as_blocked, shows_blocked};
 use crate::model::{
     AccountId, Actor, Gate, IdempotencyKey, Invalid, NameError, Operation, OperationId, OperationStatus, Page,
     PageRequest, RequestId, Server, ServerId, ServerSpec, TenantId,
 };
+use crate::ports::Catalog;
 use crate::provisioning::accept::{self, Caller, CommandError, CreateServer, DeleteServer};
+use crate::resilience::cached::Cached;
 
 /// Speaks for one tenant; nothing of another can be reached through it.
 #[derive(Debug, Clone)]
@@ -120,6 +123,15 @@ impl Tenant {
         Ok(false)
     }
 
+    /// Shows what can be ordered in an account and what it costs; the same for all tenants.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError`] if this process cannot ask that account, or has nothing that is young enough.
+    pub async fn catalog(&self, account: &AccountId) -> Result<Cached<Catalog>, CatalogError> {
+        self.shared.catalogs.get(account).await
+    }
+
     fn id(&self) -> Result<TenantId, CommandError> {
         self.tenant.clone().map_err(|(value, error)| Invalid::one("tenant", &value, error.rule).into())
     }
@@ -169,7 +181,10 @@ impl CreateOrder {
         let shared = self.tenant.shared.clone();
         shared.refuse_while_closing()?;
         let caller = self.tenant.caller(self.key.as_deref())?;
-        let accounts = self.accounts.unwrap_or_else(|| shared.accounts.as_ref().clone());
+        let accounts = match self.accounts {
+            Some(accounts) => accounts,
+            None => shared.placer.order(&shared.accounts).await,
+        };
         if let Some(unknown) = accounts.iter().find(|account| !shared.accounts.contains(account)) {
             return Err(Invalid::one("account", unknown.as_str(), "must be one of the accounts of this product").into());
         }

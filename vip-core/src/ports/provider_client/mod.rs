@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use catalog::{Catalog, CatalogImage, CatalogLocation, CatalogServerType};
+pub use catalog::{Catalog, CatalogImage, CatalogLocation, CatalogPrice, CatalogServerType};
 pub use error::{ProviderError, ProviderErrorKind};
 pub use view::{ActionStatus, ActionView, CreateRequest, Created, Deletion, InventoryPage, ServerStatus, ServerView};
 

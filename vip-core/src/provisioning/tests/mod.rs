@@ -6,6 +6,7 @@ mod restored;
 #[cfg(vip_seeded_bugs)]
 mod seeded_bugs;
 mod sweep;
+mod sweep_scale;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
