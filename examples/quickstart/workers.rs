@@ -19,7 +19,6 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs as a worker until the parent ends it or is gone.
 pub(crate) async fn run_as_worker(store: &Path, endpoint: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let backend = vip_adapters::connect(&format!("sqlite://{}", store.display())).await?;
     let provisioner = Provisioner::builder(backend)
@@ -30,14 +29,10 @@ pub(crate) async fn run_as_worker(store: &Path, endpoint: &str) -> Result<(), Bo
     // The parent holds the other end of our input: it closes when the parent is gone, however that came about.
     let mut parent = tokio::io::stdin();
     let mut nothing = [0; 1];
-    let ended = loop {
-        tokio::select! {
-            // Ctrl-C reaches the whole group; the parent ends its workers itself, in order.
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => break None,
-            _ = parent.read(&mut nothing) => break None,
-            why = provisioner.failed() => break Some(why),
-        }
+    let ended = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = parent.read(&mut nothing) => None,
+        why = provisioner.failed() => Some(why),
     };
     let report = provisioner.shutdown(DRAIN).await;
     match ended {
@@ -70,6 +65,8 @@ impl Workers {
                 .arg(&self.store)
                 .arg(&self.endpoint)
                 .stdin(Stdio::piped())
+                // Ctrl-C reaches the group of the terminal: in a group of its own a worker is ended by its parent, in order.
+                .process_group(0)
                 .kill_on_drop(true)
                 .spawn()?;
             self.children.push(child);

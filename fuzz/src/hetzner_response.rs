@@ -88,7 +88,7 @@ fn check_reading(call: &str, answer: &Answer<'_>, reading: &Reading) {
             assert!(next.is_none_or(|next| next > 1), "page 1 is followed by {next:?}");
             false
         }
-        Reading::ServerTypes(_) | Reading::Locations(_) | Reading::Images(_) => false,
+        Reading::ServerTypes(_) | Reading::Locations(_) | Reading::Images(_) | Reading::Prices(_) => false,
     };
     if is_absent {
         let is_said = answer.status == 404 && says(answer.body, |code| code == "not_found");

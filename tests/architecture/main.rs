@@ -16,6 +16,7 @@ mod licences;
 mod manifests;
 mod phrases;
 mod repository;
+mod seeded_bugs;
 mod shape;
 mod telemetry;
 mod test_code;

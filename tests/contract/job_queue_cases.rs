@@ -285,6 +285,36 @@ pub(crate) async fn rescues_are_bounded(fixture: &Fixture) {
     assert_eq!(queue.reap(2, 2).await.unwrap(), 1);
 }
 
+pub(crate) async fn rescues_before_a_snooze_or_a_revival_do_not_count(fixture: &Fixture) {
+    let queue = fixture.queue();
+    let lose_worker = async || {
+        drop(claim_one(queue).await);
+        fixture.advance(LEASE);
+        assert_eq!(queue.reap(1, 10).await.unwrap(), 1);
+        found(queue, "a").await.unwrap()
+    };
+    enqueue(queue, job("a")).await;
+    for _ in 0..3 {
+        let rescued = lose_worker().await;
+        assert_eq!(
+            (rescued.state, rescued.counts.rescues),
+            (JobState::Waiting, 1),
+            "a restart now and then kills nobody"
+        );
+        let claimed = claim_one(queue).await;
+        assert_eq!(settle(queue, claimed.lease.reference, snooze(0)).await, Settled::Applied);
+    }
+    lose_worker().await;
+    assert_eq!(lose_worker().await.state, JobState::Dead, "two in a row are one too many");
+    assert_eq!(enqueue(queue, job("a")).await, Enqueued::Revived);
+    assert_eq!(lose_worker().await.state, JobState::Waiting, "who asks again has all rescues before it");
+
+    let claimed = claim_one(queue).await;
+    enqueue(queue, job("a")).await;
+    assert_eq!(settle(queue, claimed.lease.reference, Verdict::Done).await, Settled::Applied);
+    assert_eq!(found(queue, "a").await.unwrap().counts.rescues, 0, "done, and asked for once more");
+}
+
 pub(crate) async fn attempts_snoozes_and_rescues_are_counted_apart(fixture: &Fixture) {
     let queue = fixture.queue();
     let mut first = job("a");

@@ -42,6 +42,7 @@ cases!(QUEUE_CASES, sqlite, job_queue_cases:
     expired_lease_settles_but_does_not_beat,
     expired_lease_is_claimable,
     rescues_are_bounded,
+    rescues_before_a_snooze_or_a_revival_do_not_count,
     attempts_snoozes_and_rescues_are_counted_apart,
     repeated_calls_change_nothing,
     a_leased_job_is_not_cancelled,

@@ -59,6 +59,10 @@ pub const BREAKER_MODE: &str = "breaker.mode";
 pub const PROVIDER_CALL: &str = "provider.call";
 /// Is the provider's own id of a request, for its support.
 pub const PROVIDER_CORRELATION_ID: &str = "provider.correlation_id";
+/// Names a value in a shared cache.
+pub const CACHE_KEY: &str = "cache.key";
+/// Names a call of a shared cache.
+pub const CACHE_CALL: &str = "cache.call";
 /// Counts servers that an account showed to a sweep.
 pub const SWEEP_LISTED: &str = "sweep.listed";
 /// Counts servers that are recorded in a swept account.
@@ -71,6 +75,8 @@ pub const SWEEP_WOKEN: &str = "sweep.woken";
 pub const SWEEP_STALLED: &str = "sweep.stalled";
 /// Says why a sweep did not look at its account.
 pub const SWEEP_SKIPPED: &str = "sweep.skipped";
+/// Says what servers cost each month that a sweep found and no record wants.
+pub const SWEEP_EXTRA_COST: &str = "sweep.extra_cost";
 /// Counts idempotency keys that outlived their retention.
 pub const TRIMMED_KEYS: &str = "trimmed.keys";
 /// Counts operations that outlived their retention.
@@ -110,12 +116,15 @@ pub const FIELDS: &[&str] = &[
     BREAKER_MODE,
     PROVIDER_CALL,
     PROVIDER_CORRELATION_ID,
+    CACHE_KEY,
+    CACHE_CALL,
     SWEEP_LISTED,
     SWEEP_RECORDED,
     SWEEP_SIGHTINGS,
     SWEEP_WOKEN,
     SWEEP_STALLED,
     SWEEP_SKIPPED,
+    SWEEP_EXTRA_COST,
     TRIMMED_KEYS,
     TRIMMED_OPERATIONS,
     TRIMMED_RECORDS,

@@ -42,7 +42,8 @@ async fn no_log_line_shows_the_token_or_what_the_provider_said() {
         .with_ansi(false)
         .with_writer(lines.clone())
         .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    // For the whole process: a subscriber of one thread misses what another thread has asked about first.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     let text = format!("Limit of '3600' requests per hour for token '{TOKEN}...' reached, swordfish");
     let body = serde_json::json!({"error": {"code": "rate_limit_exceeded", "message": text}});
     let server = MockServer::start().await;
@@ -53,7 +54,6 @@ async fn no_log_line_shows_the_token_or_what_the_provider_said() {
     client.create(&request, &context()).await.unwrap_err();
     client.get(&id(), &context()).await.unwrap_err();
     tracing::info!(?client, "shown");
-    drop(guard);
     let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(lines.contains("provider called") && lines.contains("throttled"), "{lines}");
     assert!(lines.contains(" TRACE "), "the crates beneath are heard too: {lines}");

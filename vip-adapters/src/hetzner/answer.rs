@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use vip_core::ports::ProviderErrorKind;
 
 use super::call::Call;
-use super::error::{BodyError, CallError, classify, safe_code, status_code, throttled};
+use super::error::{BodyError, CallError, safe_code, status_code, throttled};
+use super::refusals::classify;
 use super::wire::{Object, Refusal};
 
 /// Longest correlation id that is kept, in bytes.

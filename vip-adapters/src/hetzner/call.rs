@@ -13,12 +13,13 @@ pub(crate) enum Call {
     ServerTypes,
     Locations,
     Images,
+    Pricing,
 }
 
 impl Call {
     /// All kinds.
     #[cfg(any(test, feature = "fuzzing"))]
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Create,
         Self::Find,
         Self::FindLabelled,
@@ -29,6 +30,7 @@ impl Call {
         Self::ServerTypes,
         Self::Locations,
         Self::Images,
+        Self::Pricing,
     ];
 
     /// Returns the stable name, as logged.
@@ -44,6 +46,7 @@ impl Call {
             Self::ServerTypes => "server_types",
             Self::Locations => "locations",
             Self::Images => "images",
+            Self::Pricing => "pricing",
         }
     }
 }

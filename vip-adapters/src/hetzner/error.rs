@@ -6,7 +6,6 @@ use http::StatusCode;
 use vip_core::model::NameError;
 use vip_core::ports::{ProviderError, ProviderErrorKind, Service};
 
-use super::call::Call;
 use super::transport::TransportError;
 
 /// Says why a client cannot be made.
@@ -152,48 +151,4 @@ pub(crate) fn throttled(limit_per_hour: Option<u64>) -> ProviderErrorKind {
     let limit = limit_per_hour.unwrap_or(DEFAULT_LIMIT_PER_HOUR).max(1);
     let retry_after = Duration::from_millis(3_600_000 / limit).clamp(THROTTLE_LEAST, THROTTLE_MOST);
     ProviderErrorKind::Throttled { retry_after }
-}
-
-/// Says what a refusal in the API's own words means: by its code where the code is plain, else by its status.
-///
-/// `conflict` and `uniqueness_error` mean something else for a create than for other calls: what a create collides
-/// with may be an earlier request of ours.
-pub(crate) fn classify(call: Call, status: StatusCode, code: &str, limit_per_hour: Option<u64>) -> ProviderErrorKind {
-    use ProviderErrorKind as Kind;
-    let status = status.as_u16();
-    let is_create = matches!(call, Call::Create);
-    match (status, code) {
-        (429, _) => throttled(limit_per_hour),
-        // Nothing that is answered outside of 4xx says that nothing was applied, whatever its code.
-        (..400 | 500.., _) => Kind::Unknown,
-        // The API could not finish: it may have been applied.
-        (_, "service_error" | "server_error" | "unknown_error" | "timeout" | "bad_gateway") => Kind::Unknown,
-        (_, "conflict") if is_create => Kind::Unknown,
-        (_, "uniqueness_error") if is_create => Kind::AlreadyExists,
-        (_, "conflict" | "locked" | "resource_locked" | "maintenance") => Kind::Busy,
-        (_, "rate_limit_exceeded") => throttled(limit_per_hour),
-        (_, "token_readonly") => Kind::ReadOnly,
-        (_, "unauthorized" | "forbidden") => Kind::Unauthorized,
-        (_, "resource_limit_exceeded") => Kind::AccountLimit,
-        (_, "resource_unavailable" | "unavailable") => Kind::Exhausted,
-        (_, "placement_error") => Kind::Placement,
-        // Also "unsupported location for server type": wrong for this candidate, perhaps right for the next.
-        (_, "invalid_input" | "unsupported_error") => Kind::InvalidInput,
-        (_, "protected") => Kind::Protected,
-        (_, "json_error" | "not_found" | "method_not_allowed" | "deprecated_api_endpoint") => Kind::Bug,
-        (401 | 403, _) => Kind::Unauthorized,
-        (400 | 404 | 405 | 410, _) => Kind::Bug,
-        (409, _) => {
-            if is_create {
-                Kind::Unknown
-            } else {
-                Kind::Busy
-            }
-        }
-        (412, _) => Kind::Exhausted,
-        (422, _) => Kind::InvalidInput,
-        (423, _) => Kind::Busy,
-        // 408 and whatever else a gateway makes up: it may have passed the request on.
-        (400..=499, _) => Kind::Unknown,
-    }
 }

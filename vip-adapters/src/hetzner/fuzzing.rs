@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use vip_core::ports::{
-    ActionView, CatalogImage, CatalogLocation, CatalogServerType, Created, Deletion, ProviderError, ProviderErrorKind,
-    ServerView,
+    ActionView, CatalogImage, CatalogLocation, CatalogPrice, CatalogServerType, Created, Deletion, ProviderError,
+    ProviderErrorKind, ServerView,
 };
 
 use super::answer::{read, read_if_there};
@@ -32,6 +32,8 @@ pub enum Reading {
     Locations(Vec<CatalogLocation>),
     /// A page of images was shown.
     Images(Vec<CatalogImage>),
+    /// All prices were shown.
+    Prices(Vec<CatalogPrice>),
 }
 
 /// Returns the names of the calls that [`read_answer`] knows.
@@ -86,5 +88,6 @@ fn read_as(call: Call, response: &Response<Bytes>) -> Result<Reading, CallError>
             read(call, response, |body| mapping::locations(body, 1)).map(|part| Reading::Locations(part.items))
         }
         Call::Images => read(call, response, |body| mapping::images(body, 1)).map(|part| Reading::Images(part.items)),
+        Call::Pricing => read(call, response, mapping::pricing).map(Reading::Prices),
     }
 }

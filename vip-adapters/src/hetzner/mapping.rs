@@ -3,11 +3,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use vip_core::model::{
-    Addresses, InstallationId, OWNER_LABEL, Power, ProviderActionId, ProviderName, ProviderServerId, ServerId,
+    Addresses, Currency, InstallationId, Money, OWNER_LABEL, Power, Price, ProviderActionId, ProviderName,
+    ProviderServerId, ServerId,
 };
 use vip_core::ports::{
-    ActionStatus, ActionView, CatalogImage, CatalogLocation, CatalogServerType, CreateRequest, Created, InventoryPage,
-    ServerStatus, ServerView,
+    ActionStatus, ActionView, CatalogImage, CatalogLocation, CatalogPrice, CatalogServerType, CreateRequest, Created,
+    InventoryPage, ServerStatus, ServerView,
 };
 
 use super::error::{BodyError, safe_code};
@@ -52,6 +53,7 @@ pub(crate) fn server_view(server: wire::Server) -> Result<ServerView, BodyError>
         addresses,
         server_type: server.server_type.map(|it| it.name).unwrap_or_default(),
         location: server.location.map(|it| it.name).unwrap_or_default(),
+        is_listed: false,
     })
 }
 
@@ -169,4 +171,27 @@ pub(crate) fn images(body: wire::Images, page: u32) -> Result<Part<CatalogImage>
     let next = next_page(&body.meta, page)?;
     let named = body.images.into_iter().filter_map(|it| it.name.map(|name| (name, it.architecture)));
     Ok(Part { items: named.map(|(name, architecture)| CatalogImage { name, architecture }).collect(), next })
+}
+
+/// Reads all prices or none: a list that is wrong in one place is not trusted in the others.
+pub(crate) fn pricing(body: wire::Pricing) -> Result<Vec<CatalogPrice>, BodyError> {
+    let list = body.pricing.0;
+    let currency = Currency::new(list.currency)?;
+    let mut prices = Vec::new();
+    for server_type in list.server_types {
+        for local in server_type.prices {
+            prices.push(CatalogPrice {
+                server_type: server_type.name.clone(),
+                location: local.location,
+                hourly: price(&local.price_hourly, &currency)?,
+                monthly: price(&local.price_monthly, &currency)?,
+            });
+        }
+    }
+    Ok(prices)
+}
+
+fn price(amount: &wire::Amount, currency: &Currency) -> Result<Price, BodyError> {
+    let read = |text: &str| Money::from_decimal(text, currency.clone());
+    Ok(Price { net: read(&amount.net)?, gross: read(&amount.gross)? })
 }

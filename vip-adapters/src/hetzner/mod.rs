@@ -14,6 +14,7 @@ mod http_transport;
 mod mapping;
 mod provider_client;
 mod rate;
+mod refusals;
 mod request;
 #[cfg(feature = "hetzner-simulator")]
 pub mod simulator;

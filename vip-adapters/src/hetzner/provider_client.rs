@@ -135,6 +135,7 @@ impl ProviderClient for HetznerClient {
                     .await?,
                 locations: self.list(Call::Locations, |page| requests.locations(page), mapping::locations).await?,
                 images: self.list(Call::Images, |page| requests.images(page), mapping::images).await?,
+                prices: read(Call::Pricing, &self.send(requests.pricing()?).await?, mapping::pricing)?,
             })
         };
         self.within(Call::ServerTypes, context, work).await

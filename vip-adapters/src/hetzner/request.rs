@@ -87,6 +87,10 @@ impl Requests {
         self.get(&format!("/images?type=system&per_page={PER_PAGE}&page={page}"))
     }
 
+    pub(crate) fn pricing(&self) -> Result<Request<Bytes>, CallError> {
+        self.get("/pricing")
+    }
+
     fn select(&self, selector: &str, page: u32) -> Result<Request<Bytes>, CallError> {
         let (selector, sort) = (encoded(selector), encoded("id:asc"));
         self.get(&format!("/servers?label_selector={selector}&sort={sort}&per_page={PER_PAGE}&page={page}"))

@@ -11,6 +11,7 @@ use crate::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequ
 use crate::ports::{
     ClaimRequest, Claimed, Clock, Durability, Enqueued, JobQueue, LeaseRef, QueueError, QueueStats, Settled, Settlement,
 };
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Keeps jobs in memory, on the injected clock; the reference for every other queue.
 #[derive(Debug)]
@@ -86,7 +87,8 @@ impl JobQueue for MemoryQueue {
         let now = self.clock.now();
         let pause = {
             let state = self.lock();
-            if state.jobs.arrivals() != self.seen.load(Ordering::SeqCst) {
+            let arrived = state.jobs.arrivals() != self.seen.load(Ordering::SeqCst);
+            if arrived && !is_on(SeededBug::LostWakeUp) {
                 return;
             }
             // Not "is due": a due job of a kind that nobody here knows must not turn the waiting into a busy loop.
@@ -101,7 +103,9 @@ impl JobQueue for MemoryQueue {
     async fn reap(&self, max_rescues: u32, most: u32) -> Result<u32, QueueError> {
         let now = self.clock.now();
         let reaped = self.lock().jobs.reap(max_rescues, most, now);
-        self.shared.wake.notify_waiters();
+        if reaped > 0 || !is_on(SeededBug::LostWakeUp) {
+            self.shared.wake.notify_waiters();
+        }
         Ok(reaped)
     }
 

@@ -1,6 +1,7 @@
 //! Every port in memory: the reference of the contracts, and what documentation, tests and simulation run on.
 
 mod backend;
+mod cache;
 mod clock;
 mod job_queue;
 mod jobs;
@@ -10,7 +11,8 @@ mod store;
 mod tables;
 
 pub use backend::{MemoryBackend, memory_backend};
+pub use cache::{MEMORY_CACHE_ENTRIES, MemoryCache};
 pub use clock::{ManualClock, VirtualClock};
 pub use job_queue::MemoryQueue;
-pub use provider::{MemoryProvider, ProviderFault, ProviderMethod, belongs_to};
+pub use provider::{MemoryProvider, MemoryStock, ProviderFault, ProviderMethod, belongs_to};
 pub use store::MemoryStore;

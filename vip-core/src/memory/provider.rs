@@ -1,6 +1,6 @@
 //! `ProviderClient` in memory: servers that exist only here, with answers that can be told to go wrong.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::ports::{
     ActionStatus, ActionView, Catalog, CreateRequest, Created, Deletion, InventoryPage, ProviderClient, ProviderError,
     ProviderErrorKind, RequestContext, ServerStatus, ServerView,
 };
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Servers on one page of the inventory.
 const PAGE: usize = 50;
@@ -47,6 +48,17 @@ pub enum ProviderMethod {
     Actions,
     /// `inventory`
     Inventory,
+    /// `catalog`
+    Catalog,
+}
+
+/// Says whether a type is in stock in a location.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryStock {
+    /// It is.
+    Available,
+    /// It is not: a create is refused.
+    SoldOut,
 }
 
 /// Is a cloud in memory, on tokio's clock.
@@ -68,6 +80,8 @@ struct Cloud {
     faults: BTreeMap<ProviderMethod, VecDeque<ProviderFault>>,
     calls: BTreeMap<ProviderMethod, u64>,
     create_time: Duration,
+    catalog: Catalog,
+    sold_out: BTreeSet<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -100,6 +114,8 @@ impl MemoryProvider {
             faults: BTreeMap::new(),
             calls: BTreeMap::new(),
             create_time,
+            catalog: Catalog::default(),
+            sold_out: BTreeSet::new(),
         };
         Self { cloud: Arc::new(Mutex::new(cloud)), digest: TokenDigest::of(token) }
     }
@@ -107,6 +123,21 @@ impl MemoryProvider {
     /// Makes the next call of a method go wrong; faults of one method queue up.
     pub fn fail_next(&self, method: ProviderMethod, fault: ProviderFault) {
         self.lock().faults.entry(method).or_default().push_back(fault);
+    }
+
+    /// Sets what the catalog shows; it is empty at first, and creates do not ask it.
+    pub fn offer(&self, catalog: Catalog) {
+        self.lock().catalog = catalog;
+    }
+
+    /// Sets whether creates of a type in a location are refused for want of stock.
+    pub fn stock(&self, server_type: &str, location: &str, stock: MemoryStock) {
+        let pair = (server_type.to_owned(), location.to_owned());
+        let mut cloud = self.lock();
+        match stock {
+            MemoryStock::SoldOut => cloud.sold_out.insert(pair),
+            MemoryStock::Available => cloud.sold_out.remove(&pair),
+        };
     }
 
     /// Returns the servers that exist now.
@@ -129,7 +160,18 @@ impl MemoryProvider {
 
     /// Puts a server there that nobody ordered.
     pub fn put(&self, name: impl Into<String>, labels: Labels) -> Option<ProviderServerId> {
-        self.lock().insert(name.into(), labels).map(|view| view.id)
+        self.put_as(name, labels, "memory", "memory")
+    }
+
+    /// Puts a server of a type in a location there that nobody ordered.
+    pub fn put_as(
+        &self,
+        name: impl Into<String>,
+        labels: Labels,
+        server_type: &str,
+        location: &str,
+    ) -> Option<ProviderServerId> {
+        self.lock().insert(name.into(), labels, (server_type, location)).map(|view| view.id)
     }
 
     /// Removes a server as if somebody had done it in the provider's console; says whether it was there.
@@ -174,7 +216,8 @@ impl Cloud {
         let due: Vec<(Instant, CreateRequest)> = due;
         for (_, request) in due {
             // A name that is taken by now: nothing happens, as with any create under it.
-            if self.insert(request.name.as_str().to_owned(), request.labels).is_none() {
+            let place = (request.server_type.as_str(), request.location.as_str());
+            if self.insert(request.name.as_str().to_owned(), request.labels, place).is_none() {
                 tracing::debug!("a late create found its name taken");
             }
         }
@@ -185,7 +228,7 @@ impl Cloud {
         }
     }
 
-    fn insert(&mut self, name: String, labels: Labels) -> Option<ServerView> {
+    fn insert(&mut self, name: String, labels: Labels, place: (&str, &str)) -> Option<ServerView> {
         if self.servers.values().any(|machine| machine.view.name == name) {
             return None;
         }
@@ -196,8 +239,9 @@ impl Cloud {
             status: ServerStatus::Starting,
             labels,
             addresses: Addresses { ipv4: Some([192, 0, 2, 1].into()), ipv6: None },
-            server_type: "memory".to_owned(),
-            location: "memory".to_owned(),
+            server_type: place.0.to_owned(),
+            location: place.1.to_owned(),
+            is_listed: false,
         };
         let ready = Instant::now() + self.create_time;
         self.servers.insert(self.next, Machine { view: view.clone(), ready });
@@ -227,7 +271,11 @@ impl ProviderClient for MemoryProvider {
             }
             Some(ProviderFault::LoseAnswer) | None => {}
         }
-        let Some(server) = cloud.insert(request.name.as_str().to_owned(), request.labels.clone()) else {
+        let place = (request.server_type.as_str(), request.location.as_str());
+        if cloud.sold_out.contains(&(request.server_type.clone(), request.location.clone())) {
+            return Err(ProviderError::new(ProviderErrorKind::Exhausted, "sold_out"));
+        }
+        let Some(server) = cloud.insert(request.name.as_str().to_owned(), request.labels.clone(), place) else {
             return Err(ProviderError::new(ProviderErrorKind::AlreadyExists, "uniqueness_error"));
         };
         if fault.is_some() {
@@ -291,7 +339,9 @@ impl ProviderClient for MemoryProvider {
     ) -> Result<InventoryPage, ProviderError> {
         self.read(ProviderMethod::Inventory, |cloud| {
             let owner = owner.to_string();
-            let owned = |view: &&ServerView| view.labels.get(OWNER_LABEL) == Some(&owner);
+            let owned = |view: &&ServerView| {
+                view.labels.get(OWNER_LABEL) == Some(&owner) || is_on(SeededBug::SweepWithoutOwner)
+            };
             let all: Vec<&ServerView> = cloud.servers.values().map(|machine| &machine.view).filter(owned).collect();
             let skip = usize::try_from(page.saturating_sub(1)).unwrap_or(usize::MAX).saturating_mul(PAGE);
             let servers: Vec<ServerView> = all.iter().skip(skip).take(PAGE).map(|view| (*view).clone()).collect();
@@ -301,7 +351,7 @@ impl ProviderClient for MemoryProvider {
     }
 
     async fn catalog(&self, _context: &RequestContext) -> Result<Catalog, ProviderError> {
-        Ok(Catalog::default())
+        self.read(ProviderMethod::Catalog, |cloud| cloud.catalog.clone())
     }
 }
 

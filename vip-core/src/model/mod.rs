@@ -7,6 +7,7 @@ mod ids;
 mod job;
 mod labels;
 pub mod limits;
+mod money;
 mod names;
 mod operation;
 mod page;
@@ -24,6 +25,7 @@ pub use fingerprint::{CreateHash, Fingerprint};
 pub use ids::{ChangeId, ClaimId, InstallationId, IntentId, JobId, OperationId, ServerId};
 pub use job::{AttemptCounts, Job, JobState, NewJob, Payload, Why};
 pub use labels::{Labels, OWNER_LABEL, SERVER_LABEL, SPEC_LABEL};
+pub use money::{Currency, Money, Price};
 pub use names::{
     AccountId, DisplayName, IdempotencyKey, JobKey, JobKind, NameError, ProviderActionId, ProviderName,
     ProviderServerId, RequestId, TenantId,

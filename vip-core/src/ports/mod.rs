@@ -17,9 +17,9 @@ pub use job_queue::{
     ClaimRequest, Claimed, Enqueued, JobQueue, Lease, LeaseRef, QueueError, QueueStats, Settled, Settlement, Verdict,
 };
 pub use provider_client::{
-    ActionStatus, ActionView, Catalog, CatalogImage, CatalogLocation, CatalogServerType, CreateRequest, Created,
-    Deletion, InventoryPage, Outlook, Pace, Priority, ProviderClient, ProviderError, ProviderErrorKind, RateLimit,
-    RequestContext, ServerStatus, ServerView, Service, Shut,
+    ActionStatus, ActionView, Catalog, CatalogImage, CatalogLocation, CatalogPrice, CatalogServerType, CreateRequest,
+    Created, Deletion, InventoryPage, Outlook, Pace, Priority, ProviderClient, ProviderError, ProviderErrorKind,
+    RateLimit, RequestContext, ServerStatus, ServerView, Service, Shut,
 };
 pub use retryability::Retryability;
 pub use store::{

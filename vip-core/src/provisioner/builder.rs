@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use super::catalogs::Catalogs;
 use super::health::{AccountHealth, QueueHealth, StoreHealth};
+use super::placement::{Placement, Placer};
 use super::provider_health::ProviderHealth;
 use super::{Inner, Provisioner, Shared, loops};
 use crate::model::{AccountId, JobId, NameError, Timing, TimingError};
 use crate::ports::{
-    AuditSink, Backend, Clock, ProviderClient, QueueError, Randomness, SinkName, StoreError, SystemClock,
+    AuditSink, Backend, Cache, Clock, ProviderClient, QueueError, Randomness, SinkName, StoreError, SystemClock,
     SystemRandomness,
 };
 use crate::provisioning::converge::Converge;
 use crate::provisioning::sweep::{Sweep, SweepMode};
 use crate::provisioning::{self, Context, kinds};
+use crate::resilience::cached::Ages;
 use crate::resilience::{self, Around, SettingsError, Stack};
 use crate::runtime::{Health, Supervisor};
 use crate::worker::{JobHandler, Worker, WorkerBuilder, WorkerConfig, WorkerError};
@@ -72,6 +75,9 @@ pub struct Builder {
     sinks: Vec<Arc<dyn AuditSink>>,
     sweep: SweepMode,
     resilience: resilience::Settings,
+    placement: Placement,
+    cache: Option<Arc<dyn Cache>>,
+    catalog_ages: Ages,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
 }
@@ -89,6 +95,9 @@ impl Builder {
             sinks: Vec::new(),
             sweep: SweepMode::default(),
             resilience: resilience::Settings::default(),
+            placement: Placement::default(),
+            cache: None,
+            catalog_ages: Ages::CATALOG,
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
         }
@@ -150,6 +159,24 @@ impl Builder {
         self
     }
 
+    /// Sets in which order the accounts are tried by orders that name none.
+    pub const fn placement(mut self, placement: Placement) -> Self {
+        self.placement = placement;
+        self
+    }
+
+    /// Sets a cache that processes share, for catalogs; without it each process asks the provider for itself.
+    pub fn cache(mut self, cache: impl Cache) -> Self {
+        self.cache = Some(Arc::new(cache));
+        self
+    }
+
+    /// Sets how old a catalog may be: from 10 minutes on it is loaded anew, from 24 hours on not shown, by default.
+    pub const fn catalog_ages(mut self, ages: Ages) -> Self {
+        self.catalog_ages = ages;
+        self
+    }
+
     /// Sets the clock that ids are made with; store and queue have their own.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -171,6 +198,7 @@ impl Builder {
         let (context, shared) = self.shared().await?;
         let supervisor = Supervisor::new(self.randomness.clone());
         let health = watch(&context, None);
+        health.watch(shared.catalogs.clone());
         Ok(Provisioner { inner: Arc::new(Inner { shared, supervisor, health, running: None, sinks: Vec::new() }) })
     }
 
@@ -193,7 +221,7 @@ impl Builder {
         let worker = self
             .worker
             .handler(Converge::new(context.clone())?)
-            .handler(Sweep::new(context.clone(), self.sweep)?)
+            .handler(Sweep::new(context.clone(), self.sweep)?.with_prices(shared.catalogs.clone()))
             .randomness(self.randomness.clone())
             .config(self.config)
             .timing(self.timing.clone())
@@ -203,6 +231,7 @@ impl Builder {
 
         let supervisor = Supervisor::new(self.randomness.clone());
         let health = watch(&context, Some(ProviderHealth(shared.stacks.clone())));
+        health.watch(shared.catalogs.clone());
         let gates = loops::gates(&supervisor, &context);
         let trim = loops::trim(&supervisor, &context);
         let sweeps = loops::sweeps(&supervisor, &context);
@@ -235,9 +264,12 @@ impl Builder {
             timing: Arc::new(self.timing.clone()),
             installation,
         };
+        let accounts = Arc::new(accounts);
         let shared = Shared {
             context: context.clone(),
-            accounts: Arc::new(accounts),
+            catalogs: Arc::new(Catalogs::new(&context, self.catalog_ages, self.cache.as_ref())?),
+            placer: Arc::new(Placer::new(self.placement, &context, &accounts)),
+            accounts,
             stacks: Arc::new(stacks),
             quota: self.quota,
             wait_failures: WAIT_FAILURES,

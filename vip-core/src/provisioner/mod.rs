@@ -1,10 +1,16 @@
 //! The facade that an embedder holds: builds the product, accepts for tenants, runs workers, shows health, shuts down.
 
+#[cfg(test)]
+mod account_tests;
 mod builder;
+#[cfg(test)]
+mod catalog_tests;
+mod catalogs;
 mod health;
 mod loops;
 mod operation;
 mod operator;
+mod placement;
 mod provider_health;
 mod tenant;
 #[cfg(test)]
@@ -16,16 +22,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use builder::{Builder, StartError};
+pub use catalogs::CatalogError;
 pub use operation::{OperationHandle, Progress, WaitError};
 pub use operator::{Operator, SweepFailed, UnknownAccount};
+pub use placement::Placement;
 pub use tenant::{CreateOrder, DeleteOrder, Tenant};
 
 use crate::model::{AccountId, InstallationId};
-use crate::ports::{AuditSink, Backend};
+use crate::ports::{AuditSink, Backend, Catalog};
 use crate::provisioning::Context;
 use crate::provisioning::accept::CommandError;
 use crate::relay;
 use crate::resilience::Stack;
+use crate::resilience::cached::Cached;
 use crate::runtime::{Health, HealthReport, LoopHandle, LoopStatus, Shutdown, ShutdownReport, Supervisor};
 use crate::worker::RunningWorker;
 
@@ -66,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) accounts: Arc<Vec<AccountId>>,
     /// What stands around each provider.
     pub(crate) stacks: Arc<BTreeMap<AccountId, Stack>>,
+    catalogs: Arc<catalogs::Catalogs>,
+    placer: Arc<placement::Placer>,
     /// Most servers of a tenant.
     pub(crate) quota: Option<u32>,
     /// Most failed reads in a row before somebody who waits for an operation is told.
@@ -95,6 +106,17 @@ impl Provisioner {
     #[must_use]
     pub fn operator(&self) -> Operator {
         Operator::new(self.inner.shared.clone())
+    }
+
+    /// Shows what can be ordered in an account and what it costs: kept for a while, its age and whether it is stale said.
+    ///
+    /// No order depends on it: what is ordered is checked by the provider, when it creates.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError`] if this process cannot ask that account, or has nothing that is young enough.
+    pub async fn catalog(&self, account: &AccountId) -> Result<Cached<Catalog>, CatalogError> {
+        self.inner.shared.catalogs.get(account).await
     }
 
     /// Returns this installation's id, which marks its servers at the provider.
@@ -148,6 +170,8 @@ impl Provisioner {
             let delivered = shutdown.phase("audit", LEAST, self.deliver_rest()).await;
             shutdown.report().audit_delivered += delivered.unwrap_or(0);
         }
+        shutdown.phase("catalogs", LEAST, inner.shared.catalogs.close()).await;
+        shutdown.phase("placement", LEAST, inner.shared.placer.close()).await;
         let stopped = inner.supervisor.shutdown(shutdown.left().max(LEAST)).await;
         let store = &inner.shared.context.store;
         if let Some(Err(error)) = shutdown.phase("store", LEAST, store.close()).await {

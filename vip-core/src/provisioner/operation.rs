@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::Shared;
 use crate::model::{Operation, OperationId, OperationStatus, Server, ServerId, Timestamp, WaitReason};
-use crate::ports::StoreError;
+use crate::ports::{Loaded, StoreError};
 use crate::provisioning::accept::CommandError;
+use crate::provisioning::{Context, is_blocked};
 
 /// First and longest pause between two looks at an operation.
 const LOOK: (Duration, Duration) = (Duration::from_millis(25), Duration::from_secs(1));
@@ -46,6 +47,20 @@ pub enum WaitError {
     /// It could not be followed; it goes on all the same.
     #[error("the operation could not be followed")]
     Unavailable(#[source] CommandError),
+}
+
+/// Says whether an operation reads as parked because the gate of its account is closed (PROTOCOL §2).
+///
+/// Its row stays pending: when the gate opens, nothing has to be unparked.
+pub(super) fn shows_blocked(context: &Context, operation: &Operation, loaded: &Loaded) -> bool {
+    operation.status == OperationStatus::Pending && is_blocked(context, loaded)
+}
+
+/// Shows an operation as it reads while the gate of its account is closed.
+pub(super) fn as_blocked(mut operation: Operation) -> Operation {
+    operation.status = OperationStatus::Parked;
+    operation.code = Some(WaitReason::AccountBlocked.as_str().to_owned());
+    operation
 }
 
 /// Follows one operation; keep its id to take it up again later.
@@ -95,9 +110,12 @@ impl OperationHandle {
         let tenant = &self.operation.tenant;
         let operation = store.operation(tenant, self.operation.id).await?.ok_or(CommandError::NotFound)?;
         let loaded = store.load(tenant, self.operation.server).await?.ok_or(CommandError::NotFound)?;
+        let blocked = shows_blocked(&self.shared.context, &operation, &loaded);
+        let operation = if blocked { as_blocked(operation) } else { operation };
         let server = loaded.server;
         let open = !operation.status.is_final();
-        let wait_reason = server.wait_reason.filter(|_| open);
+        let noted = server.wait_reason.filter(|_| open);
+        let wait_reason = if blocked { Some(WaitReason::AccountBlocked) } else { noted };
         let next_at = server.wake_at.filter(|_| open);
         Ok(Progress { operation, server, wait_reason, next_at })
     }

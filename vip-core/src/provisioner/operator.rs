@@ -1,11 +1,13 @@
 //! What an operator does: look at jobs, sightings and gates, verify the audit, replay what is dead.
 
 use super::Shared;
+use super::catalogs::CatalogError;
 use crate::model::{
-    Account, AccountId, ChainHead, Job, JobId, JobState, Page, PageRequest, SealedRecord, Sighting, TenantId,
-    TokenDigest,
+    Account, AccountId, Actor, ChainHead, Job, JobId, JobState, Page, PageRequest, SealedRecord, ServerId, Sighting,
+    TenantId, TokenDigest,
 };
 use crate::ports::{QueueError, QueueStats, StoreError, StoreStats};
+use crate::provisioning::converge::{self, OperateError, Restored};
 use crate::provisioning::sweep::{Sweep, SweepMode, SweepReport};
 use crate::provisioning::{self, AuditFault, AuditReport, TokenCheck};
 use crate::relay;
@@ -52,7 +54,17 @@ impl Operator {
     /// What went wrong beneath, in words; nothing was removed.
     pub async fn sweep(&self, account: &AccountId, mode: SweepMode) -> Result<SweepReport, SweepFailed> {
         let sweep = Sweep::new(self.shared.context.clone(), mode).map_err(SweepFailed::new)?;
+        let sweep = sweep.with_prices(self.shared.catalogs.clone());
         sweep.once(account).await.map_err(|source| SweepFailed { source })
+    }
+
+    /// Forgets the catalog of an account, here and in the shared cache; the next reader has it loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError::NotInvalidated`] if the shared cache may still have it; this process does not serve it then.
+    pub async fn forget_catalog(&self, account: &AccountId) -> Result<(), CatalogError> {
+        self.shared.catalogs.invalidate(account).await
     }
 
     /// Lists in what an account and the records disagreed at the last sweep.
@@ -121,6 +133,25 @@ impl Operator {
 
     fn stack(&self, account: &AccountId) -> Result<&Stack, UnknownAccount> {
         self.shared.stacks.get(account).ok_or_else(|| UnknownAccount { account: account.clone() })
+    }
+
+    /// Parks every server that is not as it should be, after a backup was put back: nothing is bought or removed for
+    /// it until [`resume`](Self::resume). To be called on a `client_only` product before workers start.
+    ///
+    /// # Errors
+    ///
+    /// [`OperateError`]; repeating it goes on where it ended.
+    pub async fn mark_restored(&self, actor: &Actor) -> Result<Restored, OperateError> {
+        converge::mark_restored(&self.shared.context, actor).await
+    }
+
+    /// Lets a parked server go on where it was, whatever it is parked for.
+    ///
+    /// # Errors
+    ///
+    /// [`OperateError`] if there is no such server, or it is not parked; repeating it is harmless.
+    pub async fn resume(&self, actor: &Actor, tenant: &TenantId, server: ServerId) -> Result<(), OperateError> {
+        converge::resume(&self.shared.context, actor, tenant, server).await
     }
 
     /// Lists jobs in a state, in ascending order of their ids.

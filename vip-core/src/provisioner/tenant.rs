@@ -4,12 +4,15 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
 use super::Shared;
-use super::operation::OperationHandle;
+use super::catalogs::CatalogError;
+use super::operation::{OperationHandle, as_blocked, shows_blocked};
 use crate::model::{
-    AccountId, Actor, IdempotencyKey, Invalid, NameError, Operation, OperationId, Page, PageRequest, RequestId, Server,
-    ServerId, ServerSpec, TenantId,
+    AccountId, Actor, Gate, IdempotencyKey, Invalid, NameError, Operation, OperationId, OperationStatus, Page,
+    PageRequest, RequestId, Server, ServerId, ServerSpec, TenantId,
 };
+use crate::ports::Catalog;
 use crate::provisioning::accept::{self, Caller, CommandError, CreateServer, DeleteServer};
+use crate::resilience::cached::Cached;
 
 /// Speaks for one tenant; nothing of another can be reached through it.
 #[derive(Debug, Clone)]
@@ -76,7 +79,14 @@ impl Tenant {
     ///
     /// [`CommandError`] if the store cannot be asked.
     pub async fn operations(&self, page: &PageRequest) -> Result<Page<Operation>, CommandError> {
-        Ok(self.shared.context.store.operations(&self.id()?, page).await?)
+        let tenant = self.id()?;
+        let mut shown = self.shared.context.store.operations(&tenant, page).await?;
+        if self.any_account_is_closed().await? {
+            for operation in &mut shown.items {
+                *operation = self.as_read(operation.clone()).await?;
+            }
+        }
+        Ok(shown)
     }
 
     /// Takes up an operation again, in this or another process.
@@ -86,7 +96,40 @@ impl Tenant {
     /// [`CommandError::NotFound`] if this tenant has none with that id.
     pub async fn operation(&self, id: OperationId) -> Result<OperationHandle, CommandError> {
         let operation = self.shared.context.store.operation(&self.id()?, id).await?.ok_or(CommandError::NotFound)?;
+        let operation = self.as_read(operation).await?;
         Ok(OperationHandle::new(self.shared.clone(), operation, false))
+    }
+
+    /// Returns an operation as it reads now: while the gate of its account is closed it reads as parked.
+    async fn as_read(&self, operation: Operation) -> Result<Operation, CommandError> {
+        let context = &self.shared.context;
+        if operation.status != OperationStatus::Pending {
+            return Ok(operation);
+        }
+        let loaded = context.store.load(&operation.tenant, operation.server).await?;
+        let blocked = loaded.is_some_and(|loaded| shows_blocked(context, &operation, &loaded));
+        Ok(if blocked { as_blocked(operation) } else { operation })
+    }
+
+    /// Says whether any gate is closed: only then the servers of a page's operations have to be read.
+    async fn any_account_is_closed(&self) -> Result<bool, CommandError> {
+        let context = &self.shared.context;
+        for (id, client) in context.providers.iter() {
+            let account = context.store.account(id).await?;
+            if account.gate(&client.token_digest()).is_some_and(|entry| entry.gate != Gate::Open) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Shows what can be ordered in an account and what it costs; the same for all tenants.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError`] if this process cannot ask that account, or has nothing that is young enough.
+    pub async fn catalog(&self, account: &AccountId) -> Result<Cached<Catalog>, CatalogError> {
+        self.shared.catalogs.get(account).await
     }
 
     fn id(&self) -> Result<TenantId, CommandError> {
@@ -138,7 +181,10 @@ impl CreateOrder {
         let shared = self.tenant.shared.clone();
         shared.refuse_while_closing()?;
         let caller = self.tenant.caller(self.key.as_deref())?;
-        let accounts = self.accounts.unwrap_or_else(|| shared.accounts.as_ref().clone());
+        let accounts = match self.accounts {
+            Some(accounts) => accounts,
+            None => shared.placer.order(&shared.accounts).await,
+        };
         if let Some(unknown) = accounts.iter().find(|account| !shared.accounts.contains(account)) {
             return Err(Invalid::one("account", unknown.as_str(), "must be one of the accounts of this product").into());
         }

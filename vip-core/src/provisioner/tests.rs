@@ -1,13 +1,15 @@
-//! What a shutdown of the whole product does to audit sinks.
+//! What a shutdown does to audit sinks, what goes along to the provider, and how operations read while an account is closed.
 
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
 use super::*;
-use crate::memory::{MemoryProvider, memory_backend};
-use crate::model::{SealedRecord, ServerSpec, TenantId};
-use crate::ports::{AuditSinkError, SinkName};
+use crate::memory::{MemoryBackend, MemoryProvider, ProviderFault, ProviderMethod, VirtualClock, memory_backend};
+use crate::model::{
+    OperationStatus, PageLimit, PageRequest, SealedRecord, ServerSpec, TenantId, Timestamp, WaitReason,
+};
+use crate::ports::{AuditSinkError, ProviderErrorKind, SinkName};
 
 /// Counts what it was given, and how often it was closed.
 #[derive(Debug, Clone)]
@@ -60,4 +62,62 @@ async fn a_shutdown_closes_every_audit_sink_and_none_misses_the_last_record() {
         assert!(records >= 1, "the record of the order is delivered");
         assert_eq!(closed, 1);
     }
+}
+
+#[cfg(feature = "mocks")]
+#[tokio::test(start_paused = true)]
+async fn the_request_id_of_an_order_goes_along_to_the_provider() {
+    use crate::model::{RequestId, TokenDigest};
+    use crate::ports::{InventoryPage, ProviderError, ProviderErrorKind};
+
+    let (told, mut asked_for) = tokio::sync::mpsc::unbounded_channel();
+    let mut client = crate::mocks::MockProviderClient::new();
+    client.expect_outlook().returning(crate::ports::Outlook::default);
+    client.expect_token_digest().returning(|| TokenDigest::of("token"));
+    client.expect_inventory().returning(|_, _, _| Ok(InventoryPage { servers: Vec::new(), next: None }));
+    client.expect_create().returning(move |_, context| {
+        told.send(context.request_id.clone()).unwrap();
+        Err(ProviderError::new(ProviderErrorKind::Busy, "locked"))
+    });
+    let provisioner = Provisioner::builder(memory_backend()).provider(client).start().await.unwrap();
+    let request_id = RequestId::new("req-7").unwrap();
+    let spec = ServerSpec::new("web-1").server_type("a").image("i").location("l").ssh_key("k");
+    drop(provisioner.tenant("acme").request_id(request_id.clone()).create_server(spec).await.unwrap());
+    assert_eq!(asked_for.recv().await.unwrap(), Some(request_id));
+    assert_eq!(provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_account_is_closed_its_operations_read_as_parked_and_no_row_says_so() {
+    let clock = Arc::new(VirtualClock::new(Timestamp::from_micros(1_000_000_000_000)));
+    let backend = MemoryBackend::new(clock, InstallationId::from_uuid(uuid::Uuid::from_u128(1)));
+    let provider = MemoryProvider::default();
+    provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unauthorized));
+    let provisioner = Provisioner::builder(backend).provider(provider.clone()).start().await.unwrap();
+    let tenant = provisioner.tenant("acme");
+    let spec = ServerSpec::new("web-1").server_type("a").image("i").location("l").ssh_key("k");
+    let order = tenant.create_server(spec).await.unwrap();
+    let blocked = Some("account_blocked");
+    assert!(matches!(order.wait().await, Err(WaitError::Parked { code }) if Some(code.as_str()) == blocked));
+
+    let shown = |operation: &crate::model::Operation| (operation.status, operation.code.clone());
+    let parked = (OperationStatus::Parked, blocked.map(str::to_owned));
+    let progress = order.progress().await.unwrap();
+    assert_eq!((shown(&progress.operation), progress.wait_reason), (parked.clone(), Some(WaitReason::AccountBlocked)));
+    assert_eq!(shown(tenant.operation(order.id()).await.unwrap().operation()), parked);
+    let page = PageRequest::first(PageLimit::most());
+    assert_eq!(shown(&tenant.operations(&page).await.unwrap().items[0]), parked);
+    let store = &provisioner.inner.shared.context.store;
+    let row = store.operation(&TenantId::new("acme").unwrap(), order.id()).await.unwrap().unwrap();
+    assert_eq!(shown(&row), (OperationStatus::Pending, None));
+
+    // The probe opens the gate, and the order goes on by itself.
+    let done = async {
+        while order.wait().await.is_err() {
+            tokio::time::advance(Duration::from_secs(1)).await
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(3600), done).await.unwrap();
+    assert_eq!(shown(&tenant.operations(&page).await.unwrap().items[0]), (OperationStatus::Succeeded, None));
+    drop(provisioner.shutdown(Duration::from_secs(5)).await);
 }

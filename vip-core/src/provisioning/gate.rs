@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::converge::GateView;
-use crate::model::{Account, AccountId, Gate, Timestamp, Timing, TokenDigest};
-use crate::ports::{ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerView, StoreError};
+use crate::model::{Account, AccountId, Desired, Gate, Timestamp, Timing, TokenDigest};
+use crate::ports::{Loaded, ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerView, StoreError};
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Most pages of an inventory: 50 servers a page make 500,000 servers.
 const INVENTORY_PAGES: u32 = 10_000;
@@ -48,7 +49,26 @@ pub(super) fn view(account: &Account, digest: &TokenDigest, now: Timestamp, timi
             GateView::Closed { until: (*probe_at).max(soon) }
         }
         Some(Gate::Suspect { .. }) => GateView::Closed { until: now.plus(timing.probe_first) },
+        None if is_on(SeededBug::UncheckedTokenBelieved) => GateView::Open,
         None => GateView::Closed { until: now.plus(UNCHECKED) },
+    }
+}
+
+/// Says whether this process's token of the account that a server needs next is known to be refused or suspect.
+pub(crate) fn is_blocked(context: &Context, loaded: &Loaded) -> bool {
+    let server = &loaded.server;
+    let removing = server.removing.as_ref().filter(|removal| !removal.gone).map(|removal| &removal.account);
+    let own = server.provider_ref.as_ref().filter(|own| !own.gone).map(|own| &own.account);
+    let unproven = || server.land.keys().next();
+    let next = || server.candidate().map(|next| &next.account).filter(|_| server.desired == Desired::Present);
+    let account = removing.or(own).or_else(unproven).or_else(next);
+    let known = account.and_then(|id| loaded.accounts.iter().find(|known| &known.id == id));
+    let client = account.and_then(|id| context.providers.get(id));
+    let entry = known.zip(client).and_then(|(known, client)| known.gate(&client.token_digest()));
+    match entry.map(|entry| &entry.gate) {
+        Some(Gate::Blocked { .. } | Gate::Suspect { .. }) => true,
+        // A token that is not checked yet is checked in a moment.
+        Some(Gate::Open) | None => false,
     }
 }
 
@@ -131,7 +151,7 @@ pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck
         Some(Gate::Blocked { .. }) | None => {}
     }
     // Records first: what is recorded now must be in an inventory that is read afterwards.
-    let recorded = context.store.references(id).await?;
+    let mut recorded = context.store.references(id).await?;
     let listed = match inventory(context, client.as_ref()).await {
         Ok(listed) => listed,
         Err(error) if error.kind == ProviderErrorKind::Unauthorized => {
@@ -143,12 +163,15 @@ pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck
             return Ok(TokenCheck::Unanswered);
         }
     };
+    if is_on(SeededBug::InventoryBeforeRecords) {
+        recorded = context.store.references(id).await?;
+    }
     let sees_one = recorded.iter().any(|record| {
         let is_record = |seen: &&ServerView| Some(&seen.id) == record.id.as_ref();
         listed.iter().find(is_record).is_some_and(|seen| seen.is_ours(context.installation, record.server))
     });
     let nothing_to_see = !recorded.iter().any(|record| record.id.is_some() || record.open);
-    let gate = if known || nothing_to_see || sees_one {
+    let gate = if known || nothing_to_see || sees_one || is_on(SeededBug::UncheckedTokenBelieved) {
         Gate::Open
     } else {
         let why = format!("it shows none of the {} servers that are recorded", recorded.len());

@@ -47,7 +47,8 @@ type Seen = BTreeMap<ProviderActionId, Option<ActionView>>;
 
 /// Is a client whose looks share requests; everything else goes through as it is.
 ///
-/// A server that a page of the inventory does not show is asked for by its id: lists may hide what is there.
+/// A server that a page of the inventory does not show is asked for by its id: lists may hide what is there. One that
+/// it does show is marked as listed: its id was not asked for, so T1 does not hold of it yet.
 #[derive(Debug)]
 pub struct Batched {
     inner: Arc<dyn ProviderClient>,

@@ -34,6 +34,17 @@ async fn looks_at_many_servers_share_one_page_and_a_hidden_one_is_asked_for_by_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_page_shows_is_marked_as_listed_and_what_was_asked_for_by_its_id_is_not() {
+    let (_, batched, ids) = cloud(2);
+    let answers = join_all(ids.iter().map(|id| async { batched.get(id, &context()).await.unwrap() })).await;
+    assert!(answers.into_iter().flatten().all(|seen| seen.is_listed));
+    // A moment later it is still what the page showed.
+    assert!(batched.get(&ids[0], &context()).await.unwrap().unwrap().is_listed);
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert!(!batched.get(&ids[0], &context()).await.unwrap().unwrap().is_listed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_single_look_asks_for_itself() {
     let (provider, batched, ids) = cloud(3);
     let context = context();

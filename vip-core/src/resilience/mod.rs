@@ -18,6 +18,7 @@
 mod batched;
 pub mod breaker;
 pub mod budget;
+pub mod cached;
 mod gather;
 mod pages;
 mod recent;

@@ -73,7 +73,7 @@ impl Pages {
             } else {
                 backward = page.checked_sub(1);
             }
-            seen.extend(part.servers.into_iter().map(|view| (view.id.clone(), view)));
+            seen.extend(part.servers.into_iter().map(|view| (view.id.clone(), ServerView { is_listed: true, ..view })));
             reads -= 1;
         }
         Ok(seen)

@@ -21,6 +21,11 @@ impl Answer {
         Self { status: StatusCode::OK, body, link: None }
     }
 
+    /// Makes a `204 No Content`.
+    pub(super) fn no_content() -> Self {
+        Self { status: StatusCode::NO_CONTENT, body: Value::Null, link: None }
+    }
+
     /// Makes a `201 Created`.
     pub(super) fn created(body: Value) -> Self {
         Self { status: StatusCode::CREATED, body, link: None }
@@ -112,13 +117,26 @@ impl Refusal {
     }
 
     pub(super) fn not_unique(field: &'static str) -> Self {
-        Self::new(StatusCode::CONFLICT, "uniqueness_error", "SSH key not unique")
+        Self::new(StatusCode::CONFLICT, "uniqueness_error", "the name or the key is not unique")
             .with_details(json!({"fields": [{"name": field}]}))
     }
 
     pub(super) fn locked() -> Self {
         let message = "cannot perform operation because server is locked";
         Self::new(StatusCode::LOCKED, "locked", message)
+    }
+
+    pub(super) fn protected() -> Self {
+        Self::new(StatusCode::LOCKED, "protected", "server is protected")
+    }
+
+    pub(super) fn must_be_unassigned() -> Self {
+        let message = "primary IP must be unassigned";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "must_be_unassigned", message)
+    }
+
+    pub(super) fn placement_error() -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "placement_error", "error during placement")
     }
 
     pub(super) fn out_of_stock() -> Self {
@@ -154,6 +172,11 @@ const TOKEN_PREFIX_CHARS: usize = 16;
 
 /// Makes a response with a JSON body.
 pub(super) fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {
+    if status == StatusCode::NO_CONTENT {
+        let mut empty = Response::new(Bytes::new());
+        *empty.status_mut() = status;
+        return empty;
+    }
     response(status, HeaderValue::from_static("application/json"), Bytes::from(body.to_string()))
 }
 

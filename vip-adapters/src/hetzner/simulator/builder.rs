@@ -37,6 +37,7 @@ impl Default for SimulatorBuilder {
                 locking: Locking::WhileDeleting,
                 tokens: HashMap::new(),
                 ssh_keys: vec!["ops".to_owned()],
+                root_password: None,
             },
         }
     }
@@ -92,6 +93,12 @@ impl SimulatorBuilder {
     /// Adds an SSH key of this name to every project. One named `ops` is always there.
     pub fn ssh_key(mut self, name: impl Into<String>) -> Self {
         self.settings.ssh_keys.push(name.into());
+        self
+    }
+
+    /// Sets the root password of every server that is made without an SSH key. Default: another one each time.
+    pub fn root_password(mut self, password: impl Into<String>) -> Self {
+        self.settings.root_password = Some(password.into());
         self
     }
 

@@ -1,11 +1,15 @@
 //! The control interface under `/_sim`: the ledger, the faults, and hands that reach around the API.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::json_response;
-use super::{ControlError, FaultPlan, FaultRule, ForeignServer, Simulator};
+use super::time::millis;
+use super::{ControlError, FaultPlan, FaultRule, ForeignServer, Protection, Simulator, StockChange};
 
 /// The path prefix of the control interface.
 pub(super) const PREFIX: &str = "/_sim";
@@ -55,11 +59,25 @@ impl Simulator {
                 Ok(json_response(StatusCode::CREATED, &json!({ "id": id })))
             }
             (&Method::DELETE, ["servers", id]) => {
-                let id = id.parse().map_err(|error: std::num::ParseIntError| Problem {
-                    status: StatusCode::BAD_REQUEST,
-                    message: format!("'{id}': {error}"),
-                })?;
-                self.remove_server(id)?;
+                self.remove_server(number(id)?)?;
+                Ok(done())
+            }
+            (&Method::POST, ["servers", id, "lock"]) => {
+                let lock: Lock = serde_json::from_slice(body)?;
+                self.lock_server(number(id)?, lock.duration)?;
+                Ok(done())
+            }
+            (&Method::POST, ["servers", id, "protection"]) => {
+                self.protect_server(number(id)?, Protection::On)?;
+                Ok(done())
+            }
+            (&Method::DELETE, ["servers", id, "protection"]) => {
+                self.protect_server(number(id)?, Protection::Off)?;
+                Ok(done())
+            }
+            (&Method::POST, ["stock"]) => {
+                let change: StockChange = serde_json::from_slice(body)?;
+                self.change_stock(change)?;
                 Ok(done())
             }
             (_, _) => Err(Problem {
@@ -68,6 +86,21 @@ impl Simulator {
             }),
         }
     }
+}
+
+/// The body of a lock.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lock {
+    #[serde(rename = "for_ms", with = "millis")]
+    duration: Duration,
+}
+
+fn number(id: &str) -> Result<u64, Problem> {
+    id.parse().map_err(|error: std::num::ParseIntError| Problem {
+        status: StatusCode::BAD_REQUEST,
+        message: format!("'{id}': {error}"),
+    })
 }
 
 /// Reads one rule, or a list of rules of which all are added or none.
@@ -97,7 +130,9 @@ impl From<ControlError> for Problem {
         let status = match &error {
             ControlError::UnknownProject { .. } | ControlError::UnknownServer { .. } => StatusCode::NOT_FOUND,
             ControlError::NameTaken { .. } => StatusCode::CONFLICT,
-            ControlError::InvalidRule { .. } | ControlError::InvalidServer { .. } => StatusCode::BAD_REQUEST,
+            ControlError::InvalidRule { .. }
+            | ControlError::InvalidStock { .. }
+            | ControlError::InvalidServer { .. } => StatusCode::BAD_REQUEST,
         };
         Self { status, message: error.to_string() }
     }

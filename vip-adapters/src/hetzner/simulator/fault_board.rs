@@ -28,7 +28,9 @@ pub(super) enum Verdict {
 #[derive(Debug, Default, Clone)]
 pub(super) struct Twist {
     pub(super) hidden: Option<Hidden>,
+    pub(super) not_found_until: Option<SimInstant>,
     pub(super) out_of_stock: bool,
+    pub(super) action_time: Option<Duration>,
     pub(super) action_failure: Option<ActionFailure>,
 }
 
@@ -164,7 +166,12 @@ impl Verdict {
             Fault::Refuse { status, code, message } => {
                 Some(Self::Refuse { status: *status, code: code.clone(), message: message.clone() })
             }
-            Fault::Delay { .. } | Fault::Hide { .. } | Fault::StockExhausted { .. } | Fault::ActionFails { .. } => None,
+            Fault::Delay { .. }
+            | Fault::Hide { .. }
+            | Fault::HideById { .. }
+            | Fault::StockExhausted { .. }
+            | Fault::ActionTakes { .. }
+            | Fault::ActionFails { .. } => None,
         }
     }
 }
@@ -177,6 +184,8 @@ impl Draw {
                 let by_id_too = *by_id == ById::Hidden;
                 self.twist.hidden = Some(Hidden { until: now + *duration, by_id_too });
             }
+            Fault::HideById { duration } => self.twist.not_found_until = Some(now + *duration),
+            Fault::ActionTakes { duration } => self.twist.action_time = Some(*duration),
             Fault::StockExhausted { .. } => self.twist.out_of_stock = true,
             Fault::ActionFails { code, message } => {
                 self.twist.action_failure = Some(ActionFailure { code: code.clone(), message: message.clone() });

@@ -32,6 +32,54 @@ impl FaultPlan {
         Self::default()
     }
 
+    /// Makes a mix that never ends, until the faults are cleared: lost answers, effects that come late and denied, 504
+    /// on what exists, servers that lists or requests by id do not show yet, slow and failing actions, slow answers.
+    ///
+    /// `latest_effect` bounds how late a denied effect comes; give it less than the client's landing allowance, or
+    /// more to see what a client does when its assumption does not hold.
+    #[must_use]
+    pub fn endless(latest_effect: Duration) -> Self {
+        let always = |probability| When::Chance { probability, length: None };
+        let fail = |failure, effect| Fault::Fail { failure, effect };
+        let late = |failure, share| Fault::Late { failure, effect_after: latest_effect.mul_f64(share) };
+        let hour = Duration::from_secs(3600);
+        let text = "the action failed".to_owned();
+        let creates = [
+            (0.05, Fault::CutAfter),
+            (0.03, Fault::CutBefore),
+            (0.05, fail(Failure::Timeout, Effect::Applied)),
+            (0.03, fail(Failure::BadGatewayHtml, Effect::Applied)),
+            (0.03, fail(Failure::ServerError, Effect::None)),
+            (0.03, late(Some(Failure::Timeout), 1.0)),
+            (0.03, late(None, 0.3)),
+            (0.02, late(Some(Failure::Unavailable), 0.05)),
+            (0.05, Fault::Hide { duration: Duration::from_secs(20), by_id: ById::Visible }),
+            (0.03, Fault::Hide { duration: Duration::from_secs(45), by_id: ById::Hidden }),
+            (0.03, Fault::HideById { duration: Duration::from_secs(30) }),
+            (0.02, Fault::ActionTakes { duration: hour / 4 }),
+            (0.05, Fault::Delay { answer_after: Duration::from_secs(9) }),
+        ];
+        let deletes = [
+            (0.05, Fault::CutAfter),
+            (0.03, Fault::CutBefore),
+            (0.05, fail(Failure::Timeout, Effect::Applied)),
+            (0.03, late(Some(Failure::Timeout), 0.2)),
+            (0.03, Fault::ActionFails { code: "action_failed".to_owned(), message: text }),
+            (0.02, Fault::ActionTakes { duration: hour / 30 }),
+        ];
+        let others = [
+            (0.02, fail(Failure::Unavailable, Effect::None)),
+            (0.01, fail(Failure::BadGateway, Effect::None)),
+            (0.01, Fault::TooManyRequests),
+            (0.01, Fault::CutAfter),
+        ];
+        let on = |route: RouteMatcher| move |(odds, fault)| FaultRule::new(route.clone(), always(odds), fault);
+        let mut rules: Vec<_> = creates.into_iter().map(on(RouteMatcher::create_server())).collect();
+        rules.extend(deletes.into_iter().map(on(RouteMatcher::delete_server())));
+        rules.extend(others.into_iter().map(on(RouteMatcher::any())));
+        Self { rules }
+    }
+
     /// Makes a rough quarter of a minute out of a seed: an outage of some seconds, bursts of 503 and 429, lost
     /// answers, late effects, hidden servers and slow answers. After 12 s nothing new goes wrong.
     #[must_use]

@@ -58,6 +58,18 @@ pub enum Fault {
         /// Whether a request by its id finds it meanwhile.
         by_id: ById,
     },
+    /// A server created by the request is in lists at once, but a request by its id answers 404 for a while.
+    HideById {
+        /// For how long.
+        #[serde(rename = "for_ms", with = "millis")]
+        duration: Duration,
+    },
+    /// The request is accepted, and its action takes this long instead of its usual time.
+    ActionTakes {
+        /// How long.
+        #[serde(rename = "action_ms", with = "millis")]
+        duration: Duration,
+    },
     /// The wanted type is out of stock in the wanted location.
     StockExhausted {
         /// The type's name; every type without it.
@@ -188,7 +200,7 @@ pub enum When {
 ///
 /// Of several rules that match one request, at most one decides the answer, the first one that was added;
 /// those that only change how the request is carried out ([`Fault::Delay`], [`Fault::Hide`],
-/// [`Fault::StockExhausted`], [`Fault::ActionFails`]) apply together with it.
+/// [`Fault::HideById`], [`Fault::StockExhausted`], [`Fault::ActionTakes`], [`Fault::ActionFails`]) apply together with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -244,7 +256,7 @@ impl FaultRule {
             Fault::Refuse { status, .. } if !(400..600).contains(status) => {
                 refuse(format!("status {status} is not from 400 to 599"))
             }
-            Fault::StockExhausted { .. } | Fault::Hide { .. }
+            Fault::StockExhausted { .. } | Fault::Hide { .. } | Fault::HideById { .. }
                 if !self.route.matches(&Method::POST, Some("/servers")) =>
             {
                 refuse("only the creation of servers can meet this fault".to_owned())
@@ -257,7 +269,9 @@ impl FaultRule {
             | Fault::Refuse { .. }
             | Fault::Delay { .. }
             | Fault::Hide { .. }
+            | Fault::HideById { .. }
             | Fault::StockExhausted { .. }
+            | Fault::ActionTakes { .. }
             | Fault::ActionFails { .. } => Ok(()),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::addresses::AddressWish;
 use super::builder::DEFAULT_PROJECT;
 use super::catalog;
 use super::labels;
@@ -64,6 +65,15 @@ impl ForeignServer {
     }
 }
 
+/// Whether a server may be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    /// It may not.
+    On,
+    /// It may.
+    Off,
+}
+
 /// Why the control interface refused something; nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -91,6 +101,12 @@ pub enum ControlError {
     NameTaken {
         /// The name.
         name: String,
+    },
+    /// The stock cannot change in this way.
+    #[error("the stock cannot change: {reason}")]
+    InvalidStock {
+        /// What is wrong with it.
+        reason: String,
     },
     /// A server cannot be as described.
     #[error("the server is invalid: {reason}")]
@@ -144,7 +160,7 @@ fn blueprint(server: ForeignServer) -> Result<Blueprint, ControlError> {
         server_type,
         location,
         image,
-        has_ipv4: true,
-        has_ipv6: true,
+        ipv4: AddressWish::New,
+        ipv6: AddressWish::New,
     })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::addresses::LedgerAddress;
 use super::time::SimInstant;
 
 /// The label by which [`Ledger::duplicates`] tells servers that were meant to be one.
@@ -18,6 +19,9 @@ pub struct Ledger {
     pub now: SimInstant,
     /// Every server ever created, by rising id.
     pub servers: Vec<LedgerServer>,
+    /// Every primary IP ever created, by rising id.
+    #[serde(default)]
+    pub addresses: Vec<LedgerAddress>,
     /// Every request, counted.
     pub requests: Vec<RequestCount>,
     /// Requests whose effect was held back by a fault and came later; their requests are counted above.
@@ -116,9 +120,7 @@ impl LedgerServer {
     /// Returns how many hours would have been billed until `now`: every started one, from creation to removal.
     #[must_use]
     pub fn billed_hours(&self, now: SimInstant) -> u64 {
-        let lived = self.deleted_at.unwrap_or(now).since(self.created_at);
-        let hour = Duration::from_secs(3600).as_nanos();
-        u64::try_from(lived.as_nanos().div_ceil(hour)).unwrap_or(u64::MAX).max(1)
+        billed_hours(self.created_at, self.deleted_at.unwrap_or(now))
     }
 
     fn asked_before_end_of(&self, other: &Self) -> bool {
@@ -194,10 +196,17 @@ impl Ledger {
     }
 }
 
+/// Counts every started hour of a life.
+pub(super) fn billed_hours(created_at: SimInstant, until: SimInstant) -> u64 {
+    let hour = Duration::from_secs(3600).as_nanos();
+    u64::try_from(until.since(created_at).as_nanos().div_ceil(hour)).unwrap_or(u64::MAX).max(1)
+}
+
 /// The books behind the ledger; only ever added to.
 #[derive(Debug, Default)]
 pub(super) struct Books {
     servers: BTreeMap<u64, LedgerServer>,
+    addresses: BTreeMap<u64, LedgerAddress>,
     requests: BTreeMap<(String, &'static str, Option<u16>), u64>,
     late_effects: u64,
 }
@@ -238,6 +247,34 @@ impl Books {
         }
     }
 
+    pub(super) fn address_created(&mut self, address: LedgerAddress) {
+        self.addresses.insert(address.id, address);
+    }
+
+    pub(super) fn address_assigned(&mut self, id: u64, server: u64) {
+        if let Some(address) = self.addresses.get_mut(&id) {
+            (address.server, address.is_assigned) = (Some(server), true);
+        }
+    }
+
+    pub(super) fn address_freed(&mut self, id: u64) {
+        if let Some(address) = self.addresses.get_mut(&id) {
+            address.is_assigned = false;
+        }
+    }
+
+    pub(super) fn address_changed(&mut self, id: u64, auto_delete: bool) {
+        if let Some(address) = self.addresses.get_mut(&id) {
+            address.auto_delete = auto_delete;
+        }
+    }
+
+    pub(super) fn address_removed(&mut self, id: u64, at: SimInstant) {
+        if let Some(address) = self.addresses.get_mut(&id) {
+            address.deleted_at = Some(at);
+        }
+    }
+
     pub(super) fn late_effect(&mut self) {
         self.late_effects += 1;
     }
@@ -256,6 +293,7 @@ impl Books {
         Ledger {
             now,
             servers: self.servers.values().cloned().collect(),
+            addresses: self.addresses.values().cloned().collect(),
             requests: requests.collect(),
             late_effects: self.late_effects,
         }

@@ -8,8 +8,10 @@
 //! refused, so that a misspelt one is noticed.
 //!
 //! Over HTTP the control interface takes the same as the methods here: `GET /_sim/ledger`, `GET /_sim/connections`,
-//! `POST` and `DELETE /_sim/faults`, `POST /_sim/servers` and `DELETE /_sim/servers/{id}`. A fault rule, or a list of
-//! them, looks like this:
+//! `POST` and `DELETE /_sim/faults`, `POST /_sim/servers`, `DELETE /_sim/servers/{id}`,
+//! `POST /_sim/servers/{id}/lock` with `{"for_ms": 1000}`, `POST` and `DELETE /_sim/servers/{id}/protection`, and
+//! `POST /_sim/stock` with `{"server_type": "cx23", "location": "fsn1", "stock": "exhausted", "flag_after_ms": 30000}`.
+//! A fault rule, or a list of them, looks like this:
 //!
 //! ```
 //! # use vip_adapters::hetzner::simulator::FaultRule;
@@ -25,10 +27,12 @@
 //! ```
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
 
+mod addresses;
 mod answer;
 mod bucket;
 mod builder;
@@ -47,19 +51,22 @@ mod query;
 mod records;
 mod routes;
 mod server;
+mod stock;
 mod time;
 mod world;
 
 #[cfg(test)]
 mod tests;
 
+pub use addresses::{AddressKind, LedgerAddress};
 pub use builder::{DEFAULT_PROJECT, DEFAULT_TOKEN, SimulatorBuilder};
 pub use fault_plan::FaultPlan;
 pub use faults::{ById, Effect, Failure, Fault, FaultRule, RouteMatcher, When};
-pub use foreign::{ControlError, ForeignServer};
+pub use foreign::{ControlError, ForeignServer, Protection};
 pub use handle::{Outcome, Reply};
 pub use ledger::{Duplicate, Ledger, LedgerServer, Origin, RequestCount, SERVER_LABEL};
 pub use server::SimulatorServer;
+pub use stock::{Stock, StockChange};
 pub use time::SimInstant;
 
 use connections::Connections;
@@ -152,6 +159,37 @@ impl Simulator {
     /// [`ControlError::UnknownServer`] if there is none with this id.
     pub fn remove_server(&self, id: u64) -> Result<(), ControlError> {
         if self.world_now().remove_by_console(id) { Ok(()) } else { Err(ControlError::UnknownServer { id }) }
+    }
+
+    /// Locks a server for a while with work of somebody else: changes are refused with 423 `locked`.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::UnknownServer`] if there is none with this id.
+    pub fn lock_server(&self, id: u64, duration: Duration) -> Result<(), ControlError> {
+        let is_there = self.world_now().lock_by_console(id, duration);
+        if is_there { Ok(()) } else { Err(ControlError::UnknownServer { id }) }
+    }
+
+    /// Sets a server's protection: its deletion is refused with 423 `protected`.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::UnknownServer`] if there is none with this id.
+    pub fn protect_server(&self, id: u64, protection: Protection) -> Result<(), ControlError> {
+        let mut world = self.world_now();
+        let server = world.servers.get_mut(&id).ok_or(ControlError::UnknownServer { id })?;
+        server.is_protected = protection == Protection::On;
+        Ok(())
+    }
+
+    /// Changes what is in stock, from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::InvalidStock`] if there is no such type or location.
+    pub fn change_stock(&self, change: StockChange) -> Result<(), ControlError> {
+        self.world_now().change_stock(change)
     }
 
     /// Returns how many connections are open, over all servers of this simulator; those that only ever asked

@@ -84,8 +84,8 @@ impl Query {
         Ok(keys)
     }
 
-    /// Answers one page of `entries` under the name `key`.
-    pub(super) fn page(&self, key: &str, entries: Vec<Value>) -> Result<Answer, Refusal> {
+    /// Answers one page of `entries` under the name `key`; only what is on the page is written.
+    pub(super) fn page<T>(&self, key: &str, entries: &[T], to_json: impl Fn(&T) -> Value) -> Result<Answer, Refusal> {
         let page = self.number("page", 1, u64::MAX)?.unwrap_or(1);
         let per_page = self.number("per_page", 1, PER_PAGE_MAX)?.unwrap_or(PER_PAGE_DEFAULT);
         let total = u64::try_from(entries.len()).unwrap_or(u64::MAX);
@@ -94,7 +94,7 @@ impl Query {
         let next = (page < last).then(|| page + 1);
         let skip = usize::try_from((page - 1).saturating_mul(per_page)).unwrap_or(usize::MAX);
         let take = usize::try_from(per_page).unwrap_or(usize::MAX);
-        let entries: Vec<_> = entries.into_iter().skip(skip).take(take).collect();
+        let entries: Vec<_> = entries.iter().skip(skip).take(take).map(to_json).collect();
         let link = self.link(&[("prev", previous), ("next", next), ("last", Some(last))]);
         let mut answer = Answer::ok(json!({
             key: entries,

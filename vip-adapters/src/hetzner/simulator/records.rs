@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::addresses::{ipv4, ipv6};
 use super::catalog::{INCLUDED_TRAFFIC_BYTES, Image, Location, ServerType};
 use super::labels::Labels;
 use super::time::{SimInstant, WallClock};
@@ -57,6 +58,11 @@ pub(super) struct Server {
     pub(super) ipv4: Option<u64>,
     pub(super) ipv6: Option<u64>,
     pub(super) hidden: Option<Hidden>,
+    /// Until when a request by id does not find it, although lists show it.
+    pub(super) not_found_until: Option<SimInstant>,
+    /// Until when work of somebody else locks it.
+    pub(super) locked_until: SimInstant,
+    pub(super) is_protected: bool,
 }
 
 /// Until when a server is left out of lists, although its name is taken.
@@ -80,6 +86,7 @@ impl Server {
     /// Tells whether a request by id finds the server.
     pub(super) fn is_found(&self, now: SimInstant) -> bool {
         self.hidden.is_none_or(|hidden| !hidden.by_id_too || now >= hidden.until)
+            && self.not_found_until.is_none_or(|until| now >= until)
     }
 
     pub(super) fn to_json(&self, clock: WallClock, server_type: &Value, locked: bool) -> Value {
@@ -105,7 +112,7 @@ impl Server {
             "outgoing_traffic": null,
             "ingoing_traffic": null,
             "included_traffic": INCLUDED_TRAFFIC_BYTES,
-            "protection": {"delete": false, "rebuild": false},
+            "protection": {"delete": self.is_protected, "rebuild": self.is_protected},
             "labels": self.labels,
             "volumes": [],
             "load_balancers": [],
@@ -115,24 +122,15 @@ impl Server {
     }
 }
 
-/// Addresses come from 198.18.0.0/15, which is set apart for tests of networks.
 fn ipv4_json(id: u64) -> Value {
-    let (second, third, fourth) = (18 + (id >> 16 & 1), id >> 8 & 0xff, id & 0xff);
-    json!({
-        "id": id,
-        "ip": format!("198.{second}.{third}.{fourth}"),
-        "blocked": false,
-        "dns_ptr": format!("static.{fourth}.{third}.{second}.198.clients.example.net"),
-    })
+    let ip = ipv4(id);
+    let reversed: Vec<&str> = ip.rsplit('.').collect();
+    let name = format!("static.{}.clients.example.net", reversed.join("."));
+    json!({"id": id, "ip": ip, "blocked": false, "dns_ptr": name})
 }
 
 fn ipv6_json(id: u64) -> Value {
-    json!({
-        "id": id,
-        "ip": format!("2001:db8:{:x}:{:x}::/64", id >> 16 & 0xffff, id & 0xffff),
-        "blocked": false,
-        "dns_ptr": [],
-    })
+    json!({"id": id, "ip": ipv6(id), "blocked": false, "dns_ptr": []})
 }
 
 /// Asynchronous work on a server.

@@ -9,10 +9,12 @@ use fastrand::Rng;
 use http::Request;
 use serde_json::Value;
 
+use super::addresses::PrimaryIp;
 use super::bucket::Bucket;
 use super::fault_board::FaultBoard;
 use super::ledger::{Books, Origin};
 use super::records::{Action, ActionEnd, ActionFailure, ProjectName, Server, ServerStatus, SshKey};
+use super::stock::StockBoard;
 use super::time::{SimInstant, WallClock};
 
 /// What a token may do.
@@ -43,6 +45,7 @@ pub(super) struct Settings {
     pub(super) locking: Locking,
     pub(super) tokens: HashMap<String, (ProjectName, Access)>,
     pub(super) ssh_keys: Vec<String>,
+    pub(super) root_password: Option<String>,
 }
 
 /// Something that happens later.
@@ -65,6 +68,8 @@ pub(super) struct World {
     pub(super) names: HashMap<(ProjectName, String), u64>,
     pub(super) actions: BTreeMap<u64, Action>,
     pub(super) ssh_keys: BTreeMap<u64, SshKey>,
+    pub(super) addresses: BTreeMap<u64, PrimaryIp>,
+    pub(super) stock: StockBoard,
     /// One bucket for each project, and one for requests without a valid token.
     pub(super) buckets: HashMap<Option<ProjectName>, Bucket>,
     pub(super) faults: FaultBoard,
@@ -89,6 +94,8 @@ impl World {
             names: HashMap::new(),
             actions: BTreeMap::new(),
             ssh_keys: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            stock: StockBoard::default(),
             buckets: HashMap::new(),
             faults: FaultBoard::default(),
             books: Books::default(),
@@ -168,15 +175,16 @@ impl World {
 
     /// Tells whether a server refuses changes now.
     pub(super) fn is_locked(&self, server: &Server) -> bool {
-        match self.settings.locking {
+        let by_rule = match self.settings.locking {
             Locking::WhileDeleting => server.is_deleting,
             Locking::WhileBusy => self.is_busy(server.id),
-        }
+        };
+        by_rule || self.now < server.locked_until
     }
 
     pub(super) fn server_json(&self, server: &Server) -> Value {
         let kind = server.server_type;
-        let kind = kind.to_json(|place| self.faults.shows_stock(self.now, kind, place));
+        let kind = kind.to_json(|place| self.shows_stock(kind, place));
         server.to_json(self.settings.clock, &kind, self.is_locked(server))
     }
 
@@ -189,7 +197,17 @@ impl World {
         if let Some(server) = self.servers.remove(&id) {
             self.names.remove(&(server.project, server.name));
             self.books.removed(id, self.now);
+            self.free_addresses(server.ipv4.into_iter().chain(server.ipv6));
         }
+    }
+
+    /// Starts somebody else's work on a server, which locks it.
+    pub(super) fn lock_by_console(&mut self, id: u64, duration: Duration) -> bool {
+        let Some(server) = self.servers.get_mut(&id) else { return false };
+        server.locked_until = self.now + duration;
+        let project = Arc::clone(&server.project);
+        self.start_action((id, &project), SNAPSHOT, duration, None);
+        true
     }
 
     /// Removes a server as a person at the console does; whatever runs on it ends in error.
@@ -262,5 +280,7 @@ impl World {
 pub(super) const CREATE: &str = "create_server";
 /// The command of the action that starts a server.
 pub(super) const START: &str = "start_server";
+/// The command of the action that makes an image of a server.
+const SNAPSHOT: &str = "create_image";
 /// The command of the action that deletes a server.
 pub(super) const DELETE: &str = "delete_server";

@@ -10,60 +10,11 @@ use vip_core::ports::{ProviderError, ProviderErrorKind as Kind};
 use super::super::answer::{CORRELATION_ID_BYTES, correlation_id, read};
 use super::super::call::Call;
 use super::super::error::{CODE_BYTES, THROTTLE_LEAST, THROTTLE_MOST, safe_code, throttled};
+use super::super::refusals::{Applied, Meaning, ROWS};
 use super::super::wire;
 use super::response;
 
 const ONE_SECOND: Kind = Kind::Throttled { retry_after: Duration::from_secs(1) };
-
-/// Status, code, what it means for a create, what it means for every other call.
-const TABLE: [(u16, &str, Kind, Kind); 44] = [
-    (400, "json_error", Kind::Bug, Kind::Bug),
-    (401, "unauthorized", Kind::Unauthorized, Kind::Unauthorized),
-    (401, "token_readonly", Kind::ReadOnly, Kind::ReadOnly),
-    (403, "forbidden", Kind::Unauthorized, Kind::Unauthorized),
-    (403, "maintenance", Kind::Busy, Kind::Busy),
-    (403, "resource_limit_exceeded", Kind::AccountLimit, Kind::AccountLimit),
-    (404, "not_found", Kind::Bug, Kind::Bug),
-    (405, "method_not_allowed", Kind::Bug, Kind::Bug),
-    (409, "uniqueness_error", Kind::AlreadyExists, Kind::Busy),
-    (409, "conflict", Kind::Unknown, Kind::Busy),
-    (410, "deprecated_api_endpoint", Kind::Bug, Kind::Bug),
-    (412, "resource_unavailable", Kind::Exhausted, Kind::Exhausted),
-    (412, "unavailable", Kind::Exhausted, Kind::Exhausted),
-    (412, "primary_ip_version_mismatch", Kind::Exhausted, Kind::Exhausted),
-    (422, "invalid_input", Kind::InvalidInput, Kind::InvalidInput),
-    (422, "service_error", Kind::Unknown, Kind::Unknown),
-    (422, "unsupported_error", Kind::InvalidInput, Kind::InvalidInput),
-    (422, "placement_error", Kind::Placement, Kind::Placement),
-    (422, "primary_ip_assigned", Kind::InvalidInput, Kind::InvalidInput),
-    (422, "server_not_stopped", Kind::InvalidInput, Kind::InvalidInput),
-    (422, "unknown_error", Kind::Unknown, Kind::Unknown),
-    (423, "locked", Kind::Busy, Kind::Busy),
-    (423, "resource_locked", Kind::Busy, Kind::Busy),
-    (423, "protected", Kind::Protected, Kind::Protected),
-    (429, "rate_limit_exceeded", ONE_SECOND, ONE_SECOND),
-    (500, "server_error", Kind::Unknown, Kind::Unknown),
-    (502, "bad_gateway", Kind::Unknown, Kind::Unknown),
-    (503, "unavailable", Kind::Unknown, Kind::Unknown),
-    (504, "timeout", Kind::Unknown, Kind::Unknown),
-    // A code of which we know nothing: the status decides.
-    (400, "new", Kind::Bug, Kind::Bug),
-    (401, "new", Kind::Unauthorized, Kind::Unauthorized),
-    (403, "new", Kind::Unauthorized, Kind::Unauthorized),
-    (404, "new", Kind::Bug, Kind::Bug),
-    (408, "new", Kind::Unknown, Kind::Unknown),
-    (409, "new", Kind::Unknown, Kind::Busy),
-    (412, "new", Kind::Exhausted, Kind::Exhausted),
-    (422, "new", Kind::InvalidInput, Kind::InvalidInput),
-    (423, "new", Kind::Busy, Kind::Busy),
-    (429, "new", ONE_SECOND, ONE_SECOND),
-    (500, "new", Kind::Unknown, Kind::Unknown),
-    // Outside of 4xx no code is a promise.
-    (302, "uniqueness_error", Kind::Unknown, Kind::Unknown),
-    (500, "resource_unavailable", Kind::Unknown, Kind::Unknown),
-    (503, "rate_limit_exceeded", Kind::Unknown, Kind::Unknown),
-    (599, "unauthorized", Kind::Unknown, Kind::Unknown),
-];
 
 fn refusal(status: u16, code: &str) -> Response<Bytes> {
     response(status, &json!({"error": {"code": code, "message": "words", "details": {}}}).to_string())
@@ -73,14 +24,62 @@ fn error(call: Call, response: &Response<Bytes>) -> ProviderError {
     read::<wire::ServerOnly, ()>(call, response, |_| Ok(())).unwrap_err().into()
 }
 
+/// A code that stands in no row.
+const NEW: &str = "new";
+
 #[test]
-fn every_row_of_the_table_means_what_it_says() {
-    for (status, code, for_create, for_others) in TABLE {
+fn every_row_of_the_table_is_what_a_call_says() {
+    for row in ROWS {
+        let code = if row.code.is_empty() { NEW } else { row.code };
         for call in Call::ALL {
-            let wanted = if call == Call::Create { for_create } else { for_others };
-            let error = error(call, &refusal(status, code));
-            assert_eq!((error.kind, error.code.as_str()), (wanted, code), "{status} {code} for {}", call.as_str());
+            let meaning = if call == Call::Create { row.create } else { row.others };
+            let error = error(call, &refusal(row.status, code));
+            let said = (error.kind, error.code.as_str());
+            assert_eq!(said, (meaning.kind(None), code), "{} {code} for {}", row.status, call.as_str());
         }
+    }
+}
+
+#[test]
+fn what_may_have_been_applied_is_never_said_to_have_failed() {
+    for row in ROWS {
+        let wanted = match row.create {
+            Meaning::Unknown => Applied::Perhaps,
+            Meaning::AlreadyExists => Applied::Earlier,
+            Meaning::Throttled
+            | Meaning::Busy
+            | Meaning::Exhausted
+            | Meaning::InvalidInput
+            | Meaning::Placement
+            | Meaning::Protected
+            | Meaning::AccountLimit
+            | Meaning::Unauthorized
+            | Meaning::ReadOnly
+            | Meaning::Bug => Applied::No,
+        };
+        assert_eq!(row.applied, wanted, "{} {}", row.status, row.code);
+        assert!(row.status < 500 || row.applied == Applied::Perhaps, "{} {}", row.status, row.code);
+        let twins = ROWS.iter().filter(|it| it.status == row.status && it.code == row.code);
+        assert_eq!(twins.count(), 1, "{} {} stands in two rows", row.status, row.code);
+    }
+}
+
+#[test]
+fn a_code_at_another_status_keeps_its_meaning_only_inside_of_4xx() {
+    for (status, code, kind) in [
+        (409, "locked", Kind::Busy),
+        (400, "invalid_input", Kind::InvalidInput),
+        (422, "uniqueness_error", Kind::AlreadyExists),
+        (409, "unavailable", Kind::Exhausted),
+        (400, "server_error", Kind::Unknown),
+        (429, "uniqueness_error", ONE_SECOND),
+        (418, NEW, Kind::Unknown),
+        (302, "uniqueness_error", Kind::Unknown),
+        (500, "resource_unavailable", Kind::Unknown),
+        (503, "rate_limit_exceeded", Kind::Unknown),
+        (599, "unauthorized", Kind::Unknown),
+    ] {
+        assert_eq!(error(Call::Create, &refusal(status, code)).kind, kind, "{status} {code}");
     }
 }
 

@@ -27,6 +27,7 @@ fn read(call: Call, response: &Response<Bytes>) -> Result<(), CallError> {
         Call::ServerTypes => answer::read(call, response, |body| mapping::server_types(body, 1)).map(drop),
         Call::Locations => answer::read(call, response, |body| mapping::locations(body, 1)).map(drop),
         Call::Images => answer::read(call, response, |body| mapping::images(body, 1)).map(drop),
+        Call::Pricing => answer::read(call, response, mapping::pricing).map(drop),
     }
 }
 
@@ -40,6 +41,7 @@ fn good_body(call: Call) -> Value {
         Call::ServerTypes => page("server_types", &[json!({"name": "cpx22"})], None),
         Call::Locations => page("locations", &[json!({"name": "fsn1"})], None),
         Call::Images => page("images", &[json!({"name": null})], None),
+        Call::Pricing => json!({"pricing": {"currency": "EUR", "server_types": []}}),
     }
 }
 

@@ -90,18 +90,28 @@ async fn actions_are_asked_for_in_groups_and_once_each() {
 }
 
 #[tokio::test]
-async fn the_catalog_is_three_lists_read_to_their_ends() {
+async fn the_catalog_is_three_lists_read_to_their_ends_and_the_prices() {
     let stock = json!([{"name": "fsn1", "available": true}, {"name": "nbg1", "available": false}, {"name": "hel1"}]);
     let (client, script) = Script::client([
         ok(&page("server_types", &[json!({"name": "cx23", "architecture": "x86", "locations": stock})], Some(2))),
         ok(&page("server_types", &[json!({"name": "cax11", "architecture": "arm"})], None)),
         ok(&page("locations", &[json!({"name": "fsn1", "network_zone": "eu-central"})], None)),
         ok(&page("images", &[json!({"name": "debian-13", "architecture": "arm"}), json!({"name": null})], None)),
+        ok(&json!({"pricing": {"currency": "EUR", "vat_rate": "19.00", "server_types": [
+            {"name": "cx23", "prices": [{
+                "location": "fsn1", "price_hourly": {"net": "0.0048000000", "gross": "0.0057120000"},
+                "price_monthly": {"net": "2.9900", "gross": "3.5581000000000000"}, "included_traffic": 1,
+            }]},
+        ]}})),
     ]);
     let catalog = client.catalog(&context()).await.unwrap();
     let types: Vec<_> = catalog.server_types.iter().map(|it| (it.name.as_str(), it.available_in.len())).collect();
     assert_eq!(types, [("cx23", 1), ("cax11", 0)]);
     assert_eq!(catalog.locations.first().unwrap().network_zone, "eu-central");
+    let price = catalog.price("cx23", "fsn1").unwrap();
+    assert_eq!((price.hourly.net.micros, price.hourly.gross.micros), (4_800, 5_712));
+    assert_eq!((price.monthly.net.micros, price.monthly.gross.to_string()), (2_990_000, "3.5581 EUR".to_owned()));
+    assert_eq!(catalog.price("cax11", "fsn1"), None);
     assert_eq!((catalog.images.len(), catalog.images.first().unwrap().architecture.as_str()), (1, "arm"));
     assert_eq!(
         script.paths(),
@@ -110,6 +120,7 @@ async fn the_catalog_is_three_lists_read_to_their_ends() {
             "GET /v1/server_types?per_page=50&page=2",
             "GET /v1/locations?per_page=50&page=1",
             "GET /v1/images?type=system&per_page=50&page=1",
+            "GET /v1/pricing",
         ]
     );
 }

@@ -59,3 +59,39 @@ pub(crate) struct Image {
     #[serde(default)]
     pub(crate) architecture: String,
 }
+
+/// Is the answer with all prices.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Pricing {
+    pub(crate) pricing: Object<PriceList>,
+}
+
+/// Is the list of prices of a project.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PriceList {
+    pub(crate) currency: String,
+    pub(crate) server_types: Vec<PricedServerType>,
+}
+
+/// Is what a server type costs, by location.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PricedServerType {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) prices: Vec<LocalPrice>,
+}
+
+/// Is what a server type costs in a location.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LocalPrice {
+    pub(crate) location: String,
+    pub(crate) price_hourly: Amount,
+    pub(crate) price_monthly: Amount,
+}
+
+/// Is a price, as decimal texts.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Amount {
+    pub(crate) net: String,
+    pub(crate) gross: String,
+}

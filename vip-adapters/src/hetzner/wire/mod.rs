@@ -9,7 +9,7 @@ mod refusal;
 mod server;
 
 pub(crate) use action::{Action, Actions, Deleted};
-pub(crate) use catalog::{Images, Locations, ServerTypes};
+pub(crate) use catalog::{Amount, Images, Locations, Pricing, ServerTypes};
 pub(crate) use create::{CreateServer, Created};
 pub(crate) use object::Object;
 pub(crate) use page::Meta;

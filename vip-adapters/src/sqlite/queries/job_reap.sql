@@ -4,7 +4,7 @@ SET
     state = iif(rescues + 1 <= ?2 OR rerun_why IS 'command', 'waiting', 'dead'),
     due = ?1,
     attempts = iif(rescues + 1 > ?2 AND rerun_why IS 'command', 0, attempts),
-    rescues = rescues + 1,
+    rescues = iif(rescues + 1 > ?2 AND rerun_why IS 'command', 0, rescues + 1),
     last_error = iif(rescues + 1 > ?2, ?4, last_error),
     claim = NULL, lease_until = NULL, rerun_due = NULL, rerun_why = NULL
 WHERE id IN (

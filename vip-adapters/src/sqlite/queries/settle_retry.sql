@@ -7,6 +7,7 @@ SET
         ELSE min(coalesce(rerun_due, ?4), ?4)
     END,
     attempts = iif(attempts + 1 >= max_attempts AND rerun_why IS 'command', 0, attempts + 1),
+    rescues = iif(attempts + 1 >= max_attempts AND rerun_why IS 'command', 0, rescues),
     last_error = ?5,
     claim = NULL, lease_until = NULL, rerun_due = NULL, rerun_why = NULL
 WHERE id = ?1

@@ -1,5 +1,5 @@
 UPDATE vip_jobs
-SET state = 'waiting', due = min(coalesce(rerun_due, ?4), ?4), snoozes = snoozes + 1, claim = NULL, lease_until = NULL, rerun_due = NULL, rerun_why = NULL
+SET state = 'waiting', due = min(coalesce(rerun_due, ?4), ?4), snoozes = snoozes + 1, rescues = 0, claim = NULL, lease_until = NULL, rerun_due = NULL, rerun_why = NULL
 WHERE id = ?1
   AND state = 'leased'
   AND epoch = ?2 -- guard: epoch

@@ -2,6 +2,7 @@
 
 use crate::model::{ClaimId, Job, JobState, Timestamp, Why};
 use crate::ports::LeaseRef;
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Is a job and, while it is leased, the mark that it has to run again.
 #[derive(Debug, Clone)]
@@ -31,11 +32,11 @@ impl Row {
     }
 
     /// Leased → waiting, still due as before; returns the mark and clears it.
-    pub(super) const fn end_lease(&mut self) -> Option<Rerun> {
+    pub(super) fn end_lease(&mut self) -> Option<Rerun> {
         self.job.state = JobState::Waiting;
         self.job.claim = None;
         self.job.lease_until = None;
-        self.rerun.take()
+        self.rerun.take().filter(|_| !is_on(SeededBug::RerunMarkLost))
     }
 
     /// Ends the job, unless a command came while it was leased; says whether it is dead.
@@ -52,11 +53,12 @@ impl Row {
         }
     }
 
-    /// Makes the job waiting with all its attempts before it.
+    /// Makes the job waiting with all its attempts and rescues before it.
     pub(super) const fn revive(&mut self, due: Timestamp) {
         self.job.state = JobState::Waiting;
         self.job.due = due;
         self.job.counts.attempts = 0;
+        self.job.counts.rescues = 0;
     }
 
     /// Makes the job waiting as if nothing had happened to it.
@@ -75,7 +77,9 @@ impl Row {
     }
 
     pub(super) fn is_held_by(&self, lease: &LeaseRef) -> bool {
-        self.job.state == JobState::Leased && self.job.epoch == lease.epoch && self.job.claim == Some(lease.claim)
+        let is_claim = self.job.claim == Some(lease.claim) || is_on(SeededBug::FenceByAttempt);
+        let is_lease = self.job.epoch == lease.epoch && is_claim;
+        self.job.state == JobState::Leased && (is_lease || is_on(SeededBug::NoFence))
     }
 
     pub(super) fn has_expired(&self, now: Timestamp) -> bool {

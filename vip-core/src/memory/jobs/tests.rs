@@ -225,7 +225,7 @@ fn an_expired_lease_with_a_mark_is_waiting_and_a_command_survives_the_bound() {
     assert_eq!(wake.job().state, JobState::Dead);
     let mut command = Case::leased_again(Why::Command, 500);
     command.table.reap(0, 9, at(60));
-    assert_eq!(command.shown(), "waiting 60 a0 s0 r1");
+    assert_eq!(command.shown(), "waiting 60 a0 s0 r0");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use catalog::{Catalog, CatalogImage, CatalogLocation, CatalogServerType};
+pub use catalog::{Catalog, CatalogImage, CatalogLocation, CatalogPrice, CatalogServerType};
 pub use error::{ProviderError, ProviderErrorKind, Service};
 pub use outlook::{Outlook, Pace, Priority, RateLimit, Shut};
 pub use view::{ActionStatus, ActionView, CreateRequest, Created, Deletion, InventoryPage, ServerStatus, ServerView};

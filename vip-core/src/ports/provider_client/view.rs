@@ -45,6 +45,8 @@ pub struct ServerView {
     pub server_type: String,
     /// Its location.
     pub location: String,
+    /// Whether a list showed it instead of a request for its id: then a 404 for the id may still mean "not visible yet".
+    pub is_listed: bool,
 }
 
 impl ServerView {

@@ -72,7 +72,7 @@ pub(super) fn absorb_confirm_look(view: &View<'_>, answer: Option<&ServerView>) 
     };
     answered(&mut server, view);
     if let Some(own) = server.provider_ref.as_mut() {
-        own.seen_by_id = true;
+        own.seen_by_id |= !seen.is_listed;
     }
     server.addresses = seen.addresses;
     let ready = match seen.status {

@@ -9,6 +9,7 @@ mod create;
 mod looks;
 mod moves;
 mod next_step;
+mod operate;
 mod outlook;
 mod removal;
 mod session;
@@ -24,13 +25,15 @@ use tokio::time::Instant;
 
 pub use absorb::{Answer, Asked, NameFinding, absorb, announce};
 pub use next_step::next_step;
-pub(in crate::provisioning) use session::park_dead;
+pub(in crate::provisioning) use operate::park_dead;
+pub use operate::{OperateError, Restored, mark_restored, resume};
 pub use step::{Change, Failure, GateView, Look, LookFor, Step, View};
 
 use self::session::{Session, Stop};
 use super::context::Context;
 use super::kinds::{CONVERGE, ConvergePayload};
 use crate::model::{AccountId, Effect, Intent, IntentId, JobKind, ServerState};
+use crate::seeded_bugs::{SeededBug, is_on};
 use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
 
 /// Most steps of one attempt; then the job goes to the back of the queue.
@@ -100,7 +103,12 @@ impl Converge {
             announced_at: None,
             request_deadline,
         };
-        let announced = session.announce(intent).await?;
+        let announced = if is_on(SeededBug::NoIntentBeforeCreate) && matches!(intent.effect, Effect::Create { .. }) {
+            // Written down together with its answer: one commit less.
+            Intent { announced_at: Some(session.now()), ..intent }
+        } else {
+            session.announce(intent).await?
+        };
         let left = request_deadline.saturating_sub(begin.elapsed());
         let answer = session.call(&announced, left).await;
         session.record(&Asked::Effect(announced), &answer).await

@@ -135,16 +135,18 @@ pub(super) fn to_parked(view: &View<'_>, reason: ParkReason) -> Change {
     park(view, view.server.clone(), reason)
 }
 
-/// Parks a record whose job is dead, whatever it was doing; only a replay or a new command ends this.
-pub(super) fn park_for_good(view: &View<'_>) -> Change {
+/// Parks a record without a re-check: only a person, a replay or a new command ends this.
+pub(super) fn park_for_good(view: &View<'_>, reason: ParkReason) -> Change {
     let mut server = view.server.clone();
-    server.parked_from = Some(view.state());
+    // A wish to remove it that converge has not begun would be taken up from any other state.
+    let overtaken = server.desired == Desired::Absent && view.state() != ServerState::Failing;
+    server.parked_from = Some(if overtaken { ServerState::Deleting } else { view.state() });
     server.state = ServerState::Parked;
-    server.park_reason = Some(ParkReason::HandlerFailed);
+    server.park_reason = Some(reason);
     server.wait_reason = Some(WaitReason::Parked);
     server.not_before = None;
     let mut change = Change::new(server, Verb::Park);
-    let code = Some(ParkReason::HandlerFailed.as_str().to_owned());
+    let code = Some(reason.as_str().to_owned());
     change.operations.push(status(&change.server, OperationStatus::Parked, code));
     change
 }

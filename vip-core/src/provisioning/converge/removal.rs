@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::moves;
 use super::step::{Change, Failure, Look, LookFor, Refusal, Step, View};
 use crate::model::{
-    AccountId, Desired, Effect, Intent, OutcomeClass, ParkReason, ProviderServerId, Removal, Server, ServerState,
-    Timestamp, Verb, WaitReason,
+    AccountId, Desired, Effect, Intent, Landing, OutcomeClass, ParkReason, ProviderServerId, Removal, Server,
+    ServerState, Timestamp, Verb, WaitReason,
 };
-use crate::ports::{Deletion, ProviderErrorKind};
+use crate::ports::{Deletion, ProviderErrorKind, ServerView};
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Age of an accepted delete after which a server that is still there is deleted again.
 const DELETE_AGAIN: Duration = Duration::from_secs(300);
@@ -61,8 +62,12 @@ pub(super) fn next_removal(view: &View<'_>) -> Step {
             Step::Call { effect: Effect::Delete { id: target.id }, account: target.account }
         };
     }
+    if is_on(SeededBug::QuarantineSkippedOnDelete) && view.server.desired == Desired::Absent {
+        return Step::Move(Box::new(moves::to_gone(view)));
+    }
     // D4: a look that starts after the last create can land decides.
-    let ended = view.server.land.iter().find(|(_, landing)| landing.by <= view.now);
+    let is_over = |landing: &Landing| landing.by <= view.now || is_on(SeededBug::NoQuarantine);
+    let ended = view.server.land.iter().find(|(_, landing)| is_over(landing));
     if let Some((account, _)) = ended {
         return Step::Look(Look::Name { account: account.clone() });
     }
@@ -192,14 +197,14 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
 }
 
 /// Says what the answer about the server that is being removed changes.
-pub(super) fn absorb_removal_look(view: &View<'_>, still_there: bool) -> Change {
+pub(super) fn absorb_removal_look(view: &View<'_>, answer: Option<&ServerView>) -> Change {
     let mut server = view.server.clone();
-    if !still_there {
+    let Some(seen) = answer else {
         return gone_or_not_visible(view, server).of("look_by_id", OutcomeClass::Absent);
-    }
+    };
     let mut change_is_work = true;
     if let Some(removal) = server.removing.as_mut() {
-        removal.seen_by_id = true;
+        removal.seen_by_id |= !seen.is_listed;
         removal.looks = removal.looks.saturating_add(1);
         let looks = removal.looks;
         if removal.accepted_at.is_some_and(|at| view.now.since(at) >= DELETE_AGAIN) {

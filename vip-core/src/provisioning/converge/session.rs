@@ -7,19 +7,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::absorb::{Answer, Asked, NameFinding, absorb, announce};
-use super::moves;
 use super::next_step::next_step;
 use super::outlook;
 use super::step::{Change, Failure, GateView, Look, Refusal, Step, View};
-use crate::model::{
-    AccountId, Actor, AuditDraft, ClaimId, Effect, Intent, ParkReason, Server, ServerId, TenantId, Timestamp,
-    WaitReason,
-};
+use crate::model::{AccountId, Actor, AuditDraft, Effect, Intent, Server, ServerId, TenantId, Timestamp, WaitReason};
 use crate::ports::{
     ChangeSet, CreateRequest, Guard, Loaded, Note, Priority, ProviderClient, ProviderError, RequestContext, StoreError,
 };
 use crate::provisioning::context::Context;
 use crate::provisioning::gate;
+use crate::seeded_bugs::{SeededBug, is_on};
 use crate::worker::{Attempt, JobOutcome};
 
 /// Most reloads after a command came in between.
@@ -251,6 +248,9 @@ impl<'a> Session<'a> {
     pub(super) async fn wait(&mut self, until: Timestamp, reason: WaitReason) -> Result<JobOutcome, Stop> {
         self.loaded.server.wait_reason = Some(reason);
         self.note(Some(until)).await?;
+        if is_on(SeededBug::OutageBurnsAttempts) && reason == WaitReason::ProviderUnavailable {
+            return Ok(JobOutcome::Retry { code: reason.to_string(), delay: Some(until.since(self.now())) });
+        }
         Ok(JobOutcome::Snooze { delay: until.since(self.now()) })
     }
 
@@ -279,6 +279,12 @@ impl<'a> Session<'a> {
                     Some(request) => client.create(&request, &context).await.map(Answer::Created),
                     None => Ok(Answer::Failed(not_sent("no_candidate"))),
                 },
+                Effect::Delete { .. } if is_on(SeededBug::DeleteByName) => {
+                    match client.find(&self.loaded.server.provider_name, &context).await? {
+                        Some(named) => client.delete(&named.id, &context).await.map(Answer::Deleted),
+                        None => Ok(Answer::Deleted(crate::ports::Deletion::AlreadyGone)),
+                    }
+                }
                 Effect::Delete { id } => client.delete(id, &context).await.map(Answer::Deleted),
             }
         };
@@ -354,45 +360,4 @@ async fn within(left: Duration, answer: impl Future<Output = Result<Answer, Prov
 
 fn not_sent(code: &str) -> Failure {
     Failure::from(&ProviderError::new(crate::ports::ProviderErrorKind::NotSent, code))
-}
-
-/// Parks the server of a dead job, as a fenced writer without a job.
-pub(in crate::provisioning) async fn park_dead(
-    context: &Context,
-    loaded: Loaded,
-    code: &str,
-) -> Result<(), StoreError> {
-    let gates = BTreeMap::new();
-    let view = View {
-        server: &loaded.server,
-        sightings: &loaded.sightings,
-        gates: &gates,
-        now: loaded.now,
-        timing: &context.timing,
-        installation: context.installation,
-        jitter: 0.0,
-        usual_create: None,
-    };
-    let change = moves::park_for_good(&view);
-    let claim = ClaimId::from_uuid(context.randomness.uuid());
-    let mut server = change.server;
-    server.wake_at = None;
-    let audit = AuditDraft {
-        actor: Actor::Worker { claim },
-        verb: change.verb,
-        from: Some(loaded.server.state),
-        to: server.state,
-        operation: Some(server.delete_operation.unwrap_or(server.create_operation)),
-        effect: None,
-        outcome: change.outcome,
-        code: Some(format!("{}:{code}", ParkReason::HandlerFailed)),
-        attempt: server.attempt,
-        provider_id: None,
-        request_id: None,
-        correlation_id: None,
-    };
-    let guard = Guard::Operator { stamp: loaded.server.stamp, claim };
-    let mut set = ChangeSet::new(context.change_id(), server, guard, audit);
-    set.operations = change.operations;
-    context.commit(&set).await.map(|_committed| ())
 }

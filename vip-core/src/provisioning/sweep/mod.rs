@@ -3,6 +3,7 @@
 //! It changes no record and calls no effect: converge looks again before it acts (PROTOCOL §7).
 
 mod classify;
+mod report;
 mod ripen;
 
 #[cfg(test)]
@@ -10,18 +11,21 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 pub use classify::{Finding, classify};
+pub use report::{Consequence, ExtraCost, Prices, SweepFinding, SweepReport};
 pub use ripen::{Ripened, SweepMode, ripen};
 
 use super::context::Context;
 use super::gate::{self, TokenCheck};
 use super::kinds::{self, SWEEP, SweepPayload};
-use crate::model::{AccountId, JobId, JobKind, NewJob, ServerId, Sighting, SightingClass, TenantId, Why};
+use crate::model::{AccountId, JobId, JobKind, NewJob, ServerId, SightingClass, TenantId, Why};
 use crate::ports::{ProviderError, RecordedRef, StoreError};
+use crate::seeded_bugs::{SeededBug, is_on};
 use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
 
 /// Most stalled servers that one sweep wakes; the next one wakes more.
@@ -36,25 +40,8 @@ const MISSING_PERCENT: usize = 20;
 pub struct Sweep {
     context: Context,
     mode: SweepMode,
+    prices: Option<Arc<dyn Prices>>,
     kind: JobKind,
-}
-
-/// Says what one sweep did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct SweepReport {
-    /// Servers that the account shows with this installation's label.
-    pub listed: usize,
-    /// Servers that are recorded in it.
-    pub recorded: usize,
-    /// Everything in which the two disagree.
-    pub sightings: Vec<Sighting>,
-    /// Servers that were woken because their time to move had passed.
-    pub stalled: usize,
-    /// Servers that were woken because of a ripe sighting.
-    pub woken: usize,
-    /// Why the account was not looked at, if it was not.
-    pub skipped: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +63,14 @@ impl Sweep {
     ///
     /// [`crate::model::NameError`] never in practice: the kind's name is valid.
     pub fn new(context: Context, mode: SweepMode) -> Result<Self, crate::model::NameError> {
-        Ok(Self { context, mode, kind: JobKind::new(SWEEP)? })
+        Ok(Self { context, mode, prices: None, kind: JobKind::new(SWEEP)? })
+    }
+
+    /// Returns this handler with a price list for its reports.
+    #[must_use]
+    pub fn with_prices(mut self, prices: Arc<dyn Prices>) -> Self {
+        self.prices = Some(prices);
+        self
     }
 
     /// Sweeps an account once.
@@ -90,6 +84,9 @@ impl Sweep {
 
     async fn sweep(&self, account: &AccountId) -> Result<SweepReport, SweepError> {
         let context = &self.context;
+        if is_on(SeededBug::NoSweep) {
+            return Ok(SweepReport::default());
+        }
         // S6 first: what has stalled is woken even if the account cannot be looked at.
         let stalled = context.store.stalled(context.timing.stall_after, STALLED).await?;
         let servers: Vec<(TenantId, ServerId)> = stalled.into_iter().map(|s| (s.tenant, s.server)).collect();
@@ -107,8 +104,11 @@ impl Sweep {
             }
         }
         // S1: records before inventory, then the records of what was found.
-        let recorded = context.store.references(account).await?;
+        let mut recorded = context.store.references(account).await?;
         let listed = gate::inventory(context, client.as_ref()).await?;
+        if is_on(SeededBug::InventoryBeforeRecords) {
+            recorded = context.store.references(account).await?;
+        }
         let labels: Vec<ServerId> = listed.iter().filter_map(crate::ports::ServerView::server_label).collect();
         let located: BTreeMap<ServerId, RecordedRef> =
             context.store.locate(&labels).await?.into_iter().map(|record| (record.server, record)).collect();
@@ -116,23 +116,12 @@ impl Sweep {
         report.listed = listed.len();
         report.recorded = recorded.iter().filter(|record| record.id.is_some()).count();
 
-        let missing = findings.iter().filter(|finding| finding.class == SightingClass::Missing).count();
-        let missing_count = u64::try_from(missing).unwrap_or(u64::MAX);
-        let accepted = context.store.account(account).await?.missing_accepted;
-        let too_many = missing_count > accepted
-            && (missing > MISSING_FEW.max(report.recorded * MISSING_PERCENT / 100)
-                || (missing >= 2 && missing == report.recorded));
-        if too_many {
-            // S7: this is another project, or the provider forgot us; nothing is believed until somebody looked.
-            let why = format!("{missing} of {} recorded servers are missing", report.recorded);
-            tracing::error!(account.id = %account, "the account is suspect: {why}");
-            gate::suspect_all(context, account, missing_count, &why).await?;
-        }
+        let too_many = self.suspects(account, &findings, report.recorded).await?;
         let before = context.store.sightings(account).await?;
         let now = context.store.now().await?;
-        let Ripened { sightings, wake } = ripen(&before, &findings, too_many, self.mode, now, &context.timing);
-        context.store.sight(account, &sightings).await?;
-        let wake: Vec<(TenantId, ServerId)> = wake
+        let mut ripened = ripen(&before, &findings, too_many, self.mode, now, &context.timing);
+        context.store.sight(account, &ripened.sightings).await?;
+        let wake: Vec<(TenantId, ServerId)> = std::mem::take(&mut ripened.wake)
             .into_iter()
             .filter_map(|server| {
                 let record = located.get(&server).or_else(|| recorded.iter().find(|known| known.server == server))?;
@@ -141,8 +130,25 @@ impl Sweep {
             .collect();
         self.wake(&wake).await?;
         report.woken = wake.len();
-        report.sightings = sightings;
+        report.describe(account, ripened, &listed, self.prices.as_ref()).await;
         Ok(report)
+    }
+
+    /// Closes the account if more is missing than can be (S7): it is another project, or the provider forgot us, and
+    /// nothing is believed until somebody looked.
+    async fn suspects(&self, account: &AccountId, findings: &[Finding], recorded: usize) -> Result<bool, SweepError> {
+        let context = &self.context;
+        let missing = findings.iter().filter(|finding| finding.class == SightingClass::Missing).count();
+        let missing_count = u64::try_from(missing).unwrap_or(u64::MAX);
+        let accepted = context.store.account(account).await?.missing_accepted;
+        let too_many = missing_count > accepted
+            && (missing > MISSING_FEW.max(recorded * MISSING_PERCENT / 100) || (missing >= 2 && missing == recorded));
+        if too_many {
+            let why = format!("{missing} of {recorded} recorded servers are missing");
+            tracing::error!(account.id = %account, "the account is suspect: {why}");
+            gate::suspect_all(context, account, missing_count, &why).await?;
+        }
+        Ok(too_many)
     }
 
     async fn wake(&self, servers: &[(TenantId, ServerId)]) -> Result<(), SweepError> {
@@ -201,7 +207,8 @@ impl JobHandler for Sweep {
                 tracing::info!(
                     account.id = %payload.account, sweep.listed = report.listed, sweep.recorded = report.recorded,
                     sweep.sightings = report.sightings.len(), sweep.woken = report.woken,
-                    sweep.stalled = report.stalled, sweep.skipped = report.skipped.as_deref(), "swept"
+                    sweep.stalled = report.stalled, sweep.skipped = report.skipped.as_deref(),
+                    sweep.extra_cost = report.extra_cost().as_ref().map(tracing::field::display), "swept"
                 );
                 JobOutcome::Snooze { delay: self.interval() }
             }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::classify::Finding;
+use super::report::Consequence;
 use crate::model::{ServerId, Sighting, SightingClass, Timestamp, Timing};
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Says what the sweep may lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,6 +24,8 @@ pub enum SweepMode {
 pub struct Ripened {
     /// All sightings of the account, in place of those before.
     pub sightings: Vec<Sighting>,
+    /// What follows from each of them in repair mode, in their order.
+    pub consequences: Vec<Consequence>,
     /// Records with a ripe sighting.
     pub wake: Vec<ServerId>,
 }
@@ -44,30 +48,43 @@ pub fn ripen(
     sightings.sort_by(|one, other| (one.first_seen, &one.key).cmp(&(other.first_seen, &other.key)));
     let mut removals = timing.removals_per_sweep;
     let mut wake = Vec::new();
+    let mut consequences = Vec::with_capacity(sightings.len());
     for sighting in &mut sightings {
         let at_once = findings.iter().any(|found| found.key == sighting.key && found.at_once);
         let old_enough = sighting.count >= 2
             && sighting.last_seen.since(sighting.first_seen) >= timing.sweep_interval / 2
             && now.since(sighting.first_seen) >= timing.sweep_grace;
-        let may = !suspect && (at_once || old_enough);
-        sighting.ripe = match sighting.class {
-            SightingClass::Surplus | SightingClass::Resurfaced if at_once => may,
-            SightingClass::Surplus | SightingClass::Resurfaced => {
-                let chosen = may && removals > 0 && mode == SweepMode::Repair;
-                removals -= u32::from(chosen);
-                chosen
-            }
-            SightingClass::Missing => may,
+        let old_enough = old_enough || is_on(SeededBug::SweepOnFirstSighting);
+        let consequence = match sighting.class {
             // No setting removes a server without a record; drift is for people to read.
-            SightingClass::Unrecorded | SightingClass::Drift => false,
+            SightingClass::Unrecorded | SightingClass::Drift => Consequence::Operator,
+            SightingClass::Missing | SightingClass::Surplus | SightingClass::Resurfaced if suspect => {
+                Consequence::Suspect
+            }
+            SightingClass::Missing | SightingClass::Surplus | SightingClass::Resurfaced if !at_once && !old_enough => {
+                Consequence::NotYet
+            }
+            SightingClass::Missing => Consequence::Look,
+            SightingClass::Surplus | SightingClass::Resurfaced if at_once => Consequence::Look,
+            SightingClass::Surplus | SightingClass::Resurfaced if removals == 0 => Consequence::LaterRemoval,
+            SightingClass::Surplus | SightingClass::Resurfaced => {
+                removals -= 1;
+                Consequence::Removal
+            }
         };
+        sighting.ripe = match consequence {
+            Consequence::Look => true,
+            Consequence::Removal => mode == SweepMode::Repair,
+            Consequence::NotYet | Consequence::LaterRemoval | Consequence::Operator | Consequence::Suspect => false,
+        };
+        consequences.push(consequence);
         if sighting.ripe {
             wake.extend(sighting.server);
         }
     }
     wake.sort_unstable();
     wake.dedup();
-    Ripened { sightings, wake }
+    Ripened { sightings, consequences, wake }
 }
 
 fn joined(before: &[Sighting], found: &Finding, now: Timestamp) -> Sighting {

@@ -52,6 +52,7 @@ fn seen(number: u128, shown: u128) -> ServerView {
         addresses: Addresses::default(),
         server_type: "t".to_owned(),
         location: "l".to_owned(),
+        is_listed: true,
     }
 }
 

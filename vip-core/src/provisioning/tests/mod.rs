@@ -2,7 +2,11 @@
 
 mod accept;
 mod faults;
+mod restored;
+#[cfg(vip_seeded_bugs)]
+mod seeded_bugs;
 mod sweep;
+mod sweep_scale;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

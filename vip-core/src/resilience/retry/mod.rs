@@ -46,6 +46,8 @@ const REPEATS_MOST: u32 = 10;
 enum Kind {
     Read,
     Effect,
+    /// Nobody waits for it: the next refresh is its repeat.
+    Refresh,
 }
 
 impl Kind {
@@ -56,6 +58,7 @@ impl Kind {
             && match self {
                 Self::Read => true,
                 Self::Effect => error.kind == ProviderErrorKind::NotSent,
+                Self::Refresh => false,
             }
     }
 }
@@ -186,7 +189,7 @@ impl ProviderClient for Retrying {
     }
 
     async fn catalog(&self, context: &RequestContext) -> Result<Catalog, ProviderError> {
-        self.call(Kind::Read, context, |context| async move { self.inner.catalog(&context).await }).await
+        self.call(Kind::Refresh, context, |context| async move { self.inner.catalog(&context).await }).await
     }
 }
 

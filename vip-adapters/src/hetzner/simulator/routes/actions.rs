@@ -70,7 +70,7 @@ impl World {
             }
             _ => SortValue::Number(u128::from(action.id)),
         });
-        query.page("actions", actions.into_iter().map(|it| self.action_json(it)).collect())
+        query.page("actions", &actions, |it| self.action_json(it))
     }
 }
 

@@ -12,8 +12,8 @@ impl World {
     pub(super) fn list_server_types(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let query = call.query(&["name", "page", "per_page"])?;
         let name = query.last("name");
-        let types = SERVER_TYPES.iter().filter(|it| name.is_none_or(|name| it.name == name));
-        query.page("server_types", types.map(|it| self.server_type_json(it)).collect())
+        let types: Vec<_> = SERVER_TYPES.iter().filter(|it| name.is_none_or(|name| it.name == name)).collect();
+        query.page("server_types", &types, |it| self.server_type_json(it))
     }
 
     pub(super) fn get_server_type(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
@@ -23,7 +23,7 @@ impl World {
     }
 
     fn server_type_json(&self, it: &ServerType) -> Value {
-        it.to_json(|place| self.faults.shows_stock(self.now, it, place))
+        it.to_json(|place| self.shows_stock(it, place))
     }
 }
 
@@ -59,7 +59,7 @@ pub(super) fn list_images(call: &Call<'_>) -> Result<Answer, Refusal> {
         "name" => SortValue::Text(image.name),
         _ => SortValue::Number(u128::from(image.id)),
     });
-    query.page("images", images.into_iter().map(Image::to_json).collect())
+    query.page("images", &images, |it| it.to_json())
 }
 
 pub(super) fn get_image(call: &Call<'_>) -> Result<Answer, Refusal> {
@@ -77,7 +77,7 @@ pub(super) fn list_locations(call: &Call<'_>) -> Result<Answer, Refusal> {
         "name" => SortValue::Text(location.name),
         _ => SortValue::Number(u128::from(location.id)),
     });
-    query.page("locations", locations.into_iter().map(Location::to_json).collect())
+    query.page("locations", &locations, |it| it.to_json())
 }
 
 pub(super) fn get_location(call: &Call<'_>) -> Result<Answer, Refusal> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::super::addresses::{AddressKind, AddressWish};
 use super::super::answer::{Answer, Refusal};
 use super::super::catalog::{self, Image, Location, ServerType};
 use super::super::labels::Labels;
@@ -13,6 +14,7 @@ use super::super::time::SimInstant;
 use super::super::world::{CREATE, START, World};
 use super::Call;
 use super::fields::Fields;
+use super::primary_ips::read_public_net;
 
 /// Longest `user_data`.
 pub(super) const USER_DATA_MAX_BYTES: usize = 32 * 1024;
@@ -42,8 +44,8 @@ pub(in super::super) struct Blueprint {
     pub(in super::super) server_type: &'static ServerType,
     pub(in super::super) location: &'static Location,
     pub(in super::super) image: &'static Image,
-    pub(in super::super) has_ipv4: bool,
-    pub(in super::super) has_ipv6: bool,
+    pub(in super::super) ipv4: AddressWish,
+    pub(in super::super) ipv6: AddressWish,
 }
 
 struct Order {
@@ -61,13 +63,19 @@ impl World {
         if call.twist.out_of_stock {
             return Err(Refusal::out_of_stock());
         }
+        let Blueprint { server_type, location, ipv4, ipv6, .. } = order.blueprint;
+        self.check_stock(server_type, location)?;
+        self.check_address(&call.project, location, AddressKind::Ipv4, ipv4)?;
+        self.check_address(&call.project, location, AddressKind::Ipv6, ipv6)?;
         let by = Origin::Request { correlation_id: call.correlation_id.to_owned() };
         let id = self.build(&call.project, order.blueprint, call.arrived_at, by);
         if let Some(server) = self.servers.get_mut(&id) {
             server.hidden = call.twist.hidden;
+            server.not_found_until = call.twist.not_found_until;
             server.starts = order.starts;
         }
-        let create_time = self.create_time();
+        let drawn = self.create_time();
+        let create_time = call.twist.action_time.unwrap_or(drawn);
         let failure = call.twist.action_failure.clone();
         let target = (id, &call.project);
         let create = self.start_action(target, CREATE, create_time, failure.clone());
@@ -102,8 +110,8 @@ impl World {
         created_by: Origin,
     ) -> u64 {
         let id = self.next_id();
-        let ipv4 = blueprint.has_ipv4.then(|| self.next_id());
-        let ipv6 = blueprint.has_ipv6.then(|| self.next_id());
+        let ipv4 = self.give_address((id, project), blueprint.location, AddressKind::Ipv4, blueprint.ipv4);
+        let ipv6 = self.give_address((id, project), blueprint.location, AddressKind::Ipv6, blueprint.ipv6);
         self.names.insert((Arc::clone(project), blueprint.name.clone()), id);
         self.books.created(LedgerServer {
             id,
@@ -134,6 +142,9 @@ impl World {
             ipv4,
             ipv6,
             hidden: None,
+            not_found_until: None,
+            locked_until: SimInstant::START,
+            is_protected: false,
         };
         self.servers.insert(id, server);
         id
@@ -152,13 +163,13 @@ impl World {
         check_user_data(&mut fields);
         let has_ssh_keys = self.check_ssh_keys(&call.project, &mut fields);
         refuse_what_is_not_simulated(&mut fields);
-        let (has_ipv4, has_ipv6) = read_public_net(&mut fields);
+        let (ipv4, ipv6) = read_public_net(&mut fields);
         let machine = read_machine(&mut fields);
         fields.finish()?;
         // `read_machine` has refused a field if it returned nothing.
         let (server_type, location, image) =
             machine.ok_or_else(|| Refusal::invalid_field("server_type", "not found"))?;
-        let blueprint = Blueprint { name, labels, server_type, location, image, has_ipv4, has_ipv6 };
+        let blueprint = Blueprint { name, labels, server_type, location, image, ipv4, ipv6 };
         Ok(Order { blueprint, has_ssh_keys, starts })
     }
 
@@ -186,6 +197,9 @@ impl World {
     }
 
     fn root_password(&mut self) -> String {
+        if let Some(password) = &self.settings.root_password {
+            return password.clone();
+        }
         (0..ROOT_PASSWORD_CHARS).map(|_| self.rng.alphanumeric()).collect()
     }
 }
@@ -207,26 +221,6 @@ fn refuse_what_is_not_simulated(fields: &mut Fields) {
     if fields.has("placement_group") {
         fields.refuse("placement_group", "not found");
     }
-}
-
-fn read_public_net(fields: &mut Fields) -> (bool, bool) {
-    let Some(net) = fields.object("public_net") else {
-        return (true, true);
-    };
-    let mut read = |enable: &str, id: &str| {
-        if net.get(id).is_some_and(|id| !id.is_null()) {
-            fields.refuse("public_net", format!("primary IP in '{id}' not found"));
-        }
-        match net.get(enable) {
-            None | Some(Value::Null) => true,
-            Some(Value::Bool(enabled)) => *enabled,
-            Some(Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
-                fields.refuse("public_net", format!("'{enable}' must be a boolean"));
-                true
-            }
-        }
-    };
-    (read("enable_ipv4", "ipv4"), read("enable_ipv6", "ipv6"))
 }
 
 type Machine = (&'static ServerType, &'static Location, &'static Image);

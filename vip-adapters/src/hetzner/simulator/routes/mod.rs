@@ -16,6 +16,7 @@ mod create_server;
 
 pub(super) use create_server::Blueprint;
 mod fields;
+mod primary_ips;
 mod servers;
 mod ssh_keys;
 
@@ -38,10 +39,12 @@ pub(super) enum Endpoint {
     Locations,
     Location,
     Pricing,
+    PrimaryIps,
+    PrimaryIp,
 }
 
 /// The template of every path that is served.
-pub(super) const TEMPLATES: [&str; 16] = [
+pub(super) const TEMPLATES: [&str; 18] = [
     "/servers",
     "/servers/{id}",
     "/servers/{id}/actions",
@@ -58,6 +61,8 @@ pub(super) const TEMPLATES: [&str; 16] = [
     "/locations",
     "/locations/{id}",
     "/pricing",
+    "/primary_ips",
+    "/primary_ips/{id}",
 ];
 
 /// Finds the endpoint of a path and the id in it.
@@ -86,6 +91,8 @@ pub(super) fn find_endpoint(path: &str) -> Option<(Endpoint, u64)> {
         ["locations"] => plain(Endpoint::Locations),
         ["locations", id] => with_id(Endpoint::Location, id),
         ["pricing"] => plain(Endpoint::Pricing),
+        ["primary_ips"] => plain(Endpoint::PrimaryIps),
+        ["primary_ips", id] => with_id(Endpoint::PrimaryIp, id),
         _ => None,
     }
 }
@@ -110,14 +117,16 @@ impl Endpoint {
             Self::Locations => "/locations",
             Self::Location => "/locations/{id}",
             Self::Pricing => "/pricing",
+            Self::PrimaryIps => "/primary_ips",
+            Self::PrimaryIp => "/primary_ips/{id}",
         }
     }
 
     /// Tells whether the path is served by this method.
     pub(super) fn allows(self, method: &Method) -> bool {
         match self {
-            Self::Servers | Self::SshKeys => method == Method::GET || method == Method::POST,
-            Self::Server => [Method::GET, Method::PUT, Method::DELETE].contains(method),
+            Self::Servers | Self::SshKeys | Self::PrimaryIps => method == Method::GET || method == Method::POST,
+            Self::Server | Self::PrimaryIp => [Method::GET, Method::PUT, Method::DELETE].contains(method),
             Self::ServerActions
             | Self::AllServerActions
             | Self::OneServerAction
@@ -178,6 +187,11 @@ impl World {
             Endpoint::Image => catalog::get_image(call),
             Endpoint::Locations => catalog::list_locations(call),
             Endpoint::Location => catalog::get_location(call),
+            Endpoint::PrimaryIps if method == Method::POST => self.create_primary_ip(call),
+            Endpoint::PrimaryIps => self.list_primary_ips(call),
+            Endpoint::PrimaryIp if method == Method::PUT => self.update_primary_ip(call),
+            Endpoint::PrimaryIp if method == Method::DELETE => self.delete_primary_ip(call),
+            Endpoint::PrimaryIp => self.get_primary_ip(call),
             Endpoint::Pricing => Ok(Answer::ok(super::catalog::pricing())),
         }
     }

@@ -32,7 +32,7 @@ impl World {
             "created" => SortValue::Number(server.created.since_start().as_nanos()),
             _ => SortValue::Number(u128::from(server.id)),
         });
-        query.page("servers", servers.into_iter().map(|it| self.server_json(it)).collect())
+        query.page("servers", &servers, |it| self.server_json(it))
     }
 
     pub(super) fn get_server(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
@@ -79,13 +79,17 @@ impl World {
         if self.is_locked(server) {
             return Err(Refusal::locked());
         }
+        if server.is_protected {
+            return Err(Refusal::protected());
+        }
         let id = server.id;
         if let Some(server) = self.servers.get_mut(&id) {
             server.is_deleting = true;
         }
         let by = Origin::Request { correlation_id: call.correlation_id.to_owned() };
         self.books.removal_accepted(id, by);
-        let (duration, failure) = (self.settings.delete_time, call.twist.action_failure.clone());
+        let duration = call.twist.action_time.unwrap_or(self.settings.delete_time);
+        let failure = call.twist.action_failure.clone();
         let action = self.start_action((id, &call.project), DELETE, duration, failure);
         let action = self.actions.get(&action).map(|action| self.action_json(action));
         Ok(Answer::ok(json!({ "action": action })))

@@ -33,8 +33,7 @@ impl World {
             "name" => SortValue::Text(&key.name),
             _ => SortValue::Number(u128::from(key.id)),
         });
-        let keys = keys.into_iter().map(|key| key.to_json(self.settings.clock)).collect();
-        query.page("ssh_keys", keys)
+        query.page("ssh_keys", &keys, |key| key.to_json(self.settings.clock))
     }
 
     pub(super) fn get_ssh_key(&self, call: &Call<'_>) -> Result<Answer, Refusal> {

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use super::{DEFAULT_TOKEN, FaultRule, Outcome, Reply, SimInstant, Simulator};
 
 mod access;
+mod addresses;
+mod conditions;
 mod faults;
 mod ledger;
 mod lists;

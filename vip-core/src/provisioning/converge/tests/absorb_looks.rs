@@ -121,6 +121,26 @@ fn a_running_server_ends_the_create_and_its_user_data_is_erased() {
 }
 
 #[test]
+fn t1_a_server_that_only_a_list_has_shown_has_not_answered_by_its_id() {
+    let mut world = confirming();
+    let listed = |world: &World| ServerView { is_listed: true, ..seen(world, "1", ServerStatus::Starting) };
+    let change = by_id(&world, "1", LookFor::Confirm, Some(listed(&world)));
+    world.server = change.server;
+    let change = by_id(&world, "1", LookFor::Confirm, None);
+    assert_eq!(change.server.state, ServerState::Confirming, "its id may not be visible yet");
+
+    world.server.state = ServerState::Deleting;
+    world.server.desired = Desired::Absent;
+    let (account, id) = (account(), id("1"));
+    let removal = Removal { account, id, since: NOW, seen_by_id: false, accepted_at: None, looks: 0, gone: false };
+    world.server.removing = Some(removal);
+    let change = by_id(&world, "1", LookFor::Removal, Some(listed(&world)));
+    assert!(!change.server.removing.unwrap().seen_by_id);
+    let asked = by_id(&world, "1", LookFor::Removal, Some(seen(&world, "1", ServerStatus::Running)));
+    assert!(asked.server.removing.unwrap().seen_by_id);
+}
+
+#[test]
 fn a_delete_that_came_in_between_is_not_ended_by_the_create() {
     let mut world = confirming();
     world.server.desired = Desired::Absent;

@@ -122,6 +122,7 @@ pub(super) fn seen(world: &World, text: &str, status: ServerStatus) -> ServerVie
         addresses: crate::model::Addresses::default(),
         server_type: "a".to_owned(),
         location: "l".to_owned(),
+        is_listed: false,
     }
 }
 

@@ -1,0 +1,104 @@
+//! Where an order goes if several accounts may take it.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::model::AccountId;
+use crate::ports::StoreError;
+use crate::provisioning::Context;
+use crate::resilience::cached::{Ages, CachedSource, Source};
+use crate::telemetry;
+
+/// Says in which order the accounts of a product are tried by an order that names none itself.
+///
+/// It is decided once, when the order is accepted; an order that names accounts is placed as it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Placement {
+    /// As the builder lists them.
+    #[default]
+    Named,
+    /// The account with the fewest recorded servers first; of equals the one that the builder lists first.
+    ///
+    /// The counts are some seconds old, and each process adds what it accepted since: loads come out even, not equal.
+    LeastLoaded,
+}
+
+/// Orders accounts.
+#[derive(Debug)]
+pub(super) struct Placer {
+    placement: Placement,
+    loads: CachedSource<RecordedLoads>,
+    accepted: Mutex<Accepted>,
+}
+
+type Loads = BTreeMap<AccountId, u64>;
+
+/// Is what this process placed since the counts were read.
+#[derive(Debug, Default)]
+struct Accepted {
+    since: Option<Arc<Loads>>,
+    more: Loads,
+}
+
+/// Counts the servers that are recorded in each account and not gone.
+#[derive(Debug)]
+struct RecordedLoads {
+    context: Context,
+    accounts: Arc<Vec<AccountId>>,
+}
+
+#[async_trait]
+impl Source for RecordedLoads {
+    type Value = Loads;
+    type Error = StoreError;
+
+    async fn load(&self) -> Result<Loads, StoreError> {
+        let mut loads = Loads::new();
+        for account in self.accounts.iter() {
+            let recorded = self.context.store.references(account).await?.len();
+            loads.insert(account.clone(), u64::try_from(recorded).unwrap_or(u64::MAX));
+        }
+        Ok(loads)
+    }
+}
+
+impl Placer {
+    pub(super) fn new(placement: Placement, context: &Context, accounts: &Arc<Vec<AccountId>>) -> Self {
+        let source = RecordedLoads { context: context.clone(), accounts: accounts.clone() };
+        Self { placement, loads: CachedSource::new(source, Ages::COUNTS), accepted: Mutex::default() }
+    }
+
+    /// Returns the accounts in the order in which a new order shall try them.
+    pub(super) async fn order(&self, accounts: &[AccountId]) -> Vec<AccountId> {
+        let mut ordered = accounts.to_vec();
+        if self.placement == Placement::Named || accounts.len() < 2 {
+            return ordered;
+        }
+        let loads = match self.loads.get().await {
+            Ok(loads) => loads.value,
+            Err(error) => {
+                // A preference, not a promise: the commit of the order says whether the store works.
+                tracing::warn!({ telemetry::ERROR } = &error as &dyn Error, "accounts are placed as they are listed");
+                return ordered;
+            }
+        };
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !accepted.since.as_ref().is_some_and(|since| Arc::ptr_eq(since, &loads)) {
+            *accepted = Accepted { since: Some(loads.clone()), more: Loads::new() };
+        }
+        let count = |of: &Loads, account: &AccountId| of.get(account).copied().unwrap_or(0);
+        ordered.sort_by_key(|account| count(&loads, account).saturating_add(count(&accepted.more, account)));
+        if let Some(first) = ordered.first() {
+            *accepted.more.entry(first.clone()).or_default() += 1;
+        }
+        ordered
+    }
+
+    pub(super) async fn close(&self) {
+        self.loads.close().await;
+    }
+}

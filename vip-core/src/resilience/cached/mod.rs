@@ -1,0 +1,253 @@
+//! Keeps a value that somebody else knows: one load at a time, and answers that say how old they are.
+//!
+//! For values that may be some minutes old, such as a provider's catalog; never for a decision about a server.
+
+mod ages;
+mod answer;
+mod second_level;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use std::error::Error;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use ages::{Ages, AgesError};
+pub use answer::{CacheStatus, Cached, Freshness, InvalidationError, LoadError, StaleReason};
+
+use crate::model::Timestamp;
+use crate::ports::{Cache, CacheKey, Clock};
+use crate::runtime::panic_message;
+use second_level::SecondLevel;
+use slot::{Entry, Flight, Landed, Loaded, Plan, Slot};
+
+/// Longest load: ends one whose source has no deadline of its own.
+const LOAD_LIMIT: Duration = Duration::from_secs(120);
+
+/// Is where a value comes from.
+#[async_trait]
+pub trait Source: fmt::Debug + Send + Sync + 'static {
+    /// What is loaded; it is written to a second level as JSON.
+    type Value: fmt::Debug + Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// Why it could not be loaded.
+    type Error: Error + Send + Sync + 'static;
+
+    /// Loads the value.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the source says; all who wait for this load are told.
+    async fn load(&self) -> Result<Self::Value, Self::Error>;
+}
+
+/// Keeps the value of a source.
+///
+/// # Guarantees
+///
+/// * Readers that need a value wait for one load. It runs in a task of its own: a reader that goes away does not end it,
+///   and a panic in it is an error for all who wait (`readers_share_one_load_that_outlives_them`).
+/// * Within the soft age a value is served as it is; from then on it is served, said to be stale, and loaded anew in the
+///   background (`from_the_soft_age_on_a_value_is_served_stale_and_loaded_anew`).
+/// * From the hard age on it is not served, whatever happened to the source (`from_the_hard_age_on_an_error_is_an_error`).
+/// * After [`CachedSource::invalidate`] began, nothing that was loaded before is served to a reader that comes later, also
+///   if it failed (`what_could_not_be_invalidated_is_not_served`).
+/// * After a failure the source is left alone for 2 s, doubling up to 60 s.
+#[derive(Debug)]
+pub struct CachedSource<S: Source> {
+    inner: Arc<Inner<S>>,
+}
+
+#[derive(Debug)]
+struct Inner<S: Source> {
+    source: S,
+    ages: Ages,
+    second: Option<SecondLevel>,
+    slot: Mutex<Slot<S::Value, S::Error>>,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
+
+impl<S: Source> CachedSource<S> {
+    /// Keeps the value of a source in this process alone.
+    #[must_use]
+    pub fn new(source: S, ages: Ages) -> Self {
+        Self::with(source, ages, None)
+    }
+
+    /// Keeps the value of a source in this process and in a cache that processes share.
+    #[must_use]
+    pub fn shared(source: S, ages: Ages, cache: Arc<dyn Cache>, key: CacheKey, clock: Arc<dyn Clock>) -> Self {
+        Self::with(source, ages, Some(SecondLevel::new(cache, key, clock)))
+    }
+
+    fn with(source: S, ages: Ages, second: Option<SecondLevel>) -> Self {
+        let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
+        Self { inner: Arc::new(Inner { source, ages, second, slot: Mutex::default(), tasks, closing }) }
+    }
+
+    /// Returns the value: a kept one, or one that is loaded now.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] if there is none within its hard age and none could be loaded.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it does not end the load that it waits for.
+    pub async fn get(&self) -> Result<Cached<S::Value>, LoadError<S::Error>> {
+        let mut flight = {
+            let mut slot = self.inner.slot();
+            match slot.plan(Instant::now(), &self.inner.ages) {
+                Plan::Answer(answer) => return answer,
+                Plan::Refresh(stale) => {
+                    if slot.flight().is_none() && !self.inner.closing.is_cancelled() {
+                        drop(self.launch(&mut slot));
+                    }
+                    return Ok(stale);
+                }
+                Plan::Load => match slot.flight() {
+                    Some(flight) => flight,
+                    None if self.inner.closing.is_cancelled() => return Err(LoadError::Closed),
+                    None => self.launch(&mut slot),
+                },
+            }
+        };
+        let landed = flight.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
+        // The task went away without an end: the runtime is shutting down.
+        landed.unwrap_or(Err(LoadError::Closed))
+    }
+
+    /// Forgets the value, here and in the second level.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidationError`] if the second level did not do it: this process reads nothing there until that has worked,
+    /// or until a newer value has overwritten the old one. Other processes may serve it up to its hard age.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped halfway, it counts as failed.
+    pub async fn invalidate(&self) -> Result<(), InvalidationError> {
+        let epoch = self.inner.slot().forget();
+        match &self.inner.second {
+            Some(second) => second.forget(epoch).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Says how the value fares.
+    #[must_use]
+    pub fn status(&self) -> CacheStatus {
+        let (second_level_failures, second_level_distrusted) =
+            self.inner.second.as_ref().map_or((0, false), SecondLevel::status);
+        let slot = self.inner.slot();
+        let (failures, last_failure) = slot.failures();
+        let age = slot.kept().map(|entry| entry.age(Instant::now()));
+        CacheStatus { age, failures, last_failure, second_level_failures, second_level_distrusted }
+    }
+
+    /// Begins no load any more, ends those under way, and waits for them.
+    pub async fn close(&self) {
+        self.inner.closing.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+
+    fn launch(&self, slot: &mut Slot<S::Value, S::Error>) -> Flight<S::Value, S::Error> {
+        let (sender, flight) = watch::channel(None);
+        let epoch = slot.begin(flight.clone());
+        let inner = self.inner.clone();
+        self.inner.tasks.spawn(async move { inner.run(epoch, &sender).await });
+        flight
+    }
+}
+
+impl<S: Source> Inner<S> {
+    fn slot(&self) -> MutexGuard<'_, Slot<S::Value, S::Error>> {
+        // No step under the lock can leave it half changed.
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Loads once: from the second level if it has a fresh value, else from the source.
+    async fn run(&self, epoch: u64, sender: &watch::Sender<Option<Landed<S::Value, S::Error>>>) {
+        let kept = match &self.second {
+            Some(second) => second.read().await,
+            None => None,
+        };
+        let kept = kept.filter(|entry: &Entry<S::Value>| entry.age(Instant::now()) < self.ages.hard());
+        if let Some(entry) = kept.as_ref().filter(|entry| entry.age(Instant::now()) < self.ages.soft()) {
+            return self.land(epoch, &Loaded::Value(entry), sender);
+        }
+        let (began, began_at) = (Instant::now(), self.second.as_ref().map(SecondLevel::now));
+        match self.load().await {
+            Ok(value) => {
+                let entry = Entry::aged(value, Duration::ZERO, began);
+                // Readers first: they do not wait for the second level.
+                self.land(epoch, &Loaded::Value(&entry), sender);
+                if let (Some(second), Some(began_at)) = (&self.second, began_at) {
+                    self.keep(second, &entry, began_at, epoch).await;
+                }
+            }
+            Err(error) => {
+                self.land(epoch, &Loaded::Failed { error: &error, fallback: kept.as_ref() }, sender);
+            }
+        }
+    }
+
+    async fn keep(&self, second: &SecondLevel, entry: &Entry<S::Value>, began_at: Timestamp, epoch: u64) {
+        if self.slot().epoch() != epoch {
+            return;
+        }
+        let life = self.ages.hard().saturating_sub(entry.age(Instant::now()));
+        second.write(entry.value.as_ref(), began_at, life, epoch).await;
+        let newer = self.slot().epoch();
+        if newer != epoch
+            && let Err(error) = second.forget(newer).await
+        {
+            // It was invalidated while it was written; the second level stays unread here, and health says so.
+            tracing::warn!(error = &error as &dyn Error, "a value that was invalidated is still kept");
+        }
+    }
+
+    async fn load(&self) -> Result<S::Value, LoadError<S::Error>> {
+        let work = AssertUnwindSafe(self.source.load()).catch_unwind();
+        let ended = tokio::select! {
+            () = self.closing.cancelled() => return Err(LoadError::Closed),
+            ended = tokio::time::timeout(LOAD_LIMIT, work) => ended,
+        };
+        match ended {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(error))) => Err(LoadError::Failed(Arc::new(error))),
+            Ok(Err(panic)) => Err(LoadError::Panicked(panic_message(&*panic))),
+            Err(_elapsed) => Err(LoadError::TimedOut(LOAD_LIMIT)),
+        }
+    }
+
+    fn land(
+        &self,
+        epoch: u64,
+        loaded: &Loaded<'_, S::Value, S::Error>,
+        sender: &watch::Sender<Option<Landed<S::Value, S::Error>>>,
+    ) {
+        let now = Instant::now();
+        let answer = match loaded {
+            Loaded::Value(entry) => Ok(entry.cached(now, Freshness::Fresh)),
+            Loaded::Failed { error, fallback: Some(kept) } => Ok(kept.cached(now, slot::stale(error))),
+            Loaded::Failed { error, fallback: None } => Err((*error).clone()),
+        };
+        self.slot().land(epoch, loaded, now);
+        sender.send_replace(Some(answer));
+    }
+}

@@ -1,0 +1,172 @@
+//! A value in a cache that processes share: asked before the source, never instead of it.
+
+use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::answer::InvalidationError;
+use super::slot::Entry;
+use crate::model::Timestamp;
+use crate::ports::{Cache, CacheError, CacheKey, Clock};
+use crate::telemetry;
+
+/// Form of the stored bytes; another one is not read, and is replaced.
+const VERSION: u32 = 1;
+/// How long a call may take: a slow cache must not be slower than the source.
+const CALL_LIMIT: Duration = Duration::from_secs(1);
+/// How far another process's clock may be ahead before what it stored is not believed.
+const CLOCK_AHEAD: Duration = Duration::from_secs(60);
+
+/// Is the place of one value in a shared cache.
+#[derive(Debug)]
+pub(super) struct SecondLevel {
+    cache: Arc<dyn Cache>,
+    key: CacheKey,
+    clock: Arc<dyn Clock>,
+    trust: Mutex<Trust>,
+}
+
+#[derive(Debug, Default)]
+struct Trust {
+    /// The invalidation that has not succeeded: nothing is read until it, or a newer value, has.
+    distrusted: Option<u64>,
+    /// When this process last invalidated: what was loaded before is not served.
+    invalidated_at: Option<Timestamp>,
+    failures: u32,
+}
+
+#[derive(Serialize)]
+struct Stored<'a, V> {
+    version: u32,
+    loaded_at: Timestamp,
+    value: &'a V,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    version: u32,
+}
+
+#[derive(Deserialize)]
+struct Read<V> {
+    loaded_at: Timestamp,
+    value: V,
+}
+
+impl SecondLevel {
+    pub(super) fn new(cache: Arc<dyn Cache>, key: CacheKey, clock: Arc<dyn Clock>) -> Self {
+        Self { cache, key, clock, trust: Mutex::default() }
+    }
+
+    fn trust(&self) -> MutexGuard<'_, Trust> {
+        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns failures in a row, and whether the value is not read because an invalidation failed.
+    pub(super) fn status(&self) -> (u32, bool) {
+        let trust = self.trust();
+        (trust.failures, trust.distrusted.is_some())
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Reads what is kept; a failure is counted, logged and shown by health, and the source is asked instead.
+    pub(super) async fn read<V: DeserializeOwned>(&self) -> Option<Entry<V>> {
+        if self.trust().distrusted.is_some() {
+            return None;
+        }
+        let taken = Instant::now();
+        let bytes = self.answered("get", within(self.cache.get(&self.key)).await).flatten()?;
+        let read = self.counted("read", decode(&bytes)).flatten()?;
+        let (now, trust) = (self.clock.now(), self.trust());
+        let is_older = trust.invalidated_at.is_some_and(|at| read.loaded_at < at);
+        let is_ahead = read.loaded_at > now.plus(CLOCK_AHEAD);
+        if is_older || is_ahead || trust.distrusted.is_some() {
+            return None;
+        }
+        Some(Entry::aged(read.value, now.since(read.loaded_at), taken))
+    }
+
+    /// Keeps a value whose load began at a time, in the epoch that it began in.
+    pub(super) async fn write<V: Serialize + Sync>(&self, value: &V, loaded_at: Timestamp, life: Duration, epoch: u64) {
+        let stored = Stored { version: VERSION, loaded_at, value };
+        let Some(bytes) = self.counted("write", serde_json::to_vec(&stored).map_err(CacheError::new)) else {
+            return;
+        };
+        if self.answered("put", within(self.cache.put(&self.key, &bytes, life)).await).is_some() {
+            // What could not be invalidated is overwritten now; a later invalidation stays open.
+            let mut trust = self.trust();
+            trust.distrusted = trust.distrusted.filter(|open| *open > epoch);
+        }
+    }
+
+    /// Forgets the value; until that has worked this process does not read it.
+    pub(super) async fn forget(&self, epoch: u64) -> Result<(), InvalidationError> {
+        {
+            let mut trust = self.trust();
+            trust.distrusted = Some(epoch);
+            trust.invalidated_at = Some(self.clock.now());
+        }
+        match within(self.cache.invalidate(&self.key)).await {
+            Ok(()) => {
+                let mut trust = self.trust();
+                trust.failures = 0;
+                trust.distrusted = trust.distrusted.filter(|open| *open > epoch);
+                Ok(())
+            }
+            Err(error) => {
+                self.failed("invalidate", &error);
+                Err(InvalidationError { source: error.source })
+            }
+        }
+    }
+
+    /// Counts how a call of the cache ended: one that worked ends a row of failures.
+    fn answered<T>(&self, what: &'static str, answer: Result<T, CacheError>) -> Option<T> {
+        if answer.is_ok() {
+            self.trust().failures = 0;
+        }
+        self.counted(what, answer)
+    }
+
+    fn counted<T>(&self, what: &'static str, answer: Result<T, CacheError>) -> Option<T> {
+        match answer {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.failed(what, &error);
+                None
+            }
+        }
+    }
+
+    fn failed(&self, what: &'static str, error: &CacheError) {
+        let mut trust = self.trust();
+        trust.failures = trust.failures.saturating_add(1);
+        tracing::warn!(
+            { telemetry::CACHE_KEY } = self.key.name(),
+            { telemetry::CACHE_CALL } = what,
+            { telemetry::COUNT } = trust.failures,
+            { telemetry::ERROR } = error as &dyn Error,
+            "the shared cache failed"
+        );
+    }
+}
+
+/// Reads stored bytes; none if another version wrote them.
+fn decode<V: DeserializeOwned>(bytes: &[u8]) -> Result<Option<Read<V>>, CacheError> {
+    let header: Header = serde_json::from_slice(bytes).map_err(CacheError::new)?;
+    if header.version != VERSION {
+        return Ok(None);
+    }
+    serde_json::from_slice(bytes).map(Some).map_err(CacheError::new)
+}
+
+async fn within<T>(call: impl Future<Output = Result<T, CacheError>>) -> Result<T, CacheError> {
+    tokio::time::timeout(CALL_LIMIT, call).await.unwrap_or_else(|elapsed| Err(CacheError::new(elapsed)))
+}
