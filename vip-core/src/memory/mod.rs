@@ -1,6 +1,8 @@
 //! Every port in memory: the reference of the contracts, and what documentation, tests and simulation run on.
 
+mod audit_sink;
 mod backend;
+mod cache;
 mod clock;
 mod job_queue;
 mod jobs;
@@ -9,7 +11,9 @@ mod state;
 mod store;
 mod tables;
 
+pub use audit_sink::MemoryAuditSink;
 pub use backend::{MemoryBackend, memory_backend};
+pub use cache::{MEMORY_CACHE_ENTRIES, MemoryCache};
 pub use clock::{ManualClock, VirtualClock};
 pub use job_queue::MemoryQueue;
 pub use provider::{MemoryProvider, ProviderFault, ProviderMethod, belongs_to};
