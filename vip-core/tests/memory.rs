@@ -1,10 +1,11 @@
 //! Every contract on the in-memory ports, which are the reference for everybody else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use vip_core::conformance::{AuditSinkFixture, CacheFixture, Lapse, MemoryFixture, ProviderFixture};
+use vip_core::conformance::{AuditSinkFixture, CacheFixture, Case, Lapse, MemoryFixture, ProviderFixture};
 use vip_core::memory::{ManualClock, MemoryAuditSink, MemoryCache, MemoryProvider, ProviderFault, ProviderMethod};
 use vip_core::model::{Labels, Power, ProviderName, SealedRecord, TenantId, Timestamp};
 use vip_core::ports::{AuditSink, Cache, CreateRequest, ProviderClient, ProviderErrorKind, SinkName};
@@ -36,8 +37,12 @@ impl CacheFixture for CacheInMemory {
         self.clock.advance(by);
     }
 
-    async fn fail_next(&self) {
-        self.cache.fail_next(1);
+    async fn break_down(&self) {
+        self.cache.fail_next(u32::MAX);
+    }
+
+    async fn repair(&self) {
+        self.cache.fail_next(0);
     }
 }
 
@@ -60,8 +65,12 @@ impl AuditSinkFixture for SinkInMemory {
         self.0.kept(tenant)
     }
 
-    async fn fail_next(&self) {
-        self.0.fail_next(1);
+    async fn break_down(&self) {
+        self.0.fail_next(u32::MAX);
+    }
+
+    async fn repair(&self) {
+        self.0.fail_next(0);
     }
 }
 
@@ -123,3 +132,45 @@ impl ProviderFixture for CloudInMemory {
 }
 
 vip_core::provider_suite!(provider);
+
+/// The names in parentheses behind the bullets of a contract.
+fn named(text: &str) -> BTreeSet<&str> {
+    let contract = text.split_once("/// # Contract").map_or("", |(_, rest)| rest);
+    let contract = contract.split_once("\n#[").map_or(contract, |(bullets, _)| bullets);
+    let groups = contract.split("(`").skip(1).filter_map(|rest| rest.split_once("`)"));
+    groups.flat_map(|(names, _)| names.split("`, `")).collect()
+}
+
+fn bullets(text: &str) -> usize {
+    let contract = text.split_once("/// # Contract").map_or("", |(_, rest)| rest);
+    contract.split_once("\n#[").map_or("", |(bullets, _)| bullets).matches("/// * ").count()
+}
+
+#[test]
+fn every_contract_bullet_names_a_case_and_every_case_is_named_by_a_bullet() {
+    fn names<F: ?Sized>(cases: &[(&'static str, Case<F>)]) -> Vec<&'static str> {
+        cases.iter().map(|(name, _)| *name).collect()
+    }
+    let of_history = |prefix| names(history_contract::CASES).into_iter().filter(move |name| name.starts_with(prefix));
+    let queue = names(job_queue_contract::CASES).into_iter().chain(of_history("many_workers"));
+    let store = names(store_contract::CASES).into_iter().chain(names(store_upkeep_contract::CASES));
+    let store = store.chain(of_history("many_writers")).chain(of_history("many_orders"));
+    let ports = [
+        (
+            include_str!("../src/ports/job_queue/mod.rs"),
+            queue.chain(["random_calls_of_a_queue_answer_as_in_memory"]).collect(),
+        ),
+        (
+            include_str!("../src/ports/store/mod.rs"),
+            store.chain(["random_calls_of_a_store_answer_as_in_memory"]).collect(),
+        ),
+        (include_str!("../src/ports/provider_client/mod.rs"), names(provider_client_contract::CASES)),
+        (include_str!("../src/ports/cache.rs"), names(cache_contract::CASES)),
+        (include_str!("../src/ports/audit_sink.rs"), names(audit_sink_contract::CASES)),
+    ];
+    for (text, cases) in ports {
+        let cases: BTreeSet<&str> = cases.into_iter().collect();
+        assert_eq!(named(text), cases);
+        assert!(bullets(text) > 0 && bullets(text) <= cases.len(), "a bullet names no case");
+    }
+}

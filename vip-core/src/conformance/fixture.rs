@@ -52,8 +52,11 @@ pub trait CacheFixture: fmt::Debug + Send + Sync + 'static {
     /// Moves the clock of the cache forward; between two calls it stands still.
     async fn advance(&self, by: Duration);
 
-    /// Makes the next call fail, whichever it is.
-    async fn fail_next(&self);
+    /// Makes every call fail from now on, as if what keeps the values were out of reach.
+    async fn break_down(&self);
+
+    /// Ends what `break_down` began.
+    async fn repair(&self);
 
     /// Ends the fixture after its case.
     async fn close(&self) {}
@@ -68,8 +71,11 @@ pub trait AuditSinkFixture: fmt::Debug + Send + Sync + 'static {
     /// Returns what is kept of a tenant, in the order in which it is kept; also after the sink was closed.
     async fn kept(&self, tenant: &TenantId) -> Vec<SealedRecord>;
 
-    /// Makes the next delivery fail.
-    async fn fail_next(&self);
+    /// Makes every delivery fail from now on, as if what keeps the records were out of reach.
+    async fn break_down(&self);
+
+    /// Ends what `break_down` began.
+    async fn repair(&self);
 
     /// Ends the fixture after its case.
     async fn close(&self) {}

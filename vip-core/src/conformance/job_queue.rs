@@ -11,10 +11,12 @@ use super::fixture::{BackendFixture, claim_id, random, seconds};
 
 const LEASE: Duration = seconds(60);
 
+#[must_use]
 pub fn kind(name: &str) -> JobKind {
     JobKind::new(name).unwrap()
 }
 
+#[must_use]
 pub fn job(key: &str) -> NewJob {
     let payload = Payload::encode(&key).unwrap();
     NewJob::new(random(JobId::from_uuid), JobKey::new(key).unwrap(), kind("test"), payload)

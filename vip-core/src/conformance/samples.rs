@@ -46,7 +46,6 @@ pub fn server(tenant: &TenantId) -> Server {
 }
 
 /// Makes the audit draft of a move.
-#[must_use]
 pub fn draft(to: ServerState) -> AuditDraft {
     AuditDraft {
         actor: Actor::principal("tester").unwrap(),

@@ -107,6 +107,28 @@ macro_rules! backend_suite {
                 trimming_leaves_a_tombstone,
             );
         }
+
+        mod history_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, history, BackendFixture:
+                many_workers_never_share_a_job,
+                many_writers_are_fenced,
+                many_orders_keep_key_and_quota,
+            );
+        }
+
+        mod sequences_contract {
+            #[test]
+            fn random_calls_of_a_queue_answer_as_in_memory() {
+                $crate::conformance::run($crate::conformance::sequences::queue(async || super::$fixture().await));
+            }
+
+            #[test]
+            fn random_calls_of_a_store_answer_as_in_memory() {
+                $crate::conformance::run($crate::conformance::sequences::store(async || super::$fixture().await));
+            }
+        }
     };
 }
 
