@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use vip_core::conformance::{AuditSinkFixture, CacheFixture, Case, Lapse, MemoryFixture, ProviderFixture};
+use vip_core::conformance::{
+    self, AuditSinkFixture, BackendFixture, CacheFixture, Case, Lapse, MemoryFixture, ProviderFixture,
+};
 use vip_core::memory::{ManualClock, MemoryAuditSink, MemoryCache, MemoryProvider, ProviderFault, ProviderMethod};
 use vip_core::model::{Labels, Power, ProviderName, SealedRecord, TenantId, Timestamp};
-use vip_core::ports::{AuditSink, Cache, CreateRequest, ProviderClient, ProviderErrorKind, SinkName};
+use vip_core::ports::{AuditSink, Backend, Cache, CreateRequest, ProviderClient, ProviderErrorKind, SinkName};
 
 async fn backend() -> MemoryFixture {
     MemoryFixture::default()
@@ -173,4 +175,30 @@ fn every_contract_bullet_names_a_case_and_every_case_is_named_by_a_bullet() {
         assert_eq!(named(text), cases);
         assert!(bullets(text) > 0 && bullets(text) <= cases.len(), "a bullet names no case");
     }
+}
+
+/// Is a backend whose clock runs faster than it says.
+#[derive(Debug, Default)]
+struct FastClock(MemoryFixture);
+
+#[async_trait]
+impl BackendFixture for FastClock {
+    fn backend(&self) -> &Backend {
+        self.0.backend()
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.0.advance(by * 2).await;
+    }
+}
+
+#[test]
+fn an_adapter_that_answers_otherwise_is_found_and_shown_with_few_calls() {
+    let compared =
+        std::panic::catch_unwind(|| conformance::run(conformance::sequences::queue(async || FastClock::default())));
+    let words = *compared.unwrap_err().downcast::<String>().unwrap();
+    let (calls, _) = words.split_once("the adapter answers").unwrap();
+    assert!(calls.starts_with("seed 0: after ["), "{words}");
+    // Shrunk to what one call of the sequence takes when it is written down, or a few of them.
+    assert!(calls.lines().count() < 20, "{calls}");
 }
