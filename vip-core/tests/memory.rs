@@ -1,4 +1,5 @@
 //! Every contract on the in-memory ports, which are the reference for everybody else.
+#![expect(clippy::unwrap_used, reason = "the whole file is a test")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
