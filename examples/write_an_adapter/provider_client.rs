@@ -60,6 +60,7 @@ fn view(id: u64, machine: Machine) -> Result<ServerView, ProviderError> {
         addresses: Addresses::default(),
         server_type: "1u".to_owned(),
         location: "cellar".to_owned(),
+        is_listed: false,
     })
 }
 
