@@ -4,10 +4,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use vip_adapters::hetzner::HetznerClient;
 use vip_adapters::hetzner::simulator::{
     DEFAULT_PROJECT, Effect, Failure, Fault, FaultRule, ForeignServer, Ledger, RouteMatcher, Simulator, SimulatorServer,
 };
+use vip_core::conformance::{Lapse, ProviderFixture};
 use vip_core::model::{
     InstallationId, Labels, OWNER_LABEL, Power, ProviderActionId, ProviderName, ProviderServerId, SERVER_LABEL,
     ServerId, UserData,
@@ -20,6 +22,7 @@ use vip_core::ports::{
 const TOKEN: &str = "contract0token00000000000000000000000000000000000000000000000000";
 const READER: &str = "reader00token00000000000000000000000000000000000000000000000000";
 
+#[derive(Debug)]
 struct Bench {
     simulator: Simulator,
     server: SimulatorServer,
@@ -114,8 +117,51 @@ fn order(number: u32) -> CreateRequest {
     }
 }
 
+#[async_trait]
+impl ProviderFixture for Bench {
+    fn client(&self) -> &dyn ProviderClient {
+        &self.client
+    }
+
+    fn order(&self) -> CreateRequest {
+        order(0)
+    }
+
+    async fn next_create(&self, lapse: Lapse) {
+        Self::next_create(self, fault(lapse));
+    }
+
+    async fn next_delete(&self, lapse: Lapse) {
+        Self::next_delete(self, fault(lapse));
+    }
+
+    async fn names(&self) -> Vec<String> {
+        let ledger = self.ledger();
+        ledger.servers.into_iter().filter(|it| it.deleted_at.is_none()).map(|it| it.name).collect()
+    }
+
+    async fn creates_seen(&self) -> u64 {
+        self.requests("POST", "/servers")
+    }
+}
+
+fn fault(lapse: Lapse) -> Fault {
+    match lapse {
+        Lapse::AnswerLost => Fault::CutAfter,
+        Lapse::RequestLost => Fault::CutBefore,
+        Lapse::Refused => Fault::Refuse { status: 403, code: "maintenance".to_owned(), message: "no".to_owned() },
+        Lapse::Slow => Fault::Delay { answer_after: Duration::from_secs(3600) },
+    }
+}
+
+async fn hetzner() -> Bench {
+    Bench::start().await
+}
+
+vip_core::provider_suite!(hetzner);
+
 #[tokio::test]
-async fn a_create_is_sent_once() {
+async fn no_fault_makes_a_create_be_sent_twice() {
     let bench = Bench::start().await;
     let failures =
         [Failure::ServerError, Failure::BadGateway, Failure::BadGatewayHtml, Failure::Unavailable, Failure::Timeout];
@@ -130,7 +176,7 @@ async fn a_create_is_sent_once() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_unknown() {
+async fn whatever_loses_an_answer_is_unknown() {
     let bench = Bench::start().await;
     let timeout = Some(Failure::Timeout);
     let lost = [
@@ -155,7 +201,7 @@ async fn a_lost_answer_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_no_effect() {
+async fn no_refusal_has_an_effect() {
     let bench = Bench::start().await;
     let refuse = |status: u16, code: &str| Fault::Refuse { status, code: code.to_owned(), message: "no".to_owned() };
     let stock = Fault::StockExhausted { server_type: None, location: Some("fsn1".to_owned()) };
@@ -202,35 +248,6 @@ async fn a_request_that_was_not_sent_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_name_is_unique() {
-    let bench = Bench::start().await;
-    let first = bench.create(1).await.unwrap();
-    assert_eq!(bench.create(1).await.unwrap_err().kind, Kind::AlreadyExists);
-    // Also after an answer that was lost, which is what the name is for.
-    bench.next_create(Fault::CutAfter);
-    assert_eq!(bench.create(2).await.unwrap_err().kind, Kind::Unknown);
-    assert_eq!(bench.create(2).await.unwrap_err().kind, Kind::AlreadyExists);
-    assert_eq!(bench.ledger().servers.len(), 2);
-    let found = bench.find(1).await.unwrap();
-    assert_eq!(found.id, first.server.id);
-}
-
-#[tokio::test]
-async fn labels_are_there_from_the_start() {
-    let bench = Bench::start().await;
-    let created = bench.create(1).await.unwrap().server;
-    assert_eq!((created.status, &created.labels), (ServerStatus::Starting, &order(1).labels));
-    bench.next_create(Fault::CutAfter);
-    bench.create(2).await.unwrap_err();
-    let found = bench.find(2).await.unwrap();
-    assert!(found.is_ours(owner(), record(2)));
-    assert_eq!((found.labels, found.server_type.as_str(), found.location.as_str()), (order(2).labels, "cpx22", "fsn1"));
-    let labelled = bench.client.find_labelled(owner(), record(2), &context()).await.unwrap();
-    assert_eq!(labelled.iter().map(|it| &it.id).collect::<Vec<_>>(), [&found.id]);
-    assert_eq!(bench.client.find_labelled(owner(), record(3), &context()).await.unwrap(), []);
-}
-
-#[tokio::test]
 async fn a_server_comes_up_with_its_actions_and_addresses() {
     let bench = Bench::start().await;
     let created = bench.create(1).await.unwrap();
@@ -261,21 +278,7 @@ async fn an_action_that_fails_says_so() {
 }
 
 #[tokio::test]
-async fn deleting_twice_is_success() {
-    let bench = Bench::start().await;
-    let id = bench.create(1).await.unwrap().server.id;
-    bench.see(&id, |found| found.is_some_and(|it| it.status == ServerStatus::Running)).await;
-    assert_eq!(bench.client.delete(&id, &context()).await.unwrap(), Deletion::Accepted);
-    bench.see(&id, |found| found.is_none()).await;
-    assert_eq!(bench.client.delete(&id, &context()).await.unwrap(), Deletion::AlreadyGone);
-    assert!(bench.find(1).await.is_none());
-    assert_eq!(bench.client.get(&id, &context()).await.unwrap(), None);
-    let ledger = bench.ledger();
-    assert!(ledger.servers.len() == 1 && ledger.servers.iter().all(|it| it.deleted_at.is_some()));
-}
-
-#[tokio::test]
-async fn inventory_lists_all_of_an_owner() {
+async fn an_inventory_keeps_the_order_of_the_ids_over_its_pages() {
     let bench = Bench::start().await;
     let mut wanted = Vec::new();
     for number in 1..=120 {
@@ -296,7 +299,7 @@ async fn inventory_lists_all_of_an_owner() {
 }
 
 #[tokio::test]
-async fn a_deadline_ends_a_call() {
+async fn a_deadline_ends_reads_too() {
     let bench = Bench::start().await;
     let slow = Fault::Delay { answer_after: Duration::from_secs(3600) };
     bench.simulator.add_fault(FaultRule::outage(Duration::ZERO, Duration::from_secs(3600), slow)).unwrap();

@@ -12,8 +12,8 @@ use vip_adapters::sqlite::{SqliteBackend, SqliteConfig};
 use vip_core::model::{JobId, ServerState, verify_versions};
 use vip_core::ports::{ChangeSet, Guard, JobQueue, Settled, Settlement, Store, StoreError, Verdict};
 
-use crate::job_queue_cases::{claim, job, settle};
-use crate::samples::{change, job_of, key_of, order, server, tenant};
+use vip_core::conformance::job_queue::{claim, job, settle};
+use vip_core::conformance::samples::{change, job_of, key_of, order, server, tenant};
 
 /// Long enough for anything on a busy machine; a test that gets here has failed.
 const NEVER: Duration = Duration::from_secs(30);

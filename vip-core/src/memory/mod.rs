@@ -1,5 +1,6 @@
 //! Every port in memory: the reference of the contracts, and what documentation, tests and simulation run on.
 
+mod audit_sink;
 mod backend;
 mod cache;
 mod clock;
@@ -10,6 +11,7 @@ mod state;
 mod store;
 mod tables;
 
+pub use audit_sink::MemoryAuditSink;
 pub use backend::{MemoryBackend, memory_backend};
 pub use cache::{MEMORY_CACHE_ENTRIES, MemoryCache};
 pub use clock::{ManualClock, VirtualClock};

@@ -30,6 +30,8 @@ pub enum ProviderFault {
     LoseAnswer,
     /// The answer is lost, and it happens later.
     HappenLater(Duration),
+    /// It happens, and no answer comes until the deadline of the request is over.
+    Stall,
 }
 
 /// Names a method that a fault is for.
@@ -82,6 +84,7 @@ struct Cloud {
     create_time: Duration,
     catalog: Catalog,
     sold_out: BTreeSet<(String, String)>,
+    actions: Vec<ProviderActionId>,
 }
 
 #[derive(Debug)]
@@ -116,6 +119,7 @@ impl MemoryProvider {
             create_time,
             catalog: Catalog::default(),
             sold_out: BTreeSet::new(),
+            actions: Vec::new(),
         };
         Self { cloud: Arc::new(Mutex::new(cloud)), digest: TokenDigest::of(token) }
     }
@@ -174,6 +178,11 @@ impl MemoryProvider {
         self.lock().insert(name.into(), labels, (server_type, location)).map(|view| view.id)
     }
 
+    /// Makes actions known that have succeeded; a create here makes none by itself.
+    pub fn put_actions(&self, ids: impl IntoIterator<Item = ProviderActionId>) {
+        self.lock().actions.extend(ids);
+    }
+
     /// Removes a server as if somebody had done it in the provider's console; says whether it was there.
     #[must_use]
     pub fn vanish(&self, id: &ProviderServerId) -> bool {
@@ -198,8 +207,19 @@ impl MemoryProvider {
         match fault {
             None => Ok(answer(&cloud)),
             Some(ProviderFault::Refuse(kind)) => Err(ProviderError::new(kind, "told_to")),
-            Some(ProviderFault::LoseAnswer | ProviderFault::HappenLater(_)) => Err(lost()),
+            Some(ProviderFault::LoseAnswer | ProviderFault::HappenLater(_) | ProviderFault::Stall) => Err(lost()),
         }
+    }
+}
+
+/// Answers a mutation whose answer is lost: at once, or when its time is over.
+async fn lose(fault: ProviderFault, context: &RequestContext) -> ProviderError {
+    match fault {
+        ProviderFault::Stall => {
+            tokio::time::sleep(context.deadline).await;
+            ProviderError::new(ProviderErrorKind::Unknown, "deadline")
+        }
+        ProviderFault::LoseAnswer | ProviderFault::HappenLater(_) | ProviderFault::Refuse(_) => lost(),
     }
 }
 
@@ -261,27 +281,30 @@ impl ProviderClient for MemoryProvider {
         self.digest.clone()
     }
 
-    async fn create(&self, request: &CreateRequest, _context: &RequestContext) -> Result<Created, ProviderError> {
-        let (mut cloud, fault) = self.begin(ProviderMethod::Create);
-        match fault {
-            Some(ProviderFault::Refuse(kind)) => return Err(ProviderError::new(kind, "told_to")),
-            Some(ProviderFault::HappenLater(delay)) => {
-                cloud.later.push((Instant::now() + delay, request.clone()));
-                return Err(lost());
+    async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {
+        let (created, fault) = {
+            let (mut cloud, fault) = self.begin(ProviderMethod::Create);
+            match fault {
+                Some(ProviderFault::Refuse(kind)) => return Err(ProviderError::new(kind, "told_to")),
+                Some(ProviderFault::HappenLater(delay)) => {
+                    cloud.later.push((Instant::now() + delay, request.clone()));
+                    return Err(lost());
+                }
+                Some(ProviderFault::LoseAnswer | ProviderFault::Stall) | None => {}
             }
-            Some(ProviderFault::LoseAnswer) | None => {}
-        }
-        let place = (request.server_type.as_str(), request.location.as_str());
-        if cloud.sold_out.contains(&(request.server_type.clone(), request.location.clone())) {
-            return Err(ProviderError::new(ProviderErrorKind::Exhausted, "sold_out"));
-        }
-        let Some(server) = cloud.insert(request.name.as_str().to_owned(), request.labels.clone(), place) else {
+            let place = (request.server_type.as_str(), request.location.as_str());
+            if cloud.sold_out.contains(&(request.server_type.clone(), request.location.clone())) {
+                return Err(ProviderError::new(ProviderErrorKind::Exhausted, "sold_out"));
+            }
+            (cloud.insert(request.name.as_str().to_owned(), request.labels.clone(), place), fault)
+        };
+        let Some(server) = created else {
             return Err(ProviderError::new(ProviderErrorKind::AlreadyExists, "uniqueness_error"));
         };
-        if fault.is_some() {
-            return Err(lost());
+        match fault {
+            Some(fault) => Err(lose(fault, context).await),
+            None => Ok(Created { server, actions: Vec::new(), correlation_id: None }),
         }
-        Ok(Created { server, actions: Vec::new(), correlation_id: None })
     }
 
     async fn find(&self, name: &ProviderName, _: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
@@ -308,26 +331,25 @@ impl ProviderClient for MemoryProvider {
         })
     }
 
-    async fn delete(&self, id: &ProviderServerId, _context: &RequestContext) -> Result<Deletion, ProviderError> {
-        let (mut cloud, fault) = self.begin(ProviderMethod::Delete);
-        if let Some(ProviderFault::Refuse(kind)) = fault {
-            return Err(ProviderError::new(kind, "told_to"));
-        }
-        let was_there = cloud.remove(id);
+    async fn delete(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Deletion, ProviderError> {
+        let (was_there, fault) = {
+            let (mut cloud, fault) = self.begin(ProviderMethod::Delete);
+            if let Some(ProviderFault::Refuse(kind)) = fault {
+                return Err(ProviderError::new(kind, "told_to"));
+            }
+            (cloud.remove(id), fault)
+        };
         match fault {
-            Some(_) => Err(lost()),
+            Some(fault) => Err(lose(fault, context).await),
             None if was_there => Ok(Deletion::Accepted),
             None => Ok(Deletion::AlreadyGone),
         }
     }
 
-    async fn actions(
-        &self,
-        ids: &[ProviderActionId],
-        _context: &RequestContext,
-    ) -> Result<Vec<ActionView>, ProviderError> {
-        self.read(ProviderMethod::Actions, |_| {
-            ids.iter().map(|id| ActionView { id: id.clone(), status: ActionStatus::Succeeded }).collect()
+    async fn actions(&self, ids: &[ProviderActionId], _: &RequestContext) -> Result<Vec<ActionView>, ProviderError> {
+        self.read(ProviderMethod::Actions, |cloud| {
+            let known = ids.iter().filter(|id| cloud.actions.contains(id));
+            known.map(|id| ActionView { id: id.clone(), status: ActionStatus::Succeeded }).collect()
         })
     }
 

@@ -193,7 +193,7 @@ impl Store for MemoryStore {
         let of_tenant = state.tables.servers.values().filter(|server| &server.tenant == tenant);
         let current: BTreeMap<ServerId, u64> = of_tenant.map(|server| (server.id, server.version)).collect();
         let mut recorded: BTreeMap<ServerId, BTreeMap<u64, u64>> = BTreeMap::new();
-        for (server, version) in state.tables.audited.values() {
+        for (server, version, _) in state.tables.audited.values() {
             if current.contains_key(server) {
                 *recorded.entry(*server).or_default().entry(*version).or_default() += 1;
             }
@@ -218,21 +218,18 @@ impl Store for MemoryStore {
 
     async fn deliverable(&self, sink: &SinkName, most: u32) -> Result<Option<Delivery>, StoreError> {
         let state = self.lock();
-        for (tenant, records) in &state.tables.sealed {
-            let done = state.tables.delivered.get(&(sink.as_str().to_owned(), tenant.clone())).copied().unwrap_or(0);
-            let later = records.iter().filter(|record| record.sequence > done);
-            let records: Vec<SealedRecord> = later.take(usize::try_from(most).unwrap_or(usize::MAX)).cloned().collect();
-            if !records.is_empty() {
-                return Ok(Some(Delivery { tenant: tenant.clone(), records }));
-            }
-        }
-        Ok(None)
+        let Some((tenant, done)) = state.tables.next_delivery(sink) else { return Ok(None) };
+        let sealed = state.tables.sealed.get(tenant).map_or(&[][..], Vec::as_slice);
+        let later = sealed.iter().filter(|record| record.sequence > done);
+        let records: Vec<SealedRecord> = later.take(usize::try_from(most).unwrap_or(usize::MAX)).cloned().collect();
+        Ok(Some(Delivery { tenant: tenant.clone(), records }))
     }
 
     async fn delivered(&self, sink: &SinkName, tenant: &TenantId, sequence: u64) -> Result<(), StoreError> {
+        let now = self.clock.now();
         let mut state = self.lock();
         let position = state.tables.delivered.entry((sink.as_str().to_owned(), tenant.clone())).or_default();
-        *position = sequence.max(*position);
+        *position = (sequence.max(position.0), now);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use crate::model::{
 };
 use crate::ports::{
     ChangeSet, Committed, Enqueued, Guard, KeyRecord, Note, OperationChange, QuotaChange, Retention, SealReport,
-    StoreError, Trimmed,
+    SinkName, StoreError, Trimmed,
 };
 use crate::seeded_bugs::{SeededBug, is_on};
 
@@ -26,8 +26,10 @@ pub(super) struct Tables {
     pub(super) unsealed: Vec<AuditRecord>,
     pub(super) sealed: BTreeMap<TenantId, Vec<SealedRecord>>,
     pub(super) heads: BTreeMap<TenantId, ChainHead>,
-    pub(super) audited: BTreeMap<ChangeId, (ServerId, u64)>,
-    pub(super) delivered: BTreeMap<(String, TenantId), u64>,
+    /// Every change that was applied: whose, which version it made, and when.
+    pub(super) audited: BTreeMap<ChangeId, (ServerId, u64, Timestamp)>,
+    /// How far each sink is, and when it last said so.
+    pub(super) delivered: BTreeMap<(String, TenantId), (u64, Timestamp)>,
 }
 
 impl Tables {
@@ -39,9 +41,12 @@ impl Tables {
         now: Timestamp,
     ) -> Result<Committed, StoreError> {
         if self.is_applied(change) {
-            let server = self.servers.get(&change.server.id).ok_or(StoreError::Conflict)?.clone();
+            // Not even the answer of a repeated commit is for another tenant.
+            let of_tenant = |server: &&Server| server.tenant == change.server.tenant;
+            let server = self.servers.get(&change.server.id).filter(of_tenant).ok_or(StoreError::Conflict)?.clone();
+            let at = self.audited.get(&change.id).map_or(now, |(_, _, at)| *at);
             self.write_the_rest(change, &server, now);
-            return Ok(Committed { server, at: now, replayed: true });
+            return Ok(Committed { server, at, replayed: true });
         }
         self.check_guard(jobs, &change.guard, &change.server)?;
         let tenant = &change.server.tenant;
@@ -64,10 +69,9 @@ impl Tables {
             }
             None => {}
         }
-        let mut written = change.written(now);
-        if let (Guard::Command { .. }, Some(kept)) = (&change.guard, self.servers.get(&written.id)) {
-            written.holder = kept.holder;
-            written.holder_epoch = kept.holder_epoch;
+        let mut written = self.fenced(&change.guard, change.written(now));
+        if let Some(stored) = self.servers.get(&written.id) {
+            written.version = stored.version.saturating_add(1);
         }
         self.write_operations(&change.operations, tenant, now);
         if let Some(key) = change.key.as_ref().filter(|_| !is_on(SeededBug::KeyOutsideCommit)) {
@@ -95,7 +99,7 @@ impl Tables {
 
     fn write_audit(&mut self, change: &ChangeSet, written: &Server, now: Timestamp) {
         let record = change.audit_record(written, now);
-        self.audited.insert(record.change, (record.server, record.version));
+        self.audited.insert(record.change, (record.server, record.version, now));
         self.unsealed.push(record);
     }
 
@@ -114,6 +118,14 @@ impl Tables {
         if is_on(SeededBug::AuditOutsideCommit) && !self.audited.contains_key(&change.id) {
             self.write_audit(change, stored, now);
         }
+    }
+
+    /// Moves the fence on from where it stands: what the writer read may be older, as a note takes over without a stamp.
+    fn fenced(&self, guard: &Guard, mut written: Server) -> Server {
+        if let Some(stored) = self.servers.get(&written.id) {
+            (written.holder, written.holder_epoch) = guard.holder_after(stored.holder, stored.holder_epoch);
+        }
+        written
     }
 
     fn check_guard(&self, jobs: &JobTable, guard: &Guard, server: &Server) -> Result<(), StoreError> {
@@ -150,10 +162,27 @@ impl Tables {
 
     /// Writes a note under its guard.
     pub(super) fn note(&mut self, jobs: &JobTable, note: &Note) -> Result<(), StoreError> {
-        self.check_guard(jobs, &note.guard, &note.server)?;
-        let written = note.written();
+        match note.guard {
+            Guard::Takeover { .. } | Guard::Holder { .. } => self.check_guard(jobs, &note.guard, &note.server)?,
+            // Only a claim makes notes.
+            Guard::New | Guard::Command { .. } | Guard::Operator { .. } => return Err(StoreError::Conflict),
+        }
+        let mut written = self.fenced(&note.guard, note.written());
+        if let Some(stored) = self.servers.get(&written.id) {
+            (written.version, written.stamp) = (stored.version, stored.stamp);
+        }
         self.servers.insert(written.id, written);
         Ok(())
+    }
+
+    /// Returns whose turn of being delivered to a sink was longest ago, among those with something to deliver, and how
+    /// far the sink is with it: a busy tenant cannot starve the others.
+    pub(super) fn next_delivery(&self, sink: &SinkName) -> Option<(&TenantId, u64)> {
+        let waiting = self.heads.iter().filter_map(|(tenant, head)| {
+            let done = self.delivered.get(&(sink.as_str().to_owned(), tenant.clone())).copied().unwrap_or_default();
+            (head.sequence > done.0).then_some((done.1, tenant, done.0))
+        });
+        waiting.min().map(|(_, tenant, done)| (tenant, done))
     }
 
     /// Gives unsealed records their place, in the order of their commits.

@@ -16,6 +16,8 @@ use crate::model::{NameError, RequestId, SealedRecord, TenantId};
 /// * `Ok` means that every record of the batch is kept (`ok_means_kept`).
 /// * A batch may come again, whole or in part; a record is identified by tenant and sequence number
 ///   (`a_repeated_batch_adds_nothing`).
+/// * A batch that was not taken is an error, and comes again (`a_refused_batch_may_come_again`).
+/// * Each tenant has numbers of its own (`tenants_do_not_meet`).
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait AuditSink: fmt::Debug + Send + Sync + 'static {

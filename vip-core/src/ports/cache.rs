@@ -17,6 +17,7 @@ use crate::model::{NameError, TenantId};
 /// * After `invalidate` answered `Ok`, the value is not answered again (`an_invalidated_value_is_gone`).
 /// * Keys of two tenants never meet (`tenants_do_not_meet`).
 /// * Every failure is an error that the caller sees; none is turned into a miss (`a_failure_is_not_a_miss`).
+/// * A newer value replaces the older one, with its own time to live (`a_newer_value_replaces_the_older_one`).
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Cache: fmt::Debug + Send + Sync + 'static {

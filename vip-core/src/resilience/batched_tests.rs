@@ -56,6 +56,7 @@ async fn a_single_look_asks_for_itself() {
 async fn actions_share_one_request_and_each_look_gets_its_own() {
     let (provider, batched, _) = cloud(0);
     let id = |n: u32| ProviderActionId::new(n.to_string()).unwrap();
+    provider.put_actions((0..110).map(id));
     let looks = (0..10).map(|n| {
         let batched = &batched;
         async move { batched.actions(&[id(n), id(n + 100)], &context()).await.unwrap() }

@@ -34,7 +34,15 @@ use crate::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequ
 /// * `reap` makes expired jobs claimable, counting a rescue; beyond the bound they are dead
 ///   (`expired_lease_is_claimable`, `rescues_are_bounded`).
 /// * Attempts, snoozes and rescues are counted apart (`attempts_snoozes_and_rescues_are_counted_apart`).
+/// * Rescues count in a row: a snooze, an end or a revival forgets them
+///   (`rescues_before_a_snooze_or_a_revival_do_not_count`).
 /// * Every call may be repeated after an unknown outcome (`repeated_calls_change_nothing`).
+/// * A wake marks a leased job to run again, but does not keep it from dying (`a_wake_does_not_save_a_dying_job`).
+/// * `cancel` leaves a leased job alone (`a_leased_job_is_not_cancelled`).
+/// * `replay` starts a dead job over and marks a leased one (`replay_starts_a_dead_job_over_and_marks_a_leased_one`).
+/// * Lists are in pages, ascending by id; counts are by state and kind (`jobs_are_listed_in_pages_and_counted`).
+/// * All of this holds for 32 callers at once, and no wake is lost (`many_workers_never_share_a_job`).
+/// * Any sequence of calls answers as the in-memory queue does (`random_calls_of_a_queue_answer_as_in_memory`).
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait JobQueue: fmt::Debug + Send + Sync + 'static {

@@ -67,6 +67,9 @@ impl RequestContext {
 /// * An inventory is complete when its last page says so, and holds only servers with the owner's label
 ///   (`inventory_lists_all_of_an_owner`).
 /// * No call takes longer than its deadline (`a_deadline_ends_a_call`).
+/// * What is there is found by its name, its id and its labels; what is not there is none (`what_is_there_is_found`).
+/// * Actions come to an end, and one that the provider does not know is left out
+///   (`actions_end_and_unknown_ones_are_left_out`).
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait ProviderClient: fmt::Debug + Send + Sync + 'static {

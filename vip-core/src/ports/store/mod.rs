@@ -45,6 +45,18 @@ use crate::model::{
 /// * Sealing numbers each tenant's records without a gap, in version order per server, and chains their hashes
 ///   (`sealing_makes_a_gapless_chain`).
 /// * Nothing of a tenant is found under another (`tenants_do_not_meet`).
+/// * A sink gets each record until it says that it has it, and tenants take turns
+///   (`a_sink_gets_every_record_once_it_is_told_so`).
+/// * Pages hold each server and each operation once (`pages_hold_each_server_once`).
+/// * References of an account are what may live there (`references_are_what_may_live_in_an_account`).
+/// * Sightings of an account are replaced as a whole, loaded with their server, and removed by the commit that deals
+///   with one (`sightings_are_replaced_loaded_and_dealt_with`).
+/// * An account is written only over the version that was read (`an_account_is_written_by_whoever_read_it_last`).
+/// * Stalled servers are those whose time has passed, longest ago first
+///   (`stalled_servers_are_listed_longest_ago_first`).
+/// * Trimming takes keys, operations and all of a final record but its tombstone (`trimming_leaves_a_tombstone`).
+/// * All of this holds for 32 callers at once (`many_writers_are_fenced`, `many_orders_keep_key_and_quota`).
+/// * Any sequence of calls answers as the in-memory store does (`random_calls_of_a_store_answer_as_in_memory`).
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {

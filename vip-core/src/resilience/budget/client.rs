@@ -13,8 +13,8 @@ use crate::ports::{
     ProviderError, ProviderErrorKind, RequestContext, ServerView, Service,
 };
 
-/// Requests that a refresh of the catalog takes at the least: types, locations, images.
-const CATALOG_COST: u32 = 3;
+/// Requests that a refresh of the catalog takes at the least: types, locations, images, prices.
+const CATALOG_COST: u32 = 4;
 
 /// Is a client whose calls have to fit into the account's budget.
 #[derive(Debug)]

@@ -153,7 +153,7 @@ impl ProviderClient for Silent {
         context: &RequestContext,
     ) -> Result<Option<crate::ports::ServerView>, ProviderError> {
         let waits = tokio::time::timeout(context.deadline, std::future::pending::<()>());
-        waits.await.map_err(|_| ProviderError::new(ProviderErrorKind::Unknown, "deadline"))?;
+        waits.await.map_err(|late| ProviderError::new(ProviderErrorKind::Unknown, "deadline").with_source(late))?;
         Ok(None)
     }
     async fn delete(

@@ -28,14 +28,14 @@ pub(super) fn breaker() -> Breaker {
 pub(super) fn admitted(machine: &mut Machine, now: Duration, scope: Scope) -> Pass {
     match machine.admit(now, scope) {
         Decision::Admit(pass) => pass,
-        other => panic!("not admitted: {other:?}"),
+        other @ (Decision::Probe(_) | Decision::Refuse { .. }) => panic!("not admitted: {other:?}"),
     }
 }
 
 pub(super) fn probe(machine: &mut Machine, now: Duration, scope: Scope) -> Pass {
     match machine.admit(now, scope) {
         Decision::Probe(pass) => pass,
-        other => panic!("no probe: {other:?}"),
+        other @ (Decision::Admit(_) | Decision::Refuse { .. }) => panic!("no probe: {other:?}"),
     }
 }
 
@@ -60,6 +60,6 @@ pub(super) fn tripped(machine: &mut Machine, now: Duration) -> Duration {
 pub(super) fn permit(breaker: &Breaker, scope: Scope) -> Permit<'_> {
     match breaker.admit(scope) {
         Admission::Go(permit) => permit,
-        other => panic!("not admitted: {other:?}"),
+        other @ (Admission::ProbeFirst(_) | Admission::Refused(_)) => panic!("not admitted: {other:?}"),
     }
 }

@@ -1,20 +1,23 @@
-//! The contract of `JobQueue`: one case for each bullet, for any queue.
+//! The contract of `JobQueue`: one case for each bullet.
+#![expect(missing_docs, reason = "a case is documented by the contract bullet that names it")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use vip_core::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, PageLimit, PageRequest, Payload, Why};
-use vip_core::ports::{ClaimRequest, Claimed, Enqueued, JobQueue, LeaseRef, Settled, Settlement, Verdict};
+use crate::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, PageLimit, PageRequest, Payload, Why};
+use crate::ports::{ClaimRequest, Claimed, Enqueued, JobQueue, LeaseRef, Settled, Settlement, Verdict};
 
-use crate::fixture::{Fixture, claim_id, random, seconds};
+use super::fixture::{BackendFixture, claim_id, random, seconds};
 
 const LEASE: Duration = seconds(60);
 
-pub(crate) fn kind(name: &str) -> JobKind {
+#[must_use]
+pub fn kind(name: &str) -> JobKind {
     JobKind::new(name).unwrap()
 }
 
-pub(crate) fn job(key: &str) -> NewJob {
+#[must_use]
+pub fn job(key: &str) -> NewJob {
     let payload = Payload::encode(&key).unwrap();
     NewJob::new(random(JobId::from_uuid), JobKey::new(key).unwrap(), kind("test"), payload)
 }
@@ -31,11 +34,11 @@ fn later(key: &str, delay: u64) -> NewJob {
     job
 }
 
-pub(crate) async fn enqueue(queue: &dyn JobQueue, job: NewJob) -> Enqueued {
+pub async fn enqueue(queue: &dyn JobQueue, job: NewJob) -> Enqueued {
     queue.enqueue(&[job]).await.unwrap()[0]
 }
 
-pub(crate) async fn claim(queue: &dyn JobQueue, most: u32) -> Vec<Claimed> {
+pub async fn claim(queue: &dyn JobQueue, most: u32) -> Vec<Claimed> {
     let request = ClaimRequest { kinds: vec![kind("test")], most, lease: LEASE, claim: claim_id() };
     queue.claim(&request).await.unwrap()
 }
@@ -46,7 +49,7 @@ async fn claim_one(queue: &dyn JobQueue) -> Claimed {
     claimed.pop().unwrap()
 }
 
-pub(crate) async fn settle(queue: &dyn JobQueue, lease: LeaseRef, verdict: Verdict) -> Settled {
+pub async fn settle(queue: &dyn JobQueue, lease: LeaseRef, verdict: Verdict) -> Settled {
     queue.settle(&[Settlement { lease, verdict }]).await.unwrap()[0]
 }
 
@@ -68,7 +71,7 @@ fn snooze(delay: u64) -> Verdict {
     Verdict::Snooze { delay: seconds(delay) }
 }
 
-pub(crate) async fn one_job_per_key(fixture: &Fixture) {
+pub async fn one_job_per_key(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     let answers = queue.enqueue(&[job("a"), job("a"), job("b")]).await.unwrap();
     assert_eq!(answers, [Enqueued::Inserted, Enqueued::Merged, Enqueued::Inserted]);
@@ -76,8 +79,8 @@ pub(crate) async fn one_job_per_key(fixture: &Fixture) {
     assert_eq!(keys.len(), 2);
 }
 
-pub(crate) async fn enqueue_moves_earlier_only(fixture: &Fixture) {
-    let (queue, now) = (fixture.queue(), fixture.now());
+pub async fn enqueue_moves_earlier_only(fixture: &dyn BackendFixture) {
+    let (queue, now) = (fixture.queue(), fixture.now().await);
     enqueue(queue, later("a", 20)).await;
     assert_eq!(enqueue(queue, later("a", 10)).await, Enqueued::Merged);
     assert_eq!(found(queue, "a").await.unwrap().due, now.plus(seconds(10)));
@@ -85,7 +88,7 @@ pub(crate) async fn enqueue_moves_earlier_only(fixture: &Fixture) {
     assert_eq!(found(queue, "a").await.unwrap().due, now.plus(seconds(10)));
 }
 
-pub(crate) async fn enqueue_while_leased_runs_again(fixture: &Fixture) {
+pub async fn enqueue_while_leased_runs_again(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     enqueue(queue, job("a")).await;
     let verdicts = [Verdict::Done, retry(500), snooze(500), Verdict::Release, Verdict::Dead { code: "bad".to_owned() }];
@@ -96,8 +99,8 @@ pub(crate) async fn enqueue_while_leased_runs_again(fixture: &Fixture) {
         assert_eq!(settle(queue, claimed.lease.reference, verdict.clone()).await, Settled::Applied);
         let waits = if verdict == Verdict::Release { seconds(0) } else { seconds(10) };
         let job = found(queue, "a").await.unwrap();
-        assert_eq!((job.state, job.due), (JobState::Waiting, fixture.now().plus(waits)), "{verdict:?}");
-        fixture.advance(waits);
+        assert_eq!((job.state, job.due), (JobState::Waiting, fixture.now().await.plus(waits)), "{verdict:?}");
+        fixture.advance(waits).await;
     }
     // The mark was used up: this time it is done for good.
     let claimed = claim_one(queue).await;
@@ -106,7 +109,7 @@ pub(crate) async fn enqueue_while_leased_runs_again(fixture: &Fixture) {
 }
 
 /// A wake marks a leased job, too, but it does not keep it from dying.
-pub(crate) async fn a_wake_does_not_save_a_dying_job(fixture: &Fixture) {
+pub async fn a_wake_does_not_save_a_dying_job(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     let mut first = job("a");
     first.max_attempts = 1;
@@ -124,7 +127,7 @@ pub(crate) async fn a_wake_does_not_save_a_dying_job(fixture: &Fixture) {
     assert_eq!((job.state, job.counts.attempts), (JobState::Waiting, 0));
 }
 
-pub(crate) async fn a_command_revives_a_dead_job(fixture: &Fixture) {
+pub async fn a_command_revives_a_dead_job(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     enqueue(queue, job("a")).await;
     kill(queue).await;
@@ -135,7 +138,7 @@ pub(crate) async fn a_command_revives_a_dead_job(fixture: &Fixture) {
     assert_eq!(claim_one(queue).await.job.counts.attempts, 0);
 }
 
-pub(crate) async fn another_payload_is_a_conflict(fixture: &Fixture) {
+pub async fn another_payload_is_a_conflict(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     let original = job("a");
     enqueue(queue, original.clone()).await;
@@ -162,36 +165,36 @@ pub(crate) async fn another_payload_is_a_conflict(fixture: &Fixture) {
     assert_eq!(enqueue(queue, same_id).await, Enqueued::Conflict);
 }
 
-pub(crate) async fn job_is_claimed_by_one_worker_only(fixture: &Fixture) {
+pub async fn job_is_claimed_by_one_worker_only(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     enqueue(queue, job("a")).await;
     let first = claim_one(queue).await;
     assert!(claim(queue, 10).await.is_empty());
-    fixture.advance(LEASE);
+    fixture.advance(LEASE).await;
     // Expired, but not reaped: still nobody else's.
     assert!(claim(queue, 10).await.is_empty());
     assert_eq!(first.lease.duration, LEASE);
 }
 
-pub(crate) async fn only_due_known_kinds_are_claimed(fixture: &Fixture) {
+pub async fn only_due_known_kinds_are_claimed(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     let mut unknown = job("a");
     unknown.kind = kind("unknown");
     queue.enqueue(&[unknown, later("b", 10), job("c")]).await.unwrap();
     let keys = |claimed: Vec<Claimed>| claimed.iter().map(|one| one.job.key.to_string()).collect::<Vec<_>>();
     assert_eq!(keys(claim(queue, 10).await), ["c"]);
-    fixture.advance(seconds(10) - Duration::from_micros(1));
+    fixture.advance(seconds(10) - Duration::from_micros(1)).await;
     assert!(claim(queue, 10).await.is_empty());
-    fixture.advance(Duration::from_micros(1));
+    fixture.advance(Duration::from_micros(1)).await;
     assert_eq!(keys(claim(queue, 10).await), ["b"]);
     queue.enqueue(&[later("z", 1), later("y", 2), later("x", 3)]).await.unwrap();
-    fixture.advance(seconds(3));
+    fixture.advance(seconds(3)).await;
     assert_eq!(keys(claim(queue, 2).await), ["z", "y"], "earliest due first, at most as many as asked for");
 }
 
-pub(crate) async fn epoch_rises_for_ever(fixture: &Fixture) {
+pub async fn epoch_rises_for_ever(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
-    let mut last = u64::try_from(fixture.now().as_micros()).unwrap() - 1;
+    let mut last = u64::try_from(fixture.now().await.as_micros()).unwrap() - 1;
     for _ in 0..3 {
         queue.enqueue(&[job("a"), job("b"), job("c")]).await.unwrap();
         for claimed in claim(queue, 10).await {
@@ -204,7 +207,7 @@ pub(crate) async fn epoch_rises_for_ever(fixture: &Fixture) {
     assert!(claim(queue, 10).await.is_empty());
 }
 
-pub(crate) async fn stale_lease_changes_nothing(fixture: &Fixture) {
+pub async fn stale_lease_changes_nothing(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     enqueue(queue, job("a")).await;
     let LeaseRef { job, epoch, claim } = claim_one(queue).await.lease.reference;
@@ -234,29 +237,29 @@ async fn refuse_all(queue: &dyn JobQueue, wrong: &[LeaseRef]) {
     }
 }
 
-pub(crate) async fn expired_lease_settles_but_does_not_beat(fixture: &Fixture) {
+pub async fn expired_lease_settles_but_does_not_beat(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     queue.enqueue(&[job("a")]).await.unwrap();
     let lease = claim_one(queue).await.lease.reference;
-    fixture.advance(LEASE - Duration::from_micros(1));
+    fixture.advance(LEASE - Duration::from_micros(1)).await;
     assert_eq!(queue.heartbeat(&[lease], LEASE).await.unwrap(), [true]);
-    assert_eq!(found(queue, "a").await.unwrap().lease_until, Some(fixture.now().plus(LEASE)));
+    assert_eq!(found(queue, "a").await.unwrap().lease_until, Some(fixture.now().await.plus(LEASE)));
     assert_eq!(queue.heartbeat(&[lease], seconds(1)).await.unwrap(), [true]);
-    assert_eq!(found(queue, "a").await.unwrap().lease_until, Some(fixture.now().plus(LEASE)), "never shorter");
-    fixture.advance(LEASE);
+    assert_eq!(found(queue, "a").await.unwrap().lease_until, Some(fixture.now().await.plus(LEASE)), "never shorter");
+    fixture.advance(LEASE).await;
     assert_eq!(queue.heartbeat(&[lease], LEASE).await.unwrap(), [false]);
     assert_eq!(settle(queue, lease, Verdict::Done).await, Settled::Applied);
     assert_eq!(found(queue, "a").await, None);
 }
 
-pub(crate) async fn expired_lease_is_claimable(fixture: &Fixture) {
+pub async fn expired_lease_is_claimable(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     enqueue(queue, job("a")).await;
     let first = claim_one(queue).await;
     assert_eq!(queue.reap(5, 10).await.unwrap(), 0);
-    fixture.advance(LEASE - Duration::from_micros(1));
+    fixture.advance(LEASE - Duration::from_micros(1)).await;
     assert_eq!(queue.reap(5, 10).await.unwrap(), 0);
-    fixture.advance(Duration::from_micros(1));
+    fixture.advance(Duration::from_micros(1)).await;
     enqueue(queue, job("young")).await;
     drop(claim_one(queue).await);
     assert_eq!(queue.reap(5, 10).await.unwrap(), 1);
@@ -267,12 +270,12 @@ pub(crate) async fn expired_lease_is_claimable(fixture: &Fixture) {
     assert_eq!(found(queue, "a").await.unwrap().claim, Some(second.lease.reference.claim));
 }
 
-pub(crate) async fn rescues_are_bounded(fixture: &Fixture) {
+pub async fn rescues_are_bounded(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     enqueue(queue, job("a")).await;
     for rescue in 1..=3 {
         drop(claim_one(queue).await);
-        fixture.advance(LEASE);
+        fixture.advance(LEASE).await;
         assert_eq!(queue.reap(2, 10).await.unwrap(), 1);
         let job = found(queue, "a").await.unwrap();
         assert_eq!(job.counts.rescues, rescue);
@@ -280,27 +283,24 @@ pub(crate) async fn rescues_are_bounded(fixture: &Fixture) {
     }
     queue.enqueue(&[job("b"), job("c"), job("d")]).await.unwrap();
     drop(claim(queue, 10).await);
-    fixture.advance(LEASE);
+    fixture.advance(LEASE).await;
     assert_eq!(queue.reap(2, 2).await.unwrap(), 2, "at most as many as asked for");
     assert_eq!(queue.reap(2, 2).await.unwrap(), 1);
 }
 
-pub(crate) async fn rescues_before_a_snooze_or_a_revival_do_not_count(fixture: &Fixture) {
+/// A worker that was lost now and then, with good attempts in between, kills no job.
+pub async fn rescues_before_a_snooze_or_a_revival_do_not_count(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     let lose_worker = async || {
         drop(claim_one(queue).await);
-        fixture.advance(LEASE);
+        fixture.advance(LEASE).await;
         assert_eq!(queue.reap(1, 10).await.unwrap(), 1);
         found(queue, "a").await.unwrap()
     };
     enqueue(queue, job("a")).await;
     for _ in 0..3 {
         let rescued = lose_worker().await;
-        assert_eq!(
-            (rescued.state, rescued.counts.rescues),
-            (JobState::Waiting, 1),
-            "a restart now and then kills nobody"
-        );
+        assert_eq!((rescued.state, rescued.counts.rescues), (JobState::Waiting, 1), "a restart kills nobody");
         let claimed = claim_one(queue).await;
         assert_eq!(settle(queue, claimed.lease.reference, snooze(0)).await, Settled::Applied);
     }
@@ -315,7 +315,7 @@ pub(crate) async fn rescues_before_a_snooze_or_a_revival_do_not_count(fixture: &
     assert_eq!(found(queue, "a").await.unwrap().counts.rescues, 0, "done, and asked for once more");
 }
 
-pub(crate) async fn attempts_snoozes_and_rescues_are_counted_apart(fixture: &Fixture) {
+pub async fn attempts_snoozes_and_rescues_are_counted_apart(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     let mut first = job("a");
     first.max_attempts = 3;
@@ -325,7 +325,7 @@ pub(crate) async fn attempts_snoozes_and_rescues_are_counted_apart(fixture: &Fix
         assert_eq!(settle(queue, claimed.lease.reference, verdict).await, Settled::Applied);
     }
     drop(claim_one(queue).await);
-    fixture.advance(LEASE);
+    fixture.advance(LEASE).await;
     queue.reap(5, 10).await.unwrap();
     let counts = found(queue, "a").await.unwrap().counts;
     assert_eq!((counts.attempts, counts.snoozes, counts.rescues), (2, 2, 1));
@@ -335,7 +335,7 @@ pub(crate) async fn attempts_snoozes_and_rescues_are_counted_apart(fixture: &Fix
     assert_eq!((dead.state, dead.counts.attempts, dead.last_error.as_deref()), (JobState::Dead, 3, Some("panic")));
 }
 
-pub(crate) async fn repeated_calls_change_nothing(fixture: &Fixture) {
+pub async fn repeated_calls_change_nothing(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     let new = job("a");
     enqueue(queue, new.clone()).await;
@@ -353,7 +353,7 @@ pub(crate) async fn repeated_calls_change_nothing(fixture: &Fixture) {
     assert!(!queue.cancel(&key).await.unwrap());
 }
 
-pub(crate) async fn a_leased_job_is_not_cancelled(fixture: &Fixture) {
+pub async fn a_leased_job_is_not_cancelled(fixture: &dyn BackendFixture) {
     let (queue, key) = (fixture.queue(), JobKey::new("a").unwrap());
     enqueue(queue, job("a")).await;
     drop(claim_one(queue).await);
@@ -361,7 +361,7 @@ pub(crate) async fn a_leased_job_is_not_cancelled(fixture: &Fixture) {
     assert!(found(queue, "a").await.is_some());
 }
 
-pub(crate) async fn replay_starts_a_dead_job_over_and_marks_a_leased_one(fixture: &Fixture) {
+pub async fn replay_starts_a_dead_job_over_and_marks_a_leased_one(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     enqueue(queue, job("a")).await;
     let id = found(queue, "a").await.unwrap().id;
@@ -371,7 +371,7 @@ pub(crate) async fn replay_starts_a_dead_job_over_and_marks_a_leased_one(fixture
     kill(queue).await;
     assert!(queue.replay(id).await.unwrap());
     let job = found(queue, "a").await.unwrap();
-    assert_eq!((job.state, job.counts, job.due), (JobState::Waiting, Default::default(), fixture.now()));
+    assert_eq!((job.state, job.counts, job.due), (JobState::Waiting, Default::default(), fixture.now().await));
     let claimed = claim_one(queue).await;
     assert!(queue.replay(id).await.unwrap() && !queue.replay(id).await.unwrap());
     settle(queue, claimed.lease.reference, Verdict::Done).await;
@@ -379,13 +379,13 @@ pub(crate) async fn replay_starts_a_dead_job_over_and_marks_a_leased_one(fixture
     assert!(!queue.replay(random(JobId::from_uuid)).await.unwrap());
 }
 
-pub(crate) async fn jobs_are_listed_in_pages_and_counted(fixture: &Fixture) {
+pub async fn jobs_are_listed_in_pages_and_counted(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     let mut unknown = job("u");
     unknown.kind = kind("unknown");
     queue.enqueue(&[job("a"), job("b"), job("c"), later("d", 10), unknown]).await.unwrap();
     drop(claim(queue, 1).await);
-    fixture.advance(seconds(4));
+    fixture.advance(seconds(4)).await;
     let limit = PageLimit::new(2).unwrap();
     let first = queue.list(JobState::Waiting, &PageRequest::first(limit)).await.unwrap();
     let second = queue.list(JobState::Waiting, &PageRequest::after(first.next.unwrap(), limit)).await.unwrap();

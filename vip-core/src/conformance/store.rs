@@ -1,13 +1,14 @@
 //! The contract of `Store`, first part: commits, guards, keys and quotas.
+#![expect(missing_docs, reason = "a case is documented by the contract bullet that names it")]
 
-use vip_core::model::{ClaimId, Effect, Intent, IntentId, OperationStatus, Server, ServerState, WaitReason};
-use vip_core::ports::{
+use crate::model::{ClaimId, Effect, Intent, IntentId, OperationStatus, Server, ServerState, WaitReason};
+use crate::ports::{
     ChangeSet, Enqueued, Guard, LeaseRef, Note, OperationChange, QuotaChange, Store, StoreError, Verdict,
 };
 
-use crate::fixture::{Fixture, account, claim_id, random, seconds};
-use crate::job_queue_cases::{claim, enqueue, settle};
-use crate::samples::{
+use super::fixture::{BackendFixture, account, claim_id, random, seconds};
+use super::job_queue::{claim, enqueue, settle};
+use super::samples::{
     accepted, change, holder, job_of, key_of, load, moved, operation, order, server, takeover, tenant,
 };
 
@@ -19,18 +20,18 @@ async fn refused(store: &dyn Store, change: &ChangeSet) {
     assert_eq!(before, after);
 }
 
-pub(crate) async fn a_commit_is_all_or_nothing(fixture: &Fixture) {
+pub async fn a_commit_is_all_or_nothing(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let first = server(&tenant("acme"));
     let mut whole = order(first.clone());
     whole.key = Some(key_of(&first, "order-1"));
     whole.quota = Some(QuotaChange::Take { limit: Some(1) });
     let committed = store.commit(&whole).await.unwrap();
-    assert_eq!((committed.at, committed.replayed), (fixture.now(), false));
+    assert_eq!((committed.at, committed.replayed), (fixture.now().await, false));
     assert_eq!(load(store, &first).await.server, committed.server);
-    assert_eq!(committed.server.created_at, fixture.now());
+    assert_eq!(committed.server.created_at, fixture.now().await);
     let operations = store.operation(&first.tenant, first.create_operation).await.unwrap().unwrap();
-    assert_eq!((operations.status, operations.created_at), (OperationStatus::Pending, fixture.now()));
+    assert_eq!((operations.status, operations.created_at), (OperationStatus::Pending, fixture.now().await));
     assert!(store.key(&first.tenant, &key_of(&first, "order-1").key).await.unwrap().is_some());
     assert!(fixture.queue().find(&job_of(&first).key).await.unwrap().is_some());
     assert_eq!(store.stats().await.unwrap().unsealed, 1);
@@ -48,7 +49,7 @@ pub(crate) async fn a_commit_is_all_or_nothing(fixture: &Fixture) {
     assert_eq!(store.stats().await.unwrap().unsealed, 1);
 }
 
-pub(crate) async fn an_id_is_inserted_once(fixture: &Fixture) {
+pub async fn an_id_is_inserted_once(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let first = accepted(fixture, "acme").await;
     let mut same_id = server(&first.tenant);
@@ -59,11 +60,11 @@ pub(crate) async fn an_id_is_inserted_once(fixture: &Fixture) {
     refused(store, &order(same_name)).await;
 }
 
-pub(crate) async fn takeover_needs_stamp_and_higher_epoch(fixture: &Fixture) {
+pub async fn takeover_needs_stamp_and_higher_epoch(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let record = accepted(fixture, "acme").await;
     let claim = claim_id();
-    refused(store, &change(record.clone(), takeover(random(vip_core::model::ChangeId::from_uuid), claim, 5))).await;
+    refused(store, &change(record.clone(), takeover(random(crate::model::ChangeId::from_uuid), claim, 5))).await;
     let taken = store.commit(&change(record.clone(), takeover(record.stamp, claim, 5))).await.unwrap().server;
     assert_eq!((taken.holder, taken.holder_epoch), (Some(claim), 5));
     for (epoch, admitted) in [(4, false), (5, false), (6, true)] {
@@ -76,7 +77,7 @@ pub(crate) async fn takeover_needs_stamp_and_higher_epoch(fixture: &Fixture) {
     }
 }
 
-pub(crate) async fn only_the_holder_writes(fixture: &Fixture) {
+pub async fn only_the_holder_writes(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let record = accepted(fixture, "acme").await;
     let claim = claim_id();
@@ -95,10 +96,10 @@ pub(crate) async fn only_the_holder_writes(fixture: &Fixture) {
     });
     let written = store.commit(&change(next, holder(taken.stamp, claim))).await.unwrap().server;
     assert_eq!((written.holder, written.holder_epoch), (Some(claim), 1));
-    assert_eq!(written.intent.unwrap().announced_at, Some(fixture.now()), "the store sets the time");
+    assert_eq!(written.intent.unwrap().announced_at, Some(fixture.now().await), "the store sets the time");
 }
 
-pub(crate) async fn a_lost_lease_cannot_commit(fixture: &Fixture) {
+pub async fn a_lost_lease_cannot_commit(fixture: &dyn BackendFixture) {
     let (store, queue) = (fixture.store(), fixture.queue());
     let record = accepted(fixture, "acme").await;
     let lease = claim(queue, 1).await.pop().unwrap().lease.reference;
@@ -108,7 +109,7 @@ pub(crate) async fn a_lost_lease_cannot_commit(fixture: &Fixture) {
         change(record.clone(), guard)
     };
     for lost in [
-        LeaseRef { job: random(vip_core::model::JobId::from_uuid), epoch, claim: id },
+        LeaseRef { job: random(crate::model::JobId::from_uuid), epoch, claim: id },
         LeaseRef { job, epoch: epoch - 1, claim: id },
         LeaseRef { job, epoch, claim: claim_id() },
     ] {
@@ -126,24 +127,23 @@ pub(crate) async fn a_lost_lease_cannot_commit(fixture: &Fixture) {
     assert!(matches!(store.note(&note).await, Err(StoreError::Conflict)));
 }
 
-pub(crate) async fn a_command_keeps_the_holder(fixture: &Fixture) {
+pub async fn a_command_keeps_the_holder(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let record = accepted(fixture, "acme").await;
     let claim = claim_id();
     // The worker takes over by a note after the command has read the record: the stamp stays, the holder does not.
     let guard = takeover(record.stamp, claim, 9);
     store.note(&Note { tenant: record.tenant.clone(), guard, server: record.clone() }).await.unwrap();
-    refused(store, &change(record.clone(), Guard::Command { stamp: random(vip_core::model::ChangeId::from_uuid) }))
-        .await;
+    refused(store, &change(record.clone(), Guard::Command { stamp: random(crate::model::ChangeId::from_uuid) })).await;
     let mut wish = record.clone();
-    wish.desired = vip_core::model::Desired::Absent;
+    wish.desired = crate::model::Desired::Absent;
     let written = store.commit(&change(wish, Guard::Command { stamp: record.stamp })).await.unwrap().server;
     assert_eq!((written.holder, written.holder_epoch), (Some(claim), 9));
     assert_eq!(load(store, &record).await.server, written);
     refused(store, &change(record.clone(), holder(record.stamp, claim))).await;
 }
 
-pub(crate) async fn an_operator_takes_over(fixture: &Fixture) {
+pub async fn an_operator_takes_over(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let record = accepted(fixture, "acme").await;
     let worker = claim_id();
@@ -156,14 +156,14 @@ pub(crate) async fn an_operator_takes_over(fixture: &Fixture) {
     refused(store, &change(written.clone(), holder(written.stamp, worker))).await;
 }
 
-pub(crate) async fn a_repeated_commit_is_replayed(fixture: &Fixture) {
+pub async fn a_repeated_commit_is_replayed(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let record = server(&tenant("acme"));
     let mut whole = order(record.clone());
     whole.key = Some(key_of(&record, "order-1"));
     whole.quota = Some(QuotaChange::Take { limit: Some(1) });
     let first = store.commit(&whole).await.unwrap();
-    fixture.advance(seconds(5));
+    fixture.advance(seconds(5)).await;
     let again = store.commit(&whole).await.unwrap();
     assert!(again.replayed);
     assert_eq!(again.server, first.server);
@@ -173,7 +173,7 @@ pub(crate) async fn a_repeated_commit_is_replayed(fixture: &Fixture) {
     assert_eq!(store.commit(&whole).await.unwrap().server, later);
 }
 
-pub(crate) async fn a_key_is_taken_once(fixture: &Fixture) {
+pub async fn a_key_is_taken_once(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let first = server(&tenant("acme"));
     let with_key = |record: &Server| {
@@ -192,7 +192,7 @@ pub(crate) async fn a_key_is_taken_once(fixture: &Fixture) {
     drop(store.commit(&with_key(&server(&tenant("other")))).await.unwrap());
 }
 
-pub(crate) async fn a_quota_is_never_exceeded(fixture: &Fixture) {
+pub async fn a_quota_is_never_exceeded(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let take = |limit| {
         let mut whole = order(server(&tenant("acme")));
@@ -213,7 +213,7 @@ pub(crate) async fn a_quota_is_never_exceeded(fixture: &Fixture) {
     assert!(matches!(store.commit(&take(Some(3))).await, Err(StoreError::QuotaExceeded { limit: 3 })));
 }
 
-pub(crate) async fn a_committed_job_is_claimable(fixture: &Fixture) {
+pub async fn a_committed_job_is_claimable(fixture: &dyn BackendFixture) {
     let (store, queue) = (fixture.store(), fixture.queue());
     let record = accepted(fixture, "acme").await;
     assert_eq!(enqueue(queue, job_of(&record)).await, Enqueued::Merged);
@@ -228,19 +228,19 @@ pub(crate) async fn a_committed_job_is_claimable(fixture: &Fixture) {
     assert_eq!(claim(queue, 10).await.len(), 1);
 }
 
-pub(crate) async fn a_note_makes_no_version(fixture: &Fixture) {
+pub async fn a_note_makes_no_version(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let record = accepted(fixture, "acme").await;
     let claim = claim_id();
     let mut noted = record.clone();
     noted.wait_reason = Some(WaitReason::NoStock);
-    noted.wake_at = Some(fixture.now().plus(seconds(60)));
+    noted.wake_at = Some(fixture.now().await.plus(seconds(60)));
     let note = |guard| Note { tenant: record.tenant.clone(), guard, server: noted.clone() };
     assert!(matches!(store.note(&note(holder(record.stamp, claim))).await, Err(StoreError::Conflict)));
     store.note(&note(takeover(record.stamp, claim, 3))).await.unwrap();
     store.note(&note(holder(record.stamp, claim))).await.unwrap();
     assert!(matches!(store.note(&note(takeover(record.stamp, claim_id(), 3))).await, Err(StoreError::Conflict)));
-    let stale = random(vip_core::model::ChangeId::from_uuid);
+    let stale = random(crate::model::ChangeId::from_uuid);
     for guard in [holder(stale, claim), takeover(stale, claim, 9)] {
         assert!(matches!(store.note(&note(guard)).await, Err(StoreError::Conflict)));
     }
@@ -251,7 +251,7 @@ pub(crate) async fn a_note_makes_no_version(fixture: &Fixture) {
     assert_eq!(store.stats().await.unwrap().unsealed, 1);
 }
 
-pub(crate) async fn a_final_operation_stays(fixture: &Fixture) {
+pub async fn a_final_operation_stays(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let record = accepted(fixture, "acme").await;
     let move_to = |record: &Server, status, code: Option<&str>| {
@@ -263,12 +263,12 @@ pub(crate) async fn a_final_operation_stays(fixture: &Fixture) {
         });
         next
     };
-    fixture.advance(seconds(1));
+    fixture.advance(seconds(1)).await;
     let next = move_to(&record, OperationStatus::Parked, Some("ambiguous"));
     let record = store.commit(&next).await.unwrap().server;
     let parked = store.operation(&record.tenant, record.create_operation).await.unwrap().unwrap();
     assert_eq!((parked.status, parked.code.as_deref()), (OperationStatus::Parked, Some("ambiguous")));
-    assert_eq!(parked.updated_at, fixture.now());
+    assert_eq!(parked.updated_at, fixture.now().await);
     let record = store.commit(&move_to(&record, OperationStatus::Succeeded, None)).await.unwrap().server;
     let ended = store.operation(&record.tenant, record.create_operation).await.unwrap();
     let record = store.commit(&move_to(&record, OperationStatus::Failed, Some("late"))).await.unwrap().server;

@@ -1,17 +1,18 @@
 //! The contract of `Store`, second part: audit, tenants, sightings, accounts and retention.
+#![expect(missing_docs, reason = "a case is documented by the contract bullet that names it")]
 
 use std::collections::BTreeMap;
 
-use vip_core::model::{
+use crate::model::{
     Account, AccountId, ChainHead, Gate, PageLimit, PageRequest, ProviderRef, ProviderServerId, Server, ServerId,
-    ServerState, Sighting, SightingClass, SightingKey, TokenDigest, verify_chain, verify_versions,
+    ServerState, Sighting, SightingClass, SightingKey, Timestamp, TokenDigest, verify_chain, verify_versions,
 };
-use vip_core::ports::{Guard, Note, QuotaChange, RecordedRef, Retention, SealReport, SinkName, StoreError};
+use crate::ports::{Guard, Note, QuotaChange, RecordedRef, Retention, SealReport, SinkName, StoreError};
 
-use crate::fixture::{Fixture, account, random, seconds};
-use crate::samples::{accepted, change, holder, key_of, load, moved, order, server, takeover, tenant};
+use super::fixture::{BackendFixture, account, random, seconds};
+use super::samples::{accepted, change, holder, key_of, load, moved, order, server, takeover, tenant};
 
-pub(crate) async fn one_audit_record_per_version(fixture: &Fixture) {
+pub async fn one_audit_record_per_version(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let mut record = accepted(fixture, "acme").await;
     for version in 2..=4 {
@@ -25,7 +26,7 @@ pub(crate) async fn one_audit_record_per_version(fixture: &Fixture) {
     verify_versions(&versions.current, &versions.recorded).unwrap();
 }
 
-pub(crate) async fn sealing_makes_a_gapless_chain(fixture: &Fixture) {
+pub async fn sealing_makes_a_gapless_chain(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let mut record = accepted(fixture, "acme").await;
     accepted(fixture, "other").await;
@@ -45,7 +46,7 @@ pub(crate) async fn sealing_makes_a_gapless_chain(fixture: &Fixture) {
     assert_eq!(store.stats().await.unwrap().unsealed, 0);
 }
 
-pub(crate) async fn a_sink_gets_every_record_once_it_is_told_so(fixture: &Fixture) {
+pub async fn a_sink_gets_every_record_once_it_is_told_so(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let (one, two) = (SinkName::new("one").unwrap(), SinkName::new("two").unwrap());
     let record = accepted(fixture, "acme").await;
@@ -57,7 +58,7 @@ pub(crate) async fn a_sink_gets_every_record_once_it_is_told_so(fixture: &Fixtur
     assert_eq!((&first.tenant, first.records.len()), (&record.tenant, 1));
     assert_eq!(store.deliverable(&one, 1).await.unwrap().unwrap(), first, "until it says that it has it");
     store.delivered(&one, &record.tenant, 1).await.unwrap();
-    fixture.advance(seconds(1));
+    fixture.advance(seconds(1)).await;
     let turn = store.deliverable(&one, 9).await.unwrap().unwrap();
     assert_eq!(turn.tenant, other.tenant, "whose turn was longest ago");
     store.delivered(&one, &other.tenant, 1).await.unwrap();
@@ -69,7 +70,7 @@ pub(crate) async fn a_sink_gets_every_record_once_it_is_told_so(fixture: &Fixtur
     assert_eq!(store.deliverable(&two, 9).await.unwrap().unwrap().records.len(), 2);
 }
 
-pub(crate) async fn tenants_do_not_meet(fixture: &Fixture) {
+pub async fn tenants_do_not_meet(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let mine = server(&tenant("acme"));
     let mut whole = order(mine.clone());
@@ -84,14 +85,14 @@ pub(crate) async fn tenants_do_not_meet(fixture: &Fixture) {
     assert!(store.versions(&stranger).await.unwrap().current.is_empty());
     store.seal(9).await.unwrap();
     assert!(store.sealed(&stranger, 0, 9).await.unwrap().is_empty());
-    let claim = crate::fixture::claim_id();
+    let claim = super::fixture::claim_id();
     let guard = takeover(mine.stamp, claim, 1);
     store.note(&Note { tenant: mine.tenant.clone(), guard, server: mine.clone() }).await.unwrap();
     let mut stolen = mine.clone();
     stolen.tenant = stranger.clone();
     for guard in [
         Guard::Command { stamp: mine.stamp },
-        Guard::Operator { stamp: mine.stamp, claim: crate::fixture::claim_id() },
+        Guard::Operator { stamp: mine.stamp, claim: super::fixture::claim_id() },
         takeover(mine.stamp, claim, 9),
         holder(mine.stamp, claim),
     ] {
@@ -106,18 +107,18 @@ pub(crate) async fn tenants_do_not_meet(fixture: &Fixture) {
     let mut meddling = change(mine.clone(), Guard::Command { stamp: mine.stamp });
     meddling.server = server(&stranger);
     meddling.guard = Guard::New;
-    let status = vip_core::model::OperationStatus::Failed;
+    let status = crate::model::OperationStatus::Failed;
     let id = mine.create_operation;
-    meddling.operations.push(vip_core::ports::OperationChange::Status { id, status, code: None });
+    meddling.operations.push(crate::ports::OperationChange::Status { id, status, code: None });
     drop(store.commit(&meddling).await.unwrap());
     let operation = store.operation(&mine.tenant, id).await.unwrap().unwrap();
-    assert_eq!(operation.status, vip_core::model::OperationStatus::Pending);
+    assert_eq!(operation.status, crate::model::OperationStatus::Pending);
     let everyone = store.tenants(None, 9).await.unwrap();
     assert_eq!(everyone, [mine.tenant.clone(), stranger.clone()]);
     assert_eq!(store.tenants(Some(mine.tenant.clone()), 1).await.unwrap(), [stranger]);
 }
 
-pub(crate) async fn pages_hold_each_server_once(fixture: &Fixture) {
+pub async fn pages_hold_each_server_once(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     for _ in 0..5 {
         accepted(fixture, "acme").await;
@@ -146,14 +147,14 @@ pub(crate) async fn pages_hold_each_server_once(fixture: &Fixture) {
 fn confirmed(mut record: Server, id: &str) -> Server {
     record.account = Some(account());
     record.provider_ref = serde_json::from_value::<Option<ProviderRef>>(serde_json::json!({
-        "account": account(), "id": id, "owner": random(vip_core::model::InstallationId::from_uuid), "at": 1,
+        "account": account(), "id": id, "owner": random(crate::model::InstallationId::from_uuid), "at": 1,
         "seen_by_id": true, "gone": false,
     }))
     .unwrap();
     record
 }
 
-pub(crate) async fn references_are_what_may_live_in_an_account(fixture: &Fixture) {
+pub async fn references_are_what_may_live_in_an_account(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     accepted(fixture, "acme").await;
     let here = moved(fixture, confirmed(accepted(fixture, "acme").await, "7"), ServerState::Running).await.server;
@@ -165,17 +166,17 @@ pub(crate) async fn references_are_what_may_live_in_an_account(fixture: &Fixture
     assert_eq!(located, [RecordedRef::of(&here), RecordedRef::of(&gone)]);
 }
 
-fn sighting(id: &str, server: Option<ServerId>, class: SightingClass, fixture: &Fixture) -> Sighting {
+fn sighting(id: &str, server: Option<ServerId>, class: SightingClass, now: Timestamp) -> Sighting {
     let key = SightingKey { account: account(), id: ProviderServerId::new(id).unwrap() };
-    let (first_seen, last_seen) = (fixture.now(), fixture.now());
+    let (first_seen, last_seen) = (now, now);
     Sighting { key, server, class, first_seen, last_seen, count: 2, ripe: class == SightingClass::Surplus }
 }
 
-pub(crate) async fn sightings_are_replaced_loaded_and_dealt_with(fixture: &Fixture) {
+pub async fn sightings_are_replaced_loaded_and_dealt_with(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let record = accepted(fixture, "acme").await;
-    let surplus = sighting("1", Some(record.id), SightingClass::Surplus, fixture);
-    let foreign = sighting("2", None, SightingClass::Unrecorded, fixture);
+    let surplus = sighting("1", Some(record.id), SightingClass::Surplus, fixture.now().await);
+    let foreign = sighting("2", None, SightingClass::Unrecorded, fixture.now().await);
     store.sight(&account(), std::slice::from_ref(&foreign)).await.unwrap();
     store.sight(&account(), &[surplus.clone(), foreign.clone()]).await.unwrap();
     assert_eq!(store.sightings(&account()).await.unwrap(), [surplus.clone(), foreign.clone()]);
@@ -190,7 +191,7 @@ pub(crate) async fn sightings_are_replaced_loaded_and_dealt_with(fixture: &Fixtu
     assert!(store.sightings(&account()).await.unwrap().is_empty());
 }
 
-pub(crate) async fn an_account_is_written_by_whoever_read_it_last(fixture: &Fixture) {
+pub async fn an_account_is_written_by_whoever_read_it_last(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let unknown = store.account(&account()).await.unwrap();
     assert_eq!(unknown, Account::unknown(account()));
@@ -205,10 +206,10 @@ pub(crate) async fn an_account_is_written_by_whoever_read_it_last(fixture: &Fixt
     assert_eq!(load(store, &record).await.accounts, [store.account(&account()).await.unwrap()]);
 }
 
-pub(crate) async fn stalled_servers_are_listed_longest_ago_first(fixture: &Fixture) {
+pub async fn stalled_servers_are_listed_longest_ago_first(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let first = accepted(fixture, "acme").await;
-    fixture.advance(seconds(10));
+    fixture.advance(seconds(10)).await;
     let second = accepted(fixture, "other").await;
     let third = accepted(fixture, "other").await;
     drop(moved(fixture, third, ServerState::Deleted).await);
@@ -217,14 +218,14 @@ pub(crate) async fn stalled_servers_are_listed_longest_ago_first(fixture: &Fixtu
         found.into_iter().map(|stalled| stalled.server).collect::<Vec<_>>()
     };
     assert!(stalled(10, 9).await.is_empty());
-    fixture.advance(seconds(1));
+    fixture.advance(seconds(1)).await;
     assert_eq!(stalled(10, 9).await, [first.id]);
     assert_eq!(stalled(0, 9).await, [first.id, second.id]);
     assert_eq!(stalled(0, 1).await, [first.id]);
     assert_eq!(store.stats().await.unwrap().next_wake, first.wake_at);
 }
 
-pub(crate) async fn trimming_leaves_a_tombstone(fixture: &Fixture) {
+pub async fn trimming_leaves_a_tombstone(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let mut whole = order(server(&tenant("acme")));
     whole.key = Some(key_of(&whole.server, "order-1"));
@@ -241,12 +242,12 @@ pub(crate) async fn trimming_leaves_a_tombstone(fixture: &Fixture) {
         let trimmed = store.trim(&retention).await.unwrap();
         (trimmed.keys, trimmed.operations, trimmed.records)
     };
-    fixture.advance(seconds(99));
+    fixture.advance(seconds(99)).await;
     assert_eq!(trimmed().await, (0, 0, 0));
-    fixture.advance(seconds(1));
+    fixture.advance(seconds(1)).await;
     assert_eq!(trimmed().await, (1, 0, 0));
     assert!(store.key(&gone.tenant, &key).await.unwrap().is_none());
-    fixture.advance(seconds(100));
+    fixture.advance(seconds(100)).await;
     assert_eq!(trimmed().await, (0, 1, 2));
     assert_eq!(trimmed().await, (0, 0, 0));
     let tombstone = load(store, &gone).await.server;

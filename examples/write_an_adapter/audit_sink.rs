@@ -1,0 +1,55 @@
+//! An `AuditSink` that keeps each record as a file named by its number, so that a repeat changes nothing.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::fs;
+use tokio::io::AsyncWriteExt;
+use vip_adapters::vip_core::model::{SealedRecord, TenantId};
+use vip_adapters::vip_core::ports::{AuditSink, AuditSinkError, SinkName};
+
+/// Keeps audit records in a folder, one folder beneath it for each tenant.
+#[derive(Debug)]
+pub(crate) struct FolderSink {
+    name: SinkName,
+    folder: PathBuf,
+}
+
+impl FolderSink {
+    pub(crate) fn new(name: SinkName, folder: PathBuf) -> Self {
+        Self { name, folder }
+    }
+}
+
+#[async_trait::async_trait]
+impl AuditSink for FolderSink {
+    fn name(&self) -> SinkName {
+        self.name.clone()
+    }
+
+    async fn deliver(&self, tenant: &TenantId, batch: &[SealedRecord]) -> Result<(), AuditSinkError> {
+        let folder = self.folder.join(tenant.as_str());
+        fs::create_dir_all(&folder).await.map_err(AuditSinkError::new)?;
+        for record in batch {
+            keep(&folder, record).await.map_err(AuditSinkError::new)?;
+        }
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<(), AuditSinkError> {
+        Ok(())
+    }
+}
+
+/// Writes aside and renames: after a crash a record is there whole, or not at all.
+async fn keep(folder: &Path, record: &SealedRecord) -> io::Result<()> {
+    // With leading zeros, so that the files sort as the numbers do.
+    let path = folder.join(format!("{:020}.json", record.sequence));
+    let aside = path.with_extension("tmp");
+    let mut file = fs::File::create(&aside).await?;
+    file.write_all(&serde_json::to_vec(record)?).await?;
+    // `Ok` means kept, so the disk has to say so first.
+    file.sync_all().await?;
+    fs::rename(aside, path).await?;
+    fs::File::open(folder).await?.sync_all().await
+}

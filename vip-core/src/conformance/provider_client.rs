@@ -1,0 +1,205 @@
+//! The contract of `ProviderClient`: one case for each bullet.
+#![expect(missing_docs, reason = "a case is documented by the contract bullet that names it")]
+
+use std::time::Duration;
+
+use super::fixture::{Lapse, ProviderFixture, seconds};
+use crate::model::{
+    InstallationId, Labels, OWNER_LABEL, ProviderActionId, ProviderName, ProviderServerId, SERVER_LABEL, ServerId,
+};
+use crate::ports::{
+    ActionStatus, CreateRequest, Created, Deletion, ProviderError, ProviderErrorKind, RequestContext, Retryability,
+    ServerStatus, ServerView,
+};
+
+/// More than fits on any page that we know.
+const MANY: u32 = 120;
+/// Looks after which a provider has had its chance; each takes it a moment.
+const LOOKS: u32 = 100_000;
+
+fn context() -> RequestContext {
+    RequestContext::new(seconds(60))
+}
+
+fn owner() -> InstallationId {
+    "11111111-1111-4111-8111-111111111111".parse().unwrap()
+}
+
+fn record(number: u32) -> ServerId {
+    format!("22222222-2222-7222-8222-{number:012}").parse().unwrap()
+}
+
+/// Orders a server of ours with a label of its orderer.
+fn order(fixture: &dyn ProviderFixture, number: u32) -> CreateRequest {
+    let mut order = fixture.order();
+    order.name = ProviderName::new(format!("web-{number}-0123456789ab")).unwrap();
+    order.labels = Labels::from([
+        (OWNER_LABEL.to_owned(), owner().to_string()),
+        (SERVER_LABEL.to_owned(), record(number).to_string()),
+        ("example.com/env".to_owned(), "prod".to_owned()),
+    ]);
+    order
+}
+
+async fn create(fixture: &dyn ProviderFixture, number: u32) -> Result<Created, ProviderError> {
+    fixture.client().create(&order(fixture, number), &context()).await
+}
+
+async fn find(fixture: &dyn ProviderFixture, number: u32) -> Option<ServerView> {
+    fixture.client().find(&order(fixture, number).name, &context()).await.unwrap()
+}
+
+/// Asks until the server is as wished.
+async fn see(fixture: &dyn ProviderFixture, id: &ProviderServerId, is_wished: fn(Option<&ServerView>) -> bool) {
+    for _ in 0..LOOKS {
+        if is_wished(fixture.client().get(id, &context()).await.unwrap().as_ref()) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("server {id} never became what was wished");
+}
+
+const fn runs(found: Option<&ServerView>) -> bool {
+    matches!(found, Some(ServerView { status: ServerStatus::Running, .. }))
+}
+
+pub async fn a_create_is_sent_once(fixture: &dyn ProviderFixture) {
+    create(fixture, 1).await.unwrap();
+    assert_eq!(fixture.creates_seen().await, 1);
+    for (number, lapse) in (2..).zip([Lapse::AnswerLost, Lapse::Refused]) {
+        let before = fixture.creates_seen().await;
+        fixture.next_create(lapse).await;
+        create(fixture, number).await.unwrap_err();
+        assert_eq!(fixture.creates_seen().await, before + 1, "{lapse:?}");
+    }
+    let before = fixture.creates_seen().await;
+    fixture.next_create(Lapse::RequestLost).await;
+    create(fixture, 9).await.unwrap_err();
+    assert!(fixture.creates_seen().await <= before + 1);
+    assert_eq!(fixture.names().await.len(), 2, "nor is any of them sent later");
+}
+
+pub async fn a_lost_answer_is_unknown(fixture: &dyn ProviderFixture) {
+    for (number, lapse, is_there) in [(1, Lapse::AnswerLost, true), (2, Lapse::RequestLost, false)] {
+        fixture.next_create(lapse).await;
+        let error = create(fixture, number).await.unwrap_err();
+        assert_eq!(error.kind, ProviderErrorKind::Unknown, "{lapse:?}");
+        assert_eq!(find(fixture, number).await.is_some(), is_there, "both are possible: {lapse:?}");
+    }
+    let id = find(fixture, 1).await.unwrap().id;
+    for lapse in [Lapse::RequestLost, Lapse::AnswerLost] {
+        fixture.next_delete(lapse).await;
+        let error = fixture.client().delete(&id, &context()).await.unwrap_err();
+        assert_eq!(error.kind, ProviderErrorKind::Unknown, "{lapse:?}");
+    }
+    see(fixture, &id, |found| found.is_none()).await;
+}
+
+pub async fn a_refusal_has_no_effect(fixture: &dyn ProviderFixture) {
+    fixture.next_create(Lapse::Refused).await;
+    let error = create(fixture, 1).await.unwrap_err();
+    assert_ne!(error.retryability(), Retryability::OutcomeUnknown, "{error}");
+    assert_eq!((fixture.names().await, find(fixture, 1).await), (Vec::new(), None));
+    let created = create(fixture, 1).await.unwrap().server;
+    fixture.next_delete(Lapse::Refused).await;
+    let error = fixture.client().delete(&created.id, &context()).await.unwrap_err();
+    assert_ne!(error.retryability(), Retryability::OutcomeUnknown, "{error}");
+    assert_eq!(fixture.names().await, [created.name]);
+}
+
+pub async fn a_name_is_unique(fixture: &dyn ProviderFixture) {
+    let first = create(fixture, 1).await.unwrap();
+    assert_eq!(create(fixture, 1).await.unwrap_err().kind, ProviderErrorKind::AlreadyExists);
+    // Also after an answer that was lost, which is what the name is for.
+    fixture.next_create(Lapse::AnswerLost).await;
+    create(fixture, 2).await.unwrap_err();
+    assert_eq!(create(fixture, 2).await.unwrap_err().kind, ProviderErrorKind::AlreadyExists);
+    assert_eq!(fixture.names().await.len(), 2);
+    assert_eq!(find(fixture, 1).await.unwrap().id, first.server.id);
+}
+
+pub async fn labels_are_there_from_the_start(fixture: &dyn ProviderFixture) {
+    let created = create(fixture, 1).await.unwrap().server;
+    assert_eq!(created.labels, order(fixture, 1).labels);
+    fixture.next_create(Lapse::AnswerLost).await;
+    create(fixture, 2).await.unwrap_err();
+    let found = find(fixture, 2).await.unwrap();
+    assert!(found.is_ours(owner(), record(2)));
+    assert_eq!(found.labels, order(fixture, 2).labels);
+}
+
+pub async fn deleting_twice_is_success(fixture: &dyn ProviderFixture) {
+    let id = create(fixture, 1).await.unwrap().server.id;
+    see(fixture, &id, runs).await;
+    assert_eq!(fixture.client().delete(&id, &context()).await.unwrap(), Deletion::Accepted);
+    see(fixture, &id, |found| found.is_none()).await;
+    assert_eq!(fixture.client().delete(&id, &context()).await.unwrap(), Deletion::AlreadyGone);
+    assert_eq!((find(fixture, 1).await, fixture.names().await), (None, Vec::new()));
+}
+
+pub async fn inventory_lists_all_of_an_owner(fixture: &dyn ProviderFixture) {
+    let other = "33333333-3333-4333-8333-333333333333".to_owned();
+    let mut wanted = Vec::new();
+    for number in 1..=MANY {
+        wanted.push(create(fixture, number).await.unwrap().server.id);
+        if number % 40 == 0 {
+            let mut foreign = order(fixture, 1000 + number);
+            foreign.labels = Labels::new();
+            fixture.client().create(&foreign, &context()).await.unwrap();
+            let mut theirs = order(fixture, 2000 + number);
+            theirs.labels.insert(OWNER_LABEL.to_owned(), other.clone());
+            fixture.client().create(&theirs, &context()).await.unwrap();
+        }
+    }
+    let (mut found, mut page) = (Vec::new(), Some(1));
+    while let Some(number) = page {
+        let part = fixture.client().inventory(owner(), number, &context()).await.unwrap();
+        assert!(part.next.is_none_or(|next| next > number), "it comes to an end");
+        found.extend(part.servers.into_iter().map(|server| server.id));
+        page = part.next;
+    }
+    found.dedup();
+    assert_eq!(found, wanted);
+}
+
+pub async fn a_deadline_ends_a_call(fixture: &dyn ProviderFixture) {
+    let soon = RequestContext::new(Duration::from_millis(200));
+    let limit = seconds(30);
+    let client = fixture.client();
+    let created = create(fixture, 1).await.unwrap().server;
+    fixture.next_create(Lapse::Slow).await;
+    let order = order(fixture, 2);
+    let answer = tokio::time::timeout(limit, client.create(&order, &soon)).await.expect("the deadline ends it");
+    assert_eq!(answer.unwrap_err().kind, ProviderErrorKind::Unknown, "it may have been applied");
+    assert!(find(fixture, 2).await.is_some(), "and it was: that is why it is unknown");
+    fixture.next_delete(Lapse::Slow).await;
+    let answer = tokio::time::timeout(limit, client.delete(&created.id, &soon)).await.expect("the deadline ends it");
+    assert_eq!(answer.unwrap_err().kind, ProviderErrorKind::Unknown);
+}
+
+pub async fn what_is_there_is_found(fixture: &dyn ProviderFixture) {
+    let client = fixture.client();
+    let (one, two) = (create(fixture, 1).await.unwrap().server, create(fixture, 2).await.unwrap().server);
+    assert_eq!(find(fixture, 2).await.unwrap().id, two.id);
+    assert_eq!(find(fixture, 3).await, None);
+    assert_eq!(client.get(&one.id, &context()).await.unwrap().unwrap().name, order(fixture, 1).name.as_str());
+    let labelled = client.find_labelled(owner(), record(1), &context()).await.unwrap();
+    assert_eq!(labelled.iter().map(|server| &server.id).collect::<Vec<_>>(), [&one.id]);
+    assert_eq!(client.find_labelled(owner(), record(3), &context()).await.unwrap(), []);
+    let stranger = "33333333-3333-4333-8333-333333333333".parse().unwrap();
+    assert_eq!(client.find_labelled(stranger, record(1), &context()).await.unwrap(), []);
+    client.delete(&two.id, &context()).await.unwrap();
+    see(fixture, &two.id, |found| found.is_none()).await;
+    assert_eq!(find(fixture, 2).await, None);
+}
+
+pub async fn actions_end_and_unknown_ones_are_left_out(fixture: &dyn ProviderFixture) {
+    let created = create(fixture, 1).await.unwrap();
+    see(fixture, &created.server.id, runs).await;
+    let mut asked = created.actions.clone();
+    asked.push(ProviderActionId::new("9007199254740991").unwrap());
+    let actions = fixture.client().actions(&asked, &context()).await.unwrap();
+    assert_eq!(actions.len(), created.actions.len(), "{actions:?}");
+    assert!(actions.iter().all(|action| action.status == ActionStatus::Succeeded), "{actions:?}");
+}

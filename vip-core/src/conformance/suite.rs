@@ -1,0 +1,202 @@
+//! One line for an adapter's author: the macros that make a test of each case.
+
+use std::pin::Pin;
+
+/// Is one case, to be called on a fixture of its own.
+pub type Case<F> = for<'f> fn(&'f F) -> Pin<Box<dyn Future<Output = ()> + Send + 'f>>;
+
+/// Threads that run the concurrent callers of a case: two are enough for a race, and few machines have fewer.
+const THREADS: usize = 2;
+
+/// Runs a case to its end on a runtime of its own.
+pub fn run(case: impl Future<Output = ()>) {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(THREADS).enable_all().build().unwrap().block_on(case);
+}
+
+/// Makes one test of each case of a module, on a fixture of its own, and a list of all of them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_cases {
+    ($fixture:ident, $module:ident, $trait:ident: $($case:ident,)+) => {
+        $(
+            #[test]
+            fn $case() {
+                $crate::conformance::run(async {
+                    let fixture = super::$fixture().await;
+                    $crate::conformance::$module::$case(&fixture).await;
+                    $crate::conformance::$trait::close(&fixture).await;
+                });
+            }
+        )+
+
+        /// Every case with its name, for whoever wants to run one on a changed adapter.
+        #[allow(dead_code, reason = "most authors need the tests alone")]
+        pub(crate) const CASES: &[(&str, $crate::conformance::Case<dyn $crate::conformance::$trait>)] =
+            &[$((stringify!($case), |fixture| Box::pin($crate::conformance::$module::$case(fixture))),)+];
+    };
+}
+pub use conformance_cases;
+
+/// Proves a `Store` and the `JobQueue` beside it: one test for each bullet of both contracts, histories of 32 callers
+/// at once, and random sequences of calls that are compared with the in-memory reference.
+///
+/// Takes the name of an `async fn` without arguments that returns a fresh
+/// [`BackendFixture`](crate::conformance::BackendFixture).
+#[macro_export]
+macro_rules! backend_suite {
+    ($fixture:ident) => {
+        mod job_queue_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, job_queue, BackendFixture:
+                one_job_per_key,
+                enqueue_moves_earlier_only,
+                enqueue_while_leased_runs_again,
+                a_wake_does_not_save_a_dying_job,
+                a_command_revives_a_dead_job,
+                another_payload_is_a_conflict,
+                job_is_claimed_by_one_worker_only,
+                only_due_known_kinds_are_claimed,
+                epoch_rises_for_ever,
+                stale_lease_changes_nothing,
+                expired_lease_settles_but_does_not_beat,
+                expired_lease_is_claimable,
+                rescues_are_bounded,
+                rescues_before_a_snooze_or_a_revival_do_not_count,
+                attempts_snoozes_and_rescues_are_counted_apart,
+                repeated_calls_change_nothing,
+                a_leased_job_is_not_cancelled,
+                replay_starts_a_dead_job_over_and_marks_a_leased_one,
+                jobs_are_listed_in_pages_and_counted,
+            );
+        }
+
+        mod store_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, store, BackendFixture:
+                a_commit_is_all_or_nothing,
+                an_id_is_inserted_once,
+                takeover_needs_stamp_and_higher_epoch,
+                only_the_holder_writes,
+                a_lost_lease_cannot_commit,
+                a_command_keeps_the_holder,
+                an_operator_takes_over,
+                a_repeated_commit_is_replayed,
+                a_key_is_taken_once,
+                a_quota_is_never_exceeded,
+                a_committed_job_is_claimable,
+                a_note_makes_no_version,
+                a_final_operation_stays,
+            );
+        }
+
+        mod store_upkeep_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, store_upkeep, BackendFixture:
+                one_audit_record_per_version,
+                sealing_makes_a_gapless_chain,
+                a_sink_gets_every_record_once_it_is_told_so,
+                tenants_do_not_meet,
+                pages_hold_each_server_once,
+                references_are_what_may_live_in_an_account,
+                sightings_are_replaced_loaded_and_dealt_with,
+                an_account_is_written_by_whoever_read_it_last,
+                stalled_servers_are_listed_longest_ago_first,
+                trimming_leaves_a_tombstone,
+            );
+        }
+
+        mod history_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, history, BackendFixture:
+                many_workers_never_share_a_job,
+                many_writers_are_fenced,
+                many_orders_keep_key_and_quota,
+            );
+        }
+
+        mod sequences_contract {
+            #[test]
+            fn random_calls_of_a_queue_answer_as_in_memory() {
+                $crate::conformance::run($crate::conformance::sequences::queue(async || super::$fixture().await));
+            }
+
+            #[test]
+            fn random_calls_of_a_store_answer_as_in_memory() {
+                $crate::conformance::run($crate::conformance::sequences::store(async || super::$fixture().await));
+            }
+        }
+    };
+}
+
+/// Proves a `ProviderClient`: one test for each bullet of its contract.
+///
+/// Takes the name of an `async fn` without arguments that returns a fresh
+/// [`ProviderFixture`](crate::conformance::ProviderFixture).
+#[macro_export]
+macro_rules! provider_suite {
+    ($fixture:ident) => {
+        mod provider_client_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, provider_client, ProviderFixture:
+                a_create_is_sent_once,
+                a_lost_answer_is_unknown,
+                a_refusal_has_no_effect,
+                a_name_is_unique,
+                labels_are_there_from_the_start,
+                deleting_twice_is_success,
+                inventory_lists_all_of_an_owner,
+                a_deadline_ends_a_call,
+                what_is_there_is_found,
+                actions_end_and_unknown_ones_are_left_out,
+            );
+        }
+    };
+}
+
+/// Proves a `Cache`: one test for each bullet of its contract.
+///
+/// Takes the name of an `async fn` without arguments that returns a fresh
+/// [`CacheFixture`](crate::conformance::CacheFixture).
+#[macro_export]
+macro_rules! cache_suite {
+    ($fixture:ident) => {
+        mod cache_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, cache, CacheFixture:
+                a_value_lives_for_its_time,
+                an_invalidated_value_is_gone,
+                tenants_do_not_meet,
+                a_failure_is_not_a_miss,
+                a_newer_value_replaces_the_older_one,
+            );
+        }
+    };
+}
+
+/// Proves an `AuditSink`: one test for each bullet of its contract.
+///
+/// Takes the name of an `async fn` without arguments that returns a fresh
+/// [`AuditSinkFixture`](crate::conformance::AuditSinkFixture).
+#[macro_export]
+macro_rules! audit_sink_suite {
+    ($fixture:ident) => {
+        mod audit_sink_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, audit_sink, AuditSinkFixture:
+                batches_arrive_in_order,
+                ok_means_kept,
+                a_repeated_batch_adds_nothing,
+                a_refused_batch_may_come_again,
+                tenants_do_not_meet,
+            );
+        }
+    };
+}
