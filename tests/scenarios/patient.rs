@@ -27,8 +27,8 @@ const MINUTE: usize = 12;
 const FIRST_MINUTE_MOST: u64 = 12;
 
 /// Returns the number of the reading at a time.
-const fn reading(at: Duration) -> usize {
-    (at.as_secs() / STEP.as_secs()) as usize
+fn reading(at: Duration) -> usize {
+    usize::try_from(at.as_secs() / STEP.as_secs()).unwrap()
 }
 
 struct Site {
