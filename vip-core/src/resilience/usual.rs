@@ -23,6 +23,8 @@ const LONGEST: Duration = Duration::from_secs(600);
 #[derive(Debug, Default)]
 pub(super) struct Usual {
     watched: BTreeMap<ProviderServerId, Watched>,
+    /// Created here and not seen running yet; its actions may have ended.
+    unseen: BTreeMap<ProviderServerId, Instant>,
     servers: BTreeMap<ProviderActionId, ProviderServerId>,
     open: VecDeque<ProviderActionId>,
     samples: BTreeMap<String, VecDeque<Duration>>,
@@ -45,9 +47,13 @@ impl Usual {
         actions: &[ProviderActionId],
         now: Instant,
     ) {
-        if self.watched.len() >= WATCHED_MOST {
+        if self.unseen.len() >= WATCHED_MOST {
+            self.forget_old(now);
+        }
+        if self.unseen.len() >= WATCHED_MOST {
             return;
         }
+        self.unseen.insert(id.clone(), now);
         let watched =
             Watched { server_type: server_type.to_owned(), began: now, actions: actions.iter().cloned().collect() };
         self.watched.insert(id.clone(), watched);
@@ -67,12 +73,17 @@ impl Usual {
             watched.actions.is_empty()
         });
         if last {
-            self.is_running(&server, now);
+            self.learn(&server, now);
         }
     }
 
     /// Takes note that a server runs.
     pub(super) fn is_running(&mut self, id: &ProviderServerId, now: Instant) {
+        self.unseen.remove(id);
+        self.learn(id, now);
+    }
+
+    fn learn(&mut self, id: &ProviderServerId, now: Instant) {
         let Some(watched) = self.forget(id) else {
             return;
         };
@@ -98,6 +109,7 @@ impl Usual {
 
     /// Stops watching a server: it is being removed.
     pub(super) fn removed(&mut self, id: &ProviderServerId) {
+        self.unseen.remove(id);
         drop(self.forget(id));
     }
 
@@ -109,14 +121,22 @@ impl Usual {
         Some(watched)
     }
 
-    /// Counts the creates whose end was not seen yet.
+    /// Forgets creates that another process looked after.
+    fn forget_old(&mut self, now: Instant) {
+        let is_old = |began: &Instant| now.saturating_duration_since(*began) > LONGEST;
+        let old: Vec<ProviderServerId> =
+            self.unseen.iter().filter(|(_, began)| is_old(began)).map(|(id, _)| id.clone()).collect();
+        old.iter().for_each(|id| self.removed(id));
+    }
+
+    /// Counts the new servers that were not seen running yet.
     pub(super) fn watched(&self) -> usize {
-        self.watched.len()
+        self.unseen.len()
     }
 
     /// Says whether a server is new and was not seen running yet.
     pub(super) fn watches(&self, id: &ProviderServerId) -> bool {
-        self.watched.contains_key(id)
+        self.unseen.contains_key(id)
     }
 
     /// Returns up to `most` actions that are still open, those of the oldest creates first.
@@ -181,7 +201,10 @@ mod tests {
         for n in 0..=WATCHED_MOST {
             usual.began(&server(n), "small", &[], start);
         }
-        assert_eq!(usual.watched.len(), WATCHED_MOST);
+        assert_eq!(usual.watched(), WATCHED_MOST);
+        // Those that nobody looked after here make room.
+        usual.began(&server(WATCHED_MOST), "small", &[], start + LONGEST + seconds(1));
+        assert_eq!(usual.watched(), 1);
         let mut usual = Usual::default();
         for n in 0..=TYPES_MOST {
             usual.began(&server(n), &format!("type-{n}"), &[], start);
@@ -201,5 +224,15 @@ mod tests {
         usual.is_running(&server(2), start);
         assert_eq!(usual.open_actions(9), [action(10), action(3), action(13)]);
         assert_eq!(usual.open_actions(2), [action(10), action(3)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_whose_actions_have_ended_is_new_until_it_is_seen_running() {
+        let (mut usual, start) = (Usual::default(), Instant::now());
+        usual.began(&server(1), "small", &[action(1)], start);
+        usual.action_ended(&action(1), start);
+        assert!(usual.watches(&server(1)));
+        usual.is_running(&server(1), start);
+        assert!(!usual.watches(&server(1)));
     }
 }
