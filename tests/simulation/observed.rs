@@ -53,7 +53,6 @@ impl History {
         let mut rows = self.rows.lock().unwrap();
         rows.queue_lost = true;
         rows.leases.clear();
-        rows.writers.clear();
     }
 
     /// Returns how often each arm was recorded, and how many waits and rests were noted.

@@ -145,3 +145,14 @@ async fn demand_audit(site: &Site, orders: &[Accepted], broken: &mut Vec<String>
         }
     }
 }
+
+/// Returns everything that a tenant can observe: its servers, operations and audit records, ids and times included.
+pub async fn seen_by(site: &Site, tenant: &str) -> String {
+    let store = Backend::from(site.memory.clone()).store;
+    let tenant = TenantId::new(tenant).unwrap();
+    let page = PageRequest::first(PageLimit::most());
+    let servers = store.servers(&tenant, &page).await.unwrap().items;
+    let operations = store.operations(&tenant, &page).await.unwrap().items;
+    let audit = store.sealed(&tenant, 0, 10_000).await.unwrap();
+    format!("{servers:?} {operations:?} {audit:?}")
+}

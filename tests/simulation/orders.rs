@@ -154,8 +154,8 @@ pub fn spec(name: &str) -> ServerSpec {
     ServerSpec::new(name).server_type("small").image("debian-12").location("here").ssh_key("ops")
 }
 
-/// Gives a reference order; returns what was accepted.
-pub async fn give(order: Order, site: &Site, processes: &Processes) -> Vec<Accepted> {
+/// Gives a reference order; returns what was accepted. `other` names what a second tenant orders.
+pub async fn give(order: Order, site: &Site, processes: &Processes, other: &str) -> Vec<Accepted> {
     let client = Client { processes, first: 0 };
     let cloud = &site.clouds[0].1;
     match order {
@@ -185,9 +185,9 @@ pub async fn give(order: Order, site: &Site, processes: &Processes) -> Vec<Accep
             vec![accepted]
         }
         Order::TwoTenants => {
-            let other = Client { processes, first: 1 };
-            let (web, db) = (spec("web"), spec("db"));
-            let (one, two) = tokio::join!(client.create("acme", "k1", &web), other.create("globex", "k1", &db));
+            let second = Client { processes, first: 1 };
+            let (web, db) = (spec("web"), spec(other));
+            let (one, two) = tokio::join!(client.create("acme", "k1", &web), second.create("globex", "k1", &db));
             vec![one, two]
         }
     }

@@ -14,7 +14,7 @@ use crate::cloud::Cloud;
 use crate::method::{Kind, Method};
 use crate::observed::Arm;
 use crate::oracle;
-use crate::orders::{self, Order};
+use crate::orders::{self, Accepted, Order};
 use crate::plan::Plan;
 use crate::process::{Processes, Site};
 use crate::world::{LATE_MOST, Rates, STALL, Scope, World, pause};
@@ -68,8 +68,8 @@ pub struct Outcome {
     pub violations: Vec<String>,
     /// What went wrong as planned, in order.
     pub fired: Vec<(Method, Kind)>,
-    /// Calls that the plan counts.
-    pub ordinals: u32,
+    /// Calls that the plan counts, in order.
+    pub counted: Vec<Method>,
     /// All calls.
     pub calls: u64,
     /// Hash of the calls on the path and how they ended.
@@ -84,6 +84,8 @@ pub struct Outcome {
     pub waits: u64,
     /// Jobs that were done.
     pub rests: u64,
+    /// Everything that the first tenant can observe.
+    pub seen_by_first: String,
     /// How long it took, by the run's own clock.
     pub took: Duration,
 }
@@ -128,11 +130,22 @@ pub fn timing(sweep_interval: Duration) -> Timing {
 /// Makes a run under the paused clock.
 #[must_use]
 pub fn run(setup: &Setup, trace: Trace) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(simulate(setup, trace))
+    paused(simulate(setup, trace, "db"))
 }
 
-async fn simulate(setup: &Setup, trace: Trace) -> Outcome {
+/// Makes a run in which the second tenant's data is another.
+#[must_use]
+pub fn run_twin(setup: &Setup, other: &str) -> Outcome {
+    paused(simulate(setup, Trace::Off, other))
+}
+
+/// Runs to the end under a paused clock of its own.
+pub fn paused<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(work)
+}
+
+async fn simulate(setup: &Setup, trace: Trace, other: &str) -> Outcome {
     let begin = Instant::now();
     let sweeps = setup.order == Order::SweepBeside;
     let scope = if sweeps { Scope::Sweep } else { Scope::Order };
@@ -148,7 +161,7 @@ async fn simulate(setup: &Setup, trace: Trace) -> Outcome {
     let mut processes = Processes::start(&site, &[Duration::ZERO; 2]);
 
     let mut accepted = Vec::new();
-    match timeout(PATIENCE, orders::give(setup.order, &site, &processes)).await {
+    match timeout(PATIENCE, orders::give(setup.order, &site, &processes, other)).await {
         Ok(orders) => accepted = orders,
         Err(_elapsed) => world.violated("O4: the commands were not answered in time"),
     }
@@ -162,13 +175,22 @@ async fn simulate(setup: &Setup, trace: Trace) -> Outcome {
         world.violated(format!("O4: unsettled again:{}", oracle::describe(&site, &accepted).await));
     }
     processes.stop().await;
+    let mut outcome = collect(&site, &accepted).await;
+    outcome.took = begin.elapsed();
+    outcome
+}
+
+/// Demands the promises, and gathers what is known of a run that is over.
+pub async fn collect(site: &Site, accepted: &[Accepted]) -> Outcome {
+    let world = &site.world;
     let mut outcome = Outcome { violations: world.violations(), ..Outcome::default() };
-    outcome.violations.extend(oracle::demand(&site, &accepted).await);
+    outcome.violations.extend(oracle::demand(site, accepted).await);
+    outcome.seen_by_first = oracle::seen_by(site, "acme").await;
     outcome.fired = world.fired();
-    (outcome.ordinals, outcome.calls, outcome.path) = world.walk();
+    outcome.counted = world.counted();
+    (outcome.calls, outcome.path) = world.walk();
     (outcome.trace, outcome.lines) = world.traced();
     (outcome.arms, outcome.waits, outcome.rests) = site.history.arms();
-    outcome.took = begin.elapsed();
     outcome
 }
 

@@ -60,9 +60,9 @@ struct State {
     scope: Scope,
     rates: Rates,
     ordinal: u32,
+    methods: Vec<Method>,
     lasting: Vec<Lasting>,
     fired: Vec<(Method, Kind)>,
-    fired_at: Option<Instant>,
     path: DefaultHasher,
     trace: Option<DefaultHasher>,
     lines: Option<Vec<String>>,
@@ -88,9 +88,9 @@ impl World {
             scope,
             rates,
             ordinal: 0,
+            methods: Vec::new(),
             lasting: Vec::new(),
             fired: Vec::new(),
-            fired_at: None,
             path: DefaultHasher::new(),
             trace: None,
             lines: None,
@@ -167,6 +167,7 @@ impl World {
         if counted {
             let planned = state.plan.0.get(&state.ordinal).copied().filter(|fault| method.can(fault.kind));
             state.ordinal += 1;
+            state.methods.push(method);
             if let Some(Fault { kind: planned, lasting }) = planned {
                 kind = Some(planned);
                 if lasting {
@@ -180,7 +181,6 @@ impl World {
         }
         if let Some(kind) = kind {
             state.fired.push((method, kind));
-            state.fired_at = Some(now);
         }
         kind
     }
@@ -238,11 +238,17 @@ impl World {
         self.lock().fired.clone()
     }
 
-    /// Returns how many calls the plan counted, how many there were in all, and the hash of the path.
+    /// Returns the calls that the plan counted, in order.
     #[must_use]
-    pub fn walk(&self) -> (u32, u64, u64) {
+    pub fn counted(&self) -> Vec<Method> {
+        self.lock().methods.clone()
+    }
+
+    /// Returns how many calls there were in all, and the hash of the path.
+    #[must_use]
+    pub fn walk(&self) -> (u64, u64) {
         let state = self.lock();
-        (state.ordinal, state.calls, state.path.finish())
+        (state.calls, state.path.finish())
     }
 }
 
