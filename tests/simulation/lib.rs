@@ -13,6 +13,8 @@
 pub mod cloud;
 pub mod exhaustive;
 pub mod faulty;
+#[cfg(vip_seeded_bugs)]
+pub mod gate;
 pub mod incarnation;
 pub mod matrix;
 pub mod method;

@@ -33,6 +33,9 @@ fn main() -> ExitCode {
     if let Some(seed) = option(&words, "--seed") {
         return show(&swarm::run(seed.parse().expect("a number"), Trace::Lines));
     }
+    if words.iter().any(|word| word == "--gate") {
+        return gate(option(&words, "--bug").as_deref());
+    }
     let number = |name, default| option(&words, name).map_or(default, |text| text.parse().expect("a number"));
     let one_pair_of = number("--one-pair-of", 1);
     let threads = usize::try_from(number("--threads", 2)).unwrap_or(THREADS);
@@ -98,6 +101,28 @@ fn swarms(seeds: u64, threads: usize, matrix: &mut Matrix) -> u64 {
     println!("swarm: {seeds} seeds, {failed} failed, {seconds:.1} s, {:.0} runs/s/thread", rate(all.runs, seconds, threads));
     matrix.add(&all);
     failed
+}
+
+#[cfg(not(vip_seeded_bugs))]
+fn gate(_only: Option<&str>) -> ExitCode {
+    println!("the gate needs a build with RUSTFLAGS='--cfg vip_seeded_bugs'");
+    ExitCode::FAILURE
+}
+
+/// Hunts every seeded bug, and fails unless each is caught, and only those break orders without faults that may.
+#[cfg(vip_seeded_bugs)]
+fn gate(only: Option<&str>) -> ExitCode {
+    let mut missed = 0;
+    for bug in vip_core::seeded_bugs::all().iter().filter(|bug| only.is_none_or(|only| only == bug.name())) {
+        let verdict = vip_simulation::gate::hunt(*bug);
+        let unexpected = bug.passes_without_faults() && !verdict.breaks_without_faults.is_empty();
+        let runs = verdict.runs.map_or("MISSED".to_owned(), |runs| format!("{runs} runs"));
+        let note = if unexpected { " BREAKS WITHOUT A FAULT" } else { "" };
+        println!("{:32} {runs:>12}{note}  {}", bug.name(), verdict.caught_by);
+        missed += u32::from(verdict.runs.is_none());
+    }
+    println!("{missed} bugs were not caught");
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn show(outcome: &Outcome) -> ExitCode {

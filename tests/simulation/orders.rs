@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use vip_core::CommandError;
-use vip_core::model::{OperationId, OperationStatus, ServerId, ServerSpec, ServerState};
+use uuid::Uuid;
+use vip_core::model::{
+    InstallationId, Labels, OWNER_LABEL, OperationId, OperationStatus, SERVER_LABEL, ServerId, ServerSpec, ServerState,
+};
 use vip_core::provisioner::OperationHandle;
 
 use crate::process::{Processes, Site};
@@ -154,6 +157,13 @@ pub fn spec(name: &str) -> ServerSpec {
     ServerSpec::new(name).server_type("small").image("debian-12").location("here").ssh_key("ops")
 }
 
+/// A database that was copied and renamed has the same records under another owner.
+fn labels_of_a_renamed_copy(order: &Accepted) -> Labels {
+    let owner = InstallationId::from_uuid(Uuid::from_u128(u128::MAX));
+    let pairs = [(OWNER_LABEL, owner.to_string()), (SERVER_LABEL, order.server.to_string())];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
 /// Gives a reference order; returns what was accepted. `other` names what a second tenant orders.
 pub async fn give(order: Order, site: &Site, processes: &Processes, other: &str) -> Vec<Accepted> {
     let client = Client { processes, first: 0 };
@@ -163,7 +173,17 @@ pub async fn give(order: Order, site: &Site, processes: &Processes, other: &str)
         Order::CreateThenDelete | Order::SweepBeside => {
             let mut accepted = client.create("acme", "k1", &spec("web")).await;
             crate::oracle::ended(site, std::slice::from_ref(&accepted)).await;
+            if order == Order::SweepBeside {
+                cloud.put("copy", labels_of_a_renamed_copy(&accepted));
+                pause(Duration::from_secs(10)).await;
+            }
             client.delete(&mut accepted).await;
+            crate::oracle::ended(site, std::slice::from_ref(&accepted)).await;
+            // A late repeat buys nothing, whatever became of the order since.
+            let again = client.create("acme", "k1", &spec("web")).await;
+            if (again.server, again.create) != (accepted.server, accepted.create) {
+                site.world.violated("P2: a late repeat of an order is another order");
+            }
             vec![accepted]
         }
         Order::DeleteWhileCreating => {

@@ -53,9 +53,19 @@ impl Site {
         Self { world, memory, history, clouds, timing, reads: Reads::default(), seed, lives: Arc::default() }
     }
 
+    #[cfg(not(vip_seeded_bugs))]
+    fn truth(&self, _ahead: Duration) -> Backend {
+        Backend::from(self.memory.clone())
+    }
+
+    #[cfg(vip_seeded_bugs)]
+    fn truth(&self, ahead: Duration) -> Backend {
+        self.memory.ports_with_local_clock(Arc::new(SkewedClock { clock: self.world.clock(), ahead }))
+    }
+
     async fn start(&self, life: &Arc<Incarnation>, ahead: Duration) -> Option<Provisioner> {
         let link = Link { world: self.world.clone(), life: life.clone() };
-        let truth = Backend::from(self.memory.clone());
+        let truth = self.truth(ahead);
         let store = Arc::new(ObservedStore::new(self.history.clone(), truth.store));
         let queue = Arc::new(ObservedQueue::new(self.history.clone(), truth.queue));
         let store = FaultyStore::new(link.clone(), store, self.reads.clone());

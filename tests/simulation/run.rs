@@ -161,12 +161,17 @@ async fn simulate(setup: &Setup, trace: Trace, other: &str) -> Outcome {
     let mut processes = Processes::start(&site, &[Duration::ZERO; 2]);
 
     let mut accepted = Vec::new();
-    match timeout(PATIENCE, orders::give(setup.order, &site, &processes, other)).await {
+    match timeout(4 * NO_SWEEP, orders::give(setup.order, &site, &processes, other)).await {
         Ok(orders) => accepted = orders,
         Err(_elapsed) => world.violated("O4: the commands were not answered in time"),
     }
     if timeout(PATIENCE, oracle::ended(&site, &accepted)).await.is_err() {
-        world.violated(format!("O4: not converged:{}", oracle::describe(&site, &accepted).await));
+        // The store's contract is a load of the present. One that shows the past may hide a wish: the record is then
+        // woken by its time, through the sweep, and that is all that it costs.
+        let is_excused = world.fired().contains(&(Method::Load, Kind::StaleRead));
+        if !is_excused || timeout(2 * NO_SWEEP, oracle::ended(&site, &accepted)).await.is_err() {
+            world.violated(format!("O4: not converged:{}", oracle::describe(&site, &accepted).await));
+        }
     }
     // What is still in the air lands now; a fault that was not reached by now is not reached any more.
     pause(LATE_MOST.max(STALL)).await;

@@ -34,6 +34,10 @@ pub mod provisioning;
 pub mod relay;
 pub mod resilience;
 pub mod runtime;
+#[cfg(not(vip_seeded_bugs))]
+mod seeded_bugs;
+#[cfg(vip_seeded_bugs)]
+pub mod seeded_bugs;
 pub mod telemetry;
 pub mod worker;
 

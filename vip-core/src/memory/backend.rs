@@ -8,6 +8,7 @@ use super::state::{CommitRefusal, Shared};
 use super::store::MemoryStore;
 use crate::model::InstallationId;
 use crate::ports::{Backend, Clock, SystemClock, SystemRandomness};
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Is a store and the queue beside it, in memory; clones share their rows, so they stand for several processes.
 #[derive(Debug, Clone)]
@@ -36,12 +37,24 @@ impl MemoryBackend {
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.jobs = JobTable::default();
     }
+
+    /// Makes the ports of one process, whose own clock is `local`: only a seeded bug goes by that.
+    #[cfg(vip_seeded_bugs)]
+    #[must_use]
+    pub fn ports_with_local_clock(&self, local: Arc<dyn Clock>) -> Backend {
+        self.ports(local)
+    }
+
+    fn ports(&self, local: Arc<dyn Clock>) -> Backend {
+        let clock = if is_on(SeededBug::LeaseByLocalClock) { local } else { self.clock.clone() };
+        let store = MemoryStore::new(self.shared.clone(), self.clock.clone(), self.installation);
+        Backend::new(Arc::new(store), Arc::new(MemoryQueue::new(self.shared.clone(), clock)))
+    }
 }
 
 impl From<MemoryBackend> for Backend {
     fn from(memory: MemoryBackend) -> Self {
-        let store = MemoryStore::new(memory.shared.clone(), memory.clock.clone(), memory.installation);
-        Self::new(Arc::new(store), Arc::new(MemoryQueue::new(memory.shared, memory.clock)))
+        memory.ports(memory.clock.clone())
     }
 }
 

@@ -11,6 +11,7 @@ use crate::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequ
 use crate::ports::{
     ClaimRequest, Claimed, Clock, Durability, Enqueued, JobQueue, LeaseRef, QueueError, QueueStats, Settled, Settlement,
 };
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Keeps jobs in memory, on the injected clock; the reference for every other queue.
 #[derive(Debug)]
@@ -86,13 +87,16 @@ impl JobQueue for MemoryQueue {
         let now = self.clock.now();
         let pause = {
             let state = self.lock();
-            if state.jobs.arrivals() != self.seen.load(Ordering::SeqCst) {
+            let arrived = state.jobs.arrivals() != self.seen.load(Ordering::SeqCst);
+            if arrived && !is_on(SeededBug::LostWakeUp) {
                 return;
             }
             // Not "is due": a due job of a kind that nobody here knows must not turn the waiting into a busy loop.
             state.jobs.next_due_after(now).map_or(timeout, |due| due.since(now).min(timeout))
         };
         tokio::select! {
+            // In a fixed order: under the paused clock one seed is then one run.
+            biased;
             () = woken => {}
             () = tokio::time::sleep(pause) => {}
         }
@@ -101,7 +105,9 @@ impl JobQueue for MemoryQueue {
     async fn reap(&self, max_rescues: u32, most: u32) -> Result<u32, QueueError> {
         let now = self.clock.now();
         let reaped = self.lock().jobs.reap(max_rescues, most, now);
-        self.shared.wake.notify_waiters();
+        if reaped > 0 || !is_on(SeededBug::LostWakeUp) {
+            self.shared.wake.notify_waiters();
+        }
         Ok(reaped)
     }
 

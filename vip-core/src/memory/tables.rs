@@ -11,6 +11,7 @@ use crate::ports::{
     ChangeSet, Committed, Enqueued, Guard, KeyRecord, Note, OperationChange, QuotaChange, Retention, SealReport,
     StoreError, Trimmed,
 };
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Holds every row of a store.
 #[derive(Debug, Default)]
@@ -37,14 +38,16 @@ impl Tables {
         change: &ChangeSet,
         now: Timestamp,
     ) -> Result<Committed, StoreError> {
-        if self.audited.contains_key(&change.id) {
+        if self.is_applied(change) {
             let server = self.servers.get(&change.server.id).ok_or(StoreError::Conflict)?.clone();
+            self.write_the_rest(change, &server, now);
             return Ok(Committed { server, at: now, replayed: true });
         }
         self.check_guard(jobs, &change.guard, &change.server)?;
         let tenant = &change.server.tenant;
         if let Some(key) = &change.key
             && self.keys.contains_key(&(tenant.clone(), key.key.clone()))
+            && !is_on(SeededBug::KeyOutsideCommit)
         {
             return Err(StoreError::KeyTaken);
         }
@@ -67,8 +70,11 @@ impl Tables {
             written.holder_epoch = kept.holder_epoch;
         }
         self.write_operations(&change.operations, tenant, now);
-        if let Some(key) = &change.key {
+        if let Some(key) = change.key.as_ref().filter(|_| !is_on(SeededBug::KeyOutsideCommit)) {
             self.keys.insert((tenant.clone(), key.key.clone()), key.clone());
+        }
+        if is_on(SeededBug::KeyForgottenAfterDelete) && written.state.is_final() {
+            self.keys.retain(|_, record| record.server != written.id);
         }
         if let Some(job) = &change.job
             && jobs.enqueue(job, now) == Enqueued::Conflict
@@ -80,11 +86,34 @@ impl Tables {
         {
             sightings.retain(|sighting| &sighting.key != done);
         }
-        let record = change.audit_record(&written, now);
-        self.audited.insert(record.change, (record.server, record.version));
-        self.unsealed.push(record);
+        if !is_on(SeededBug::AuditOutsideCommit) {
+            self.write_audit(change, &written, now);
+        }
         self.servers.insert(written.id, written.clone());
         Ok(Committed { server: written, at: now, replayed: false })
+    }
+
+    fn write_audit(&mut self, change: &ChangeSet, written: &Server, now: Timestamp) {
+        let record = change.audit_record(written, now);
+        self.audited.insert(record.change, (record.server, record.version));
+        self.unsealed.push(record);
+    }
+
+    fn is_applied(&self, change: &ChangeSet) -> bool {
+        let stamped = || self.servers.get(&change.server.id).is_some_and(|stored| stored.stamp == change.id);
+        self.audited.contains_key(&change.id) || (is_on(SeededBug::AuditOutsideCommit) && stamped())
+    }
+
+    /// Writes what a seeded bug has left out of the commit itself; nothing in any other build.
+    fn write_the_rest(&mut self, change: &ChangeSet, stored: &Server, now: Timestamp) {
+        if is_on(SeededBug::KeyOutsideCommit)
+            && let Some(key) = &change.key
+        {
+            self.keys.insert((stored.tenant.clone(), key.key.clone()), key.clone());
+        }
+        if is_on(SeededBug::AuditOutsideCommit) && !self.audited.contains_key(&change.id) {
+            self.write_audit(change, stored, now);
+        }
     }
 
     fn check_guard(&self, jobs: &JobTable, guard: &Guard, server: &Server) -> Result<(), StoreError> {
@@ -92,9 +121,9 @@ impl Tables {
         let admitted = match (guard, stored) {
             (Guard::New, None) => !self.servers.values().any(|other| other.provider_name == server.provider_name),
             (Guard::New, Some(_)) | (_, None) => false,
-            (_, Some(stored)) => stored.tenant == server.tenant && guard.admits(stored),
+            (_, Some(stored)) => stored.tenant == server.tenant && admits(guard, stored),
         };
-        let leased = guard.lease().is_none_or(|lease| jobs.is_current(lease));
+        let leased = guard.lease().is_none_or(|lease| is_unfenced(guard) || jobs.is_current(lease));
         if admitted && leased { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
@@ -176,6 +205,32 @@ impl Tables {
         self.servers.values_mut().filter(|server| records.contains(&server.id)).for_each(to_tombstone);
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
         Trimmed { keys: count(keys.len()), operations: count(operations.len()), records: count(records.len()) }
+    }
+}
+
+/// Says what the guard says; with a seeded bug, less.
+fn admits(guard: &Guard, stored: &Server) -> bool {
+    let has_stamp = Some(stored.stamp) == guard.stamp();
+    match guard {
+        Guard::Takeover { .. } | Guard::Holder { .. } if is_on(SeededBug::NoFence) => true,
+        Guard::Takeover { epoch, .. } if is_on(SeededBug::FenceByAttempt) => has_stamp && *epoch >= stored.holder_epoch,
+        Guard::Holder { lease, .. } if is_on(SeededBug::FenceByAttempt) => {
+            has_stamp && lease.as_ref().is_none_or(|lease| lease.epoch == stored.holder_epoch)
+        }
+        Guard::Takeover { .. } if is_on(SeededBug::TakeoverWithoutEpoch) => has_stamp,
+        Guard::Holder { .. } if is_on(SeededBug::HolderNotChecked) => has_stamp,
+        Guard::New | Guard::Command { .. } | Guard::Takeover { .. } | Guard::Holder { .. } | Guard::Operator { .. } => {
+            guard.admits(stored)
+        }
+    }
+}
+
+/// Says whether a seeded bug leaves the lease out of a guard.
+fn is_unfenced(guard: &Guard) -> bool {
+    match guard {
+        Guard::Takeover { .. } => is_on(SeededBug::TakeoverWithoutEpoch) || is_on(SeededBug::NoFence),
+        Guard::Holder { .. } => is_on(SeededBug::HolderNotChecked) || is_on(SeededBug::NoFence),
+        Guard::New | Guard::Command { .. } | Guard::Operator { .. } => false,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::model::{AccountId, ChangeId, InstallationId, ServerId, Timing};
 use crate::ports::{
     ChangeSet, Clock, Committed, JobQueue, ProviderClient, Randomness, Retryability, Store, StoreError,
 };
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Holds the ports and settings that accept, converge and sweep share.
 #[derive(Debug, Clone)]
@@ -47,7 +48,12 @@ impl Context {
             let left = end.saturating_duration_since(Instant::now());
             let answer = tokio::time::timeout(left, self.store.commit(change)).await;
             let error = match answer {
-                Ok(Ok(committed)) => return Ok(committed),
+                Ok(Ok(committed)) => {
+                    if is_on(SeededBug::AuditOutsideCommit) || is_on(SeededBug::KeyOutsideCommit) {
+                        self.write_the_rest(change).await;
+                    }
+                    return Ok(committed);
+                }
                 Ok(Err(error)) => error,
                 Err(elapsed) => StoreError::OutcomeUnknown { source: Box::new(elapsed) },
             };
@@ -62,6 +68,13 @@ impl Context {
             }
             tokio::time::sleep(pause.mul_f64(0.5 + 0.5 * self.randomness.share())).await;
             pause = pause.saturating_mul(2);
+        }
+    }
+
+    /// Writes what a seeded bug has left out of a commit, in a second one.
+    async fn write_the_rest(&self, change: &ChangeSet) {
+        if let Err(error) = self.store.commit(change).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the rest of a commit was not written");
         }
     }
 

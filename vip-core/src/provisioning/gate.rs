@@ -7,6 +7,7 @@ use super::context::Context;
 use super::converge::GateView;
 use crate::model::{Account, AccountId, Gate, Timestamp, Timing, TokenDigest};
 use crate::ports::{ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerView, StoreError};
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Most pages of an inventory: 50 servers a page make 500,000 servers.
 const INVENTORY_PAGES: u32 = 10_000;
@@ -48,6 +49,7 @@ pub(super) fn view(account: &Account, digest: &TokenDigest, now: Timestamp, timi
             GateView::Closed { until: (*probe_at).max(soon) }
         }
         Some(Gate::Suspect { .. }) => GateView::Closed { until: now.plus(timing.probe_first) },
+        None if is_on(SeededBug::UncheckedTokenBelieved) => GateView::Open,
         None => GateView::Closed { until: now.plus(UNCHECKED) },
     }
 }
@@ -131,7 +133,7 @@ pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck
         Some(Gate::Blocked { .. }) | None => {}
     }
     // Records first: what is recorded now must be in an inventory that is read afterwards.
-    let recorded = context.store.references(id).await?;
+    let mut recorded = context.store.references(id).await?;
     let listed = match inventory(context, client.as_ref()).await {
         Ok(listed) => listed,
         Err(error) if error.kind == ProviderErrorKind::Unauthorized => {
@@ -143,12 +145,15 @@ pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck
             return Ok(TokenCheck::Unanswered);
         }
     };
+    if is_on(SeededBug::InventoryBeforeRecords) {
+        recorded = context.store.references(id).await?;
+    }
     let sees_one = recorded.iter().any(|record| {
         let is_record = |seen: &&ServerView| Some(&seen.id) == record.id.as_ref();
         listed.iter().find(is_record).is_some_and(|seen| seen.is_ours(context.installation, record.server))
     });
     let nothing_to_see = !recorded.iter().any(|record| record.id.is_some() || record.open);
-    let gate = if known || nothing_to_see || sees_one {
+    let gate = if known || nothing_to_see || sees_one || is_on(SeededBug::UncheckedTokenBelieved) {
         Gate::Open
     } else {
         let why = format!("it shows none of the {} servers that are recorded", recorded.len());

@@ -17,6 +17,7 @@ use super::registry::{AnyHandler, Undecodable};
 use crate::model::Job;
 use crate::ports::{Claimed, Settlement, Verdict};
 use crate::runtime::{Backoff, panic_message};
+use crate::seeded_bugs::{SeededBug, is_on};
 use crate::telemetry;
 
 /// How long a job waits whose kind nobody here knows: the queue gave it against its contract.
@@ -83,6 +84,10 @@ impl Core {
             Bounded::Ended(Ok(outcome)) => outcome,
             Bounded::Ended(Err(Undecodable)) => {
                 self.counters.undecodable.one();
+                if is_on(SeededBug::UndecodableForEver) {
+                    // Perhaps a newer worker can read it.
+                    return (Verdict::Snooze { delay: self.config.retry_first }, End::HandedBack);
+                }
                 failed(codes::UNDECODABLE)
             }
             Bounded::Panicked => {

@@ -9,6 +9,7 @@ use row::{Rerun, Row};
 
 use crate::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest, Timestamp, Why};
 use crate::ports::{ClaimRequest, Claimed, Enqueued, Lease, LeaseRef, QueueStats, Settled, Settlement, Verdict};
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Holds the jobs of a queue and moves each as the table says.
 ///
@@ -74,8 +75,12 @@ impl JobTable {
 
     fn lease(&mut self, id: JobId, request: &ClaimRequest, now: Timestamp) -> Option<Claimed> {
         // Above the clock, so that the epoch rises even after this table was lost and a new one begins at zero.
-        let epoch = u64::try_from(now.as_micros()).unwrap_or(0).max(self.last_epoch.saturating_add(1));
+        let mut epoch = u64::try_from(now.as_micros()).unwrap_or(0).max(self.last_epoch.saturating_add(1));
         self.last_epoch = epoch;
+        if is_on(SeededBug::FenceByAttempt) || is_on(SeededBug::SnoozeResetsEpoch) {
+            // What a snooze does not count does not raise it.
+            epoch = u64::from(self.rows.get(&id)?.job.counts.attempts).saturating_add(1);
+        }
         self.change(id, |row| row.lease(epoch, request.claim, now.plus(request.lease)));
         let job = self.rows.get(&id)?.job.clone();
         let reference = LeaseRef { job: id, epoch, claim: request.claim };
@@ -96,7 +101,9 @@ impl JobTable {
     /// Ends a lease if it is the present one, expired or not.
     pub(crate) fn settle(&mut self, settlement: &Settlement, now: Timestamp) -> Settled {
         let id = settlement.lease.job;
-        if !self.is_current(&settlement.lease) {
+        let is_leased = |row: &Row| row.job.state == JobState::Leased;
+        let by_job = is_on(SeededBug::SettleByJobAlone) && self.rows.get(&id).is_some_and(is_leased);
+        if !by_job && !self.is_current(&settlement.lease) {
             return Settled::Stale;
         }
         let Some(mut row) = self.take(id) else { return Settled::Stale };

@@ -2,6 +2,7 @@
 
 use crate::model::{ClaimId, Job, JobState, Timestamp, Why};
 use crate::ports::LeaseRef;
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Is a job and, while it is leased, the mark that it has to run again.
 #[derive(Debug, Clone)]
@@ -31,11 +32,11 @@ impl Row {
     }
 
     /// Leased → waiting, still due as before; returns the mark and clears it.
-    pub(super) const fn end_lease(&mut self) -> Option<Rerun> {
+    pub(super) fn end_lease(&mut self) -> Option<Rerun> {
         self.job.state = JobState::Waiting;
         self.job.claim = None;
         self.job.lease_until = None;
-        self.rerun.take()
+        self.rerun.take().filter(|_| !is_on(SeededBug::RerunMarkLost))
     }
 
     /// Ends the job, unless a command came while it was leased; says whether it is dead.
@@ -75,7 +76,9 @@ impl Row {
     }
 
     pub(super) fn is_held_by(&self, lease: &LeaseRef) -> bool {
-        self.job.state == JobState::Leased && self.job.epoch == lease.epoch && self.job.claim == Some(lease.claim)
+        let is_claim = self.job.claim == Some(lease.claim) || is_on(SeededBug::FenceByAttempt);
+        let is_lease = self.job.epoch == lease.epoch && is_claim;
+        self.job.state == JobState::Leased && (is_lease || is_on(SeededBug::NoFence))
     }
 
     pub(super) fn has_expired(&self, now: Timestamp) -> bool {

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use super::{Accepted, Caller, CommandError, Outcome, RACES, commit, key_record, read, replay};
 use crate::model::{
     AccountId, Addresses, AuditDraft, ChangeId, CreateHash, Desired, Fingerprint, InstallationId, Invalid, JobId,
-    Labels, OWNER_LABEL, Operation, OperationId, OperationVerb, OutcomeClass, ProviderName, SERVER_LABEL, SPEC_LABEL,
-    Server, ServerId, ServerSpec, ServerState, Timestamp, ValidSpec, Verb, WaitReason,
+    Labels, OWNER_LABEL, Operation, OperationId, OperationVerb, OutcomeClass, PageLimit, PageRequest, ProviderName,
+    SERVER_LABEL, SPEC_LABEL, Server, ServerId, ServerSpec, ServerState, Timestamp, ValidSpec, Verb, WaitReason,
 };
 use crate::ports::{ChangeSet, Guard, OperationChange, QuotaChange};
 use crate::provisioning::context::Context;
 use crate::provisioning::kinds;
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Orders one server.
 #[derive(Debug, Clone)]
@@ -45,16 +46,37 @@ pub async fn create_server(
             job: JobId::from_uuid(context.randomness.uuid_at(context.clock.now())),
             change: context.change_id(),
         };
-        let change = decide(caller, command, &spec, &fingerprint, &ids)?;
+        let mut change = decide(caller, command, &spec, &fingerprint, &ids)?;
+        if is_on(SeededBug::QuotaOutsideCommit) {
+            count_before(context, caller, command).await?;
+            change.quota = Some(QuotaChange::Take { limit: None });
+        }
         match commit(context, &change).await? {
             Outcome::Committed => {
-                let operation = read(context, &caller.tenant, ids.operation).await?;
+                let operation = match change.operations.into_iter().next() {
+                    Some(OperationChange::Insert(new)) if is_on(SeededBug::AckBeforeCommit) => new,
+                    _ => read(context, &caller.tenant, ids.operation).await?,
+                };
                 return Ok(Accepted { operation, replayed: false });
             }
             Outcome::Again => {}
         }
     }
     Err(crate::ports::StoreError::Conflict.into())
+}
+
+/// Counts what a tenant holds before the commit; only a seeded bug does so.
+async fn count_before(context: &Context, caller: &Caller, command: &CreateServer) -> Result<(), CommandError> {
+    let held = context.store.servers(&caller.tenant, &PageRequest::first(PageLimit::most())).await?;
+    // The commit comes later: another order may be between.
+    tokio::task::yield_now().await;
+    let held = held.items.iter().filter(|server| server.quota_held).count();
+    match command.quota {
+        Some(limit) if u32::try_from(held).unwrap_or(u32::MAX) >= limit => {
+            Err(crate::ports::StoreError::QuotaExceeded { limit }.into())
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 struct Ids {

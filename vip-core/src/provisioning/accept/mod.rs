@@ -14,7 +14,8 @@ pub use error::CommandError;
 
 use super::context::Context;
 use crate::model::{Actor, Fingerprint, IdempotencyKey, Operation, OperationId, RequestId, ServerId, TenantId};
-use crate::ports::{ChangeSet, KeyRecord, StoreError};
+use crate::ports::{ChangeSet, KeyRecord, Retryability, StoreError};
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Most times a command starts anew because the record moved on in between.
 const RACES: u32 = 16;
@@ -77,6 +78,10 @@ enum Outcome {
 async fn commit(context: &Context, change: &ChangeSet) -> Result<Outcome, CommandError> {
     match context.commit(change).await {
         Ok(_committed) => Ok(Outcome::Committed),
+        Err(error) if is_on(SeededBug::AckBeforeCommit) && error.retryability() != Retryability::Permanent => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the commit of an accepted command failed");
+            Ok(Outcome::Committed)
+        }
         Err(StoreError::Conflict | StoreError::KeyTaken) => Ok(Outcome::Again),
         Err(error) => Err(error.into()),
     }

@@ -9,6 +9,7 @@ use crate::model::{
     WaitReason,
 };
 use crate::ports::{Created, ProviderErrorKind};
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// How long the provider may say that our name is taken while no look finds it.
 const TAKEN_UNSEEN: Duration = Duration::from_secs(3600);
@@ -34,6 +35,7 @@ pub(super) fn next_create(view: &View<'_>) -> Step {
     };
     // C4: no open question in one account ever meets a create in another.
     let open = server.land.iter().find(|(account, _)| **account != candidate.account);
+    let open = open.filter(|_| !is_on(SeededBug::NextAccountWhileOpen));
     if let Some((account, landing)) = open {
         if view.now < landing.by {
             return Step::Wait { until: landing.by, reason: WaitReason::LookingForCreate };
@@ -89,12 +91,15 @@ fn adopt(server: &mut Server, view: &View<'_>, intent: &Intent, created: &Create
     server.addresses = created.server.addresses;
     server.unsettled = None;
     // `land` stays: an earlier create may still be in the air, and lands when the name is free again.
+    if is_on(SeededBug::AdoptingClearsLand) {
+        server.land.clear();
+    }
     moves::to_confirming(server, view);
 }
 
 fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failure) -> Change {
     let timing = view.timing;
-    match failure.kind {
+    match blindly(failure.kind) {
         ProviderErrorKind::Unknown | ProviderErrorKind::AlreadyExists => {
             let taken = failure.kind == ProviderErrorKind::AlreadyExists;
             may_have_landed(view, &mut server, intent, taken);
@@ -145,6 +150,17 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
             change.bug = failure.kind == ProviderErrorKind::Bug;
             change
         }
+    }
+}
+
+/// Says what an answer is taken for: itself; with a seeded bug a lost answer is no answer, and a taken name a refusal.
+fn blindly(kind: ProviderErrorKind) -> ProviderErrorKind {
+    if is_on(SeededBug::BlindRetry) && kind == ProviderErrorKind::Unknown {
+        ProviderErrorKind::NotSent
+    } else if is_on(SeededBug::BlindRetry) && kind == ProviderErrorKind::AlreadyExists {
+        ProviderErrorKind::InvalidInput
+    } else {
+        kind
     }
 }
 

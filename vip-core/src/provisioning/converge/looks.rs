@@ -7,6 +7,7 @@ use crate::model::{
     Timestamp, Verb, WaitReason,
 };
 use crate::ports::{ProviderErrorKind, ServerView};
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Is what a look by name and by labels found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,7 +22,8 @@ pub struct NameFinding {
 pub(super) fn absorb_name(view: &View<'_>, account: &AccountId, started: Timestamp, found: &NameFinding) -> Change {
     let removing =
         view.server.desired == Desired::Absent || matches!(view.state(), ServerState::Failing | ServerState::Deleting);
-    let ours = |seen: &&ServerView| seen.is_ours(view.installation, view.server.id);
+    let by_name = is_on(SeededBug::AdoptByNameOnly) || (removing && is_on(SeededBug::DeleteByName));
+    let ours = |seen: &&ServerView| by_name || seen.is_ours(view.installation, view.server.id);
     let candidate = found.named.as_ref().filter(ours).or_else(|| found.labelled.iter().find(ours));
     let change = match candidate {
         Some(seen) if removing => remove_found(view, account, seen),
@@ -59,7 +61,7 @@ fn adopt_found(view: &View<'_>, account: &AccountId, seen: &ServerView, found: &
     if found.labelled.len() > 1 || !named {
         return moves::park(view, server, ParkReason::Ambiguous);
     }
-    if !seen.has_hash(&server.create_hash) {
+    if !seen.has_hash(&server.create_hash) && !is_on(SeededBug::AdoptByNameOnly) {
         return moves::park(view, server, ParkReason::SpecMismatch);
     }
     let mut server = server;
@@ -67,6 +69,9 @@ fn adopt_found(view: &View<'_>, account: &AccountId, seen: &ServerView, found: &
     server.account = Some(account.clone());
     server.addresses = seen.addresses;
     // `land` stays: another create may still be in the air, and lands when the name is free again.
+    if is_on(SeededBug::AdoptingClearsLand) {
+        server.land.clear();
+    }
     server.unsettled = None;
     server.actions.clear();
     moves::to_confirming(&mut server, view);
@@ -92,7 +97,7 @@ fn empty(view: &View<'_>, account: &AccountId, started: Timestamp) -> Change {
     let mut proven = false;
     if let Some(landing) = server.land.get_mut(account) {
         landing.looked_at = Some(started);
-        proven = started >= landing.by;
+        proven = started >= landing.by || is_on(SeededBug::NoQuarantine);
     }
     if proven {
         server.land.remove(account);
@@ -123,7 +128,8 @@ pub(super) fn absorb_sighting_look(
 ) -> Change {
     let mut server = view.server.clone();
     let key = SightingKey { account: account.clone(), id: id.clone() };
-    let ours = answer.filter(|seen| seen.is_ours(view.installation, server.id));
+    let of_record = |seen: &ServerView| is_on(SeededBug::SweepWithoutOwner) && seen.server_label() == Some(server.id);
+    let ours = answer.filter(|seen| seen.is_ours(view.installation, server.id) || of_record(seen));
     let Some(seen) = ours else {
         let outcome = if answer.is_some() { OutcomeClass::Foreign } else { OutcomeClass::Absent };
         let mut change = Change::new(server, Verb::Look).of("look_by_id", outcome);

@@ -30,6 +30,7 @@ use self::session::{Session, Stop};
 use super::context::Context;
 use super::kinds::{CONVERGE, ConvergePayload};
 use crate::model::{AccountId, Effect, Intent, IntentId, JobKind, ServerState};
+use crate::seeded_bugs::{SeededBug, is_on};
 use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
 
 /// Most steps of one attempt; then the job goes to the back of the queue.
@@ -99,7 +100,12 @@ impl Converge {
             announced_at: None,
             request_deadline,
         };
-        let announced = session.announce(intent).await?;
+        let announced = if is_on(SeededBug::NoIntentBeforeCreate) && matches!(intent.effect, Effect::Create { .. }) {
+            // Written down together with its answer: one commit less.
+            Intent { announced_at: Some(session.now()), ..intent }
+        } else {
+            session.announce(intent).await?
+        };
         let left = request_deadline.saturating_sub(begin.elapsed());
         let answer = session.call(&announced, left).await;
         session.record(&Asked::Effect(announced), &answer).await

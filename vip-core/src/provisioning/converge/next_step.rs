@@ -3,10 +3,12 @@
 use super::absorb::absorb_unanswered;
 use super::confirm::next_confirm;
 use super::create::next_create;
+use super::looks::absorb_missing_look;
 use super::moves;
 use super::removal::{next_removal, removal_target};
 use super::step::{GateView, Look, LookFor, Step, View};
 use crate::model::{AccountId, Desired, Effect, ParkReason, ServerState, Sighting, SightingClass, WaitReason};
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Decides what converge does next; the first row that fits wins.
 #[must_use]
@@ -71,9 +73,12 @@ fn wanted(view: &View<'_>) -> Step {
     }
     match state {
         // N9, N3
-        ServerState::Running => {
-            ripe(view, SightingClass::Missing).map_or(Step::Settled, |s| look_at(s, LookFor::Missing))
-        }
+        ServerState::Running => ripe(view, SightingClass::Missing).map_or(Step::Settled, |s| {
+            if is_on(SeededBug::SweepOnFirstSighting) {
+                return Step::Move(Box::new(absorb_missing_look(view, &s.key.account, None)));
+            }
+            look_at(s, LookFor::Missing)
+        }),
         ServerState::Lost => {
             ripe(view, SightingClass::Resurfaced).map_or(Step::Settled, |s| look_at(s, LookFor::Resurfaced))
         }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::moves;
 use super::step::{Change, Failure, Look, LookFor, Refusal, Step, View};
 use crate::model::{
-    AccountId, Desired, Effect, Intent, OutcomeClass, ParkReason, ProviderServerId, Removal, Server, ServerState,
-    Timestamp, Verb, WaitReason,
+    AccountId, Desired, Effect, Intent, Landing, OutcomeClass, ParkReason, ProviderServerId, Removal, Server,
+    ServerState, Timestamp, Verb, WaitReason,
 };
 use crate::ports::{Deletion, ProviderErrorKind};
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Age of an accepted delete after which a server that is still there is deleted again.
 const DELETE_AGAIN: Duration = Duration::from_secs(300);
@@ -61,8 +62,12 @@ pub(super) fn next_removal(view: &View<'_>) -> Step {
             Step::Call { effect: Effect::Delete { id: target.id }, account: target.account }
         };
     }
+    if is_on(SeededBug::QuarantineSkippedOnDelete) && view.server.desired == Desired::Absent {
+        return Step::Move(Box::new(moves::to_gone(view)));
+    }
     // D4: a look that starts after the last create can land decides.
-    let ended = view.server.land.iter().find(|(_, landing)| landing.by <= view.now);
+    let is_over = |landing: &Landing| landing.by <= view.now || is_on(SeededBug::NoQuarantine);
+    let ended = view.server.land.iter().find(|(_, landing)| is_over(landing));
     if let Some((account, _)) = ended {
         return Step::Look(Look::Name { account: account.clone() });
     }

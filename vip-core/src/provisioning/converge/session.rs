@@ -19,6 +19,7 @@ use crate::ports::{
 };
 use crate::provisioning::context::Context;
 use crate::provisioning::gate;
+use crate::seeded_bugs::{SeededBug, is_on};
 use crate::worker::{Attempt, JobOutcome};
 
 /// Most reloads after a command came in between.
@@ -243,6 +244,9 @@ impl<'a> Session<'a> {
     pub(super) async fn wait(&mut self, until: Timestamp, reason: WaitReason) -> Result<JobOutcome, Stop> {
         self.loaded.server.wait_reason = Some(reason);
         self.note(Some(until)).await?;
+        if is_on(SeededBug::OutageBurnsAttempts) && reason == WaitReason::ProviderUnavailable {
+            return Ok(JobOutcome::Retry { code: reason.to_string(), delay: Some(until.since(self.now())) });
+        }
         Ok(JobOutcome::Snooze { delay: until.since(self.now()) })
     }
 
@@ -271,6 +275,12 @@ impl<'a> Session<'a> {
                     Some(request) => client.create(&request, &context).await.map(Answer::Created),
                     None => Ok(Answer::Failed(not_sent("no_candidate"))),
                 },
+                Effect::Delete { .. } if is_on(SeededBug::DeleteByName) => {
+                    match client.find(&self.loaded.server.provider_name, &context).await? {
+                        Some(named) => client.delete(&named.id, &context).await.map(Answer::Deleted),
+                        None => Ok(Answer::Deleted(crate::ports::Deletion::AlreadyGone)),
+                    }
+                }
                 Effect::Delete { id } => client.delete(id, &context).await.map(Answer::Deleted),
             }
         };

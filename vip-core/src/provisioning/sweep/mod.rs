@@ -22,6 +22,7 @@ use super::gate::{self, TokenCheck};
 use super::kinds::{self, SWEEP, SweepPayload};
 use crate::model::{AccountId, JobId, JobKind, NewJob, ServerId, Sighting, SightingClass, TenantId, Why};
 use crate::ports::{ProviderError, RecordedRef, StoreError};
+use crate::seeded_bugs::{SeededBug, is_on};
 use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
 
 /// Most stalled servers that one sweep wakes; the next one wakes more.
@@ -90,6 +91,9 @@ impl Sweep {
 
     async fn sweep(&self, account: &AccountId) -> Result<SweepReport, SweepError> {
         let context = &self.context;
+        if is_on(SeededBug::NoSweep) {
+            return Ok(SweepReport::default());
+        }
         // S6 first: what has stalled is woken even if the account cannot be looked at.
         let stalled = context.store.stalled(context.timing.stall_after, STALLED).await?;
         let servers: Vec<(TenantId, ServerId)> = stalled.into_iter().map(|s| (s.tenant, s.server)).collect();
@@ -107,8 +111,11 @@ impl Sweep {
             }
         }
         // S1: records before inventory, then the records of what was found.
-        let recorded = context.store.references(account).await?;
+        let mut recorded = context.store.references(account).await?;
         let listed = gate::inventory(context, client.as_ref()).await?;
+        if is_on(SeededBug::InventoryBeforeRecords) {
+            recorded = context.store.references(account).await?;
+        }
         let labels: Vec<ServerId> = listed.iter().filter_map(crate::ports::ServerView::server_label).collect();
         let located: BTreeMap<ServerId, RecordedRef> =
             context.store.locate(&labels).await?.into_iter().map(|record| (record.server, record)).collect();

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::classify::Finding;
 use crate::model::{ServerId, Sighting, SightingClass, Timestamp, Timing};
+use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Says what the sweep may lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -49,7 +50,7 @@ pub fn ripen(
         let old_enough = sighting.count >= 2
             && sighting.last_seen.since(sighting.first_seen) >= timing.sweep_interval / 2
             && now.since(sighting.first_seen) >= timing.sweep_grace;
-        let may = !suspect && (at_once || old_enough);
+        let may = !suspect && (at_once || old_enough || is_on(SeededBug::SweepOnFirstSighting));
         sighting.ripe = match sighting.class {
             SightingClass::Surplus | SightingClass::Resurfaced if at_once => may,
             SightingClass::Surplus | SightingClass::Resurfaced => {

@@ -2,6 +2,8 @@
 
 mod accept;
 mod faults;
+#[cfg(vip_seeded_bugs)]
+mod seeded_bugs;
 mod sweep;
 
 use std::collections::BTreeMap;

@@ -130,6 +130,20 @@ async fn a_payload_that_cannot_be_read_burns_attempts_until_the_job_is_dead() {
     assert!(bench.visits.try_recv().is_err(), "it never ran");
 }
 
+#[cfg(vip_seeded_bugs)]
+#[tokio::test(start_paused = true)]
+async fn with_its_seeded_bug_an_undecodable_payload_never_dies() {
+    crate::seeded_bugs::activate(Some(crate::seeded_bugs::SeededBug::UndecodableForEver));
+    let bench = Bench::new();
+    let mut new = new_job(0);
+    new.payload = Payload::from_text("\"text\"").unwrap();
+    new.max_attempts = 2;
+    bench.queue.enqueue(&[new]).await.unwrap();
+    bench.until(|counts| counts.undecodable == 5 && counts.settled == 5).await;
+    assert_eq!(bench.worker.counts().died, 0);
+    crate::seeded_bugs::activate(None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_attempt_without_end_is_dropped_at_its_deadline_and_not_before() {
     let config = WorkerConfig { attempt_deadline: s(300), ..WorkerConfig::default() };
