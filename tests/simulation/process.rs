@@ -113,9 +113,11 @@ impl Site {
                 tokio::select! {
                     biased;
                     () = life.crashed() => {}
-                    report = provisioner.shutdown(deadline), if end != End::Crashed => {
-                        if report.tasks_left != 0 {
-                            self.world.violated(format!("P8: {} tasks left by a shutdown", report.tasks_left));
+                    report = AssertUnwindSafe(provisioner.shutdown(deadline)).catch_unwind(), if end != End::Crashed => {
+                        match report.map(|report| report.tasks_left) {
+                            Ok(0) => {}
+                            Ok(left) => self.world.violated(format!("P8: {left} tasks left by a shutdown")),
+                            Err(_panic) => self.world.violated("P8: a shutdown panicked"),
                         }
                     }
                 }
