@@ -85,7 +85,7 @@ fn one_and_its_pairs(order: Order, extent: Extent, usual: &Outcome, first: (u32,
     let mut place = u64::from(first.0) * 31 + first.1.kind as u64;
     for second in faults(&single.counted, first.0 + 1, &[false]) {
         place += 1;
-        if place % extent.one_pair_of == 0 {
+        if place.is_multiple_of(extent.one_pair_of) {
             let setup = Setup { seed: extent.seed, order, plan: Plan::of(&[first, second]) };
             attempt(&setup, usual.path, mine);
             mine.pairs += 1;
@@ -94,7 +94,7 @@ fn one_and_its_pairs(order: Order, extent: Extent, usual: &Outcome, first: (u32,
 }
 
 fn attempt(setup: &Setup, usual: u64, mine: &mut Found) -> Outcome {
-    let outcome = if mine.matrix.runs % TWICE == 0 {
+    let outcome = if mine.matrix.runs.is_multiple_of(TWICE) {
         let (one, two) = (run(setup, Trace::Hash), run(setup, Trace::Hash));
         if one.trace != two.trace {
             mine.failures.push(format!("two runs of one seed differ: {setup}"));

@@ -98,7 +98,10 @@ fn swarms(seeds: u64, threads: usize, matrix: &mut Matrix) -> u64 {
     });
     let all = all.into_inner().expect("no thread panicked");
     let (seconds, failed) = (begin.elapsed().as_secs_f64(), failed.into_inner());
-    println!("swarm: {seeds} seeds, {failed} failed, {seconds:.1} s, {:.0} runs/s/thread", rate(all.runs, seconds, threads));
+    println!(
+        "swarm: {seeds} seeds, {failed} failed, {seconds:.1} s, {:.0} runs/s/thread",
+        rate(all.runs, seconds, threads)
+    );
     matrix.add(&all);
     failed
 }

@@ -43,9 +43,8 @@ impl Matrix {
         }
         self.waits += outcome.waits;
         self.rests += outcome.rests;
-        let is_look = |method: &&Method| {
-            matches!(method, Method::Find | Method::FindLabelled | Method::Get | Method::Actions)
-        };
+        let is_look =
+            |method: &&Method| matches!(method, Method::Find | Method::FindLabelled | Method::Get | Method::Actions);
         self.looks += u64::try_from(outcome.counted.iter().filter(is_look).count()).unwrap_or(0);
     }
 
@@ -137,7 +136,11 @@ impl fmt::Display for Matrix {
             }
             writeln!(formatter)?;
         }
-        writeln!(formatter, "steps: {} looks, {} waits, {} settled jobs; what commits recorded:", self.looks, self.waits, self.rests)?;
+        writeln!(
+            formatter,
+            "steps: {} looks, {} waits, {} settled jobs; what commits recorded:",
+            self.looks, self.waits, self.rests
+        )?;
         for ((verb, effect, outcome), count) in &self.arms {
             writeln!(formatter, "{count:>12}  {verb:?} {} {outcome:?}", effect.as_deref().unwrap_or("-"))?;
         }

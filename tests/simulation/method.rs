@@ -172,10 +172,7 @@ impl Method {
             Kind::LateEffect | Kind::Lost => self.writes(),
             Kind::Duplicate => self.writes(),
             Kind::StaleRead => {
-                matches!(
-                    self,
-                    Self::Load | Self::Key | Self::Find | Self::FindLabelled | Self::Get | Self::Inventory
-                )
+                matches!(self, Self::Load | Self::Key | Self::Find | Self::FindLabelled | Self::Get | Self::Inventory)
             }
             Kind::ErrorBefore
             | Kind::ErrorAfter

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use vip_core::model::{
     Account, AccountId, ChainHead, ClaimId, IdempotencyKey, InstallationId, Job, JobId, JobKey, JobKind, JobState,
-    NewJob, Operation, OperationId, OutcomeClass, Page, PageRequest, SealedRecord, Server, ServerId, Sighting, TenantId,
-    Timestamp, Verb,
+    NewJob, Operation, OperationId, OutcomeClass, Page, PageRequest, SealedRecord, Server, ServerId, Sighting,
+    TenantId, Timestamp, Verb,
 };
 use vip_core::ports::{
     ChangeSet, ClaimRequest, Claimed, Committed, Delivery, Durability, Enqueued, Guard, JobQueue, KeyRecord, LeaseRef,

@@ -4,8 +4,8 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use vip_core::CommandError;
 use uuid::Uuid;
+use vip_core::CommandError;
 use vip_core::model::{
     InstallationId, Labels, OWNER_LABEL, OperationId, OperationStatus, SERVER_LABEL, ServerId, ServerSpec, ServerState,
 };
@@ -152,7 +152,6 @@ impl Client<'_> {
 }
 
 /// Returns what is ordered.
-#[must_use]
 pub fn spec(name: &str) -> ServerSpec {
     ServerSpec::new(name).server_type("small").image("debian-12").location("here").ssh_key("ops")
 }

@@ -48,7 +48,13 @@ pub struct Site {
 impl Site {
     /// Makes a site.
     #[must_use]
-    pub fn new(world: Arc<World>, memory: MemoryBackend, clouds: Vec<(AccountId, Cloud)>, timing: Timing, seed: u64) -> Self {
+    pub fn new(
+        world: Arc<World>,
+        memory: MemoryBackend,
+        clouds: Vec<(AccountId, Cloud)>,
+        timing: Timing,
+        seed: u64,
+    ) -> Self {
         let history = History::new(world.clone());
         Self { world, memory, history, clouds, timing, reads: Reads::default(), seed, lives: Arc::default() }
     }

@@ -147,11 +147,11 @@ impl Link {
             Some(Kind::ErrorBefore) => Err(E::before()),
             Some(Kind::Lost) => Err(E::unknown()),
             Some(Kind::ErrorAfter) => call().await.and(Err(E::unknown())),
-            Some(Kind::Malformed) => match method {
-                // A provider has done it when its answer cannot be read; a database that cannot read has not.
-                Method::Create | Method::Delete => call().await.and(Err(E::nonsense(method))),
-                _ => Err(E::nonsense(method)),
-            },
+            // A provider has done it when its answer cannot be read; a database that cannot read has not.
+            Some(Kind::Malformed) if matches!(method, Method::Create | Method::Delete) => {
+                call().await.and(Err(E::nonsense(method)))
+            }
+            Some(Kind::Malformed) => Err(E::nonsense(method)),
             Some(Kind::LateEffect) => {
                 self.world.later_at_random(later());
                 Err(E::unknown())

@@ -1,6 +1,6 @@
 //! The quick set: all single faults, a sample of pairs and of random schedules, and the runs that once found a bug.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "test code fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "test code fails by panicking")]
 
 use vip_simulation::exhaustive::{Extent, enumerate};
 use vip_simulation::orders::Order;
