@@ -131,7 +131,8 @@ pub(crate) fn classify(call: Call, status: StatusCode, code: &str, limit_per_hou
             | Call::Inventory
             | Call::ServerTypes
             | Call::Locations
-            | Call::Images,
+            | Call::Images
+            | Call::Pricing,
         ) => row.others,
     };
     meaning.kind(limit_per_hour)

@@ -1,0 +1,72 @@
+//! Keeps what was seen a moment ago, so that looks which come one after another share a request too. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long an answer counts as one of now: less than the time between two looks at one server.
+pub(super) const FRESH: Duration = Duration::from_secs(2);
+/// Most answers that are kept.
+const MOST: usize = 20_000;
+
+/// Is what was seen, and since when it may be out of date.
+#[derive(Debug)]
+pub(super) struct Recent<K, V> {
+    seen: BTreeMap<K, (V, Instant)>,
+}
+
+impl<K, V> Default for Recent<K, V> {
+    fn default() -> Self {
+        Self { seen: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord, V: Clone> Recent<K, V> {
+    /// Keeps an answer to a request that began at `asked`.
+    pub(super) fn put(&mut self, key: K, value: V, asked: Instant) {
+        if self.seen.len() >= MOST {
+            self.seen.retain(|_, (_, at)| asked.saturating_duration_since(*at) <= FRESH);
+        }
+        if self.seen.len() < MOST || self.seen.contains_key(&key) {
+            self.seen.insert(key, (value, asked));
+        }
+    }
+
+    /// Returns what was seen a moment ago.
+    pub(super) fn get(&self, key: &K, now: Instant) -> Option<V> {
+        let (value, at) = self.seen.get(key)?;
+        (now.saturating_duration_since(*at) <= FRESH).then(|| value.clone())
+    }
+
+    /// Forgets what was seen: it is being changed.
+    pub(super) fn forget(&mut self, key: &K) {
+        self.seen.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_seen_counts_for_two_seconds_and_not_longer_and_not_after_a_change() {
+        let (mut recent, start) = (Recent::default(), Instant::now());
+        recent.put(1, "a", start);
+        assert_eq!(recent.get(&1, start + FRESH), Some("a"));
+        assert_eq!(recent.get(&1, start + FRESH + Duration::from_micros(1)), None);
+        recent.forget(&1);
+        assert_eq!(recent.get(&1, start), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_is_kept_than_the_bound_and_what_is_old_makes_room() {
+        let (mut recent, start) = (Recent::default(), Instant::now());
+        for key in 0..=MOST {
+            recent.put(key, (), start);
+        }
+        assert_eq!(recent.seen.len(), MOST);
+        recent.put(MOST + 1, (), start + FRESH + FRESH);
+        assert_eq!(recent.seen.len(), 1);
+    }
+}
