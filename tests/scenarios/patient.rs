@@ -27,6 +27,7 @@ const MINUTE: usize = 12;
 const FIRST_MINUTE_MOST: u64 = 12;
 
 /// Returns the number of the reading at a time.
+#[expect(clippy::cast_possible_truncation, reason = "some hours have a few thousand readings")]
 const fn reading(at: Duration) -> usize {
     (at.as_secs() / STEP.as_secs()) as usize
 }

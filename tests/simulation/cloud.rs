@@ -245,6 +245,7 @@ impl Rows {
     fn insert(&mut self, name: String, labels: Labels, location: &str, is_foreign: bool) -> ServerView {
         let id = ProviderServerId::new((self.ledger.len() + 1).to_string()).unwrap();
         let view = ServerView {
+            is_listed: false,
             id,
             name,
             status: ServerStatus::Starting,
