@@ -12,7 +12,7 @@ use vip_core::model::{AccountId, InstallationId, ServerState, Timestamp};
 use vip_core::ports::{ProviderClient, RequestContext, SeededRandomness};
 use vip_core::provisioning::sweep::SweepMode;
 use vip_core::worker::WorkerConfig;
-use vip_tests::site::spec;
+use vip_tests::site::{pause, spec};
 use vip_tests::truth;
 
 use crate::cloud::TENANT;
@@ -45,7 +45,7 @@ async fn five_hundred_orders_at_once_cost_at_most_one_point_three_requests_each(
             if servers.iter().filter(|server| server.state == ServerState::Running).count() == ORDERS {
                 return began.elapsed();
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            pause(Duration::from_secs(1)).await;
         }
     };
     let took = tokio::time::timeout(Duration::from_secs(3600), running).await.unwrap();

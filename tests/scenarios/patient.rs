@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use vip_adapters::hetzner::HetznerClient;
 use vip_adapters::hetzner::simulator::{DEFAULT_PROJECT, DEFAULT_TOKEN, Effect, Failure, Fault, FaultRule, Simulator};
 use vip_core::Provisioner;
 use vip_core::memory::{MemoryBackend, VirtualClock};
 use vip_core::model::{InstallationId, JobState, PageLimit, PageRequest, ServerState, Timestamp};
 use vip_core::ports::SeededRandomness;
-use vip_tests::site::spec;
+use vip_tests::site::{pause, spec};
 use vip_tests::truth;
 
 use crate::cloud::TENANT;
@@ -60,7 +60,7 @@ async fn site() -> Site {
 async fn order_all(product: &Provisioner) {
     for number in 0..ORDERS {
         drop(product.tenant(TENANT).create_server(spec(format!("web-{number}"))).await.unwrap());
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        pause(Duration::from_millis(100)).await;
     }
 }
 
@@ -70,7 +70,7 @@ async fn watch(site: &Site, until: Duration) -> Vec<u64> {
     while site.began.elapsed() < until {
         totals.push(site.simulator.ledger().request_total());
         let next = site.began + STEP * u32::try_from(totals.len()).unwrap();
-        sleep_until(next).await;
+        pause(next.saturating_duration_since(Instant::now())).await;
     }
     totals
 }
@@ -92,7 +92,7 @@ async fn two_hours_without_the_provider_fail_no_order_and_it_comes_back_gently()
     site.simulator.add_fault(FaultRule::outage(OUTAGE_AT, OUTAGE, failing)).unwrap();
     let (from, to) = (reading(OUTAGE_AT), reading(OUTAGE_AT + OUTAGE));
     let during = async {
-        sleep_until(site.began + OUTAGE_AT + OUTAGE - Duration::from_secs(1)).await;
+        pause(OUTAGE_AT + OUTAGE - Duration::from_secs(1)).await;
         burned(&site.product).await
     };
     let end = OUTAGE_AT + OUTAGE + Duration::from_secs(600);

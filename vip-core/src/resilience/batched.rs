@@ -195,7 +195,9 @@ impl Batched {
 
     fn remember<'a>(&self, listed: impl Iterator<Item = &'a ServerView>, asked: Instant) {
         let (mut memory, now) = (self.memory(), Instant::now());
-        for view in listed {
+        // Of new servers alone: what is being removed is looked at anew each time.
+        let watched: Vec<&ServerView> = listed.filter(|view| memory.usual.watches(&view.id)).collect();
+        for view in watched {
             if view.status == ServerStatus::Running {
                 memory.usual.is_running(&view.id, now);
             }

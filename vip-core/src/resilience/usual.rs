@@ -114,6 +114,11 @@ impl Usual {
         self.watched.len()
     }
 
+    /// Says whether a server is new and was not seen running yet.
+    pub(super) fn watches(&self, id: &ProviderServerId) -> bool {
+        self.watched.contains_key(id)
+    }
+
     /// Returns up to `most` actions that are still open, those of the oldest creates first.
     pub(super) fn open_actions(&mut self, most: usize) -> Vec<ProviderActionId> {
         let servers = &self.servers;

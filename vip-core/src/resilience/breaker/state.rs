@@ -360,6 +360,8 @@ impl Machine {
 
     fn open(&mut self, now: Duration, scope: Scope, cause: Cause, jitter: f64) -> Option<Transition> {
         self.generation = self.generation.wrapping_add(1).max(1);
+        // Its places are taken by calls that no longer count; the rounds begin anew when it closes.
+        self.ramp = None;
         let settings = self.settings.clone();
         self.circuit_mut(scope).open(&settings, now, cause, jitter);
         match self.circuit(scope).phase {

@@ -6,8 +6,6 @@
 
 mod client;
 mod state;
-#[cfg(test)]
-mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -227,3 +225,6 @@ impl Drop for Turned {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,12 @@ impl Run {
 
     fn ask(&mut self, scope: Scope) {
         let before = [Scope::All, Scope::Creates].map(|it| self.machine.circuit(it).phase);
-        match self.machine.admit(self.now, scope) {
+        let held_back = self.machine.holds_back(self.now, scope).is_some();
+        let decision = self.machine.admit(self.now, scope);
+        // Whoever is told to stay away never comes to probe.
+        let refused = matches!(decision, Decision::Refuse { .. });
+        assert_eq!(held_back, refused, "what it says it holds back is not what it refuses");
+        match decision {
             Decision::Admit(pass) => {
                 assert_eq!(before[0], Phase::Closed, "let through by an open circuit");
                 assert!(scope == Scope::All || before[1] == Phase::Closed, "a create let through by an open circuit");
