@@ -185,7 +185,7 @@ fn the_guide_shows_this_code() {
         // A line of dots stands for what is left out.
         for part in block.split("…\n") {
             let is_there = |text: &&str| dedent(text).contains(dedent(part).trim());
-            assert!(code.iter().any(|text| is_there(text)), "not in the example:\n{part}");
+            assert!(code.iter().any(is_there), "not in the example:\n{part}");
         }
     }
 }

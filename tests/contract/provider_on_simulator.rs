@@ -15,7 +15,7 @@ use vip_core::model::{
     ServerId, UserData,
 };
 use vip_core::ports::{
-    ActionStatus, CreateRequest, Deletion, ProviderClient, ProviderError, ProviderErrorKind as Kind, RequestContext,
+    ActionStatus, CreateRequest, ProviderClient, ProviderError, ProviderErrorKind as Kind, RequestContext,
     ServerStatus, ServerView,
 };
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::job_queue::MemoryQueue;
+use super::jobs::JobTable;
 use super::state::{CommitRefusal, Shared};
 use super::store::MemoryStore;
 use crate::model::InstallationId;
@@ -29,6 +30,12 @@ impl MemoryBackend {
     pub fn refuse_commits(&self, passing: u32, refused: u32) {
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.refusal = CommitRefusal { passing, refused };
+    }
+
+    /// Forgets all jobs, as a queue does whose data was lost; the store keeps everything.
+    pub fn lose_jobs(&self) {
+        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.jobs = JobTable::default();
     }
 
     /// Makes the ports of one process, whose own clock is `local`: only a seeded bug goes by that.

@@ -95,6 +95,8 @@ impl JobQueue for MemoryQueue {
             state.jobs.next_due_after(now).map_or(timeout, |due| due.since(now).min(timeout))
         };
         tokio::select! {
+            // In a fixed order: under the paused clock one seed is then one run.
+            biased;
             () = woken => {}
             () = tokio::time::sleep(pause) => {}
         }

@@ -7,11 +7,12 @@ use super::Shared;
 use super::catalogs::CatalogError;
 use super::operation::{OperationHandle, as_blocked, shows_blocked};
 use crate::model::{
-    AccountId, Actor, Gate, IdempotencyKey, Invalid, NameError, Operation, OperationId, OperationStatus, Page,
-    PageRequest, RequestId, Server, ServerId, ServerSpec, TenantId,
+    AccountId, Actor, IdempotencyKey, Invalid, NameError, Operation, OperationId, OperationStatus, Page, PageRequest,
+    RequestId, Server, ServerId, ServerSpec, TenantId,
 };
 use crate::ports::Catalog;
 use crate::provisioning::accept::{self, Caller, CommandError, CreateServer, DeleteServer};
+use crate::provisioning::is_closed;
 use crate::resilience::cached::Cached;
 
 /// Speaks for one tenant; nothing of another can be reached through it.
@@ -114,9 +115,8 @@ impl Tenant {
     /// Says whether any gate is closed: only then the servers of a page's operations have to be read.
     async fn any_account_is_closed(&self) -> Result<bool, CommandError> {
         let context = &self.shared.context;
-        for (id, client) in context.providers.iter() {
-            let account = context.store.account(id).await?;
-            if account.gate(&client.token_digest()).is_some_and(|entry| entry.gate != Gate::Open) {
+        for id in self.shared.accounts.iter() {
+            if is_closed(context, &context.store.account(id).await?) {
                 return Ok(true);
             }
         }

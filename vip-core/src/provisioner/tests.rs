@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use super::*;
 use crate::memory::{MemoryBackend, MemoryProvider, ProviderFault, ProviderMethod, VirtualClock, memory_backend};
 use crate::model::{
-    OperationStatus, PageLimit, PageRequest, SealedRecord, ServerSpec, TenantId, Timestamp, WaitReason,
+    AccountId, InstallationId, OperationStatus, PageLimit, PageRequest, SealedRecord, ServerSpec, TenantId, Timestamp,
+    WaitReason,
 };
-use crate::ports::{AuditSinkError, ProviderErrorKind, SinkName};
+use crate::ports::{AuditSinkError, Backend, ProviderErrorKind, SinkName};
 
 /// Counts what it was given, and how often it was closed.
 #[derive(Debug, Clone)]
@@ -120,4 +121,40 @@ async fn while_the_account_is_closed_its_operations_read_as_parked_and_no_row_sa
     tokio::time::timeout(Duration::from_secs(3600), done).await.unwrap();
     assert_eq!(shown(&tenant.operations(&page).await.unwrap().items[0]), (OperationStatus::Succeeded, None));
     drop(provisioner.shutdown(Duration::from_secs(5)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_without_a_token_reads_an_operation_of_a_closed_account_as_parked_too() {
+    let clock = VirtualClock::new(Timestamp::from_micros(1_000_000_000_000));
+    let backend = MemoryBackend::new(Arc::new(clock), InstallationId::from_uuid(uuid::Uuid::from_u128(1)));
+    let store = Backend::from(backend.clone()).store;
+    let cloud = MemoryProvider::default();
+    let refused = ProviderFault::Refuse(ProviderErrorKind::Unauthorized);
+    cloud.fail_next(ProviderMethod::Create, refused);
+    let client = Provisioner::builder(backend.clone()).client_only().await.unwrap();
+    let worker = Provisioner::builder(backend).provider(cloud).start().await.unwrap();
+    let tenant = client.tenant("acme");
+    let spec = ServerSpec::new("web-1").server_type("a").image("i").location("l").ssh_key("k");
+    let order = tenant.create_server(spec).await.unwrap();
+    let account = AccountId::default_account();
+    assert_eq!(order.progress().await.unwrap().operation.status, OperationStatus::Pending);
+    for _ in 0..100 {
+        tokio::time::advance(Duration::from_millis(100)).await;
+    }
+    let parked = (OperationStatus::Parked, Some("account_blocked".to_owned()));
+    let shown = order.progress().await.unwrap().operation;
+    assert_eq!((shown.status, shown.code), parked, "{:?}", store.account(&account).await);
+    let again = tenant.operation(order.id()).await.unwrap().operation().clone();
+    assert_eq!((again.status, again.code), parked);
+    let listed = tenant.operations(&PageRequest::first(PageLimit::most())).await.unwrap().items.remove(0);
+    assert_eq!((listed.status, listed.code), parked);
+    assert!(matches!(order.wait().await, Err(WaitError::Parked { code }) if code == "account_blocked"));
+    let stored = store.operation(&TenantId::new("acme").unwrap(), order.id()).await.unwrap().unwrap();
+    assert_eq!((stored.status, stored.code), (OperationStatus::Pending, None), "no row is written");
+    // The probe finds the token accepted: nothing has to be unparked.
+    for _ in 0..3000 {
+        tokio::time::advance(Duration::from_millis(100)).await;
+    }
+    assert_eq!(order.progress().await.unwrap().operation.status, OperationStatus::Succeeded);
+    drop(worker.shutdown(Duration::ZERO).await);
 }

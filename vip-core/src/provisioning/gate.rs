@@ -54,7 +54,7 @@ pub(super) fn view(account: &Account, digest: &TokenDigest, now: Timestamp, timi
     }
 }
 
-/// Says whether this process's token of the account that a server needs next is known to be refused or suspect.
+/// Says whether the account that a server needs next is known to be closed.
 pub(crate) fn is_blocked(context: &Context, loaded: &Loaded) -> bool {
     let server = &loaded.server;
     let removing = server.removing.as_ref().filter(|removal| !removal.gone).map(|removal| &removal.account);
@@ -63,12 +63,16 @@ pub(crate) fn is_blocked(context: &Context, loaded: &Loaded) -> bool {
     let next = || server.candidate().map(|next| &next.account).filter(|_| server.desired == Desired::Present);
     let account = removing.or(own).or_else(unproven).or_else(next);
     let known = account.and_then(|id| loaded.accounts.iter().find(|known| &known.id == id));
-    let client = account.and_then(|id| context.providers.get(id));
-    let entry = known.zip(client).and_then(|(known, client)| known.gate(&client.token_digest()));
-    match entry.map(|entry| &entry.gate) {
-        Some(Gate::Blocked { .. } | Gate::Suspect { .. }) => true,
-        // A token that is not checked yet is checked in a moment.
-        Some(Gate::Open) | None => false,
+    known.is_some_and(|known| is_closed(context, known))
+}
+
+/// Says whether an account is known to be closed: to this process's token, or, for a process without one, to every token.
+///
+/// A token that is not checked yet is checked in a moment.
+pub(crate) fn is_closed(context: &Context, account: &Account) -> bool {
+    match context.providers.get(&account.id) {
+        Some(client) => account.gate(&client.token_digest()).is_some_and(|entry| entry.gate != Gate::Open),
+        None => !account.gates.is_empty() && account.gates.iter().all(|entry| entry.gate != Gate::Open),
     }
 }
 

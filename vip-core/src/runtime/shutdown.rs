@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::LoopStatus;
+use super::panics::panic_message;
 use super::supervisor::LoopsStopped;
 use crate::telemetry;
 
@@ -41,7 +44,8 @@ impl Shutdown {
         &mut self.report
     }
 
-    /// Runs a phase until the deadline, but for at least `least`; returns what it made, or none if it was cut.
+    /// Runs a phase until the deadline, but for at least `least`; returns what it made, or none if it was cut or
+    /// panicked.
     ///
     /// `least` is what a phase needs even when the deadline is over: handing leases back takes one call, and without
     /// it they would stay until they expire.
@@ -49,9 +53,19 @@ impl Shutdown {
         let begin = Instant::now();
         let limit = self.left().max(least);
         self.promised = self.promised.saturating_add(least);
-        let made = tokio::time::timeout(limit, work).await.ok();
-        self.note(name, begin, if made.is_some() { PhaseEnd::Completed } else { PhaseEnd::Cut });
-        made
+        // A port that panics must not keep the phases after this one from their work, nor end the host.
+        match AssertUnwindSafe(tokio::time::timeout(limit, work)).catch_unwind().await {
+            Ok(Ok(made)) => {
+                self.note(name, begin, PhaseEnd::Completed);
+                return Some(made);
+            }
+            Ok(Err(_elapsed)) => self.note(name, begin, PhaseEnd::Cut),
+            Err(payload) => {
+                tracing::error!({ telemetry::CODE } = panic_message(&*payload), "a phase of the shutdown panicked");
+                self.note(name, begin, PhaseEnd::Panicked);
+            }
+        }
+        None
     }
 
     /// Waits for work to end by itself until the deadline; says whether it did. What is then left is for a later phase.
@@ -105,6 +119,8 @@ pub enum PhaseEnd {
     Deadline,
     /// Its time was over before it came to its end.
     Cut,
+    /// It panicked; the phases after it ran all the same.
+    Panicked,
 }
 
 /// Says what a process did in its life with the jobs it claimed, and what became of everything when it ended.
@@ -142,8 +158,8 @@ impl ShutdownReport {
     /// Says whether nothing was left or lost.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        let is_cut = self.phases.iter().any(|phase| phase.end == PhaseEnd::Cut);
-        self.tasks_left == 0 && self.settlements_lost == 0 && !is_cut
+        let is_cut = |phase: &PhaseReport| matches!(phase.end, PhaseEnd::Cut | PhaseEnd::Panicked);
+        self.tasks_left == 0 && self.settlements_lost == 0 && !self.phases.iter().any(is_cut)
     }
 }
 
@@ -165,8 +181,12 @@ impl fmt::Display for ShutdownReport {
             self.took,
             if self.within_deadline { "within the deadline" } else { "beyond the deadline" }
         )?;
-        for phase in self.phases.iter().filter(|phase| phase.end == PhaseEnd::Cut) {
-            write!(formatter, "; phase {} was cut after {:?}", phase.name, phase.took)?;
+        for phase in &self.phases {
+            match phase.end {
+                PhaseEnd::Cut => write!(formatter, "; phase {} was cut after {:?}", phase.name, phase.took)?,
+                PhaseEnd::Panicked => write!(formatter, "; phase {} panicked after {:?}", phase.name, phase.took)?,
+                PhaseEnd::Completed | PhaseEnd::Deadline => {}
+            }
         }
         for status in self.loops.iter().filter(|status| status.last_failure.is_some()) {
             write!(formatter, "; loop {} restarted {} times", status.name, status.restarts)?;
@@ -198,6 +218,16 @@ mod tests {
         assert_eq!(took, [(s(0), PhaseEnd::Completed), (s(10), PhaseEnd::Cut), (s(2), PhaseEnd::Cut)]);
         assert!(report.within_deadline && !report.is_clean());
         assert!(report.to_string().contains("phase hung was cut after 10s"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phase_that_panics_is_reported_and_the_next_one_runs() {
+        let s = Duration::from_secs;
+        let mut shutdown = Shutdown::within(s(10));
+        assert_eq!(shutdown.phase("settlements", s(1), async { panic!("of a port") }).await, None::<()>);
+        assert_eq!(shutdown.phase("audit", s(1), async { 7 }).await, Some(7));
+        let report = shutdown.finish(no_loops().await);
+        assert!(!report.is_clean() && report.to_string().contains("phase settlements panicked after 0ns"), "{report}");
     }
 
     #[tokio::test(start_paused = true)]

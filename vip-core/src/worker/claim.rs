@@ -56,6 +56,8 @@ pub(super) async fn claim_loop(core: Arc<Core>, tick: Tick) -> Result<(), LoopEr
 impl Core {
     async fn wait_for_room(&self, tick: &Tick) {
         tokio::select! {
+            // In a fixed order: under the paused clock one seed is then one run.
+            biased;
             () = self.room.notified() => {}
             () = tick.interrupted() => {}
             // Settlements that are answered or given up make room too, and ring no bell here.
@@ -108,6 +110,7 @@ impl Core {
         }
         let begin = Instant::now();
         tokio::select! {
+            biased;
             () = tick.interrupted() => false,
             () = self.queue.wait(poll) => begin.elapsed() < poll,
             // Polling is the truth: a queue that waits longer than it was told does not delay it.

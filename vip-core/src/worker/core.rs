@@ -1,6 +1,6 @@
 //! What the loops and the attempts of one worker share; it survives a panic in any of them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -54,10 +54,10 @@ impl Core {
 
 /// Holds all leases of the worker until they are settled.
 #[derive(Debug, Default)]
-pub(super) struct Holds(Mutex<HashMap<LeaseRef, Arc<Hold>>>);
+pub(super) struct Holds(Mutex<BTreeMap<LeaseRef, Arc<Hold>>>);
 
 impl Holds {
-    fn lock(&self) -> MutexGuard<'_, HashMap<LeaseRef, Arc<Hold>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<LeaseRef, Arc<Hold>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -47,6 +47,8 @@ impl Core {
         loop {
             let Some(oldest) = self.outbox.oldest() else {
                 tokio::select! {
+                    // In a fixed order: under the paused clock one seed is then one run.
+                    biased;
                     () = self.outbox.bell.notified() => continue,
                     () = tick.interrupted() => return,
                 }
@@ -55,6 +57,7 @@ impl Core {
                 return;
             }
             tokio::select! {
+                biased;
                 () = sleep_until(oldest + LINGER) => return,
                 () = self.outbox.bell.notified() => {}
                 () = tick.interrupted() => return,

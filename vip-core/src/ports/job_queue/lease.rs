@@ -18,7 +18,7 @@ pub struct ClaimRequest {
 }
 
 /// Identifies a lease: the fence token of whoever holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseRef {
     /// The job.
     pub job: JobId,

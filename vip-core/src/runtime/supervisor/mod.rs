@@ -214,6 +214,7 @@ impl Keeper {
             };
             let Some(pause) = self.failed(&failure) else { return };
             tokio::select! {
+                biased;
                 () = self.watched.stop.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
             }

@@ -159,6 +159,8 @@ impl Tick {
     /// May be dropped at any time.
     pub async fn interrupted(&self) {
         tokio::select! {
+            // In a fixed order: under the paused clock one seed is then one run.
+            biased;
             () = self.0.stop.cancelled() => {}
             () = self.0.nudge.notified() => {}
         }
@@ -167,6 +169,7 @@ impl Tick {
     /// Waits, until the time is over or the loop should end or make a turn at once.
     pub async fn pause(&self, time: Duration) {
         tokio::select! {
+            biased;
             () = self.interrupted() => {}
             () = tokio::time::sleep(time) => {}
         }

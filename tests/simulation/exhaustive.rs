@@ -1,0 +1,126 @@
+//! Every single fault on an order's path, and every pair: the second one lands inside the recovery from the first.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::matrix::Matrix;
+use crate::method::{Kind, Method};
+use crate::orders::Order;
+use crate::plan::{Fault, Plan};
+use crate::run::{Outcome, Setup, Trace, run};
+use crate::shrink;
+
+/// Failing runs that are shrunk and printed; one is enough to begin with.
+const SHOWN: usize = 10;
+/// One of so many runs is made twice, to see that it is the same.
+const TWICE: u64 = 100;
+
+/// Says what is enumerated.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    /// Seed of all runs.
+    pub seed: u64,
+    /// One pair of so many is run; 1 means all, 0 none.
+    pub one_pair_of: u64,
+    /// Threads.
+    pub threads: usize,
+}
+
+/// Is what an enumeration found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What was tried.
+    pub matrix: Matrix,
+    /// Runs that broke a promise, each with the line that replays it.
+    pub failures: Vec<String>,
+    /// How many runs broke a promise.
+    pub failed: u64,
+    /// Singles.
+    pub singles: u64,
+    /// Pairs.
+    pub pairs: u64,
+}
+
+/// Runs every single fault on an order, and pairs as the extent says.
+#[must_use]
+pub fn enumerate(order: Order, extent: Extent) -> Found {
+    let usual = run(&Setup { seed: extent.seed, order, plan: Plan::default() }, Trace::Off);
+    let found = Mutex::new(Found::default());
+    let mut firsts = Vec::new();
+    for (ordinal, fault) in faults(&usual.counted, 0, &[false, true]) {
+        firsts.push((ordinal, fault));
+    }
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..extent.threads.max(1) {
+            scope.spawn(|| {
+                let mut mine = Found::default();
+                while let Some(first) = firsts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    one_and_its_pairs(order, extent, &usual, *first, &mut mine);
+                }
+                let mut all = found.lock().unwrap();
+                all.matrix.add(&mine.matrix);
+                all.failures.extend(mine.failures);
+                all.failed += mine.failed;
+                all.singles += mine.singles;
+                all.pairs += mine.pairs;
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap();
+    if !usual.violations.is_empty() {
+        found.failures.push(format!("{} without a fault: {:?}", order.as_str(), usual.violations));
+        found.failed += 1;
+    }
+    found
+}
+
+fn one_and_its_pairs(order: Order, extent: Extent, usual: &Outcome, first: (u32, Fault), mine: &mut Found) {
+    let setup = Setup { seed: extent.seed, order, plan: Plan::of(&[first]) };
+    let single = attempt(&setup, usual.path, mine);
+    mine.singles += 1;
+    if extent.one_pair_of == 0 || first.1.lasting {
+        return;
+    }
+    let mut place = u64::from(first.0) * 31 + first.1.kind as u64;
+    for second in faults(&single.counted, first.0 + 1, &[false]) {
+        place += 1;
+        if place.is_multiple_of(extent.one_pair_of) {
+            let setup = Setup { seed: extent.seed, order, plan: Plan::of(&[first, second]) };
+            attempt(&setup, usual.path, mine);
+            mine.pairs += 1;
+        }
+    }
+}
+
+fn attempt(setup: &Setup, usual: u64, mine: &mut Found) -> Outcome {
+    let outcome = if mine.matrix.runs.is_multiple_of(TWICE) {
+        let (one, two) = (run(setup, Trace::Hash), run(setup, Trace::Hash));
+        if one.trace != two.trace {
+            mine.failures.push(format!("two runs of one seed differ: {setup}"));
+            mine.failed += 1;
+        }
+        one
+    } else {
+        run(setup, Trace::Off)
+    };
+    mine.matrix.count(&outcome, usual);
+    if !outcome.violations.is_empty() {
+        mine.failed += 1;
+        if mine.failures.len() < SHOWN {
+            mine.failures.push(shrink::report(setup));
+        }
+    }
+    outcome
+}
+
+/// Lists all faults on calls from an ordinal on.
+fn faults(counted: &[Method], from: u32, lasting: &[bool]) -> Vec<(u32, Fault)> {
+    let mut faults = Vec::new();
+    for (ordinal, method) in (0_u32..).zip(counted).filter(|(ordinal, _)| *ordinal >= from) {
+        for kind in Kind::ALL.iter().filter(|kind| method.can(**kind)) {
+            faults.extend(lasting.iter().map(|lasting| (ordinal, Fault { kind: *kind, lasting: *lasting })));
+        }
+    }
+    faults
+}

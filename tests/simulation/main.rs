@@ -1,0 +1,136 @@
+//! The simulation at full length, or one run again: `--replay LINE`, `--seed SEED` for a random schedule.
+
+#![expect(clippy::print_stdout, clippy::expect_used, reason = "a program for a terminal; it fails by panicking")]
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::time::Instant;
+use vip_simulation::exhaustive::{Extent, enumerate};
+use vip_simulation::matrix::Matrix;
+use vip_simulation::method::Method;
+use vip_simulation::orders::Order;
+use vip_simulation::run::{Outcome, Setup, Trace, run, silence_planned_panics};
+use vip_simulation::swarm;
+
+/// Threads, where `--threads` says nothing.
+const THREADS: usize = 2;
+/// Random schedules, where `--seeds` says nothing.
+const SEEDS: u64 = 1_000_000;
+
+fn option(words: &[String], name: &str) -> Option<String> {
+    words.iter().position(|word| word == name).and_then(|at| words.get(at + 1)).cloned()
+}
+
+fn main() -> ExitCode {
+    silence_planned_panics();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(line) = option(&words, "--replay") {
+        let setup: Setup = line.parse().expect("a line that a failing run printed");
+        return show(&run(&setup, Trace::Lines));
+    }
+    if let Some(seed) = option(&words, "--seed") {
+        return show(&swarm::run(seed.parse().expect("a number"), Trace::Lines));
+    }
+    if words.iter().any(|word| word == "--gate") {
+        return gate(option(&words, "--bug").as_deref());
+    }
+    let number = |name, default| option(&words, name).map_or(default, |text| text.parse().expect("a number"));
+    let one_pair_of = number("--one-pair-of", 1);
+    let threads = usize::try_from(number("--threads", 2)).unwrap_or(THREADS);
+    let seeds = number("--seeds", SEEDS);
+    let only = option(&words, "--order");
+    let mut matrix = Matrix::default();
+    let mut failed = 0;
+    for order in Order::ALL.into_iter().filter(|order| only.as_deref().is_none_or(|only| only == order.as_str())) {
+        let begin = Instant::now();
+        let found = enumerate(order, Extent { seed: 1, one_pair_of, threads });
+        let seconds = begin.elapsed().as_secs_f64();
+        println!(
+            "{}: {} singles, {} pairs, {} failed, {seconds:.1} s, {:.0} runs/s/thread",
+            order.as_str(),
+            found.singles,
+            found.pairs,
+            found.failed,
+            rate(found.matrix.runs, seconds, threads)
+        );
+        found.failures.iter().for_each(|failure| println!("{failure}"));
+        failed += found.failed;
+        matrix.add(&found.matrix);
+    }
+    failed += swarms(seeds, threads, &mut matrix);
+    println!("{matrix}");
+    let methods: Vec<Method> =
+        Method::ALL.iter().copied().filter(|it| it.is_on_the_path() || it.is_of_the_sweep()).collect();
+    let zeros = if only.is_none() { matrix.zeros(&methods) } else { Vec::new() };
+    zeros.iter().for_each(|zero| println!("ZERO: {zero}"));
+    println!("{failed} runs failed, {} zeros", zeros.len());
+    if failed == 0 && zeros.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn rate(runs: u64, seconds: f64, threads: usize) -> f64 {
+    runs as f64 / seconds / threads as f64
+}
+
+fn swarms(seeds: u64, threads: usize, matrix: &mut Matrix) -> u64 {
+    let begin = Instant::now();
+    let (next, failed, all) = (AtomicU64::new(1), AtomicU64::new(0), Mutex::new(Matrix::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut mine = Matrix::default();
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > seeds {
+                        break;
+                    }
+                    let outcome = swarm::run(seed, Trace::Off);
+                    mine.count(&outcome, 0);
+                    if !outcome.violations.is_empty() && failed.fetch_add(1, Ordering::Relaxed) < 10 {
+                        println!("tests/run simulation --seed {seed}\n    {}", outcome.violations.join("\n    "));
+                    }
+                }
+                all.lock().expect("no thread panicked").add(&mine);
+            });
+        }
+    });
+    let all = all.into_inner().expect("no thread panicked");
+    let (seconds, failed) = (begin.elapsed().as_secs_f64(), failed.into_inner());
+    println!(
+        "swarm: {seeds} seeds, {failed} failed, {seconds:.1} s, {:.0} runs/s/thread",
+        rate(all.runs, seconds, threads)
+    );
+    matrix.add(&all);
+    failed
+}
+
+#[cfg(not(vip_seeded_bugs))]
+fn gate(_only: Option<&str>) -> ExitCode {
+    println!("the gate needs a build with RUSTFLAGS='--cfg vip_seeded_bugs'");
+    ExitCode::FAILURE
+}
+
+/// Hunts every seeded bug, and fails unless each is caught, and only those break orders without faults that may.
+#[cfg(vip_seeded_bugs)]
+fn gate(only: Option<&str>) -> ExitCode {
+    let mut missed = 0;
+    for bug in vip_core::seeded_bugs::all().iter().filter(|bug| only.is_none_or(|only| only == bug.name())) {
+        let verdict = vip_simulation::gate::hunt(*bug);
+        let unexpected = bug.passes_without_faults() && !verdict.breaks_without_faults.is_empty();
+        let runs = verdict.runs.map_or("MISSED".to_owned(), |runs| format!("{runs} runs"));
+        let note = if unexpected { " BREAKS WITHOUT A FAULT" } else { "" };
+        println!("{:32} {runs:>12}{note}  {}", bug.name(), verdict.caught_by);
+        missed += u32::from(verdict.runs.is_none());
+    }
+    println!("{missed} bugs were not caught");
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn show(outcome: &Outcome) -> ExitCode {
+    outcome.lines.iter().for_each(|line| println!("{line}"));
+    println!("{} calls, {} counted, {:?}", outcome.calls, outcome.counted.len(), outcome.took);
+    println!("faults: {:?}\nbroken: {:?}", outcome.fired, outcome.violations);
+    if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

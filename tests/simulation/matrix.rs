@@ -1,0 +1,149 @@
+//! What was tried and what it did: method × kind, and what commits recorded.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::method::{Kind, Method};
+use crate::observed::Arm;
+use crate::run::Outcome;
+
+/// Counts faults and what came of them.
+#[derive(Debug, Clone, Default)]
+pub struct Matrix {
+    cells: BTreeMap<(Method, Kind), Cell>,
+    arms: BTreeMap<Arm, u64>,
+    waits: u64,
+    rests: u64,
+    looks: u64,
+    /// Runs.
+    pub runs: u64,
+    /// Port calls.
+    pub calls: u64,
+}
+
+/// Counts one fault of one method.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cell {
+    fired: u64,
+    differed: u64,
+}
+
+impl Matrix {
+    /// Counts a run; `usual` is the path of the run without faults.
+    pub fn count(&mut self, outcome: &Outcome, usual: u64) {
+        self.runs += 1;
+        self.calls += outcome.calls;
+        for fault in &outcome.fired {
+            let cell = self.cells.entry(*fault).or_default();
+            cell.fired += 1;
+            cell.differed += u64::from(outcome.path != usual);
+        }
+        for (arm, count) in &outcome.arms {
+            *self.arms.entry(arm.clone()).or_default() += count;
+        }
+        self.waits += outcome.waits;
+        self.rests += outcome.rests;
+        let is_look =
+            |method: &&Method| matches!(method, Method::Find | Method::FindLabelled | Method::Get | Method::Actions);
+        self.looks += u64::try_from(outcome.counted.iter().filter(is_look).count()).unwrap_or(0);
+    }
+
+    /// Adds what another thread counted.
+    pub fn add(&mut self, other: &Self) {
+        for (fault, cell) in &other.cells {
+            let mine = self.cells.entry(*fault).or_default();
+            mine.fired += cell.fired;
+            mine.differed += cell.differed;
+        }
+        for (arm, count) in &other.arms {
+            *self.arms.entry(arm.clone()).or_default() += count;
+        }
+        self.waits += other.waits;
+        self.rests += other.rests;
+        self.looks += other.looks;
+        self.runs += other.runs;
+        self.calls += other.calls;
+    }
+
+    /// Names what should have happened and never did: a fault that never fired or never mattered, a step or an
+    /// outcome that no run reached.
+    #[must_use]
+    pub fn zeros(&self, methods: &[Method]) -> Vec<String> {
+        let mut zeros = Vec::new();
+        for method in methods {
+            for kind in Kind::ALL.iter().filter(|kind| method.can(**kind)) {
+                let cell = self.cells.get(&(*method, *kind)).copied().unwrap_or_default();
+                let name = format!("{} {}", method.as_str(), kind.as_str());
+                if cell.fired == 0 {
+                    zeros.push(format!("{name} never fired"));
+                } else if cell.differed == 0 && !is_harmless(*method, *kind) {
+                    zeros.push(format!("{name} never made a difference"));
+                }
+            }
+        }
+        for (effect, outcome) in ARMS {
+            let seen = self.arms.keys().any(|(_, e, o)| e.as_deref() == Some(effect) && format!("{o:?}") == outcome);
+            if !seen {
+                zeros.push(format!("absorb({effect}, {outcome}) never happened"));
+            }
+        }
+        zeros
+    }
+}
+
+/// Arms of `absorb` that commit, by effect and outcome, as the audit records them. Arms that only move the next look
+/// commit nothing; they show as looks and waits.
+const ARMS: [(&str, &str); 11] = [
+    ("create", "Applied"),
+    ("create", "Unknown"),
+    ("create", "Exhausted"),
+    ("create", "NotSent"),
+    ("delete", "Applied"),
+    ("delete", "Unknown"),
+    ("delete", "NotSent"),
+    ("look_by_name", "Found"),
+    ("look_by_name", "Absent"),
+    ("look_by_name", "Foreign"),
+    ("look_by_id", "Found"),
+];
+
+/// Faults that the product cannot notice, or that leave the path as it is by design.
+const fn is_harmless(_method: Method, kind: Kind) -> bool {
+    // A second delivery of a write that is idempotent changes nothing: that is the point of it.
+    matches!(kind, Kind::Duplicate)
+}
+
+impl fmt::Display for Matrix {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "fired/differed, by method and kind of fault")?;
+        write!(formatter, "{:24}", "")?;
+        for kind in Kind::ALL {
+            write!(formatter, "{:>16}", kind.as_str())?;
+        }
+        writeln!(formatter)?;
+        for method in Method::ALL {
+            if !self.cells.keys().any(|(hit, _)| hit == method) {
+                continue;
+            }
+            write!(formatter, "{:24}", method.as_str())?;
+            for kind in Kind::ALL {
+                let text = match self.cells.get(&(*method, *kind)) {
+                    Some(cell) => format!("{}/{}", cell.fired, cell.differed),
+                    None if method.can(*kind) => "0".to_owned(),
+                    None => "-".to_owned(),
+                };
+                write!(formatter, "{text:>16}")?;
+            }
+            writeln!(formatter)?;
+        }
+        writeln!(
+            formatter,
+            "steps: {} looks, {} waits, {} settled jobs; what commits recorded:",
+            self.looks, self.waits, self.rests
+        )?;
+        for ((verb, effect, outcome), count) in &self.arms {
+            writeln!(formatter, "{count:>12}  {verb:?} {} {outcome:?}", effect.as_deref().unwrap_or("-"))?;
+        }
+        write!(formatter, "{} runs, {} port calls", self.runs, self.calls)
+    }
+}

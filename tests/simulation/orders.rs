@@ -1,0 +1,213 @@
+//! The reference orders, and how a client gives them: it repeats a command with its key until it is answered.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use uuid::Uuid;
+use vip_core::CommandError;
+use vip_core::model::{
+    InstallationId, Labels, OWNER_LABEL, OperationId, OperationStatus, SERVER_LABEL, ServerId, ServerSpec, ServerState,
+};
+use vip_core::provisioner::OperationHandle;
+
+use crate::process::{Processes, Site};
+use crate::world::pause;
+
+/// Time between two tries of a client.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Names a reference order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Order {
+    /// A create.
+    Create,
+    /// A create, and a delete once it runs.
+    CreateThenDelete,
+    /// A delete while the create is under way.
+    DeleteWhileCreating,
+    /// A create whose first location is full.
+    FullLocation,
+    /// A create under a name that a foreign server takes first.
+    ForeignName,
+    /// Creates of two tenants under one key.
+    TwoTenants,
+    /// A create with a delete, and sweeps beside.
+    SweepBeside,
+}
+
+impl Order {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Create,
+        Self::CreateThenDelete,
+        Self::DeleteWhileCreating,
+        Self::FullLocation,
+        Self::ForeignName,
+        Self::TwoTenants,
+        Self::SweepBeside,
+    ];
+
+    /// Returns the name, as printed and parsed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::CreateThenDelete => "create-then-delete",
+            Self::DeleteWhileCreating => "delete-while-creating",
+            Self::FullLocation => "full-location",
+            Self::ForeignName => "foreign-name",
+            Self::TwoTenants => "two-tenants",
+            Self::SweepBeside => "sweep-beside",
+        }
+    }
+}
+
+/// Is an order that was accepted, and what must become of it.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// Its tenant.
+    pub tenant: String,
+    /// Its key.
+    pub key: String,
+    /// Its record.
+    pub server: ServerId,
+    /// Operation of the create.
+    pub create: OperationId,
+    /// Operation of the delete.
+    pub delete: Option<OperationId>,
+    /// Where the record ends.
+    pub state: ServerState,
+}
+
+impl Accepted {
+    /// Returns how the operation of the create ends: both ways, where the delete may come before or after it.
+    #[must_use]
+    pub fn create_ends(&self) -> &'static [OperationStatus] {
+        match (self.state, self.delete) {
+            (ServerState::Parked, _) => &[OperationStatus::Parked],
+            (_, Some(_)) => &[OperationStatus::Succeeded, OperationStatus::Superseded],
+            (_, None) => &[OperationStatus::Succeeded],
+        }
+    }
+}
+
+/// Is a client of the product.
+#[derive(Debug)]
+pub struct Client<'a> {
+    /// Processes that it may ask.
+    pub processes: &'a Processes,
+    /// The one that it asks first.
+    pub first: usize,
+}
+
+impl Client<'_> {
+    async fn repeat<F>(&self, command: impl Fn(vip_core::Provisioner) -> F) -> OperationHandle
+    where
+        F: Future<Output = Result<OperationHandle, CommandError>>,
+    {
+        for which in self.first.. {
+            let (provisioner, life) = self.processes.up(which).await;
+            let answer = tokio::select! {
+                biased;
+                answer = AssertUnwindSafe(command(provisioner)).catch_unwind() => answer,
+                _ = life.ended() => continue,
+            };
+            if let Ok(Ok(handle)) = answer {
+                return handle;
+            }
+            pause(AGAIN).await;
+        }
+        unreachable!("clients do not give up")
+    }
+
+    /// Orders a server.
+    pub async fn create(&self, tenant: &str, key: &str, spec: &ServerSpec) -> Accepted {
+        let command = |provisioner: vip_core::Provisioner| {
+            let order = provisioner.tenant(tenant).create_server(spec.clone()).idempotency_key(key);
+            async move { order.await }
+        };
+        let handle = self.repeat(command).await;
+        Accepted {
+            tenant: tenant.to_owned(),
+            key: key.to_owned(),
+            server: handle.server_id(),
+            create: handle.id(),
+            delete: None,
+            state: ServerState::Running,
+        }
+    }
+
+    /// Wishes a server away.
+    pub async fn delete(&self, order: &mut Accepted) {
+        let key = format!("delete-{}", order.key);
+        let command = |provisioner: vip_core::Provisioner| {
+            let deletion = provisioner.tenant(&order.tenant).delete_server(order.server).idempotency_key(&key);
+            async move { deletion.await }
+        };
+        let handle = self.repeat(command).await;
+        order.delete = Some(handle.id());
+        order.state = ServerState::Deleted;
+    }
+}
+
+/// Returns what is ordered.
+pub fn spec(name: &str) -> ServerSpec {
+    ServerSpec::new(name).server_type("small").image("debian-12").location("here").ssh_key("ops")
+}
+
+/// A database that was copied and renamed has the same records under another owner.
+fn labels_of_a_renamed_copy(order: &Accepted) -> Labels {
+    let owner = InstallationId::from_uuid(Uuid::from_u128(u128::MAX));
+    let pairs = [(OWNER_LABEL, owner.to_string()), (SERVER_LABEL, order.server.to_string())];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Gives a reference order; returns what was accepted. `other` names what a second tenant orders.
+pub async fn give(order: Order, site: &Site, processes: &Processes, other: &str) -> Vec<Accepted> {
+    let client = Client { processes, first: 0 };
+    let cloud = &site.clouds[0].1;
+    match order {
+        Order::Create => vec![client.create("acme", "k1", &spec("web")).await],
+        Order::CreateThenDelete | Order::SweepBeside => {
+            let mut accepted = client.create("acme", "k1", &spec("web")).await;
+            crate::oracle::ended(site, std::slice::from_ref(&accepted)).await;
+            if order == Order::SweepBeside {
+                cloud.put("copy", labels_of_a_renamed_copy(&accepted));
+                pause(Duration::from_secs(10)).await;
+            }
+            client.delete(&mut accepted).await;
+            crate::oracle::ended(site, std::slice::from_ref(&accepted)).await;
+            // A late repeat buys nothing, whatever became of the order since.
+            let again = client.create("acme", "k1", &spec("web")).await;
+            if (again.server, again.create) != (accepted.server, accepted.create) {
+                site.world.violated("P2: a late repeat of an order is another order");
+            }
+            vec![accepted]
+        }
+        Order::DeleteWhileCreating => {
+            let mut accepted = client.create("acme", "k1", &spec("web")).await;
+            while cloud.creates_begun() == 0 {
+                pause(Duration::from_millis(7)).await;
+            }
+            client.delete(&mut accepted).await;
+            vec![accepted]
+        }
+        Order::FullLocation => {
+            cloud.fill("here");
+            vec![client.create("acme", "k1", &spec("web").location("there")).await]
+        }
+        Order::ForeignName => {
+            cloud.plant_foreign();
+            let mut accepted = client.create("acme", "k1", &spec("web")).await;
+            accepted.state = ServerState::Parked;
+            vec![accepted]
+        }
+        Order::TwoTenants => {
+            let second = Client { processes, first: 1 };
+            let (web, db) = (spec("web"), spec(other));
+            let (one, two) = tokio::join!(client.create("acme", "k1", &web), second.create("globex", "k1", &db));
+            vec![one, two]
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The quick set: all single faults, a sample of pairs and of random schedules, and the runs that once found a bug.
+
+#![expect(clippy::unwrap_used, reason = "test code fails by panicking")]
+
+use vip_simulation::exhaustive::{Extent, enumerate};
+use vip_simulation::orders::Order;
+use vip_simulation::plan::Plan;
+use vip_simulation::run::{Setup, Trace, run, run_twin, silence_planned_panics};
+use vip_simulation::swarm;
+
+/// Random schedules of the quick set.
+const SEEDS: u64 = 300;
+/// Threads of the enumeration.
+const THREADS: usize = 2;
+
+fn replay(line: &str) {
+    silence_planned_panics();
+    let outcome = run(&line.parse().unwrap(), Trace::Off);
+    assert_eq!(outcome.violations, Vec::<String>::new(), "{line}");
+}
+
+#[test]
+fn every_single_fault_and_a_sample_of_pairs_break_no_promise() {
+    silence_planned_panics();
+    for order in Order::ALL {
+        let found = enumerate(order, Extent { seed: 1, one_pair_of: 997, threads: THREADS });
+        assert!(found.singles > 100 && found.pairs > 0, "{}: {} singles", order.as_str(), found.singles);
+        assert_eq!(found.failed, 0, "{}:\n{}", order.as_str(), found.failures.join("\n"));
+    }
+}
+
+#[test]
+fn random_schedules_break_no_promise() {
+    silence_planned_panics();
+    for seed in 1..=SEEDS {
+        let outcome = swarm::run(seed, Trace::Off);
+        assert_eq!(outcome.violations, Vec::<String>::new(), "tests/run simulation --seed {seed}");
+    }
+}
+
+#[test]
+fn one_seed_is_one_run_byte_for_byte() {
+    silence_planned_panics();
+    for seed in 1..=20 {
+        let (one, two) = (swarm::run(seed, Trace::Hash), swarm::run(seed, Trace::Hash));
+        assert_eq!((one.trace, one.calls), (two.trace, two.calls), "seed {seed}");
+        assert_ne!(one.trace, swarm::run(seed + 1, Trace::Hash).trace, "another seed is another run");
+    }
+}
+
+#[test]
+fn what_a_tenant_orders_changes_nothing_that_another_can_observe() {
+    for seed in 1..=20 {
+        let setup = Setup { seed, order: Order::TwoTenants, plan: Plan::default() };
+        let (one, two) = (run_twin(&setup, "db"), run_twin(&setup, "quite-another-name"));
+        assert!(one.seen_by_first.contains("acme") && one.calls == two.calls, "seed {seed}");
+        assert_eq!(one.seen_by_first, two.seen_by_first, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_load_that_hides_a_wish_costs_time_and_no_order() {
+    replay("seed=1 order=create-then-delete faults=25:StaleRead");
+}
+
+#[test]
+fn a_setup_is_read_back_as_it_was_printed() {
+    let line = "seed=7 order=two-tenants faults=3:CrashAfter,17:Stall*";
+    let setup: Setup = line.parse().unwrap();
+    assert_eq!(setup.to_string(), line);
+    assert!("seed=1 order=none".parse::<Setup>().is_err() && "faults=1:Nothing".parse::<Setup>().is_err());
+}
