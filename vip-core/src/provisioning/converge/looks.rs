@@ -226,7 +226,8 @@ pub(super) fn absorb_failed_look(view: &View<'_>, look: &Look, failure: &Failure
         | ProviderErrorKind::AccountLimit
         | ProviderErrorKind::Bug
         | ProviderErrorKind::Unknown => {
-            moves::back_off(&mut server, view, view.retry_delay(failure), WaitReason::ProviderUnavailable);
+            let delay = view.backoff(view.timing.backoff_first, view.timing.backoff_most);
+            moves::back_off(&mut server, view, delay, WaitReason::ProviderUnavailable);
         }
     }
     let mut change = Change::new(server, Verb::Look).of(effect, failure.class());

@@ -62,7 +62,6 @@ impl World {
             timing: &self.timing,
             installation: installation(),
             jitter: 1.0,
-            usual_create: None,
         }
     }
 }
