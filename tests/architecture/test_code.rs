@@ -4,12 +4,17 @@ use crate::assert_clean;
 use crate::repository;
 
 /// Test files that may sleep, each with its reason. A file that no longer sleeps has to leave the list.
-const MAY_SLEEP: [(&str, &str); 2] = [
+const MAY_SLEEP: [(&str, &str); 4] = [
     ("tests/contract/hcloud_client.rs", "polls over HTTP as users of that crate do; the answer ends it, not the pause"),
     (
         "tests/kill/main.rs",
         "the random moment of a kill is what it tests; its orders end in other processes, so it polls",
     ),
+    (
+        "tests/simulation/incarnation.rs",
+        "virtual time: a seed's delays around port calls are what makes schedules differ",
+    ),
+    ("tests/simulation/world.rs", "virtual time: a run goes on until a virtual moment"),
 ];
 
 /// A file of tests, by its place.
