@@ -74,7 +74,7 @@ pub struct Builder {
     worker: WorkerBuilder,
     sinks: Vec<Arc<dyn AuditSink>>,
     sweep: SweepMode,
-    resilience: resilience::Settings,
+    resilience: Option<resilience::Settings>,
     placement: Placement,
     cache: Option<Arc<dyn Cache>>,
     catalog_ages: Ages,
@@ -94,7 +94,7 @@ impl Builder {
             config: WorkerConfig::default(),
             sinks: Vec::new(),
             sweep: SweepMode::default(),
-            resilience: resilience::Settings::default(),
+            resilience: None,
             placement: Placement::default(),
             cache: None,
             catalog_ages: Ages::CATALOG,
@@ -153,9 +153,10 @@ impl Builder {
         self
     }
 
-    /// Sets what stands around each provider: breaker, budget, repeats; see [`resilience`].
+    /// Sets what stands around each provider: breaker, budget, repeats; see [`resilience`]. Without it the times of the
+    /// breaker follow the timings.
     pub fn resilience(mut self, settings: resilience::Settings) -> Self {
-        self.resilience = settings;
+        self.resilience = Some(settings);
         self
     }
 
@@ -250,7 +251,8 @@ impl Builder {
         let accounts =
             if self.accounts.is_empty() { vec![AccountId::default_account()] } else { self.accounts.clone() };
         let installation = self.backend.store.installation().await?;
-        let around = Around { settings: &self.resilience, randomness: &self.randomness };
+        let settings = self.resilience.clone().unwrap_or_else(|| resilience::Settings::for_timing(&self.timing));
+        let around = Around { settings: &settings, timing: &self.timing, randomness: &self.randomness };
         let mut stacks = BTreeMap::new();
         for (id, client) in &self.providers {
             stacks.insert(id.clone(), Stack::new(id.clone(), client.clone(), installation, &around)?);

@@ -1,6 +1,6 @@
 //! Lets looks of many servers share one request: actions by their ids, servers by pages of the inventory.
 //!
-//! Looks that come within [`WINDOW`] are gathered; looks that come a moment later find what was seen then. A request for
+//! Looks that come within 50 ms are gathered; looks that come a moment later find what was seen then. A request for
 //! actions is filled up with actions of other creates of this process, whose looks come next. What creates usually take is
 //! learned on the way, so that a first look is worth its request.
 
@@ -60,7 +60,7 @@ pub struct Batched {
 }
 
 /// Is what was seen; held for moments, never across an `await`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Memory {
     actions: Recent<ProviderActionId, Option<ActionView>>,
     servers: Recent<ProviderServerId, ServerView>,
@@ -68,14 +68,16 @@ struct Memory {
 }
 
 impl Batched {
-    /// Wraps a client of this installation.
+    /// Wraps a client of this installation; what was seen counts for two thirds of the time between two looks.
     #[must_use]
-    pub fn new(inner: Arc<dyn ProviderClient>, owner: InstallationId) -> Self {
+    pub fn new(inner: Arc<dyn ProviderClient>, owner: InstallationId, look_again: Duration) -> Self {
+        let fresh = look_again / 3 * 2;
+        let memory = Memory { actions: Recent::new(fresh), servers: Recent::new(fresh), usual: Usual::default() };
         Self {
             inner,
             owner,
             pages: Pages::new(),
-            memory: Mutex::default(),
+            memory: Mutex::new(memory),
             actions: Gather::new(WINDOW, MOST),
             servers: Gather::new(WINDOW, MOST),
         }

@@ -17,7 +17,7 @@ fn cloud(count: u32) -> (MemoryProvider, Batched, Vec<ProviderServerId>) {
     let provider = MemoryProvider::default();
     let labels = Labels::from([(OWNER_LABEL.to_owned(), owner().to_string())]);
     let ids = (0..count).map(|n| provider.put(format!("s{n}"), labels.clone()).unwrap()).collect();
-    let batched = Batched::new(Arc::new(provider.clone()), owner());
+    let batched = Batched::new(Arc::new(provider.clone()), owner(), Duration::from_secs(3));
     (provider, batched, ids)
 }
 

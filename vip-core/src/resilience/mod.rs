@@ -32,7 +32,7 @@ pub use breaker::{Breaker, BreakerMode, BreakerSettings, BreakerSettingsError, B
 pub use budget::{Budget, BudgetSettings, BudgetSettingsError, BudgetView, Budgeted};
 pub use retry::{RetryPolicy, Retrying};
 
-use crate::model::{AccountId, InstallationId};
+use crate::model::{AccountId, InstallationId, Timing};
 use crate::ports::{ProviderClient, Randomness};
 
 /// Holds the settings of everything that stands around a provider.
@@ -45,6 +45,14 @@ pub struct Settings {
     pub budget: BudgetSettings,
     /// What is repeated at once.
     pub retry: RetryPolicy,
+}
+
+impl Settings {
+    /// Returns settings in proportion to a product's timings.
+    #[must_use]
+    pub fn for_timing(timing: &Timing) -> Self {
+        Self { breaker: BreakerSettings::for_timing(timing), ..Self::default() }
+    }
 }
 
 /// Says which setting is out of its bounds.
@@ -82,13 +90,13 @@ impl Stack {
         installation: InstallationId,
         around: &Around<'_>,
     ) -> Result<Self, SettingsError> {
-        let Around { settings, randomness } = around;
+        let Around { settings, randomness, timing } = around;
         let breaker = Arc::new(Breaker::new(account, settings.breaker.clone(), (*randomness).clone())?);
         let budget = Arc::new(Budget::new(&settings.budget)?);
         let guarded = Arc::new(Guarded::new(client, breaker.clone(), installation));
         let budgeted = Arc::new(Budgeted::new(guarded, budget.clone()));
         let retrying = Arc::new(Retrying::new(budgeted, settings.retry.clone(), (*randomness).clone()));
-        Ok(Self { client: Arc::new(Batched::new(retrying, installation)), breaker, budget })
+        Ok(Self { client: Arc::new(Batched::new(retrying, installation, timing.look_again)), breaker, budget })
     }
 }
 
@@ -97,6 +105,8 @@ impl Stack {
 pub struct Around<'a> {
     /// The settings.
     pub settings: &'a Settings,
+    /// The product's timings.
+    pub timing: &'a Timing,
     /// Source of jitter.
     pub randomness: &'a Arc<dyn Randomness>,
 }

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long an answer counts as one of now: less than the time between two looks at one server.
-pub(super) const FRESH: Duration = Duration::from_secs(2);
 /// Most answers that are kept.
 const MOST: usize = 20_000;
 
@@ -14,19 +12,20 @@ const MOST: usize = 20_000;
 #[derive(Debug)]
 pub(super) struct Recent<K, V> {
     seen: BTreeMap<K, (V, Instant)>,
-}
-
-impl<K, V> Default for Recent<K, V> {
-    fn default() -> Self {
-        Self { seen: BTreeMap::new() }
-    }
+    fresh: Duration,
 }
 
 impl<K: Ord, V: Clone> Recent<K, V> {
+    /// Remembers nothing yet, and anything for the time for which it counts as one of now.
+    pub(super) const fn new(fresh: Duration) -> Self {
+        Self { seen: BTreeMap::new(), fresh }
+    }
+
     /// Keeps an answer to a request that began at `asked`.
     pub(super) fn put(&mut self, key: K, value: V, asked: Instant) {
         if self.seen.len() >= MOST {
-            self.seen.retain(|_, (_, at)| asked.saturating_duration_since(*at) <= FRESH);
+            let fresh = self.fresh;
+            self.seen.retain(|_, (_, at)| asked.saturating_duration_since(*at) <= fresh);
         }
         if self.seen.len() < MOST || self.seen.contains_key(&key) {
             self.seen.insert(key, (value, asked));
@@ -36,7 +35,7 @@ impl<K: Ord, V: Clone> Recent<K, V> {
     /// Returns what was seen a moment ago.
     pub(super) fn get(&self, key: &K, now: Instant) -> Option<V> {
         let (value, at) = self.seen.get(key)?;
-        (now.saturating_duration_since(*at) <= FRESH).then(|| value.clone())
+        (now.saturating_duration_since(*at) <= self.fresh).then(|| value.clone())
     }
 
     /// Forgets what was seen: it is being changed.
@@ -49,9 +48,11 @@ impl<K: Ord, V: Clone> Recent<K, V> {
 mod tests {
     use super::*;
 
+    const FRESH: Duration = Duration::from_secs(2);
+
     #[tokio::test(start_paused = true)]
     async fn what_was_seen_counts_for_two_seconds_and_not_longer_and_not_after_a_change() {
-        let (mut recent, start) = (Recent::default(), Instant::now());
+        let (mut recent, start) = (Recent::new(FRESH), Instant::now());
         recent.put(1, "a", start);
         assert_eq!(recent.get(&1, start + FRESH), Some("a"));
         assert_eq!(recent.get(&1, start + FRESH + Duration::from_micros(1)), None);
@@ -61,7 +62,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_more_is_kept_than_the_bound_and_what_is_old_makes_room() {
-        let (mut recent, start) = (Recent::default(), Instant::now());
+        let (mut recent, start) = (Recent::new(FRESH), Instant::now());
         for key in 0..=MOST {
             recent.put(key, (), start);
         }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Timing;
+
 /// Holds the numbers of a breaker; an unsound set is refused by the builder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -63,6 +65,33 @@ pub struct BreakerSettingsError {
 }
 
 impl BreakerSettings {
+    /// Returns settings in proportion to a product's timings; with the default ones, the defaults.
+    #[must_use]
+    pub fn for_timing(timing: &Timing) -> Self {
+        let (least, hour) = (Duration::from_millis(1), Duration::from_secs(3600));
+        let unused = timing.backoff_most;
+        let slow = (timing.request_deadline / 3).clamp(least, Duration::from_secs(300));
+        Self {
+            window: unused.clamp(Duration::from_secs(1), hour),
+            slow_call: slow,
+            open_first: (unused / 2).clamp(least, hour),
+            open_most: (unused / 4 * 3).clamp(least, hour),
+            probe_deadline: slow,
+            easing: unused.min(hour),
+            ..Self::default()
+        }
+    }
+
+    /// Returns how soon to ask again while another call probes.
+    pub(super) fn probe_retry(&self) -> Duration {
+        self.open_first / 15
+    }
+
+    /// Returns how soon to ask again while as many creates are on their way as may be.
+    pub(super) fn ramp_retry(&self) -> Duration {
+        self.open_first / 30
+    }
+
     /// Checks every bound.
     ///
     /// # Errors
@@ -95,6 +124,18 @@ mod tests {
         let mut settings = BreakerSettings::default();
         change(&mut settings);
         settings.check().is_ok()
+    }
+
+    #[test]
+    fn settings_follow_the_timings_and_the_defaults_are_those_of_the_default_timings() {
+        assert_eq!(BreakerSettings::for_timing(&Timing::default()), BreakerSettings::default());
+        let quick = Timing { backoff_most: Duration::from_secs(1), ..Timing::default() };
+        let settings = BreakerSettings::for_timing(&quick);
+        assert_eq!((settings.open_first, settings.check()), (Duration::from_millis(500), Ok(())));
+        let none = Timing { backoff_most: Duration::ZERO, request_deadline: Duration::ZERO, ..Timing::default() };
+        assert_eq!(BreakerSettings::for_timing(&none).check(), Ok(()));
+        let long = Timing { backoff_most: Duration::MAX, request_deadline: Duration::MAX, ..Timing::default() };
+        assert_eq!(BreakerSettings::for_timing(&long).check(), Ok(()));
     }
 
     #[test]

@@ -19,10 +19,6 @@ use super::ramp::Ramp;
 use super::settings::BreakerSettings;
 use super::window::Counts;
 
-/// How soon to ask again while another call probes.
-const PROBE_RETRY: Duration = Duration::from_secs(2);
-/// How soon to ask again while as many creates are on their way as may be.
-const RAMP_RETRY: Duration = Duration::from_secs(1);
 /// How soon to ask again while an operator holds it open without an end.
 const FORCED_RETRY: Duration = Duration::from_secs(60);
 /// Percent of the rate in the time after easing.
@@ -231,7 +227,7 @@ impl Machine {
             && let Some(ramp) = self.ramp.as_mut()
         {
             if !ramp.has_room() {
-                return Decision::Refuse { why: Why::Ramp, until: now.saturating_add(RAMP_RETRY) };
+                return Decision::Refuse { why: Why::Ramp, until: now.saturating_add(self.settings.ramp_retry()) };
             }
             ramp.admit();
             pass.round = Some(ramp.round);
@@ -247,7 +243,7 @@ impl Machine {
         match self.circuit(scope).phase {
             Phase::Open { until, cause } if now < until => Some((Why::Open(scope, cause), until)),
             Phase::Probing { until, .. } if now < until => {
-                Some((Why::Probing(scope), until.min(now.saturating_add(PROBE_RETRY))))
+                Some((Why::Probing(scope), until.min(now.saturating_add(self.settings.probe_retry()))))
             }
             Phase::Open { .. } | Phase::Probing { .. } | Phase::Closed => None,
         }
@@ -262,7 +258,7 @@ impl Machine {
         }
         let refused = scope.needs().iter().find_map(|circuit| self.refusal(now, *circuit));
         let full = || self.ramp.is_some_and(|ramp| scope == Scope::Creates && !ramp.has_room());
-        refused.or_else(|| full().then(|| (Why::Ramp, now.saturating_add(RAMP_RETRY))))
+        refused.or_else(|| full().then(|| (Why::Ramp, now.saturating_add(self.settings.ramp_retry()))))
     }
 
     /// Says how much of the rate may be used, and how long until all of it may be.

@@ -72,6 +72,8 @@ pub(super) struct Ledger {
     under_way: u32,
     blocked_until: Duration,
     throttles: u32,
+    /// Whether nothing was answered since the provider refused a request as one too many.
+    doubtful: bool,
     paced_until: Duration,
     waiting: BTreeSet<Place>,
     places: u64,
@@ -88,6 +90,7 @@ impl Ledger {
             under_way: 0,
             blocked_until: Duration::ZERO,
             throttles: 0,
+            doubtful: false,
             paced_until: Duration::ZERO,
             waiting: BTreeSet::new(),
             places: 0,
@@ -148,7 +151,9 @@ impl Ledger {
         if pace.is_some() {
             ready = ready.max(self.paced_until);
         }
-        if let Some((limit, tokens)) = self.left(now) {
+        // After throttling one request asks how much is left, whatever was told then.
+        let asks = self.doubtful && self.under_way == 0;
+        if let Some((limit, tokens)) = self.left(now).filter(|_| !asks) {
             let free = f64::from(limit) * f64::from(reserve_percent(want.priority)) / 100.0;
             // What must stay free must not make a request impossible where the limit is tiny.
             let needed = (free + f64::from(want.cost)).min(f64::from(limit));
@@ -195,7 +200,10 @@ impl Ledger {
             self.level = Some(Level { limit: rate.limit_per_hour.max(1), tokens, at: now });
         }
         match sent {
-            Sent::Yes => self.throttles = 0,
+            Sent::Yes => {
+                self.throttles = 0;
+                self.doubtful = false;
+            }
             Sent::No => {
                 if let Some((limit, tokens)) = self.left(now) {
                     let tokens = (tokens + f64::from(want.cost)).min(f64::from(limit));
@@ -205,6 +213,7 @@ impl Ledger {
             Sent::Throttled(retry_after) => {
                 let doubled = retry_after.saturating_mul(1_u32.checked_shl(self.throttles.min(16)).unwrap_or(u32::MAX));
                 self.throttles = self.throttles.saturating_add(1);
+                self.doubtful = true;
                 self.blocked_until = self.blocked_until.max(now.saturating_add(doubled.min(THROTTLED_MOST)));
             }
         }

@@ -72,6 +72,19 @@ fn after_throttling_the_next_request_is_due_when_one_comes_back_and_not_when_the
 }
 
 #[test]
+fn after_throttling_one_request_of_any_priority_asks_how_much_is_left() {
+    let mut ledger = knowing(3600, 3600);
+    let place = ledger.queue(Priority::Change);
+    assert_eq!(ledger.turn(Duration::ZERO, place, want(Priority::Change), None), Turn::Go);
+    ledger.ended(Duration::ZERO, want(Priority::Change), Sent::Throttled(seconds(1)), rate(3600, 0, 2));
+    let (poll, second) = (ledger.queue(Priority::Poll), ledger.queue(Priority::Poll));
+    assert_eq!(ledger.turn(seconds(1), poll, want(Priority::Poll), None), Turn::Go);
+    assert!(matches!(ledger.turn(seconds(1), second, want(Priority::Poll), None), Turn::Wait(_)));
+    ledger.ended(seconds(1), want(Priority::Poll), Sent::Yes, rate(3600, 3500, 3));
+    assert_eq!(ledger.turn(seconds(1), second, want(Priority::Poll), None), Turn::Go);
+}
+
+#[test]
 fn headers_count_downward_at_once_and_upward_only_when_nothing_is_under_way() {
     let mut ledger = knowing(3600, 100);
     let (first, second) = (ledger.queue(Priority::Settle), ledger.queue(Priority::Settle));
