@@ -15,6 +15,9 @@ const SHOWN: usize = 10;
 /// One of so many runs is made twice, to see that it is the same.
 const TWICE: u64 = 100;
 
+/// An odd number whose multiples look random.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
 /// Says what is enumerated.
 #[derive(Debug, Clone, Copy)]
 pub struct Extent {
@@ -82,7 +85,9 @@ fn one_and_its_pairs(order: Order, extent: Extent, usual: &Outcome, first: (u32,
     if extent.one_pair_of == 0 || first.1.lasting {
         return;
     }
-    let mut place = u64::from(first.0) * 31 + first.1.kind as u64;
+    // Each first fault begins to count somewhere else, so that a sample is spread over all of them.
+    let number = u64::from(first.0) * 31 + first.1.kind as u64;
+    let mut place = number.wrapping_mul(SPREAD) >> 33;
     for second in faults(&single.counted, first.0 + 1, &[false]) {
         place += 1;
         if place.is_multiple_of(extent.one_pair_of) {
