@@ -18,41 +18,19 @@ use vip_adapters::hetzner::HetznerClient;
 use vip_adapters::hetzner::simulator::{
     Effect, Failure, Fault, FaultPlan, FaultRule, ForeignServer, Protection, RouteMatcher, Stock, StockChange,
 };
-use vip_core::model::{
-    InstallationId, Labels, OWNER_LABEL, Power, ProviderActionId, ProviderName, ProviderServerId, SERVER_LABEL,
-    ServerId, UserData,
-};
-use vip_core::ports::{CreateRequest, ProviderClient, RequestContext};
+use vip_core::model::{Power, ProviderActionId, ProviderServerId, UserData};
+use vip_core::ports::{CreateRequest, ProviderClient};
+use vip_tests::asked::{self, context, owner, record};
 
 use description::Description;
 use recorder::{Exchange, READER, Recorder, TOKEN};
 
-fn context() -> RequestContext {
-    RequestContext::new(Duration::from_secs(60))
-}
-
-fn owner() -> InstallationId {
-    "11111111-1111-4111-8111-111111111111".parse().unwrap()
-}
-
-fn record(number: u32) -> ServerId {
-    format!("22222222-2222-7222-8222-{number:012}").parse().unwrap()
-}
-
+/// Returns an order that differs from its neighbours in what is optional.
 fn order(number: u32) -> CreateRequest {
     CreateRequest {
-        name: ProviderName::new(format!("web-{number}-0123456789ab")).unwrap(),
-        server_type: "cpx22".to_owned(),
-        location: "fsn1".to_owned(),
-        image: "ubuntu-24.04".to_owned(),
-        ssh_keys: vec!["ops".to_owned()],
-        labels: Labels::from([
-            (OWNER_LABEL.to_owned(), owner().to_string()),
-            (SERVER_LABEL.to_owned(), record(number).to_string()),
-            ("example.com/env".to_owned(), "prod".to_owned()),
-        ]),
         user_data: number.is_multiple_of(2).then(|| UserData::new("#cloud-config\n\"ä\"")),
         power: if number.is_multiple_of(3) { Power::Off } else { Power::On },
+        ..asked::order(number)
     }
 }
 

@@ -10,14 +10,12 @@ use vip_adapters::hetzner::simulator::{
     DEFAULT_PROJECT, Effect, Failure, Fault, FaultRule, ForeignServer, Ledger, RouteMatcher, Simulator, SimulatorServer,
 };
 use vip_core::conformance::{Lapse, ProviderFixture};
-use vip_core::model::{
-    InstallationId, Labels, OWNER_LABEL, Power, ProviderActionId, ProviderName, ProviderServerId, SERVER_LABEL,
-    ServerId, UserData,
-};
+use vip_core::model::{OWNER_LABEL, ProviderActionId, ProviderServerId};
 use vip_core::ports::{
     ActionStatus, CreateRequest, ProviderClient, ProviderError, ProviderErrorKind as Kind, RequestContext,
     ServerStatus, ServerView,
 };
+use vip_tests::asked::{context, order, owner};
 
 const TOKEN: &str = "contract0token00000000000000000000000000000000000000000000000000";
 const READER: &str = "reader00token00000000000000000000000000000000000000000000000000";
@@ -85,35 +83,6 @@ impl Bench {
             }
         }
         panic!("server {id} never became what was wished");
-    }
-}
-
-fn context() -> RequestContext {
-    RequestContext::new(Duration::from_secs(60))
-}
-
-fn owner() -> InstallationId {
-    "11111111-1111-4111-8111-111111111111".parse().unwrap()
-}
-
-fn record(number: u32) -> ServerId {
-    format!("22222222-2222-7222-8222-{number:012}").parse().unwrap()
-}
-
-fn order(number: u32) -> CreateRequest {
-    CreateRequest {
-        name: ProviderName::new(format!("web-{number}-0123456789ab")).unwrap(),
-        server_type: "cpx22".to_owned(),
-        location: "fsn1".to_owned(),
-        image: "ubuntu-24.04".to_owned(),
-        ssh_keys: vec!["ops".to_owned()],
-        labels: Labels::from([
-            (OWNER_LABEL.to_owned(), owner().to_string()),
-            (SERVER_LABEL.to_owned(), record(number).to_string()),
-            ("example.com/env".to_owned(), "prod".to_owned()),
-        ]),
-        user_data: Some(UserData::new("#cloud-config\n")),
-        power: Power::On,
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the suites share: processes that end with the test, quick timings, places of installation, and the comparison
-//! of store and ledger.
+//! What the suites share: processes that end with the test, quick timings, sample orders, places of installation,
+//! and the comparison of store and ledger.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,6 +10,7 @@
 )]
 
 pub mod actors;
+pub mod asked;
 pub mod site;
 pub mod timing;
 pub mod truth;
