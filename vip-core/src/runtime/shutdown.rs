@@ -50,30 +50,35 @@ impl Shutdown {
     /// `least` is what a phase needs even when the deadline is over: handing leases back takes one call, and without
     /// it they would stay until they expire.
     pub async fn phase<T>(&mut self, name: &str, least: Duration, work: impl Future<Output = T>) -> Option<T> {
-        let begin = Instant::now();
         let limit = self.left().max(least);
         self.promised = self.promised.saturating_add(least);
-        // A port that panics must not keep the phases after this one from their work, nor end the host.
-        match AssertUnwindSafe(tokio::time::timeout(limit, work)).catch_unwind().await {
-            Ok(Ok(made)) => {
-                self.note(name, begin, PhaseEnd::Completed);
-                return Some(made);
-            }
-            Ok(Err(_elapsed)) => self.note(name, begin, PhaseEnd::Cut),
-            Err(payload) => {
-                tracing::error!({ telemetry::CODE } = panic_message(&*payload), "a phase of the shutdown panicked");
-                self.note(name, begin, PhaseEnd::Panicked);
-            }
-        }
-        None
+        self.bounded(name, limit, PhaseEnd::Cut, work).await
     }
 
     /// Waits for work to end by itself until the deadline; says whether it did. What is then left is for a later phase.
     pub async fn drain(&mut self, name: &str, work: impl Future<Output = ()>) -> bool {
+        self.bounded(name, self.left(), PhaseEnd::Deadline, work).await.is_some()
+    }
+
+    /// Runs work for a time; a port that panics in it neither ends the host nor keeps later phases from their work.
+    async fn bounded<T>(
+        &mut self,
+        name: &str,
+        limit: Duration,
+        late: PhaseEnd,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
         let begin = Instant::now();
-        let is_empty = tokio::time::timeout(self.left(), work).await.is_ok();
-        self.note(name, begin, if is_empty { PhaseEnd::Completed } else { PhaseEnd::Deadline });
-        is_empty
+        let (made, end) = match AssertUnwindSafe(tokio::time::timeout(limit, work)).catch_unwind().await {
+            Ok(Ok(made)) => (Some(made), PhaseEnd::Completed),
+            Ok(Err(_elapsed)) => (None, late),
+            Err(payload) => {
+                tracing::error!({ telemetry::CODE } = panic_message(&*payload), "a phase of the shutdown panicked");
+                (None, PhaseEnd::Panicked)
+            }
+        };
+        self.note(name, begin, end);
+        made
     }
 
     fn note(&mut self, name: &str, begin: Instant, end: PhaseEnd) {
@@ -225,8 +230,10 @@ mod tests {
         let s = Duration::from_secs;
         let mut shutdown = Shutdown::within(s(10));
         assert_eq!(shutdown.phase("settlements", s(1), async { panic!("of a port") }).await, None::<()>);
+        assert!(!shutdown.drain("attempts", async { panic!("of a handler") }).await);
         assert_eq!(shutdown.phase("audit", s(1), async { 7 }).await, Some(7));
         let report = shutdown.finish(no_loops().await);
+        assert!(report.to_string().contains("phase attempts panicked after 0ns"), "{report}");
         assert!(!report.is_clean() && report.to_string().contains("phase settlements panicked after 0ns"), "{report}");
     }
 
