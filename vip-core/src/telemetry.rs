@@ -47,6 +47,14 @@ pub const OPERATION_ID: &str = "operation.id";
 pub const ACCOUNT_ID: &str = "account.id";
 /// Identifies a token without revealing it.
 pub const TOKEN_DIGEST: &str = "token.digest";
+/// Says which calls a breaker's circuit is about.
+pub const BREAKER_SCOPE: &str = "breaker.scope";
+/// Says why a breaker opened.
+pub const BREAKER_CAUSE: &str = "breaker.cause";
+/// Says for how long a breaker is open, in milliseconds.
+pub const BREAKER_OPEN_MS: &str = "breaker.open_ms";
+/// Says how an operator wants a breaker to behave.
+pub const BREAKER_MODE: &str = "breaker.mode";
 /// Names a call of a provider.
 pub const PROVIDER_CALL: &str = "provider.call";
 /// Is the provider's own id of a request, for its support.
@@ -102,6 +110,10 @@ pub const FIELDS: &[&str] = &[
     OPERATION_ID,
     ACCOUNT_ID,
     TOKEN_DIGEST,
+    BREAKER_SCOPE,
+    BREAKER_CAUSE,
+    BREAKER_OPEN_MS,
+    BREAKER_MODE,
     PROVIDER_CALL,
     PROVIDER_CORRELATION_ID,
     CACHE_KEY,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use vip_core::model::NameError;
-use vip_core::ports::{ProviderError, ProviderErrorKind};
+use vip_core::ports::{ProviderError, ProviderErrorKind, Service};
 
 use super::transport::TransportError;
 
@@ -92,13 +92,20 @@ pub(crate) enum CallError {
 impl From<CallError> for ProviderError {
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Refused { kind, code, correlation_id, .. } => {
-                Self::new(kind, code).with_correlation_id(correlation_id)
+            CallError::Refused { kind, status, code, correlation_id } => {
+                let error = Self::new(kind, code).with_correlation_id(correlation_id);
+                // The API's own word about this request, whatever it means for its outcome.
+                let answered = status.is_client_error() && kind == ProviderErrorKind::Unknown;
+                if answered { error.with_service(Service::Answering) } else { error }
             }
-            CallError::OutOfTime => Self::new(ProviderErrorKind::NotSent, "deadline"),
+            CallError::OutOfTime => Self::new(ProviderErrorKind::NotSent, "deadline").with_service(Service::Unasked),
             CallError::DeadlinePassed => Self::new(ProviderErrorKind::Unknown, "deadline"),
-            CallError::ForeignId => Self::new(ProviderErrorKind::InvalidInput, "foreign_id"),
-            CallError::Unsendable(source) => Self::new(ProviderErrorKind::Bug, "unsendable").with_source(source),
+            CallError::ForeignId => {
+                Self::new(ProviderErrorKind::InvalidInput, "foreign_id").with_service(Service::Unasked)
+            }
+            CallError::Unsendable(source) => {
+                Self::new(ProviderErrorKind::Bug, "unsendable").with_service(Service::Unasked).with_source(source)
+            }
             CallError::Transport(source) => {
                 let (kind, code) = match &source {
                     TransportError::NotSent(_) => (ProviderErrorKind::NotSent, "not_sent"),
@@ -111,7 +118,9 @@ impl From<CallError> for ProviderError {
                 let code = if status.is_success() { "unreadable".to_owned() } else { status_code(status) };
                 Self::new(ProviderErrorKind::Unknown, code).with_correlation_id(correlation_id).with_source(source)
             }
-            CallError::TooManyPages { .. } => Self::new(ProviderErrorKind::Unknown, "too_many_pages"),
+            CallError::TooManyPages { .. } => {
+                Self::new(ProviderErrorKind::Unknown, "too_many_pages").with_service(Service::Answering)
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod http_transport;
 mod mapping;
 mod provider_client;
+mod rate;
 mod refusals;
 mod request;
 #[cfg(feature = "hetzner-simulator")]
@@ -42,6 +43,7 @@ pub use error::HetznerConfigError;
 use call::Call;
 use error::CallError;
 use http_transport::HttpTransport;
+use rate::Rate;
 use request::Requests;
 use transport::Transport;
 
@@ -61,6 +63,7 @@ pub struct HetznerClient {
     transport: Arc<dyn Transport>,
     requests: Requests,
     token_digest: TokenDigest,
+    rate: Arc<Rate>,
 }
 
 impl HetznerClient {
@@ -130,11 +133,13 @@ impl HetznerClient {
     fn with_transport(transport: Arc<dyn Transport>, config: &HetznerConfig) -> Result<Self, HetznerConfigError> {
         let requests = Requests::new(config.base(), &config.token, &config.user_agent)
             .map_err(|error| HetznerConfigError::Client(error.into()))?;
-        Ok(Self { transport, requests, token_digest: digest(&config.token) })
+        Ok(Self { transport, requests, token_digest: digest(&config.token), rate: Arc::default() })
     }
 
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, CallError> {
-        Ok(self.transport.send(request).await?)
+        let response = self.transport.send(request).await?;
+        self.rate.saw(response.headers());
+        Ok(response)
     }
 
     /// Does a call within its deadline, which is for all of its requests together, and writes down how it ended.

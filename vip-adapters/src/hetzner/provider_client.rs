@@ -8,7 +8,7 @@ use http::Request;
 use serde::de::DeserializeOwned;
 use vip_core::model::{InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest};
 use vip_core::ports::{
-    ActionView, Catalog, CreateRequest, Created, Deletion, InventoryPage, ProviderClient, ProviderError,
+    ActionView, Catalog, CreateRequest, Created, Deletion, InventoryPage, Outlook, ProviderClient, ProviderError,
     RequestContext, ServerView,
 };
 
@@ -27,6 +27,12 @@ pub(crate) const PAGES: u32 = 20;
 impl ProviderClient for HetznerClient {
     fn token_digest(&self) -> TokenDigest {
         self.token_digest.clone()
+    }
+
+    fn outlook(&self) -> Outlook {
+        let mut outlook = Outlook::default();
+        outlook.rate = self.rate.last();
+        outlook
     }
 
     async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {

@@ -41,7 +41,8 @@ pub struct Timing {
     pub backoff_first: Duration,
     /// Longest wait after a provider could not be used. Default 60 s.
     pub backoff_most: Duration,
-    /// Wait between a create and the first look at it. Default 8 s: a create from a system image takes 10 to 15 s.
+    /// Wait between a create and the first look at it. Default 11 s: a create from a system image
+    /// takes 10 to 15 s. Once a process has seen some creates of a type, what they took counts instead.
     pub look_first: Duration,
     /// Wait between further looks; grows up to four times. Default 3 s.
     pub look_again: Duration,
@@ -75,7 +76,7 @@ impl Default for Timing {
             tombstone_watch: seconds(86_400),
             backoff_first: seconds(1),
             backoff_most: seconds(60),
-            look_first: seconds(8),
+            look_first: seconds(11),
             look_again: seconds(3),
             probe_first: seconds(60),
             park_recheck: seconds(3600),

@@ -18,8 +18,8 @@ pub use job_queue::{
 };
 pub use provider_client::{
     ActionStatus, ActionView, Catalog, CatalogImage, CatalogLocation, CatalogPrice, CatalogServerType, CreateRequest,
-    Created, Deletion, InventoryPage, ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerStatus,
-    ServerView,
+    Created, Deletion, InventoryPage, Outlook, Pace, Priority, ProviderClient, ProviderError, ProviderErrorKind,
+    RateLimit, RequestContext, ServerStatus, ServerView, Service, Shut,
 };
 pub use retryability::Retryability;
 pub use store::{

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::catalogs::Catalogs;
 use super::health::{AccountHealth, QueueHealth, StoreHealth};
 use super::placement::{Placement, Placer};
+use super::provider_health::ProviderHealth;
 use super::{Inner, Provisioner, Shared, loops};
 use crate::model::{AccountId, JobId, NameError, Timing, TimingError};
 use crate::ports::{
@@ -17,8 +18,8 @@ use crate::ports::{
 use crate::provisioning::converge::Converge;
 use crate::provisioning::sweep::{Sweep, SweepMode};
 use crate::provisioning::{self, Context, kinds};
-use crate::resilience::Batched;
 use crate::resilience::cached::Ages;
+use crate::resilience::{self, Around, SettingsError, Stack};
 use crate::runtime::{Health, Supervisor};
 use crate::worker::{JobHandler, Worker, WorkerBuilder, WorkerConfig, WorkerError};
 
@@ -52,6 +53,9 @@ pub enum StartError {
     /// The queue cannot be used.
     #[error("the queue cannot be used")]
     Queue(#[from] QueueError),
+    /// A setting of what stands around the providers is out of its bounds.
+    #[error(transparent)]
+    Resilience(#[from] SettingsError),
     /// A name of our own is not valid; a bug.
     #[error("a name is not valid")]
     Name(#[from] NameError),
@@ -70,6 +74,7 @@ pub struct Builder {
     worker: WorkerBuilder,
     sinks: Vec<Arc<dyn AuditSink>>,
     sweep: SweepMode,
+    resilience: Option<resilience::Settings>,
     placement: Placement,
     cache: Option<Arc<dyn Cache>>,
     catalog_ages: Ages,
@@ -89,6 +94,7 @@ impl Builder {
             config: WorkerConfig::default(),
             sinks: Vec::new(),
             sweep: SweepMode::default(),
+            resilience: None,
             placement: Placement::default(),
             cache: None,
             catalog_ages: Ages::CATALOG,
@@ -147,6 +153,13 @@ impl Builder {
         self
     }
 
+    /// Sets what stands around each provider: breaker, budget, repeats; see [`resilience`]. Without it the times of the
+    /// breaker follow the timings.
+    pub fn resilience(mut self, settings: resilience::Settings) -> Self {
+        self.resilience = Some(settings);
+        self
+    }
+
     /// Sets in which order the accounts are tried by orders that name none.
     pub const fn placement(mut self, placement: Placement) -> Self {
         self.placement = placement;
@@ -185,7 +198,7 @@ impl Builder {
     pub async fn client_only(self) -> Result<Provisioner, StartError> {
         let (context, shared) = self.shared().await?;
         let supervisor = Supervisor::new(self.randomness.clone());
-        let health = watch(&context, false);
+        let health = watch(&context, None);
         health.watch(shared.catalogs.clone());
         Ok(Provisioner { inner: Arc::new(Inner { shared, supervisor, health, running: None, sinks: Vec::new() }) })
     }
@@ -218,7 +231,7 @@ impl Builder {
         schedule_sweeps(&context).await?;
 
         let supervisor = Supervisor::new(self.randomness.clone());
-        let health = watch(&context, true);
+        let health = watch(&context, Some(ProviderHealth(shared.stacks.clone())));
         health.watch(shared.catalogs.clone());
         let gates = loops::gates(&supervisor, &context);
         let trim = loops::trim(&supervisor, &context);
@@ -238,14 +251,16 @@ impl Builder {
         let accounts =
             if self.accounts.is_empty() { vec![AccountId::default_account()] } else { self.accounts.clone() };
         let installation = self.backend.store.installation().await?;
-        let batched = |(id, client): (&AccountId, &Arc<dyn ProviderClient>)| {
-            let client: Arc<dyn ProviderClient> = Arc::new(Batched::new(client.clone(), installation));
-            (id.clone(), client)
-        };
+        let settings = self.resilience.clone().unwrap_or_else(|| resilience::Settings::for_timing(&self.timing));
+        let around = Around { settings: &settings, timing: &self.timing, randomness: &self.randomness };
+        let mut stacks = BTreeMap::new();
+        for (id, client) in &self.providers {
+            stacks.insert(id.clone(), Stack::new(id.clone(), client.clone(), installation, &around)?);
+        }
         let context = Context {
             store: self.backend.store.clone(),
             queue: self.backend.queue.clone(),
-            providers: Arc::new(self.providers.iter().map(batched).collect()),
+            providers: Arc::new(stacks.iter().map(|(id, stack)| (id.clone(), stack.client.clone())).collect()),
             clock: self.clock.clone(),
             randomness: self.randomness.clone(),
             timing: Arc::new(self.timing.clone()),
@@ -257,6 +272,7 @@ impl Builder {
             catalogs: Arc::new(Catalogs::new(&context, self.catalog_ages, self.cache.as_ref())?),
             placer: Arc::new(Placer::new(self.placement, &context, &accounts)),
             accounts,
+            stacks: Arc::new(stacks),
             quota: self.quota,
             wait_failures: WAIT_FAILURES,
             closing: Arc::new(AtomicBool::new(false)),
@@ -287,12 +303,13 @@ async fn schedule_sweeps(context: &Context) -> Result<(), StartError> {
     Ok(())
 }
 
-fn watch(context: &Context, works: bool) -> Health {
+fn watch(context: &Context, providers: Option<ProviderHealth>) -> Health {
     let health = Health::new();
     health.watch(Arc::new(StoreHealth(context.clone())));
     health.watch(Arc::new(QueueHealth(context.clone())));
-    if works {
+    if let Some(providers) = providers {
         health.watch(Arc::new(AccountHealth(context.clone())));
+        health.watch(Arc::new(providers));
     }
     health
 }

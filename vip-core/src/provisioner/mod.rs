@@ -11,10 +11,12 @@ mod loops;
 mod operation;
 mod operator;
 mod placement;
+mod provider_health;
 mod tenant;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,7 +24,7 @@ use std::time::Duration;
 pub use builder::{Builder, StartError};
 pub use catalogs::CatalogError;
 pub use operation::{OperationHandle, Progress, WaitError};
-pub use operator::{Operator, SweepFailed};
+pub use operator::{Operator, SweepFailed, UnknownAccount};
 pub use placement::Placement;
 pub use tenant::{CreateOrder, DeleteOrder, Tenant};
 
@@ -31,6 +33,7 @@ use crate::ports::{AuditSink, Backend, Catalog};
 use crate::provisioning::Context;
 use crate::provisioning::accept::CommandError;
 use crate::relay;
+use crate::resilience::Stack;
 use crate::resilience::cached::Cached;
 use crate::runtime::{Health, HealthReport, LoopHandle, LoopStatus, Shutdown, ShutdownReport, Supervisor};
 use crate::worker::RunningWorker;
@@ -70,6 +73,8 @@ pub(crate) struct Shared {
     pub(crate) context: Context,
     /// Accounts that orders may use, in order of preference.
     pub(crate) accounts: Arc<Vec<AccountId>>,
+    /// What stands around each provider.
+    pub(crate) stacks: Arc<BTreeMap<AccountId, Stack>>,
     catalogs: Arc<catalogs::Catalogs>,
     placer: Arc<placement::Placer>,
     /// Most servers of a tenant.

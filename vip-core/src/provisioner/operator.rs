@@ -11,6 +11,7 @@ use crate::provisioning::converge::{self, OperateError, Restored};
 use crate::provisioning::sweep::{Sweep, SweepMode, SweepReport};
 use crate::provisioning::{self, AuditFault, AuditReport, TokenCheck};
 use crate::relay;
+use crate::resilience::{BreakerMode, BreakerView, BudgetView, Stack};
 
 /// Speaks for the operator of this installation; sees all tenants.
 #[derive(Debug, Clone)]
@@ -102,6 +103,38 @@ impl Operator {
         provisioning::confirm_token(&self.shared.context, account, digest).await
     }
 
+    /// Shows this process's breaker of an account.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownAccount`] if this process has no client of the account.
+    pub fn breaker(&self, account: &AccountId) -> Result<BreakerView, UnknownAccount> {
+        Ok(self.stack(account)?.breaker.view())
+    }
+
+    /// Tells this process's breaker of an account how to behave, until it is told otherwise or the process ends.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownAccount`] if this process has no client of the account.
+    pub fn set_breaker(&self, account: &AccountId, mode: BreakerMode) -> Result<(), UnknownAccount> {
+        self.stack(account)?.breaker.set_mode(mode);
+        Ok(())
+    }
+
+    /// Shows what this process knows of an account's request budget.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownAccount`] if this process has no client of the account.
+    pub fn budget(&self, account: &AccountId) -> Result<BudgetView, UnknownAccount> {
+        Ok(self.stack(account)?.budget.view())
+    }
+
+    fn stack(&self, account: &AccountId) -> Result<&Stack, UnknownAccount> {
+        self.shared.stacks.get(account).ok_or_else(|| UnknownAccount { account: account.clone() })
+    }
+
     /// Parks every server that is not as it should be, after a backup was put back: nothing is bought or removed for
     /// it until [`resume`](Self::resume). To be called on a `client_only` product before workers start.
     ///
@@ -173,6 +206,15 @@ impl Operator {
     pub fn job_id(&self) -> JobId {
         JobId::from_uuid(self.shared.context.randomness.uuid_at(self.shared.context.clock.now()))
     }
+}
+
+/// Says that this process has no client of an account.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this process has no client of the account {account}")]
+#[non_exhaustive]
+pub struct UnknownAccount {
+    /// The account.
+    pub account: AccountId,
 }
 
 /// Says that a sweep did not come to its end.

@@ -73,6 +73,7 @@ async fn the_request_id_of_an_order_goes_along_to_the_provider() {
 
     let (told, mut asked_for) = tokio::sync::mpsc::unbounded_channel();
     let mut client = crate::mocks::MockProviderClient::new();
+    client.expect_outlook().returning(crate::ports::Outlook::default);
     client.expect_token_digest().returning(|| TokenDigest::of("token"));
     client.expect_inventory().returning(|_, _, _| Ok(InventoryPage { servers: Vec::new(), next: None }));
     client.expect_create().returning(move |_, context| {

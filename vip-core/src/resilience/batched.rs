@@ -1,18 +1,25 @@
-//! Lets looks of many servers share one request: actions by their ids, servers by a page of the inventory.
+//! Lets looks of many servers share one request: actions by their ids, servers by pages of the inventory.
+//!
+//! Looks that come within 50 ms are gathered; looks that come a moment later find what was seen then. A request for
+//! actions is filled up with actions of other creates of this process, whose looks come next. What creates usually take is
+//! learned on the way, so that a first look is worth its request.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::gather::Gather;
+use super::pages::{Most, Pages};
+use super::recent::Recent;
+use super::usual::Usual;
 use crate::model::{InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest};
 use crate::ports::{
-    ActionView, Catalog, CreateRequest, Created, Deletion, InventoryPage, ProviderClient, ProviderError,
-    ProviderErrorKind, RequestContext, ServerView,
+    ActionStatus, ActionView, Catalog, CreateRequest, Created, Deletion, InventoryPage, Outlook, ProviderClient,
+    ProviderError, ProviderErrorKind, RequestContext, ServerStatus, ServerView, Service,
 };
 
 /// How long a look waits for others: far below the time between two looks at one server.
@@ -21,6 +28,8 @@ const WINDOW: Duration = Duration::from_millis(50);
 const MOST: usize = 500;
 /// Servers that the inventory does not show and that are asked for at the same time.
 const AT_ONCE: usize = 8;
+/// Actions that one request asks for: as many as providers show on one page.
+const ACTIONS_AT_ONCE: usize = 25;
 
 /// Is an error that several callers get; its cause is told to the first alone.
 #[derive(Debug, Clone)]
@@ -28,9 +37,13 @@ struct SharedError {
     kind: ProviderErrorKind,
     code: String,
     correlation_id: Option<String>,
+    service: Service,
+    retry_after: Option<Duration>,
 }
 
 type Shared<T> = Result<T, SharedError>;
+/// Is what was seen of actions; none is one that the provider does not know.
+type Seen = BTreeMap<ProviderActionId, Option<ActionView>>;
 
 /// Is a client whose looks share requests; everything else goes through as it is.
 ///
@@ -40,23 +53,38 @@ type Shared<T> = Result<T, SharedError>;
 pub struct Batched {
     inner: Arc<dyn ProviderClient>,
     owner: InstallationId,
-    /// Whether the inventory was seen not to fit on one page.
-    many_pages: AtomicBool,
+    pages: Pages,
+    memory: Mutex<Memory>,
     actions: Gather<Vec<ProviderActionId>, Shared<Vec<ActionView>>>,
     servers: Gather<ProviderServerId, Shared<Option<ServerView>>>,
 }
 
+/// Is what was seen; held for moments, never across an `await`.
+#[derive(Debug)]
+struct Memory {
+    actions: Recent<ProviderActionId, Option<ActionView>>,
+    servers: Recent<ProviderServerId, ServerView>,
+    usual: Usual,
+}
+
 impl Batched {
-    /// Wraps a client of this installation.
+    /// Wraps a client of this installation; what was seen counts for two thirds of the time between two looks.
     #[must_use]
-    pub fn new(inner: Arc<dyn ProviderClient>, owner: InstallationId) -> Self {
+    pub fn new(inner: Arc<dyn ProviderClient>, owner: InstallationId, look_again: Duration) -> Self {
+        let fresh = look_again / 3 * 2;
+        let memory = Memory { actions: Recent::new(fresh), servers: Recent::new(fresh), usual: Usual::default() };
         Self {
             inner,
             owner,
-            many_pages: AtomicBool::new(false),
+            pages: Pages::new(),
+            memory: Mutex::new(memory),
             actions: Gather::new(WINDOW, MOST),
             servers: Gather::new(WINDOW, MOST),
         }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn all_actions(
@@ -64,13 +92,64 @@ impl Batched {
         wanted: Vec<Vec<ProviderActionId>>,
         context: &RequestContext,
     ) -> Vec<Shared<Vec<ActionView>>> {
-        let ids: Vec<ProviderActionId> = wanted.iter().flatten().cloned().collect();
-        match self.inner.actions(&ids, context).await {
-            Ok(seen) => {
-                wanted.iter().map(|ids| Ok(seen.iter().filter(|a| ids.contains(&a.id)).cloned().collect())).collect()
+        let began = Instant::now();
+        let (mut seen, failed) = self.ask_actions(self.actions_to_ask(&wanted), context).await;
+        let memory = self.memory();
+        for id in wanted.iter().flatten() {
+            // What was not asked for had been seen a moment before.
+            if let Some(known) = memory.actions.get(id, began) {
+                seen.entry(id.clone()).or_insert(known);
             }
-            Err(error) => vec![Err(shared(&error)); wanted.len()],
         }
+        let answer = |ids: &Vec<ProviderActionId>| match &failed {
+            Some(error) if ids.iter().any(|id| !seen.contains_key(id)) => Err(error.clone()),
+            _ => Ok(ids.iter().filter_map(|id| seen.get(id)?.clone()).collect()),
+        };
+        wanted.iter().map(answer).collect()
+    }
+
+    /// Returns the wanted actions that were not seen a moment ago, filled up to whole requests with other open ones.
+    fn actions_to_ask(&self, wanted: &[Vec<ProviderActionId>]) -> Vec<ProviderActionId> {
+        let (mut memory, now) = (self.memory(), Instant::now());
+        let unseen = |memory: &Memory, id: &ProviderActionId| memory.actions.get(id, now).is_none();
+        let mut asked = BTreeSet::new();
+        let mut ids: Vec<ProviderActionId> = wanted.iter().flatten().cloned().collect();
+        ids.retain(|id| unseen(&memory, id) && asked.insert(id.clone()));
+        let room = ids.len().next_multiple_of(ACTIONS_AT_ONCE) - ids.len();
+        if room > 0 {
+            let open = memory.usual.open_actions(MOST + ids.len());
+            ids.extend(open.into_iter().filter(|id| unseen(&memory, id) && asked.insert(id.clone())).take(room));
+        }
+        ids
+    }
+
+    /// Asks for actions, one request after another up to the first failure; one that is not known is none.
+    async fn ask_actions(&self, ids: Vec<ProviderActionId>, context: &RequestContext) -> (Seen, Option<SharedError>) {
+        let end = Instant::now() + context.deadline;
+        let mut all = Seen::new();
+        for some in ids.chunks(ACTIONS_AT_ONCE) {
+            let asked = Instant::now();
+            let left = context.with_deadline(end.saturating_duration_since(asked));
+            let answer = match self.inner.actions(some, &left).await {
+                Ok(answer) => answer,
+                Err(error) => return (all, Some(shared(&error))),
+            };
+            let mut answer: BTreeMap<ProviderActionId, ActionView> =
+                answer.into_iter().map(|view| (view.id.clone(), view)).collect();
+            let (mut memory, now) = (self.memory(), Instant::now());
+            for id in some {
+                let view = answer.remove(id);
+                match view.as_ref().map(|view| &view.status) {
+                    Some(ActionStatus::Running) => {}
+                    Some(ActionStatus::Succeeded | ActionStatus::Failed { .. }) | None => {
+                        memory.usual.action_ended(id, now);
+                    }
+                }
+                memory.actions.put(id.clone(), view.clone(), asked);
+                all.insert(id.clone(), view);
+            }
+        }
+        (all, None)
     }
 
     async fn all_servers(
@@ -78,18 +157,23 @@ impl Batched {
         wanted: Vec<ProviderServerId>,
         context: &RequestContext,
     ) -> Vec<Shared<Option<ServerView>>> {
-        // The page and the single looks after it have to fit into the time of the one who asks for all.
-        let context = &RequestContext { deadline: context.deadline / 3, ..context.clone() };
-        let listed = match self.listed(wanted.len(), context).await {
+        // The pages and the single looks after them have to fit into the time of the one who asks for all.
+        let context = &context.with_deadline(context.deadline / 3);
+        let asked = Instant::now();
+        // Looks at other new servers come next, and find what these pages show.
+        let expected = wanted.len().max(self.memory().usual.watched());
+        let pages = Most { wanted: &wanted, looks: expected };
+        let listed = match self.pages.newest(self.inner.as_ref(), self.owner, &pages, context).await {
             Ok(listed) => listed,
             Err(error) => return vec![Err(shared(&error)); wanted.len()],
         };
+        self.remember(listed.values(), asked);
         let mut answers = Vec::with_capacity(wanted.len());
         for some in wanted.chunks(AT_ONCE) {
             let asked = some.iter().map(|id| async {
                 match listed.get(id) {
-                    Some(seen) => Ok(Some(ServerView { is_listed: true, ..seen.clone() })),
-                    None => self.inner.get(id, context).await.map_err(|error| shared(&error)),
+                    Some(seen) => Ok(Some(seen.clone())),
+                    None => self.ask(id, context).await.map_err(|error| shared(&error)),
                 }
             });
             answers.extend(join_all(asked).await);
@@ -97,28 +181,49 @@ impl Batched {
         answers
     }
 
-    /// Reads the inventory if several looks can share it and it fits on one page: new servers stand on the last one.
-    async fn listed(
-        &self,
-        looks: usize,
-        context: &RequestContext,
-    ) -> Result<BTreeMap<ProviderServerId, ServerView>, ProviderError> {
-        if looks < 2 || self.many_pages.load(Ordering::Relaxed) {
-            return Ok(BTreeMap::new());
+    async fn ask(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
+        let seen = self.inner.get(id, context).await?;
+        if seen.as_ref().is_some_and(|view| view.status == ServerStatus::Running) {
+            self.memory().usual.is_running(id, Instant::now());
         }
-        let part = self.inner.inventory(self.owner, 1, context).await?;
-        self.many_pages.store(part.next.is_some(), Ordering::Relaxed);
-        Ok(part.servers.into_iter().map(|seen| (seen.id.clone(), seen)).collect())
+        Ok(seen)
+    }
+
+    fn forget(&self, id: &ProviderServerId) {
+        let mut memory = self.memory();
+        memory.servers.forget(id);
+        memory.usual.removed(id);
+    }
+
+    fn remember<'a>(&self, listed: impl Iterator<Item = &'a ServerView>, asked: Instant) {
+        let (mut memory, now) = (self.memory(), Instant::now());
+        // Of new servers alone: what is being removed is looked at anew each time.
+        let watched: Vec<&ServerView> = listed.filter(|view| memory.usual.watches(&view.id)).collect();
+        for view in watched {
+            if view.status == ServerStatus::Running {
+                memory.usual.is_running(&view.id, now);
+            }
+            memory.servers.put(view.id.clone(), view.clone(), asked);
+        }
     }
 }
 
 fn shared(error: &ProviderError) -> SharedError {
-    SharedError { kind: error.kind, code: error.code.clone(), correlation_id: error.correlation_id.clone() }
+    SharedError {
+        kind: error.kind,
+        code: error.code.clone(),
+        correlation_id: error.correlation_id.clone(),
+        service: error.service,
+        retry_after: error.retry_after,
+    }
 }
 
 impl From<SharedError> for ProviderError {
     fn from(error: SharedError) -> Self {
-        Self::new(error.kind, error.code).with_correlation_id(error.correlation_id)
+        let mut own = Self::new(error.kind, error.code).with_correlation_id(error.correlation_id);
+        own.service = error.service;
+        own.retry_after = error.retry_after;
+        own
     }
 }
 
@@ -129,8 +234,15 @@ impl ProviderClient for Batched {
         self.inner.token_digest()
     }
 
+    fn outlook(&self) -> Outlook {
+        Outlook { usual_creates: self.memory().usual.published(), ..self.inner.outlook() }
+    }
+
     async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {
-        self.inner.create(request, context).await
+        let created = self.inner.create(request, context).await?;
+        let usual = &mut self.memory().usual;
+        usual.began(&created.server.id, &request.server_type, &created.actions, Instant::now());
+        Ok(created)
     }
 
     async fn find(&self, name: &ProviderName, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
@@ -147,14 +259,21 @@ impl ProviderClient for Batched {
     }
 
     async fn get(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
+        if let Some(seen) = self.memory().servers.get(id, Instant::now()) {
+            return Ok(Some(seen));
+        }
         match self.servers.join(id.clone(), |wanted| self.all_servers(wanted, context)).await {
             Some(answer) => Ok(answer?),
-            None => self.inner.get(id, context).await,
+            None => self.ask(id, context).await,
         }
     }
 
     async fn delete(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Deletion, ProviderError> {
-        self.inner.delete(id, context).await
+        self.forget(id);
+        let deleted = self.inner.delete(id, context).await;
+        // Whoever looked meanwhile may have seen it still.
+        self.forget(id);
+        deleted
     }
 
     async fn actions(
@@ -162,6 +281,13 @@ impl ProviderClient for Batched {
         ids: &[ProviderActionId],
         context: &RequestContext,
     ) -> Result<Vec<ActionView>, ProviderError> {
+        let known: Option<Vec<Option<ActionView>>> = {
+            let (memory, now) = (self.memory(), Instant::now());
+            ids.iter().map(|id| memory.actions.get(id, now)).collect()
+        };
+        if let Some(known) = known {
+            return Ok(known.into_iter().flatten().collect());
+        }
         match self.actions.join(ids.to_vec(), |wanted| self.all_actions(wanted, context)).await {
             Some(answer) => Ok(answer?),
             None => self.inner.actions(ids, context).await,
@@ -174,7 +300,11 @@ impl ProviderClient for Batched {
         page: u32,
         context: &RequestContext,
     ) -> Result<InventoryPage, ProviderError> {
-        self.inner.inventory(owner, page, context).await
+        let part = self.inner.inventory(owner, page, context).await?;
+        if owner == self.owner {
+            self.pages.saw(page, &part);
+        }
+        Ok(part)
     }
 
     async fn catalog(&self, context: &RequestContext) -> Result<Catalog, ProviderError> {
@@ -183,78 +313,5 @@ impl ProviderClient for Batched {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::memory::{MemoryProvider, ProviderMethod};
-    use crate::model::{Labels, OWNER_LABEL};
-
-    fn owner() -> InstallationId {
-        InstallationId::from_uuid(uuid::Uuid::from_u128(1))
-    }
-
-    fn context() -> RequestContext {
-        RequestContext::new(Duration::from_secs(30))
-    }
-
-    /// Makes a cloud with so many servers of ours, one foreign one, and a batching client of it.
-    fn cloud(count: u32) -> (MemoryProvider, Batched, Vec<ProviderServerId>) {
-        let provider = MemoryProvider::default();
-        let labels = Labels::from([(OWNER_LABEL.to_owned(), owner().to_string())]);
-        let ids = (0..count).map(|n| provider.put(format!("s{n}"), labels.clone()).unwrap()).collect();
-        let batched = Batched::new(Arc::new(provider.clone()), owner());
-        (provider, batched, ids)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn looks_at_many_servers_share_one_page_and_a_hidden_one_is_asked_for_by_its_id() {
-        let (provider, batched, mut ids) = cloud(30);
-        let gone = ProviderServerId::new("999").unwrap();
-        ids.push(gone.clone());
-        let answers = join_all(ids.iter().map(|id| async { batched.get(id, &context()).await.unwrap() })).await;
-        for (id, answer) in ids.iter().zip(answers) {
-            assert_eq!(answer.map(|seen| seen.id), Some(id.clone()).filter(|id| id != &gone));
-        }
-        assert_eq!((provider.calls(ProviderMethod::Inventory), provider.calls(ProviderMethod::Get)), (1, 1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_a_page_shows_is_marked_as_listed_and_what_was_asked_for_by_its_id_is_not() {
-        let (_, batched, ids) = cloud(2);
-        let answers = join_all(ids.iter().map(|id| async { batched.get(id, &context()).await.unwrap() })).await;
-        assert!(answers.into_iter().flatten().all(|seen| seen.is_listed));
-        assert!(!batched.get(&ids[0], &context()).await.unwrap().unwrap().is_listed);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_single_look_asks_for_itself() {
-        let (provider, batched, ids) = cloud(3);
-        let context = context();
-        assert!(batched.get(&ids[0], &context).await.unwrap().is_some());
-        assert_eq!((provider.calls(ProviderMethod::Inventory), provider.calls(ProviderMethod::Get)), (0, 1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn actions_share_one_request_and_each_look_gets_its_own() {
-        let (provider, batched, _) = cloud(0);
-        let id = |n: u32| ProviderActionId::new(n.to_string()).unwrap();
-        provider.put_actions((0..200).map(id));
-        let looks = (0..10).map(|n| {
-            let batched = &batched;
-            async move { batched.actions(&[id(n), id(n + 100)], &context()).await.unwrap() }
-        });
-        for (n, seen) in join_all(looks).await.into_iter().enumerate() {
-            let n = u32::try_from(n).unwrap();
-            assert_eq!(seen.into_iter().map(|a| a.id).collect::<Vec<_>>(), [id(n), id(n + 100)]);
-        }
-        assert_eq!(provider.calls(ProviderMethod::Actions), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_failed_request_is_told_to_all_and_shows_nothing_as_absent() {
-        let (provider, batched, ids) = cloud(5);
-        let fault = crate::memory::ProviderFault::Refuse(ProviderErrorKind::Unknown);
-        provider.fail_next(ProviderMethod::Inventory, fault);
-        let answers = join_all(ids.iter().map(|id| async { batched.get(id, &context()).await })).await;
-        assert!(answers.iter().all(|answer| answer.as_ref().is_err_and(|e| e.kind == ProviderErrorKind::Unknown)));
-    }
-}
+#[path = "batched_tests.rs"]
+mod tests;

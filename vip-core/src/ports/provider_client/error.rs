@@ -60,6 +60,36 @@ impl ProviderErrorKind {
             Self::Unknown => "unknown",
         }
     }
+
+    /// Says what an error of this kind usually tells about the service.
+    #[must_use]
+    pub const fn service(self) -> Service {
+        match self {
+            Self::NotSent | Self::Unknown => Service::Failing,
+            Self::Throttled { .. } => Service::Unasked,
+            Self::Busy
+            | Self::Exhausted
+            | Self::AlreadyExists
+            | Self::InvalidInput
+            | Self::Placement
+            | Self::Protected
+            | Self::AccountLimit
+            | Self::Unauthorized
+            | Self::ReadOnly
+            | Self::Bug => Service::Answering,
+        }
+    }
+}
+
+/// Says what a failed call tells about the provider's service; only `Failing` counts as a sign of an outage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// It answered in time, whatever it said.
+    Answering,
+    /// It refused the connection, gave no answer, or said that it cannot work (5xx).
+    Failing,
+    /// It was not asked, or limits requests: nothing is known.
+    Unasked,
 }
 
 /// Says why a provider did not do what was asked.
@@ -72,15 +102,36 @@ pub struct ProviderError {
     pub code: String,
     /// The provider's id of the request, for its support.
     pub correlation_id: Option<String>,
+    /// What it tells about the service.
+    pub service: Service,
+    /// When to try again, if that is known.
+    pub retry_after: Option<Duration>,
     /// What happened beneath, without secrets.
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl ProviderError {
-    /// Makes an error.
+    /// Makes an error; what it tells about the service follows from its kind until it is said otherwise.
     #[must_use]
     pub fn new(kind: ProviderErrorKind, code: impl Into<String>) -> Self {
-        Self { kind, code: code.into(), correlation_id: None, source: None }
+        let retry_after =
+            if let ProviderErrorKind::Throttled { retry_after } = kind { Some(retry_after) } else { None };
+        Self { kind, code: code.into(), correlation_id: None, service: kind.service(), retry_after, source: None }
+    }
+
+    /// Makes the error of a request that was held back in this process.
+    #[must_use]
+    pub fn held_back(code: impl Into<String>, retry_after: Duration) -> Self {
+        let mut error = Self::new(ProviderErrorKind::NotSent, code).with_service(Service::Unasked);
+        error.retry_after = Some(retry_after);
+        error
+    }
+
+    /// Returns this error with what it tells about the service.
+    #[must_use]
+    pub const fn with_service(mut self, service: Service) -> Self {
+        self.service = service;
+        self
     }
 
     /// Returns this error with what happened beneath.

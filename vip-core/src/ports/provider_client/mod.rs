@@ -2,6 +2,7 @@
 
 mod catalog;
 mod error;
+mod outlook;
 mod view;
 
 use std::fmt;
@@ -10,7 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use catalog::{Catalog, CatalogImage, CatalogLocation, CatalogPrice, CatalogServerType};
-pub use error::{ProviderError, ProviderErrorKind};
+pub use error::{ProviderError, ProviderErrorKind, Service};
+pub use outlook::{Outlook, Pace, Priority, RateLimit, Shut};
 pub use view::{ActionStatus, ActionView, CreateRequest, Created, Deletion, InventoryPage, ServerStatus, ServerView};
 
 use crate::model::{
@@ -25,13 +27,28 @@ pub struct RequestContext {
     pub deadline: Duration,
     /// The request that this is done for, to follow it in logs.
     pub request_id: Option<RequestId>,
+    /// Who waits first when requests are short; without it the method decides.
+    pub priority: Option<Priority>,
 }
 
 impl RequestContext {
     /// Makes a context.
     #[must_use]
     pub const fn new(deadline: Duration) -> Self {
-        Self { deadline, request_id: None }
+        Self { deadline, request_id: None, priority: None }
+    }
+
+    /// Returns this context with a priority.
+    #[must_use]
+    pub const fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
+    /// Returns this context with another deadline.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self { deadline, ..self.clone() }
     }
 }
 
@@ -58,6 +75,13 @@ impl RequestContext {
 pub trait ProviderClient: fmt::Debug + Send + Sync + 'static {
     /// Identifies the token without revealing it.
     fn token_digest(&self) -> TokenDigest;
+
+    /// Says what is known of the account without a request: whether requests are held back, and what the budget is.
+    ///
+    /// A client that knows nothing says so, as here.
+    fn outlook(&self) -> Outlook {
+        Outlook::default()
+    }
 
     /// Creates a server.
     ///

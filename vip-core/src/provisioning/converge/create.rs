@@ -144,7 +144,7 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
             Change::new(server, Verb::Record)
         }
         ProviderErrorKind::NotSent | ProviderErrorKind::Bug => {
-            let delay = view.backoff(timing.backoff_first, timing.backoff_most);
+            let delay = view.retry_delay(failure);
             moves::back_off(&mut server, view, delay, WaitReason::ProviderUnavailable);
             let mut change = Change::new(server, Verb::Record);
             change.bug = failure.kind == ProviderErrorKind::Bug;

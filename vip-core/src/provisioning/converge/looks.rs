@@ -226,8 +226,7 @@ pub(super) fn absorb_failed_look(view: &View<'_>, look: &Look, failure: &Failure
         | ProviderErrorKind::AccountLimit
         | ProviderErrorKind::Bug
         | ProviderErrorKind::Unknown => {
-            let delay = view.backoff(view.timing.backoff_first, view.timing.backoff_most);
-            moves::back_off(&mut server, view, delay, WaitReason::ProviderUnavailable);
+            moves::back_off(&mut server, view, view.retry_delay(failure), WaitReason::ProviderUnavailable);
         }
     }
     let mut change = Change::new(server, Verb::Look).of(effect, failure.class());

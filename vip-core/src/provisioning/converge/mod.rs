@@ -10,6 +10,7 @@ mod looks;
 mod moves;
 mod next_step;
 mod operate;
+mod outlook;
 mod removal;
 mod session;
 mod step;

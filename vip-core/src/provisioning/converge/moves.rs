@@ -29,7 +29,7 @@ pub(super) fn to_confirming(server: &mut Server, view: &View<'_>) {
     server.exhausted_since = None;
     server.waiting_since = None;
     server.last_answer = None;
-    server.not_before = Some(view.at_a_common_time(view.timing.look_first));
+    server.not_before = Some(view.at_a_common_time(view.first_look()));
     server.wait_reason = Some(WaitReason::ProviderWorking);
 }
 

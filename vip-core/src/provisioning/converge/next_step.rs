@@ -130,7 +130,13 @@ fn gated(view: &View<'_>, step: Step) -> Step {
         GateView::Closed { until } => {
             return Step::Wait { until: until.max(view.now), reason: WaitReason::AccountBlocked };
         }
-        GateView::Open => {}
+        GateView::Resting { until } => {
+            return Step::Wait { until: until.max(view.now), reason: WaitReason::ProviderUnavailable };
+        }
+        GateView::Easing { until } if matches!(step, Step::Call { effect: Effect::Create { .. }, .. }) => {
+            return Step::Wait { until: until.max(view.now), reason: WaitReason::ProviderUnavailable };
+        }
+        GateView::Easing { .. } | GateView::Open => {}
     }
     match view.server.not_before {
         Some(until) if view.now < until => {

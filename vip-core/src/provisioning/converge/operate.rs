@@ -175,6 +175,7 @@ fn with_view(context: &Context, loaded: &Loaded, decide: impl FnOnce(&View<'_>) 
         timing: &context.timing,
         installation: context.installation,
         jitter: 0.0,
+        usual_create: None,
     })
 }
 

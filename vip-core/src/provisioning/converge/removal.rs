@@ -164,7 +164,6 @@ fn is_surplus(view: &View<'_>) -> bool {
 }
 
 fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failure) -> Change {
-    let timing = view.timing;
     let reason = match failure.kind {
         ProviderErrorKind::Protected if is_surplus(view) => {
             // A second server that is protected is no reason to stop the first: the sweep goes on reporting it.
@@ -191,8 +190,7 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
         | ProviderErrorKind::Bug
         | ProviderErrorKind::Unknown => WaitReason::ProviderUnavailable,
     };
-    let delay = view.backoff(timing.backoff_first, timing.backoff_most);
-    moves::back_off(&mut server, view, delay, reason);
+    moves::back_off(&mut server, view, view.retry_delay(failure), reason);
     let mut change = Change::new(server, Verb::Record);
     change.bug = failure.kind == ProviderErrorKind::Bug;
     change

@@ -8,10 +8,11 @@ use tokio::time::Instant;
 
 use super::absorb::{Answer, Asked, NameFinding, absorb, announce};
 use super::next_step::next_step;
+use super::outlook;
 use super::step::{Change, Failure, GateView, Look, Refusal, Step, View};
 use crate::model::{AccountId, Actor, AuditDraft, Effect, Intent, Server, ServerId, TenantId, Timestamp, WaitReason};
 use crate::ports::{
-    ChangeSet, CreateRequest, Guard, Loaded, Note, ProviderClient, ProviderError, RequestContext, StoreError,
+    ChangeSet, CreateRequest, Guard, Loaded, Note, Priority, ProviderClient, ProviderError, RequestContext, StoreError,
 };
 use crate::provisioning::context::Context;
 use crate::provisioning::gate;
@@ -99,13 +100,20 @@ impl<'a> Session<'a> {
             timing: &self.context.timing,
             installation: self.context.installation,
             jitter: self.jitter,
+            usual_create: self.usual_create(),
         }
+    }
+
+    fn usual_create(&self) -> Option<Duration> {
+        let candidate = self.loaded.server.candidate()?;
+        outlook::usual_create(&self.client(&candidate.account)?.outlook(), candidate)
     }
 
     fn gates(&self) -> BTreeMap<AccountId, GateView> {
         let view = |account: &crate::model::Account| {
             let client = self.context.providers.get(&account.id)?;
-            Some((account.id.clone(), gate::view(account, &client.token_digest(), self.now(), &self.context.timing)))
+            let gate = gate::view(account, &client.token_digest(), self.now(), &self.context.timing);
+            Some((account.id.clone(), outlook::gate(gate, &client.outlook(), self.now(), self.jitter)))
         };
         self.loaded.accounts.iter().filter_map(view).collect()
     }
@@ -264,7 +272,7 @@ impl<'a> Session<'a> {
         let Some(client) = self.client(&intent.account) else {
             return Answer::Failed(not_sent("no_client"));
         };
-        let context = self.request(left);
+        let context = self.request(left, outlook::of_effect(&intent.effect, self.loaded.server.state));
         let answer = async {
             match &intent.effect {
                 Effect::Create { candidate } => match self.create_request(*candidate) {
@@ -303,7 +311,7 @@ impl<'a> Session<'a> {
         let Some(client) = self.client(look.account()) else {
             return Answer::Failed(not_sent("no_client"));
         };
-        let context = self.request(left);
+        let context = self.request(left, outlook::of_look(look));
         let answer = async {
             match look {
                 Look::Name { .. } => {
@@ -328,8 +336,8 @@ impl<'a> Session<'a> {
         self.context.providers.get(account)
     }
 
-    fn request(&self, left: Duration) -> RequestContext {
-        let mut context = RequestContext::new(left);
+    fn request(&self, left: Duration, priority: Priority) -> RequestContext {
+        let mut context = RequestContext::new(left).with_priority(priority);
         context.request_id.clone_from(&self.attempt.job().request_id);
         context
     }
@@ -351,5 +359,5 @@ async fn within(left: Duration, answer: impl Future<Output = Result<Answer, Prov
 }
 
 fn not_sent(code: &str) -> Failure {
-    Failure { kind: crate::ports::ProviderErrorKind::NotSent, code: code.to_owned(), correlation_id: None }
+    Failure::from(&ProviderError::new(crate::ports::ProviderErrorKind::NotSent, code))
 }

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::outlook;
 use crate::model::{
     AccountId, Effect, InstallationId, OutcomeClass, ProviderActionId, ProviderServerId, Server, ServerState, Sighting,
     SightingKey, Timestamp, Timing, Verb, WaitReason,
 };
 use crate::ports::{OperationChange, ProviderError, ProviderErrorKind, QuotaChange};
+
+/// Share of the usual time of a create after which the first look is worth its request.
+const FIRST_LOOK_SHARE: f64 = 0.95;
 
 /// Is what converge does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +99,16 @@ pub enum GateView {
         /// When to ask again.
         until: Timestamp,
     },
+    /// Yes, but this process holds them back: the provider was failing.
+    Resting {
+        /// When to ask again, by the store's clock.
+        until: Timestamp,
+    },
+    /// Yes, but this process holds creates back: the provider has only just recovered.
+    Easing {
+        /// When a create may be tried, by the store's clock.
+        until: Timestamp,
+    },
 }
 
 /// Is all that a decision may look at.
@@ -114,6 +128,8 @@ pub struct View<'a> {
     pub installation: InstallationId,
     /// A random share from 0 up to 1, for jitter.
     pub jitter: f64,
+    /// How long a create of this kind usually takes, once this process has seen some.
+    pub usual_create: Option<Duration>,
 }
 
 impl View<'_> {
@@ -139,6 +155,22 @@ impl View<'_> {
         let grid = i64::try_from(self.timing.look_again.as_micros()).unwrap_or(i64::MAX).max(1);
         let at = self.now.plus(delay).as_micros();
         Timestamp::from_micros(at.saturating_add(grid - 1).div_euclid(grid).saturating_mul(grid))
+    }
+
+    /// Returns the wait after a failure: until the time that was named for it, a little spread, or else a back-off.
+    #[must_use]
+    pub fn retry_delay(&self, failure: &Failure) -> Duration {
+        match failure.retry_after {
+            Some(known) => outlook::spread(known, self.jitter),
+            None => self.backoff(self.timing.backoff_first, self.timing.backoff_most),
+        }
+    }
+
+    /// Returns the wait between a create and the first look at it: short of the usual time, so that a shorter one is
+    /// noticed, or as set while nothing is known.
+    #[must_use]
+    pub fn first_look(&self) -> Duration {
+        self.usual_create.map_or(self.timing.look_first, |usual| usual.mul_f64(FIRST_LOOK_SHARE))
     }
 
     /// Returns between half and all of a delay.
@@ -233,13 +265,20 @@ pub struct Failure {
     pub code: String,
     /// The provider's id of its own request.
     pub correlation_id: Option<String>,
+    /// When to try again, if that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Failure {
     /// Is the outcome of a request whose answer nobody saw.
     #[must_use]
     pub fn unanswered() -> Self {
-        Self { kind: ProviderErrorKind::Unknown, code: "unanswered".to_owned(), correlation_id: None }
+        Self {
+            kind: ProviderErrorKind::Unknown,
+            code: "unanswered".to_owned(),
+            correlation_id: None,
+            retry_after: None,
+        }
     }
 
     /// Returns the class for the audit.
@@ -264,6 +303,11 @@ impl Failure {
 
 impl From<&ProviderError> for Failure {
     fn from(error: &ProviderError) -> Self {
-        Self { kind: error.kind, code: error.code.clone(), correlation_id: error.correlation_id.clone() }
+        Self {
+            kind: error.kind,
+            code: error.code.clone(),
+            correlation_id: error.correlation_id.clone(),
+            retry_after: error.retry_after,
+        }
     }
 }

@@ -22,7 +22,7 @@ fn answer(world: &World, answer: Answer) -> Change {
 }
 
 fn refused(world: &World, kind: ProviderErrorKind) -> Change {
-    answer(world, Answer::Failed(Failure { kind, code: "code".to_owned(), correlation_id: None }))
+    answer(world, Answer::Failed(Failure { kind, code: "code".to_owned(), correlation_id: None, retry_after: None }))
 }
 
 fn statuses(change: &Change) -> Vec<OperationStatus> {

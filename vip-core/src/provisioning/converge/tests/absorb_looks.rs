@@ -188,7 +188,8 @@ fn a_look_without_an_answer_restarts_the_time_that_a_create_may_take() {
     let mut world = confirming();
     world.server.waiting_since = Some(NOW.minus(seconds(900)));
     world.server.last_answer = Some(NOW.minus(seconds(3)));
-    let failure = Failure { kind: ProviderErrorKind::Unknown, code: "x".to_owned(), correlation_id: None };
+    let failure =
+        Failure { kind: ProviderErrorKind::Unknown, code: "x".to_owned(), correlation_id: None, retry_after: None };
     let look = Look::Id { account: account(), id: id("1"), why: LookFor::Confirm };
     let change = ask(&world, look, Answer::Failed(failure));
     assert_eq!((change.server.waiting_since, change.server.state), (None, ServerState::Confirming));

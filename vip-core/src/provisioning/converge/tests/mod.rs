@@ -62,6 +62,7 @@ impl World {
             timing: &self.timing,
             installation: installation(),
             jitter: 1.0,
+            usual_create: None,
         }
     }
 }

@@ -1,0 +1,93 @@
+//! What this process holds back or has learned, brought into the view of a decision: no request, no announcement is spent to find it out.
+
+use std::time::Duration;
+
+use super::step::{GateView, Look};
+use crate::model::{Candidate, Effect, ServerState, Timestamp};
+use crate::ports::{Outlook, Priority, Shut};
+
+/// Most of a wait that is added at random, so that all who wait for one moment do not come at once.
+const SPREAD: f64 = 0.1;
+
+/// Part of the time that an outage has lasted by which a record may come back later than it could.
+const PATIENCE_SHARE: u32 = 20;
+/// Longest time by which a record comes back later than it could.
+const PATIENCE_MOST: Duration = Duration::from_secs(120);
+
+/// Adds to an open gate what this process holds back.
+pub(super) fn gate(gate: GateView, outlook: &Outlook, now: Timestamp, jitter: f64) -> GateView {
+    let later = |shut: &Shut| {
+        // The longer it lasts, the less often each record asks; somebody among many comes in time to probe.
+        let patience = (shut.since / PATIENCE_SHARE).min(PATIENCE_MOST).mul_f64(jitter.clamp(0.0, 1.0));
+        now.plus(spread(shut.retry_after, jitter).saturating_add(patience))
+    };
+    match (gate, &outlook.shut, &outlook.creates_shut) {
+        (GateView::Open, Some(shut), _) => GateView::Resting { until: later(shut) },
+        (GateView::Open, None, Some(shut)) => GateView::Easing { until: later(shut) },
+        (gate, ..) => gate,
+    }
+}
+
+/// Returns a little more than a delay.
+pub(super) fn spread(delay: Duration, jitter: f64) -> Duration {
+    delay.mul_f64(1.0 + SPREAD * jitter.clamp(0.0, 1.0))
+}
+
+/// Returns how long a create of this kind usually takes, if that is known.
+pub(super) fn usual_create(outlook: &Outlook, candidate: &Candidate) -> Option<Duration> {
+    outlook.usual_creates.get(&candidate.server_type).copied()
+}
+
+/// Says how urgent an effect is: undoing a failed order comes before new work.
+pub(super) const fn of_effect(effect: &Effect, state: ServerState) -> Priority {
+    match (effect, state) {
+        (Effect::Delete { .. }, ServerState::Failing) => Priority::Settle,
+        (Effect::Create { .. } | Effect::Delete { .. }, _) => Priority::Change,
+    }
+}
+
+/// Says how urgent a look is: an effect of unknown outcome is settled before anything else.
+pub(super) const fn of_look(look: &Look) -> Priority {
+    match look {
+        Look::Name { .. } => Priority::Settle,
+        Look::Id { .. } | Look::Actions { .. } => Priority::Poll,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_micros(0).plus(Duration::from_secs(seconds))
+    }
+
+    fn outlook(since: u64, creates_alone: bool) -> Outlook {
+        let shut = Some(Shut { retry_after: Duration::from_secs(30), since: Duration::from_secs(since), code: "x" });
+        let mut outlook = Outlook::default();
+        if creates_alone {
+            outlook.creates_shut = shut;
+        } else {
+            outlook.shut = shut;
+        }
+        outlook
+    }
+
+    #[test]
+    fn a_record_comes_back_a_little_later_the_longer_an_outage_lasts_up_to_two_minutes() {
+        let until = |since| match gate(GateView::Open, &outlook(since, false), at(0), 1.0) {
+            GateView::Resting { until } => until,
+            GateView::Open | GateView::Closed { .. } | GateView::Easing { .. } => panic!("not held back"),
+        };
+        assert_eq!((until(0), until(2400), until(7200)), (at(33), at(153), at(153)));
+        assert_eq!(gate(GateView::Open, &outlook(7200, false), at(0), 0.0), GateView::Resting { until: at(30) });
+    }
+
+    #[test]
+    fn creates_alone_can_be_held_back_and_a_closed_gate_stays_closed() {
+        assert_eq!(gate(GateView::Open, &outlook(0, true), at(0), 0.0), GateView::Easing { until: at(30) });
+        let closed = GateView::Closed { until: at(7) };
+        assert_eq!(gate(closed, &outlook(0, false), at(0), 0.0), closed);
+        assert_eq!(gate(GateView::Open, &Outlook::default(), at(0), 0.0), GateView::Open);
+    }
+}

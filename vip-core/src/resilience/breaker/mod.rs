@@ -1,0 +1,312 @@
+//! Breaker: stops calling a provider that fails, asks it now and then with one cheap read, and comes back gently.
+//!
+//! One for each account, shared by all calls of the process. A call through a closed breaker takes no lock: its success
+//! is counted in one word, which the next failure brings into the state machine (`state.rs`).
+
+mod circuit;
+mod client;
+mod ramp;
+mod settings;
+mod state;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use client::Guarded;
+pub use settings::{BreakerSettings, BreakerSettingsError};
+pub use state::{BreakerMode, Cause, Outcome, Scope, Why};
+
+use self::circuit::Phase;
+use self::state::{Decision, Machine, Pass, Transition};
+use self::tally::Tally;
+use crate::model::AccountId;
+use crate::ports::{Outlook, Pace, Randomness, Shut};
+
+/// Is the breaker of one account.
+#[derive(Debug)]
+pub struct Breaker {
+    account: AccountId,
+    settings: BreakerSettings,
+    origin: Instant,
+    /// The generation while everything is let through and only counted, else 0.
+    plain: AtomicU32,
+    tallies: [Tally; 2],
+    machine: Mutex<Machine>,
+    randomness: Arc<dyn Randomness>,
+}
+
+/// Says why a call was not let through, and until when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refused {
+    /// Why.
+    pub why: Why,
+    /// When to ask again.
+    pub retry_after: Duration,
+}
+
+/// Is what a breaker says to a call.
+#[derive(Debug)]
+pub enum Admission<'a> {
+    /// It may go.
+    Go(Permit<'a>),
+    /// A cheap read has to go first, under this permit; then ask again.
+    ProbeFirst(Permit<'a>),
+    /// It must not go.
+    Refused(Refused),
+}
+
+/// Is where a breaker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Everything is let through.
+    Closed,
+    /// Shortly after an outage: creates come back in rounds of this size, or requests at a part of their rate.
+    Easing {
+        /// How many creates may be on their way; none if there is no bound any more.
+        creates: Option<u32>,
+    },
+    /// Nothing of a scope is let through.
+    Open {
+        /// Which calls.
+        scope: Scope,
+        /// Why.
+        cause: Cause,
+        /// How long until a probe may go; zero if it waits for somebody to come.
+        retry_after: Duration,
+    },
+    /// A probe is on its way.
+    Probing {
+        /// For which calls.
+        scope: Scope,
+    },
+}
+
+/// Shows a breaker: what it was told, where it stands, what it has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BreakerView {
+    /// How it was told to behave.
+    pub mode: BreakerMode,
+    /// Where it stands.
+    pub state: BreakerState,
+    /// Calls in the window.
+    pub calls: u64,
+    /// Those that failed by an outage.
+    pub failed: u64,
+    /// Those that were slow.
+    pub slow: u64,
+}
+
+impl Breaker {
+    /// Makes a closed breaker.
+    ///
+    /// # Errors
+    ///
+    /// [`BreakerSettingsError`] if a number is out of its bounds.
+    pub fn new(
+        account: AccountId,
+        settings: BreakerSettings,
+        randomness: Arc<dyn Randomness>,
+    ) -> Result<Self, BreakerSettingsError> {
+        settings.check()?;
+        let machine = Machine::new(settings.clone());
+        Ok(Self {
+            account,
+            settings,
+            origin: Instant::now(),
+            plain: AtomicU32::new(machine.plain().unwrap_or(0)),
+            tallies: [Tally::default(), Tally::default()],
+            machine: Mutex::new(machine),
+            randomness,
+        })
+    }
+
+    /// Returns its settings.
+    #[must_use]
+    pub const fn settings(&self) -> &BreakerSettings {
+        &self.settings
+    }
+
+    /// Asks whether a call may go.
+    pub fn admit(&self, scope: Scope) -> Admission<'_> {
+        let started = self.origin.elapsed();
+        let generation = self.plain.load(Ordering::Acquire);
+        if generation != 0 {
+            return Admission::Go(self.permit(Pass { generation, scope, probes: None, round: None }, started));
+        }
+        let mut machine = self.machine();
+        let decision = machine.admit(started, scope);
+        self.publish(&machine);
+        let observes = machine.mode == BreakerMode::ObserveOnly;
+        drop(machine);
+        match decision {
+            Decision::Admit(pass) => Admission::Go(self.permit(pass, started)),
+            Decision::Probe(pass) => Admission::ProbeFirst(self.permit(pass, started)),
+            Decision::Refuse { why, .. } if observes => {
+                tracing::info!(account.id = %self.account, code = why.code(), "the breaker would have refused a call");
+                // Of no generation: what becomes of it changes nothing.
+                Admission::Go(self.permit(Pass { generation: 0, scope, probes: None, round: None }, started))
+            }
+            Decision::Refuse { why, until } => {
+                Admission::Refused(Refused { why, retry_after: until.saturating_sub(started) })
+            }
+        }
+    }
+
+    const fn permit(&self, pass: Pass, started: Duration) -> Permit<'_> {
+        Permit { breaker: self, pass, started, open: true }
+    }
+
+    /// Sets how it behaves, until it is told otherwise or the process ends.
+    pub fn set_mode(&self, mode: BreakerMode) {
+        let mut machine = self.machine();
+        machine.mode = mode;
+        self.publish(&machine);
+        drop(machine);
+        tracing::warn!(account.id = %self.account, breaker.mode = ?mode, "the breaker was told how to behave");
+    }
+
+    /// Shows it.
+    #[must_use]
+    pub fn view(&self) -> BreakerView {
+        let now = self.origin.elapsed();
+        let mut machine = self.machine();
+        self.drain(&mut machine);
+        let counts = machine.counts(Scope::All, now);
+        let stands = |scope| match machine.circuit(scope).phase {
+            Phase::Closed => None,
+            Phase::Open { until, cause } => {
+                Some(BreakerState::Open { scope, cause, retry_after: until.saturating_sub(now) })
+            }
+            Phase::Probing { .. } => Some(BreakerState::Probing { scope }),
+        };
+        let creates = machine.ramp_size();
+        let eases = creates.is_some() || machine.pace(now).is_some();
+        let closed = if eases { BreakerState::Easing { creates } } else { BreakerState::Closed };
+        let state = stands(Scope::All).or_else(|| stands(Scope::Creates)).unwrap_or(closed);
+        BreakerView { mode: machine.mode, state, calls: counts.calls, failed: counts.failed, slow: counts.slow }
+    }
+
+    /// Adds what it holds back.
+    fn add_to(&self, outlook: &mut Outlook) {
+        let now = self.origin.elapsed();
+        let machine = self.machine();
+        let shut = |scope| {
+            let (why, until) = machine.holds_back(now, scope)?;
+            let since = machine.circuit(scope).failing_since.or(machine.circuit(Scope::All).failing_since);
+            let since = since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+            Some(Shut { retry_after: until.saturating_sub(now), since, code: why.code() })
+        };
+        outlook.shut = shut(Scope::All);
+        outlook.creates_shut = shut(Scope::Creates);
+        outlook.pace = machine.pace(now).map(|(percent, full_after)| Pace { percent, full_after });
+    }
+
+    fn record(&self, pass: Pass, started: Duration, outcome: Outcome) {
+        let now = self.origin.elapsed();
+        let slow = outcome != Outcome::Neutral && now.saturating_sub(started) >= self.settings.slow_call;
+        if outcome == Outcome::Answered && !slow && pass.probes.is_none() && pass.round.is_none() {
+            if self.plain.load(Ordering::Acquire) != pass.generation {
+                if self.is_over(pass) {
+                    return;
+                }
+            } else if self.tally(pass, now) {
+                return;
+            }
+        }
+        let mut machine = self.machine();
+        self.drain(&mut machine);
+        let transition = machine.record(now, pass, outcome, slow, self.randomness.share());
+        self.publish(&machine);
+        drop(machine);
+        if let Some(transition) = transition {
+            self.tell(transition, now);
+        }
+    }
+
+    /// Says whether a result cannot change anything, without a lock.
+    fn is_over(&self, pass: Pass) -> bool {
+        pass.generation == 0 || {
+            let plain = self.plain.load(Ordering::Acquire);
+            plain != 0 && plain != pass.generation
+        }
+    }
+
+    /// Counts a success in the words of its scope; false if that takes the lock.
+    fn tally(&self, pass: Pass, now: Duration) -> bool {
+        let bucket = window::number(window::width(self.settings.window), now);
+        let [all, creates] = &self.tallies;
+        match pass.scope {
+            Scope::All => all.add(pass.generation, bucket),
+            Scope::Creates => all.add(pass.generation, bucket) && creates.add(pass.generation, bucket),
+        }
+    }
+
+    /// Brings what was counted without the lock into the machine; what belongs to an older generation is dropped.
+    fn drain(&self, machine: &mut Machine) {
+        let [all, creates] = &self.tallies;
+        for (tally, scope) in [(all, Scope::All), (creates, Scope::Creates)] {
+            if let Some((bucket, calls)) = tally.take(machine.generation()) {
+                machine.succeeded(scope, bucket, calls);
+            }
+        }
+    }
+
+    fn publish(&self, machine: &Machine) {
+        self.plain.store(machine.plain().unwrap_or(0), Ordering::Release);
+    }
+
+    fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, transition: Transition, now: Duration) {
+        match transition {
+            Transition::Opened { scope, cause, until } => tracing::warn!(
+                account.id = %self.account,
+                breaker.scope = ?scope,
+                breaker.cause = cause.as_str(),
+                breaker.open_ms = u64::try_from(until.saturating_sub(now).as_millis()).unwrap_or(u64::MAX),
+                "the breaker opened: the provider is failing"
+            ),
+            Transition::Closed { scope } => {
+                tracing::info!(account.id = %self.account, breaker.scope = ?scope, "the breaker closed");
+            }
+        }
+    }
+}
+
+/// Lets one call through; dropped without a result, it gives itself back.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped at once lets nothing through"]
+pub struct Permit<'a> {
+    breaker: &'a Breaker,
+    pass: Pass,
+    started: Duration,
+    open: bool,
+}
+
+impl Permit<'_> {
+    /// Says how the call ended.
+    pub fn record(mut self, outcome: Outcome) {
+        self.open = false;
+        self.breaker.record(self.pass, self.started, outcome);
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        // One that takes no place has nothing to give back.
+        if self.open && (self.pass.probes.is_some() || self.pass.round.is_some()) {
+            self.breaker.record(self.pass, self.started, Outcome::Neutral);
+        }
+    }
+}

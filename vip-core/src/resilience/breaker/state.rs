@@ -1,0 +1,378 @@
+//! The breaker's state machine: what is let through, and what a result changes. Pure; time and jitter are arguments.
+//!
+//! ```text
+//!            failures in a row, share of failures, share of slow calls
+//!   closed ─────────────────────────────────────────────────────────────▶ open ◀─┐
+//!     ▲ creates 1, 2, 4, …                                                 │      │ it fails: open for longer
+//!     └────────────────────────── probing ◀────────────────────────────────┘      │
+//!          the probe is answered     │         its time is over and somebody asks │
+//!                                    └─────────────────────────────────────────────┘
+//! ```
+//!
+//! There are two circuits: one over all calls, one over creates alone; a create needs both. Each change of a circuit
+//! begins a new generation, and a result of an older generation changes nothing.
+
+use std::time::Duration;
+
+use super::circuit::{Circuit, Phase};
+use super::ramp::Ramp;
+use super::settings::BreakerSettings;
+use super::window::Counts;
+
+/// How soon to ask again while an operator holds it open without an end.
+const FORCED_RETRY: Duration = Duration::from_secs(60);
+/// Percent of the rate in the time after easing.
+const HALF: u8 = 50;
+
+/// Names a circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Over all calls.
+    All,
+    /// Over creates alone.
+    Creates,
+}
+
+/// Says why a circuit opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Too many calls failed in a row.
+    InARow,
+    /// Too large a share of calls failed.
+    FailedShare,
+    /// Too large a share of calls was slow.
+    SlowShare,
+    /// The first call after an outage failed.
+    FirstAfterOutage,
+    /// The probe failed.
+    ProbeFailed,
+}
+
+impl Cause {
+    /// Returns the stable name, as logged.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InARow => "failures_in_a_row",
+            Self::FailedShare => "share_of_failures",
+            Self::SlowShare => "share_of_slow_calls",
+            Self::FirstAfterOutage => "first_after_outage",
+            Self::ProbeFailed => "probe_failed",
+        }
+    }
+}
+
+/// Says how an operator wants a breaker to behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BreakerMode {
+    /// It decides by what it sees.
+    #[default]
+    Automatic,
+    /// Nothing is let through; the probe neither.
+    ForcedOpen,
+    /// Everything is let through, whatever is seen.
+    ForcedClosed,
+    /// It decides and says so in the log, and everything is let through.
+    ObserveOnly,
+}
+
+/// Says how a call ended, as far as a breaker is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The provider answered in time, whatever it said.
+    Answered,
+    /// It is a sign of an outage.
+    Failed,
+    /// It tells nothing: the call was not sent, was throttled, or its caller went away.
+    Neutral,
+}
+
+/// Lets one call through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pass {
+    pub(super) generation: u32,
+    pub(super) scope: Scope,
+    /// Which circuit it probes.
+    pub(super) probes: Option<Scope>,
+    /// In which round of creates after an outage it takes a place.
+    pub(super) round: Option<u32>,
+}
+
+/// Says why a call was not let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The circuit is open.
+    Open(Scope, Cause),
+    /// Another call probes.
+    Probing(Scope),
+    /// As many creates as may be are on their way, shortly after an outage.
+    Ramp,
+    /// An operator holds it open.
+    Forced,
+}
+
+impl Why {
+    /// Returns the stable code, as recorded with whatever waits for it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Open(Scope::All, _) => "breaker_open",
+            Self::Open(Scope::Creates, _) => "breaker_open_for_creates",
+            Self::Probing(_) => "breaker_probing",
+            Self::Ramp => "breaker_easing",
+            Self::Forced => "breaker_forced_open",
+        }
+    }
+}
+
+/// Is what a breaker says to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// It may go.
+    Admit(Pass),
+    /// A cheap read has to go first, with this pass; then ask again.
+    Probe(Pass),
+    /// It must not go.
+    Refuse { why: Why, until: Duration },
+}
+
+/// Is a change of a circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transition {
+    Opened { scope: Scope, cause: Cause, until: Duration },
+    Closed { scope: Scope },
+}
+
+/// Is the whole state of a breaker.
+#[derive(Debug, Clone)]
+pub(super) struct Machine {
+    settings: BreakerSettings,
+    pub(super) mode: BreakerMode,
+    generation: u32,
+    all: Circuit,
+    creates: Circuit,
+    ramp: Option<Ramp>,
+    rounds: u32,
+}
+
+impl Machine {
+    pub(super) fn new(settings: BreakerSettings) -> Self {
+        let (all, creates) = (Circuit::new(&settings), Circuit::new(&settings));
+        Self { settings, mode: BreakerMode::Automatic, generation: 1, all, creates, ramp: None, rounds: 0 }
+    }
+
+    /// Returns the generation if everything is let through and only counted; none if a call has to be looked at.
+    pub(super) fn plain(&self) -> Option<u32> {
+        let closed = self.all.phase == Phase::Closed && self.creates.phase == Phase::Closed;
+        let proven = self.all.proven && self.creates.proven && self.ramp.is_none();
+        (closed && proven && self.mode == BreakerMode::Automatic).then_some(self.generation)
+    }
+
+    /// Returns the present generation.
+    pub(super) const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Returns the circuit of a scope.
+    pub(super) const fn circuit(&self, scope: Scope) -> &Circuit {
+        match scope {
+            Scope::All => &self.all,
+            Scope::Creates => &self.creates,
+        }
+    }
+
+    const fn circuit_mut(&mut self, scope: Scope) -> &mut Circuit {
+        match scope {
+            Scope::All => &mut self.all,
+            Scope::Creates => &mut self.creates,
+        }
+    }
+
+    /// Returns what the windows hold.
+    pub(super) fn counts(&self, scope: Scope, now: Duration) -> Counts {
+        self.circuit(scope).counts(now)
+    }
+
+    /// Returns how many creates may be on their way, shortly after an outage.
+    pub(super) const fn ramp_size(&self) -> Option<u32> {
+        match &self.ramp {
+            Some(ramp) => Some(ramp.size()),
+            None => None,
+        }
+    }
+
+    /// Decides about a call.
+    pub(super) fn admit(&mut self, now: Duration, scope: Scope) -> Decision {
+        match self.mode {
+            BreakerMode::ForcedOpen => {
+                return Decision::Refuse { why: Why::Forced, until: now.saturating_add(FORCED_RETRY) };
+            }
+            BreakerMode::ForcedClosed => return Decision::Admit(self.pass(scope)),
+            BreakerMode::Automatic | BreakerMode::ObserveOnly => {}
+        }
+        for circuit in scope.needs() {
+            if let Some((why, until)) = self.refusal(now, *circuit) {
+                return Decision::Refuse { why, until };
+            }
+            if let Phase::Open { cause, .. } | Phase::Probing { cause, .. } = self.circuit(*circuit).phase {
+                // Its time is over, or the one who probed has hung: one call probes, and no create.
+                self.generation = self.generation.wrapping_add(1).max(1);
+                let until = now.saturating_add(self.settings.probe_deadline);
+                self.circuit_mut(*circuit).phase = Phase::Probing { until, cause };
+                return Decision::Probe(Pass { probes: Some(*circuit), ..self.pass(scope) });
+            }
+        }
+        let mut pass = self.pass(scope);
+        if scope == Scope::Creates
+            && let Some(ramp) = self.ramp.as_mut()
+        {
+            if !ramp.has_room() {
+                return Decision::Refuse { why: Why::Ramp, until: now.saturating_add(self.settings.ramp_retry()) };
+            }
+            ramp.admit();
+            pass.round = Some(ramp.round);
+        }
+        Decision::Admit(pass)
+    }
+
+    const fn pass(&self, scope: Scope) -> Pass {
+        Pass { generation: self.generation, scope, probes: None, round: None }
+    }
+
+    fn refusal(&self, now: Duration, scope: Scope) -> Option<(Why, Duration)> {
+        match self.circuit(scope).phase {
+            Phase::Open { until, cause } if now < until => Some((Why::Open(scope, cause), until)),
+            Phase::Probing { until, .. } if now < until => {
+                Some((Why::Probing(scope), until.min(now.saturating_add(self.settings.probe_retry()))))
+            }
+            Phase::Open { .. } | Phase::Probing { .. } | Phase::Closed => None,
+        }
+    }
+
+    /// Says, without changing anything, until when a call of a scope would be refused.
+    pub(super) fn holds_back(&self, now: Duration, scope: Scope) -> Option<(Why, Duration)> {
+        match self.mode {
+            BreakerMode::ForcedOpen => return Some((Why::Forced, now.saturating_add(FORCED_RETRY))),
+            BreakerMode::ForcedClosed | BreakerMode::ObserveOnly => return None,
+            BreakerMode::Automatic => {}
+        }
+        let refused = scope.needs().iter().find_map(|circuit| self.refusal(now, *circuit));
+        let full = || self.ramp.is_some_and(|ramp| scope == Scope::Creates && !ramp.has_room());
+        refused.or_else(|| full().then(|| (Why::Ramp, now.saturating_add(self.settings.ramp_retry()))))
+    }
+
+    /// Says how much of the rate may be used, and how long until all of it may be.
+    pub(super) fn pace(&self, now: Duration) -> Option<(u8, Duration)> {
+        if self.mode != BreakerMode::Automatic || self.all.phase != Phase::Closed {
+            return None;
+        }
+        let (easing, since) = (self.settings.easing, now.saturating_sub(self.all.closed_at?));
+        let whole = easing.saturating_add(easing / 2);
+        let percent =
+            if since < easing { self.settings.easing_percent } else { HALF.max(self.settings.easing_percent) };
+        (since < whole).then(|| (percent, whole - since))
+    }
+
+    /// Counts calls that went well, of this generation.
+    pub(super) fn succeeded(&mut self, scope: Scope, bucket: u64, calls: u64) {
+        self.circuit_mut(scope).succeeded(bucket, calls);
+    }
+
+    /// Takes the result of a call; says what it changed.
+    pub(super) fn record(
+        &mut self,
+        now: Duration,
+        pass: Pass,
+        outcome: Outcome,
+        slow: bool,
+        jitter: f64,
+    ) -> Option<Transition> {
+        if pass.generation != self.generation {
+            return None;
+        }
+        if let Some(scope) = pass.probes {
+            return self.probed(now, scope, outcome, jitter);
+        }
+        if let Some(cause) = self.counted(now, Scope::All, outcome, slow) {
+            return self.open(now, Scope::All, cause, jitter);
+        }
+        if pass.scope == Scope::Creates {
+            if let Some(cause) = self.counted(now, Scope::Creates, outcome, slow) {
+                return self.open(now, Scope::Creates, cause, jitter);
+            }
+            self.ramped(pass, outcome);
+        }
+        None
+    }
+
+    fn counted(&mut self, now: Duration, scope: Scope, outcome: Outcome, slow: bool) -> Option<Cause> {
+        let settings = &self.settings;
+        let circuit = match scope {
+            Scope::All => &mut self.all,
+            Scope::Creates => &mut self.creates,
+        };
+        let closed = circuit.phase == Phase::Closed;
+        let cause = if closed { circuit.count(settings, now, outcome, slow) } else { None };
+        cause.filter(|_| self.mode != BreakerMode::ForcedClosed)
+    }
+
+    fn ramped(&mut self, pass: Pass, outcome: Outcome) {
+        let Some(ramp) = self.ramp.as_mut().filter(|ramp| pass.round == Some(ramp.round)) else {
+            return;
+        };
+        match outcome {
+            Outcome::Answered => self.ramp = ramp.went_well(),
+            Outcome::Neutral => ramp.give_back(),
+            // The first one has opened the circuit; a later one begins the rounds anew.
+            Outcome::Failed => self.begin_ramp(),
+        }
+    }
+
+    fn begin_ramp(&mut self) {
+        // A gap between the numbers of rounds: those of a ramp count on by themselves.
+        self.rounds = self.rounds.wrapping_add(100);
+        self.ramp = Some(Ramp::starting(self.rounds));
+    }
+
+    fn probed(&mut self, now: Duration, scope: Scope, outcome: Outcome, jitter: f64) -> Option<Transition> {
+        let Phase::Probing { cause, .. } = self.circuit(scope).phase else {
+            return None;
+        };
+        match outcome {
+            Outcome::Failed => self.open(now, scope, Cause::ProbeFailed, jitter),
+            Outcome::Neutral => {
+                // It tells nothing: the next call probes, at once.
+                self.circuit_mut(scope).phase = Phase::Open { until: now, cause };
+                None
+            }
+            Outcome::Answered => {
+                self.generation = self.generation.wrapping_add(1).max(1);
+                self.circuit_mut(scope).close(now);
+                self.begin_ramp();
+                Some(Transition::Closed { scope })
+            }
+        }
+    }
+
+    fn open(&mut self, now: Duration, scope: Scope, cause: Cause, jitter: f64) -> Option<Transition> {
+        self.generation = self.generation.wrapping_add(1).max(1);
+        // Its places are taken by calls that no longer count; the rounds begin anew when it closes.
+        self.ramp = None;
+        let settings = self.settings.clone();
+        self.circuit_mut(scope).open(&settings, now, cause, jitter);
+        match self.circuit(scope).phase {
+            Phase::Open { until, .. } => Some(Transition::Opened { scope, cause, until }),
+            Phase::Closed | Phase::Probing { .. } => None,
+        }
+    }
+}
+
+impl Scope {
+    /// Returns the circuits that a call needs closed.
+    const fn needs(self) -> &'static [Self] {
+        match self {
+            Self::All => &[Self::All],
+            Self::Creates => &[Self::All, Self::Creates],
+        }
+    }
+}

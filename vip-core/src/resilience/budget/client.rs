@@ -1,0 +1,130 @@
+//! The client behind a budget: each call waits for its turn, or is told when to come back.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::state::{Sent, Want};
+use super::{Budget, Turned};
+use crate::model::{InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest};
+use crate::ports::{
+    ActionView, Catalog, CreateRequest, Created, Deletion, InventoryPage, Outlook, Priority, ProviderClient,
+    ProviderError, ProviderErrorKind, RequestContext, ServerView, Service,
+};
+
+/// Requests that a refresh of the catalog takes at the least: types, locations, images, prices.
+const CATALOG_COST: u32 = 4;
+
+/// Is a client whose calls have to fit into the account's budget.
+#[derive(Debug)]
+pub struct Budgeted {
+    inner: Arc<dyn ProviderClient>,
+    budget: Arc<Budget>,
+}
+
+impl Budgeted {
+    /// Puts a client behind a budget.
+    #[must_use]
+    pub fn new(inner: Arc<dyn ProviderClient>, budget: Arc<Budget>) -> Self {
+        Self { inner, budget }
+    }
+
+    /// Waits for the turn of a call; returns the context with the time that is left.
+    async fn turn(&self, want: Want, context: &RequestContext) -> Result<(Turned, RequestContext), ProviderError> {
+        let outlook = self.inner.outlook();
+        let shut = outlook.shut.or(if want.is_create { outlook.creates_shut } else { None });
+        if let Some(shut) = shut {
+            return Err(ProviderError::held_back(shut.code, shut.retry_after));
+        }
+        let began = Instant::now();
+        let turned = self.budget.turn(want, context.deadline, || self.inner.outlook().pace).await?;
+        Ok((turned, context.with_deadline(context.deadline.saturating_sub(began.elapsed()))))
+    }
+
+    fn end<T>(&self, turned: Turned, result: Result<T, ProviderError>) -> Result<T, ProviderError> {
+        let sent = match &result {
+            Ok(_) => Sent::Yes,
+            Err(error) => match (error.kind, error.service) {
+                (ProviderErrorKind::Throttled { retry_after }, _) => Sent::Throttled(retry_after),
+                (_, Service::Unasked) => Sent::No,
+                (_, Service::Answering | Service::Failing) => Sent::Yes,
+            },
+        };
+        turned.ended(sent, self.inner.outlook().rate);
+        result
+    }
+}
+
+/// Returns what a read wants: its caller knows its priority, else its method does.
+fn read(context: &RequestContext, usual: Priority) -> Want {
+    Want { priority: context.priority.unwrap_or(usual), cost: 1, is_create: false }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl ProviderClient for Budgeted {
+    fn token_digest(&self) -> TokenDigest {
+        self.inner.token_digest()
+    }
+
+    fn outlook(&self) -> Outlook {
+        self.inner.outlook()
+    }
+
+    async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {
+        let want = Want { is_create: true, ..read(context, Priority::Change) };
+        let (turned, context) = self.turn(want, context).await?;
+        self.end(turned, self.inner.create(request, &context).await)
+    }
+
+    async fn find(&self, name: &ProviderName, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
+        let (turned, context) = self.turn(read(context, Priority::Settle), context).await?;
+        self.end(turned, self.inner.find(name, &context).await)
+    }
+
+    async fn find_labelled(
+        &self,
+        owner: InstallationId,
+        server: ServerId,
+        context: &RequestContext,
+    ) -> Result<Vec<ServerView>, ProviderError> {
+        let (turned, context) = self.turn(read(context, Priority::Settle), context).await?;
+        self.end(turned, self.inner.find_labelled(owner, server, &context).await)
+    }
+
+    async fn get(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
+        let (turned, context) = self.turn(read(context, Priority::Poll), context).await?;
+        self.end(turned, self.inner.get(id, &context).await)
+    }
+
+    async fn delete(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Deletion, ProviderError> {
+        let (turned, context) = self.turn(read(context, Priority::Change), context).await?;
+        self.end(turned, self.inner.delete(id, &context).await)
+    }
+
+    async fn actions(
+        &self,
+        ids: &[ProviderActionId],
+        context: &RequestContext,
+    ) -> Result<Vec<ActionView>, ProviderError> {
+        let (turned, context) = self.turn(read(context, Priority::Poll), context).await?;
+        self.end(turned, self.inner.actions(ids, &context).await)
+    }
+
+    async fn inventory(
+        &self,
+        owner: InstallationId,
+        page: u32,
+        context: &RequestContext,
+    ) -> Result<InventoryPage, ProviderError> {
+        let (turned, context) = self.turn(read(context, Priority::Sweep), context).await?;
+        self.end(turned, self.inner.inventory(owner, page, &context).await)
+    }
+
+    async fn catalog(&self, context: &RequestContext) -> Result<Catalog, ProviderError> {
+        let want = Want { cost: CATALOG_COST, ..read(context, Priority::Catalog) };
+        let (turned, context) = self.turn(want, context).await?;
+        self.end(turned, self.inner.catalog(&context).await)
+    }
+}

@@ -1,0 +1,221 @@
+//! Who may send a request now, who waits, and for how long. Pure; the time is an argument.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::ports::{Pace, Priority, RateLimit};
+
+/// Requests an hour while the provider has not said how many.
+const DEFAULT_LIMIT: u32 = 3600;
+/// Longest pause after throttling: no limit that we know of gives less than one request a minute.
+const THROTTLED_MOST: Duration = Duration::from_secs(60);
+/// Longest time that somebody who leaves is told to stay away.
+const AWAY_MOST: Duration = Duration::from_secs(300);
+
+/// Returns the percent of the limit that has to stay free after a request of this priority.
+pub(super) const fn reserve_percent(priority: Priority) -> u8 {
+    match priority {
+        Priority::Settle => 0,
+        Priority::Change => 2,
+        Priority::Poll => 10,
+        Priority::UserRead => 15,
+        Priority::Sweep => 30,
+        Priority::Catalog => 50,
+    }
+}
+
+/// Is a place among those who wait: the most urgent first, then who came first.
+pub(super) type Place = (Priority, u64);
+
+/// Is what a call wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Want {
+    pub(super) priority: Priority,
+    /// Requests that the call takes at the least.
+    pub(super) cost: u32,
+    pub(super) is_create: bool,
+}
+
+/// Is what a call is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It may send.
+    Go,
+    /// It may not before this time, counted from the birth of the budget.
+    Wait(Duration),
+}
+
+/// Says how a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// It was sent, and answered or not.
+    Yes,
+    /// It was held back behind us: what it took is given back.
+    No,
+    /// The provider refused it as one too many; when the next one has a chance.
+    Throttled(Duration),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    limit: u32,
+    tokens: f64,
+    at: Duration,
+}
+
+/// Is the state of one account's budget in this process.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    level: Option<Level>,
+    /// The last answer whose headers were read.
+    answers: u64,
+    under_way: u32,
+    blocked_until: Duration,
+    throttles: u32,
+    /// Whether nothing was answered since the provider refused a request as one too many.
+    doubtful: bool,
+    paced_until: Duration,
+    waiting: BTreeSet<Place>,
+    places: u64,
+    /// Those who were told to come back, less those whose time has come.
+    away: f64,
+    away_at: Duration,
+}
+
+impl Ledger {
+    pub(super) const fn new() -> Self {
+        Self {
+            level: None,
+            answers: 0,
+            under_way: 0,
+            blocked_until: Duration::ZERO,
+            throttles: 0,
+            doubtful: false,
+            paced_until: Duration::ZERO,
+            waiting: BTreeSet::new(),
+            places: 0,
+            away: 0.0,
+            away_at: Duration::ZERO,
+        }
+    }
+
+    /// Returns how many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Returns the limit and what is left of it, as far as it is known.
+    pub(super) fn left(&self, now: Duration) -> Option<(u32, f64)> {
+        let level = self.level?;
+        let refilled = now.saturating_sub(level.at).as_secs_f64() * f64::from(level.limit) / 3600.0;
+        Some((level.limit, (level.tokens + refilled).min(f64::from(level.limit))))
+    }
+
+    /// Takes a place among those who wait.
+    pub(super) fn queue(&mut self, priority: Priority) -> Place {
+        self.places = self.places.saturating_add(1);
+        let place = (priority, self.places);
+        self.waiting.insert(place);
+        place
+    }
+
+    /// Leaves.
+    pub(super) fn leave(&mut self, place: Place) {
+        self.waiting.remove(&place);
+    }
+
+    /// Says whether it is a call's turn; if so, it has left the queue and taken what it costs.
+    pub(super) fn turn(&mut self, now: Duration, place: Place, want: Want, pace: Option<Pace>) -> Turn {
+        let ready = self.ready(now, want, pace);
+        let before = self.waiting.range(..place).count();
+        if before > 0 {
+            let each = self.interval(pace).mul_f64(f64::from(u32::try_from(before).unwrap_or(u32::MAX)));
+            return Turn::Wait(ready.max(now).saturating_add(each));
+        }
+        if ready > now {
+            return Turn::Wait(ready);
+        }
+        self.waiting.remove(&place);
+        if let Some((limit, tokens)) = self.left(now) {
+            self.level = Some(Level { limit, tokens: tokens - f64::from(want.cost), at: now });
+        }
+        self.under_way = self.under_way.saturating_add(1);
+        let interval = self.interval(pace).saturating_mul(want.cost);
+        self.paced_until = if pace.is_some() { now.saturating_add(interval) } else { Duration::ZERO };
+        Turn::Go
+    }
+
+    /// Returns the first time at which the first one who waits may send.
+    fn ready(&self, now: Duration, want: Want, pace: Option<Pace>) -> Duration {
+        let mut ready = self.blocked_until;
+        if pace.is_some() {
+            ready = ready.max(self.paced_until);
+        }
+        // After throttling one request asks how much is left, whatever was told then.
+        let asks = self.doubtful && self.under_way == 0;
+        if let Some((limit, tokens)) = self.left(now).filter(|_| !asks) {
+            let free = f64::from(limit) * f64::from(reserve_percent(want.priority)) / 100.0;
+            // What must stay free must not make a request impossible where the limit is tiny.
+            let needed = (free + f64::from(want.cost)).min(f64::from(limit));
+            if tokens < needed {
+                let wait = (needed - tokens) * 3600.0 / f64::from(limit.max(1));
+                ready = ready.max(now.saturating_add(Duration::from_secs_f64(wait)));
+            }
+        }
+        ready
+    }
+
+    /// Returns the time in which one request comes back.
+    fn interval(&self, pace: Option<Pace>) -> Duration {
+        let limit = self.level.map_or(DEFAULT_LIMIT, |level| level.limit).max(1);
+        let percent = pace.map_or(100, |pace| pace.percent).clamp(1, 100);
+        Duration::from_secs(3600).mul_f64(100.0 / (f64::from(limit) * f64::from(percent)))
+    }
+
+    /// Says when to come back to somebody who does not wait: after all who were told so before.
+    pub(super) fn send_away(&mut self, now: Duration, turn: Duration, pace: Option<Pace>) -> Duration {
+        let interval = self.interval(pace);
+        let passed = now.saturating_sub(self.away_at).as_secs_f64() / interval.as_secs_f64().max(f64::MIN_POSITIVE);
+        self.away = (self.away - passed).max(0.0);
+        self.away_at = now;
+        let wait = turn.saturating_sub(now).saturating_add(interval.mul_f64(self.away));
+        self.away += 1.0;
+        // When the pace ends, what has been saved up meanwhile may be spent at once.
+        let most = pace.map_or(AWAY_MOST, |pace| pace.full_after.saturating_add(interval));
+        wait.clamp(Duration::from_millis(1), most.min(AWAY_MOST))
+    }
+
+    /// Takes note of how a call ended and of what the last answer said.
+    pub(super) fn ended(&mut self, now: Duration, want: Want, sent: Sent, rate: Option<RateLimit>) {
+        self.under_way = self.under_way.saturating_sub(1);
+        if let Some(rate) = rate.filter(|rate| rate.answers > self.answers) {
+            self.answers = rate.answers;
+            let told = f64::from(rate.remaining);
+            // Upward the answer counts only when nothing is under way that it does not know of.
+            let tokens = match self.left(now) {
+                Some((_, known)) if self.under_way > 0 => known.min(told),
+                Some(_) => told,
+                None => told - f64::from(self.under_way),
+            };
+            self.level = Some(Level { limit: rate.limit_per_hour.max(1), tokens, at: now });
+        }
+        match sent {
+            Sent::Yes => {
+                self.throttles = 0;
+                self.doubtful = false;
+            }
+            Sent::No => {
+                if let Some((limit, tokens)) = self.left(now) {
+                    let tokens = (tokens + f64::from(want.cost)).min(f64::from(limit));
+                    self.level = Some(Level { limit, tokens, at: now });
+                }
+            }
+            Sent::Throttled(retry_after) => {
+                let doubled = retry_after.saturating_mul(1_u32.checked_shl(self.throttles.min(16)).unwrap_or(u32::MAX));
+                self.throttles = self.throttles.saturating_add(1);
+                self.doubtful = true;
+                self.blocked_until = self.blocked_until.max(now.saturating_add(doubled.min(THROTTLED_MOST)));
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Tests of the budget: whose turn it is, how long the others wait, and what the headers change.
+
+use super::state::reserve_percent;
+use super::*;
+use crate::ports::{Priority, ProviderErrorKind};
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn want(priority: Priority) -> Want {
+    Want { priority, cost: 1, is_create: false }
+}
+
+fn rate(limit_per_hour: u32, remaining: u32, answers: u64) -> Option<RateLimit> {
+    Some(RateLimit { limit_per_hour, remaining, answers })
+}
+
+/// Makes a ledger that has learned at time zero how much is left.
+fn knowing(limit: u32, remaining: u32) -> Ledger {
+    let mut ledger = Ledger::new();
+    let place = ledger.queue(Priority::Settle);
+    assert_eq!(ledger.turn(Duration::ZERO, place, want(Priority::Settle), None), Turn::Go);
+    ledger.ended(Duration::ZERO, want(Priority::Settle), Sent::Yes, rate(limit, remaining, 1));
+    ledger
+}
+
+fn turn(ledger: &mut Ledger, now: Duration, priority: Priority) -> Turn {
+    let place = ledger.queue(priority);
+    let turn = ledger.turn(now, place, want(priority), None);
+    ledger.leave(place);
+    turn
+}
+
+#[test]
+fn each_priority_leaves_its_share_free_and_goes_at_the_bound() {
+    for priority in Priority::ALL {
+        let free = 1000 * u32::from(reserve_percent(priority)) / 100;
+        assert_eq!(turn(&mut knowing(1000, free + 1), Duration::ZERO, priority), Turn::Go, "{priority:?}");
+        let waits = turn(&mut knowing(1000, free), Duration::ZERO, priority);
+        // One request of 1000 an hour comes back after 3.6 s.
+        assert_eq!(waits, Turn::Wait(Duration::from_millis(3600)), "{priority:?}");
+    }
+    assert!(Priority::ALL.windows(2).all(|pair| reserve_percent(pair[0]) < reserve_percent(pair[1])));
+}
+
+#[test]
+fn the_more_urgent_goes_first_whoever_came_first_and_among_equals_who_came_first() {
+    let mut ledger = knowing(3600, 3600);
+    let sweep = ledger.queue(Priority::Sweep);
+    let (first, second) = (ledger.queue(Priority::Change), ledger.queue(Priority::Change));
+    let now = Duration::ZERO;
+    assert!(matches!(ledger.turn(now, sweep, want(Priority::Sweep), None), Turn::Wait(_)));
+    assert!(matches!(ledger.turn(now, second, want(Priority::Change), None), Turn::Wait(_)));
+    assert_eq!(ledger.turn(now, first, want(Priority::Change), None), Turn::Go);
+    assert_eq!(ledger.turn(now, second, want(Priority::Change), None), Turn::Go);
+    assert_eq!(ledger.turn(now, sweep, want(Priority::Sweep), None), Turn::Go);
+}
+
+#[test]
+fn after_throttling_the_next_request_is_due_when_one_comes_back_and_not_when_the_budget_is_full_again() {
+    let mut ledger = knowing(3600, 3600);
+    let place = ledger.queue(Priority::Change);
+    assert_eq!(ledger.turn(Duration::ZERO, place, want(Priority::Change), None), Turn::Go);
+    ledger.ended(Duration::ZERO, want(Priority::Change), Sent::Throttled(seconds(1)), rate(3600, 0, 2));
+    assert_eq!(turn(&mut ledger, Duration::ZERO, Priority::Settle), Turn::Wait(seconds(1)));
+    let place = ledger.queue(Priority::Settle);
+    assert_eq!(ledger.turn(seconds(1), place, want(Priority::Settle), None), Turn::Go);
+    // Throttled once more: the pause doubles, up to a minute.
+    ledger.ended(seconds(1), want(Priority::Settle), Sent::Throttled(seconds(1)), rate(3600, 0, 3));
+    assert_eq!(turn(&mut ledger, seconds(1), Priority::Settle), Turn::Wait(seconds(3)));
+}
+
+#[test]
+fn after_throttling_one_request_of_any_priority_asks_how_much_is_left() {
+    let mut ledger = knowing(3600, 3600);
+    let place = ledger.queue(Priority::Change);
+    assert_eq!(ledger.turn(Duration::ZERO, place, want(Priority::Change), None), Turn::Go);
+    ledger.ended(Duration::ZERO, want(Priority::Change), Sent::Throttled(seconds(1)), rate(3600, 0, 2));
+    let (poll, second) = (ledger.queue(Priority::Poll), ledger.queue(Priority::Poll));
+    assert_eq!(ledger.turn(seconds(1), poll, want(Priority::Poll), None), Turn::Go);
+    assert!(matches!(ledger.turn(seconds(1), second, want(Priority::Poll), None), Turn::Wait(_)));
+    ledger.ended(seconds(1), want(Priority::Poll), Sent::Yes, rate(3600, 3500, 3));
+    assert_eq!(ledger.turn(seconds(1), second, want(Priority::Poll), None), Turn::Go);
+}
+
+#[test]
+fn headers_count_downward_at_once_and_upward_only_when_nothing_is_under_way() {
+    let mut ledger = knowing(3600, 100);
+    let (first, second) = (ledger.queue(Priority::Settle), ledger.queue(Priority::Settle));
+    for place in [first, second] {
+        assert_eq!(ledger.turn(Duration::ZERO, place, want(Priority::Settle), None), Turn::Go);
+    }
+    let left = |ledger: &Ledger| ledger.left(Duration::ZERO).unwrap().1;
+    ledger.ended(Duration::ZERO, want(Priority::Settle), Sent::Yes, rate(3600, 3000, 2));
+    assert!((left(&ledger) - 98.0).abs() < 0.001);
+    // The same answer is not read twice.
+    ledger.ended(Duration::ZERO, want(Priority::Settle), Sent::Yes, rate(3600, 3000, 2));
+    assert!((left(&ledger) - 98.0).abs() < 0.001);
+    let place = ledger.queue(Priority::Settle);
+    assert_eq!(ledger.turn(Duration::ZERO, place, want(Priority::Settle), None), Turn::Go);
+    ledger.ended(Duration::ZERO, want(Priority::Settle), Sent::Yes, rate(3600, 3000, 3));
+    assert!((left(&ledger) - 3000.0).abs() < 0.001);
+}
+
+#[test]
+fn what_was_held_back_gives_its_request_back() {
+    let mut ledger = knowing(3600, 1);
+    let place = ledger.queue(Priority::Settle);
+    assert_eq!(ledger.turn(Duration::ZERO, place, want(Priority::Settle), None), Turn::Go);
+    assert!(matches!(turn(&mut ledger, Duration::ZERO, Priority::Settle), Turn::Wait(_)));
+    ledger.ended(Duration::ZERO, want(Priority::Settle), Sent::No, None);
+    assert_eq!(turn(&mut ledger, Duration::ZERO, Priority::Settle), Turn::Go);
+}
+
+#[test]
+fn after_an_outage_requests_keep_to_a_part_of_the_rate() {
+    let mut ledger = knowing(3600, 3600);
+    let pace = Some(Pace { percent: 15, full_after: seconds(90) });
+    let mut sent = 0;
+    for now in 0..60 {
+        let place = ledger.queue(Priority::Change);
+        sent += u32::from(ledger.turn(seconds(now), place, want(Priority::Change), pace) == Turn::Go);
+        ledger.leave(place);
+    }
+    // 15 percent of one a second.
+    assert_eq!(sent, 9);
+    assert_eq!(turn(&mut ledger, seconds(60), Priority::Change), Turn::Go);
+}
+
+#[test]
+fn those_who_are_sent_away_come_back_one_after_another() {
+    let mut ledger = knowing(3600, 0);
+    let away = |ledger: &mut Ledger, now| ledger.send_away(now, now + seconds(20), None);
+    assert_eq!(away(&mut ledger, seconds(0)), seconds(20));
+    assert_eq!(away(&mut ledger, seconds(0)), seconds(21));
+    assert_eq!(away(&mut ledger, seconds(0)), seconds(22));
+    assert_eq!(away(&mut ledger, seconds(3)), seconds(20));
+    for _ in 0..1000 {
+        away(&mut ledger, seconds(3));
+    }
+    assert_eq!(away(&mut ledger, seconds(3)), seconds(300));
+}
+
+fn budget(creates: u32) -> Arc<Budget> {
+    let settings = BudgetSettings { creates_unanswered: creates };
+    Arc::new(Budget::new(&settings).unwrap())
+}
+
+async fn go(budget: &Arc<Budget>, want: Want, deadline: Duration) -> Result<Turned, ProviderError> {
+    budget.turn(want, deadline, || None).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_creates_without_an_answer_there_are_ten_and_the_eleventh_waits_for_one() {
+    let budget = budget(BudgetSettings::default().creates_unanswered);
+    let create = Want { is_create: true, ..want(Priority::Change) };
+    let mut under_way = Vec::new();
+    for _ in 0..10 {
+        under_way.push(go(&budget, create, seconds(30)).await.unwrap());
+    }
+    let mut eleventh = std::pin::pin!(go(&budget, create, seconds(30)));
+    let early = tokio::time::timeout(seconds(5), eleventh.as_mut()).await;
+    assert!(early.is_err(), "an eleventh create was sent");
+    // Others do not wait for creates that are slow.
+    assert!(go(&budget, want(Priority::Catalog), seconds(1)).await.is_ok());
+    under_way.pop().unwrap().ended(Sent::Yes, None);
+    under_way.push(eleventh.await.unwrap());
+    assert_eq!(budget.view().creates_unanswered, 10);
+    assert!(Budget::new(&BudgetSettings { creates_unanswered: 0 }).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_have_a_turn_in_time_leaves_at_once_and_is_told_when_to_come_back() {
+    let budget = budget(10);
+    go(&budget, want(Priority::Settle), seconds(30)).await.unwrap().ended(Sent::Yes, rate(3600, 0, 1));
+    let began = Instant::now();
+    let error = go(&budget, want(Priority::Catalog), seconds(30)).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (ProviderErrorKind::NotSent, "budget"));
+    // Half of the limit has to be free for it: that is 1800 s away, and nobody is sent away for longer than 300 s.
+    assert_eq!((error.retry_after, began.elapsed()), (Some(seconds(300)), Duration::ZERO));
+    assert!(go(&budget, want(Priority::Settle), seconds(30)).await.is_ok());
+    assert_eq!(began.elapsed().as_secs(), 1);
+    assert_eq!(budget.view().waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_away_leaves_the_queue_and_what_it_sent_still_counts() {
+    let budget = budget(10);
+    go(&budget, want(Priority::Settle), seconds(30)).await.unwrap().ended(Sent::Yes, rate(3600, 0, 1));
+    {
+        let mut waits = std::pin::pin!(go(&budget, want(Priority::Settle), seconds(30)));
+        assert!(tokio::time::timeout(Duration::from_millis(100), waits.as_mut()).await.is_err());
+        assert_eq!(budget.view().waiting, 1);
+    }
+    assert_eq!(budget.view().waiting, 0);
+    let turned = go(&budget, want(Priority::Settle), seconds(30)).await.unwrap();
+    drop(turned);
+    assert_eq!(budget.view().left, Some(0));
+}
