@@ -210,10 +210,11 @@ impl Machine {
             BreakerMode::ForcedClosed => return Decision::Admit(self.pass(scope)),
             BreakerMode::Automatic | BreakerMode::ObserveOnly => {}
         }
+        // First what holds it back, then who probes: a call that has to wait for one circuit never probes the other.
+        if let Some((why, until)) = self.refused(now, scope) {
+            return Decision::Refuse { why, until };
+        }
         for circuit in scope.needs() {
-            if let Some((why, until)) = self.refusal(now, *circuit) {
-                return Decision::Refuse { why, until };
-            }
             if let Phase::Open { cause, .. } | Phase::Probing { cause, .. } = self.circuit(*circuit).phase {
                 // Its time is over, or the one who probed has hung: one call probes, and no create.
                 self.generation = self.generation.wrapping_add(1).max(1);
@@ -226,9 +227,6 @@ impl Machine {
         if scope == Scope::Creates
             && let Some(ramp) = self.ramp.as_mut()
         {
-            if !ramp.has_room() {
-                return Decision::Refuse { why: Why::Ramp, until: now.saturating_add(self.settings.ramp_retry()) };
-            }
             ramp.admit();
             pass.round = Some(ramp.round);
         }
@@ -239,14 +237,19 @@ impl Machine {
         Pass { generation: self.generation, scope, probes: None, round: None }
     }
 
-    fn refusal(&self, now: Duration, scope: Scope) -> Option<(Why, Duration)> {
-        match self.circuit(scope).phase {
-            Phase::Open { until, cause } if now < until => Some((Why::Open(scope, cause), until)),
+    /// Says what holds a call of a scope back: a circuit it needs, or the round of creates.
+    fn refused(&self, now: Duration, scope: Scope) -> Option<(Why, Duration)> {
+        let by_circuit = scope.needs().iter().find_map(|circuit| match self.circuit(*circuit).phase {
+            Phase::Open { until, cause } if now < until => Some((Why::Open(*circuit, cause), until)),
             Phase::Probing { until, .. } if now < until => {
-                Some((Why::Probing(scope), until.min(now.saturating_add(self.settings.probe_retry()))))
+                Some((Why::Probing(*circuit), until.min(now.saturating_add(self.settings.probe_retry()))))
             }
             Phase::Open { .. } | Phase::Probing { .. } | Phase::Closed => None,
-        }
+        });
+        let closed = || scope.needs().iter().all(|circuit| self.circuit(*circuit).phase == Phase::Closed);
+        // A circuit whose time is over is probed, whatever the round says: else nobody would ever come to probe it.
+        let full = || self.ramp.is_some_and(|ramp| scope == Scope::Creates && !ramp.has_room()) && closed();
+        by_circuit.or_else(|| full().then(|| (Why::Ramp, now.saturating_add(self.settings.ramp_retry()))))
     }
 
     /// Says, without changing anything, until when a call of a scope would be refused.
@@ -256,9 +259,7 @@ impl Machine {
             BreakerMode::ForcedClosed | BreakerMode::ObserveOnly => return None,
             BreakerMode::Automatic => {}
         }
-        let refused = scope.needs().iter().find_map(|circuit| self.refusal(now, *circuit));
-        let full = || self.ramp.is_some_and(|ramp| scope == Scope::Creates && !ramp.has_room());
-        refused.or_else(|| full().then(|| (Why::Ramp, now.saturating_add(self.settings.ramp_retry()))))
+        self.refused(now, scope)
     }
 
     /// Says how much of the rate may be used, and how long until all of it may be.
