@@ -54,6 +54,7 @@ fn a_missing_service_ends_the_run_with_the_line_to_type() {
         symlink(found.unwrap(), folder.path().join(program)).unwrap();
     }
     let output = tests_run(&[], "", folder.path());
-    assert_refused(&output, "missing: cc (for build). Type: tests/run --install");
+    assert_refused(&output, "missing: cc (for build), ");
+    assert_refused(&output, "Type: tests/run --install");
     assert!(output.stdout.is_empty(), "it began to build");
 }

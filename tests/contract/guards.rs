@@ -6,16 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::{FutureExt, StreamExt, future, stream};
 
-use crate::{job_queue_contract, store_contract, store_upkeep_contract, with_config};
-use vip_adapters::sqlite::Synchronous;
+use crate::{AT_ONCE, LEAST_GUARDS, MORE_CASES, filtered, job_queue_contract, store_contract, store_upkeep_contract};
 use vip_core::conformance::{BackendFixture, Case};
 
 const MARK: &str = "-- guard: ";
 
-/// Files that are open at once: most of the time is spent waiting for the disk.
-const AT_ONCE: usize = 12;
-
-type BackendCase = Case<dyn BackendFixture>;
+pub(crate) type BackendCase = Case<dyn BackendFixture>;
 
 /// Is a guard by the name of its statement and its own.
 type Guard = (String, String);
@@ -33,12 +29,10 @@ fn without(text: &'static str, guard: &str) -> Cow<'static, str> {
 async fn all_guards() -> Vec<Guard> {
     let found = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&found);
-    let fixture = with_config(|config| {
-        config.query_filter(move |name, text| {
-            seen.lock().unwrap().extend(guards_of(name, text));
-            Cow::Borrowed(text)
-        })
-    });
+    let fixture = filtered(Box::new(move |name, text| {
+        seen.lock().unwrap().extend(guards_of(name, text));
+        Cow::Borrowed(text)
+    }));
     fixture.await.close().await;
     let found = found.lock().unwrap();
     found.clone()
@@ -47,16 +41,10 @@ async fn all_guards() -> Vec<Guard> {
 /// Runs a case without a guard; says whether it failed.
 async fn fails(case: BackendCase, (statement, guard): &Guard) -> bool {
     let (statement, guard) = (statement.clone(), guard.clone());
-    let fixture = with_config(|config| {
-        let config = config.query_filter(
-            move |name, text| {
-                if name == statement { without(text, &guard) } else { Cow::Borrowed(text) }
-            },
-        );
-        // What is shown here does not depend on the way to the disk, which takes most of the time.
-        config.synchronous(Synchronous::Normal).allow_bounded_loss()
-    });
-    let fixture = fixture.await;
+    let filter = move |name: &str, text| {
+        if name == statement { without(text, &guard) } else { Cow::Borrowed(text) }
+    };
+    let fixture = filtered(Box::new(filter)).await;
     let failed = AssertUnwindSafe(case(&fixture)).catch_unwind().await.is_err();
     fixture.close().await;
     failed
@@ -73,7 +61,7 @@ fn cases_for(statement: &str) -> Vec<BackendCase> {
         (false, true) => [store, upkeep, queue],
         (false, false) => [upkeep, store, queue],
     };
-    lists.iter().copied().flatten().map(|(_, case)| *case).collect()
+    lists.iter().copied().chain([MORE_CASES]).flatten().map(|(_, case)| *case).collect()
 }
 
 async fn is_missed(guard: Guard) -> Option<Guard> {
@@ -88,7 +76,7 @@ async fn is_missed(guard: Guard) -> Option<Guard> {
 #[tokio::test]
 async fn every_guard_is_missed_by_some_case() {
     let guards = all_guards().await;
-    assert!(guards.len() > 40, "{guards:?}");
+    assert!(guards.len() >= LEAST_GUARDS, "{guards:?}");
     let number = guards.len();
     let unmissed = stream::iter(guards).map(is_missed).buffer_unordered(AT_ONCE).filter_map(future::ready);
     let unmissed: Vec<Guard> = unmissed.collect().await;

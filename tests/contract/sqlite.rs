@@ -4,16 +4,34 @@
 mod guards;
 mod sqlite_file;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tempfile::TempDir;
-use vip_adapters::sqlite::{SqliteBackend, SqliteConfig};
+use vip_adapters::sqlite::{SqliteBackend, SqliteConfig, Synchronous};
 use vip_core::conformance::BackendFixture;
 use vip_core::memory::ManualClock;
 use vip_core::model::Timestamp;
 use vip_core::ports::Backend;
+
+/// Files that are open at once while guards are taken away: most of the time is spent waiting for the disk.
+const AT_ONCE: usize = 12;
+/// Guards that there are at least.
+const LEAST_GUARDS: usize = 41;
+
+/// Cases beside those of the contracts.
+const MORE_CASES: &[(&str, guards::BackendCase)] = &[];
+
+/// Changes the text of a statement, given its name.
+type Filter = Box<dyn Fn(&str, &'static str) -> Cow<'static, str> + Send + Sync>;
+
+/// Opens a fresh file with changed statements.
+async fn filtered(filter: Filter) -> SqliteFixture {
+    // What is shown with it does not depend on the way to the disk, which takes most of the time.
+    with_config(|config| config.query_filter(filter).synchronous(Synchronous::Normal).allow_bounded_loss()).await
+}
 
 /// Is a fresh file, open on a clock of its own.
 #[derive(Debug)]

@@ -11,6 +11,7 @@
 
 pub mod actors;
 pub mod asked;
+pub mod postgres;
 pub mod site;
 pub mod timing;
 pub mod truth;

@@ -15,21 +15,26 @@ pub enum ConnectError {
         feature: &'static str,
     },
     /// No adapter has this scheme.
-    #[error("no adapter for `{scheme}:`; known are `sqlite:` (feature `sqlite`)")]
+    #[error("no adapter for `{scheme}:`; known are `postgres:` (feature `postgres`) and `sqlite:` (feature `sqlite`)")]
     UnknownScheme {
         /// The URL's scheme.
         scheme: String,
     },
     /// It has no scheme.
-    #[error("not a URL of a backend; write `sqlite://vip.db`")]
+    #[error("not a URL of a backend; write `sqlite://vip.db` or `postgres://user@host/database`")]
     NoScheme,
     /// The SQLite file could not be opened.
     #[cfg(feature = "sqlite")]
     #[error("cannot use the SQLite database")]
     Sqlite(#[from] crate::sqlite::OpenError),
+    /// The PostgreSQL database could not be used.
+    #[cfg(feature = "postgres")]
+    #[error("cannot use the PostgreSQL database")]
+    Postgres(#[from] crate::postgres::OpenError),
 }
 
-/// Opens the backend that a URL names, with default settings: `sqlite://vip.db`.
+/// Opens the backend that a URL names, with default settings: `sqlite://vip.db`,
+/// `postgres://user@host/database`.
 ///
 /// # Errors
 ///
@@ -37,6 +42,7 @@ pub enum ConnectError {
 pub async fn connect(url: &str) -> Result<Backend, ConnectError> {
     match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("sqlite") => connect_sqlite(url).await,
+        Some("postgres" | "postgresql") => connect_postgres(url).await,
         Some(scheme) => Err(ConnectError::UnknownScheme { scheme: scheme.to_owned() }),
         None => Err(ConnectError::NoScheme),
     }
@@ -52,6 +58,18 @@ async fn connect_sqlite(url: &str) -> Result<Backend, ConnectError> {
 #[expect(clippy::unused_async, reason = "the same signature with and without the feature")]
 async fn connect_sqlite(_url: &str) -> Result<Backend, ConnectError> {
     Err(ConnectError::FeatureOff { scheme: "sqlite", feature: "sqlite" })
+}
+
+#[cfg(feature = "postgres")]
+async fn connect_postgres(url: &str) -> Result<Backend, ConnectError> {
+    let config = crate::postgres::PostgresConfig::default();
+    Ok(crate::postgres::PostgresBackend::connect(url, config).await?.backend())
+}
+
+#[cfg(not(feature = "postgres"))]
+#[expect(clippy::unused_async, reason = "the same signature with and without the feature")]
+async fn connect_postgres(_url: &str) -> Result<Backend, ConnectError> {
+    Err(ConnectError::FeatureOff { scheme: "postgres", feature: "postgres" })
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! The ports of `vip-core` on real systems: one folder and one feature for each.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod backoff;
 mod connect;
 #[cfg(feature = "hetzner")]
 pub mod hetzner;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

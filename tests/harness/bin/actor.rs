@@ -1,4 +1,4 @@
-//! A process of the suites: a simulator, or a worker; it ends when its standard input closes.
+//! A process of the suites: a simulator, a worker, or the guard of a database server; it ends when its standard input closes.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code fails by panicking")]
 
@@ -16,6 +16,7 @@ async fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["simulator", seed, mood] => simulator(seed.parse().unwrap(), mood).await,
+        ["postgres"] => vip_tests::postgres::guard().await,
         ["worker", store, endpoint] => worker(store, endpoint).await,
         other => panic!("unknown role: {other:?}"),
     }

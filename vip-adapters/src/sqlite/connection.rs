@@ -9,7 +9,8 @@ use sqlx::{ConnectOptions, Row, SqliteConnection, SqlitePool};
 use tokio::time::Instant;
 use vip_core::ports::Randomness;
 
-use super::backoff::Backoff;
+use crate::backoff::Backoff;
+
 use super::config::{BoundedLoss, SqliteConfig, Synchronous};
 use super::error::{OpenError, is_busy};
 
@@ -19,6 +20,10 @@ const READER_BUSY: Duration = Duration::from_millis(100);
 const LOG_BYTES: &str = "67108864";
 /// Statements that a connection keeps prepared; there are fewer than this in all.
 const STATEMENTS: usize = 128;
+/// Shortest wait for a busy file: about as long as a small commit takes.
+const BACKOFF_FIRST: Duration = Duration::from_millis(1);
+/// Longest wait: with several processes on a file each still gets many tries within its deadline.
+const BACKOFF_MOST: Duration = Duration::from_millis(25);
 /// `PRAGMA synchronous` answers numbers; from this one on a commit is on the disk when it is answered.
 const SYNCHRONOUS_FULL: i64 = 2;
 
@@ -48,7 +53,7 @@ impl Connector {
     }
 
     pub(super) fn backoff(&self) -> Backoff {
-        Backoff::new(Arc::clone(&self.randomness))
+        Backoff::new(Arc::clone(&self.randomness), BACKOFF_FIRST, BACKOFF_MOST)
     }
 
     pub(super) fn deadline(&self) -> Instant {

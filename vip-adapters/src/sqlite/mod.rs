@@ -5,7 +5,6 @@
 //! `vip_servers_readable`.
 
 mod address;
-mod backoff;
 mod commit;
 mod config;
 mod connection;

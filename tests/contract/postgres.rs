@@ -1,0 +1,104 @@
+//! The contracts of store and queue on PostgreSQL, against a real server.
+#![expect(clippy::unwrap_used, reason = "the whole file is a test")]
+
+mod guards;
+mod postgres_database;
+mod postgres_schema;
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
+use vip_core::conformance::BackendFixture;
+use vip_core::memory::ManualClock;
+use vip_core::model::Timestamp;
+use vip_core::ports::Backend;
+use vip_tests::postgres::Server;
+
+const ACTOR: &str = env!("CARGO_BIN_EXE_actor");
+
+/// Returns the server of this program; its guard ends it when the program ends.
+pub(crate) fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| Server::start(Path::new(ACTOR)))
+}
+
+/// Databases that are open at once while guards are taken away: the server shares the processors with us.
+const AT_ONCE: usize = 4;
+/// Guards that there are at least.
+const LEAST_GUARDS: usize = 40;
+
+/// Cases beside those of the contracts.
+const MORE_CASES: &[(&str, guards::BackendCase)] =
+    &[("a_prolonged_lease", |fixture| Box::pin(postgres_database::a_prolonged_lease(fixture)))];
+
+/// Changes the text of a statement, given its name.
+type Filter = Box<dyn Fn(&str, &'static str) -> Cow<'static, str> + Send + Sync>;
+
+/// Opens a fresh database with changed statements.
+async fn filtered(filter: Filter) -> PostgresFixture {
+    with_config(|config| config.query_filter(filter)).await
+}
+
+/// Databases whose fixtures have ended: emptying one is quicker than making one.
+static USED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Empties every table but those that opening fills; the triggers that keep audit records are off meanwhile.
+const EMPTY: &str = "SET session_replication_role = replica;
+    DELETE FROM vip.servers; DELETE FROM vip.operations; DELETE FROM vip.keys; DELETE FROM vip.quotas;
+    DELETE FROM vip.sightings; DELETE FROM vip.accounts; DELETE FROM vip.audit; DELETE FROM vip.audit_heads;
+    DELETE FROM vip.audit_deliveries; DELETE FROM vip.jobs; DELETE FROM vip.leases;";
+
+/// Returns a database without a row of ours.
+async fn empty_database() -> String {
+    let used = USED.lock().unwrap().pop();
+    match used {
+        Some(database) => {
+            server().run(&database, EMPTY).await;
+            database
+        }
+        None => server().new_database().await,
+    }
+}
+
+/// Is an empty database, open on a clock of its own.
+#[derive(Debug)]
+struct PostgresFixture {
+    backend: Backend,
+    clock: Arc<ManualClock>,
+    database: String,
+}
+
+#[async_trait]
+impl BackendFixture for PostgresFixture {
+    fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    async fn close(&self) {
+        self.backend.store.close().await.unwrap();
+        USED.lock().unwrap().push(self.database.clone());
+    }
+}
+
+async fn postgres() -> PostgresFixture {
+    with_config(|config| config).await
+}
+
+/// Opens an empty database with changed settings.
+async fn with_config(change: impl FnOnce(PostgresConfig) -> PostgresConfig) -> PostgresFixture {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+    let config = change(PostgresConfig::default().clock(Arc::clone(&clock) as _));
+    let database = empty_database().await;
+    let opened = PostgresBackend::connect(&server().url(&database), config).await.unwrap();
+    PostgresFixture { backend: opened.backend(), clock, database }
+}
+
+vip_core::backend_suite!(postgres);

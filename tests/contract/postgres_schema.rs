@@ -1,0 +1,181 @@
+//! The schema on PostgreSQL: starting at once, failing midway, older and newer ones, statements, and what is refused.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex};
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use tokio::task::JoinSet;
+use vip_adapters::postgres::{OlderSchema, OpenError, PostgresBackend, PostgresConfig};
+use vip_core::ports::{Durability, Store};
+
+use crate::postgres_database::open;
+use crate::server;
+
+async fn refused(database: &str) -> OpenError {
+    PostgresBackend::connect(&server().url(database), PostgresConfig::default()).await.unwrap_err()
+}
+
+async fn connection(database: &str) -> PgConnection {
+    PgConnection::connect(&server().url(database)).await.unwrap()
+}
+
+async fn number(database: &str, text: &'static str) -> i64 {
+    let mut connection = connection(database).await;
+    sqlx::query_scalar(text).fetch_one(&mut connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn sixteen_openings_at_once_of_an_empty_database_agree_on_one_installation() {
+    let database = server().new_database().await;
+    let mut opening = JoinSet::new();
+    for _ in 0..16 {
+        let database = database.clone();
+        opening.spawn(async move { open(&database).await });
+    }
+    let mut installations = Vec::new();
+    for backend in opening.join_all().await {
+        installations.push(backend.installation().await.unwrap());
+        backend.close().await.unwrap();
+    }
+    installations.dedup();
+    assert_eq!(installations.len(), 1);
+    assert_eq!(number(&database, "SELECT count(*) FROM vip.migrations").await, 1);
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_midway_leaves_nothing_and_a_later_one_succeeds() {
+    let database = server().new_database().await;
+    // The table is one of the last that are made.
+    server().run(&database, "CREATE SCHEMA vip; CREATE TABLE vip.leases (a integer)").await;
+    let error = refused(&database).await;
+    assert!(matches!(error, OpenError::Migration { .. }), "{error:?}");
+    let ours =
+        "SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = 'vip'";
+    assert_eq!(number(&database, ours).await, 1, "the host's table alone");
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    assert_eq!(number(&database, locks).await, 0, "no lock is left");
+    server().run(&database, "DROP TABLE vip.leases").await;
+    open(&database).await.close().await.unwrap();
+    open(&database).await.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_older_schema_is_refused_until_it_is_asked_to_be_migrated() {
+    let database = server().new_database().await;
+    server().run(&database, "CREATE SCHEMA vip; CREATE TABLE vip.migrations (version bigint PRIMARY KEY, description text NOT NULL, installed_on timestamptz NOT NULL DEFAULT now(), success boolean NOT NULL, checksum bytea NOT NULL, execution_time bigint NOT NULL)").await;
+    server()
+        .run(&database, "CREATE TABLE vip.compatibility (readable_by bigint); INSERT INTO vip.compatibility VALUES (0)")
+        .await;
+    let error = refused(&database).await;
+    assert!(matches!(error, OpenError::OlderSchema { found: 0, known: 1 }), "{error:?}");
+    // What stood there is in the way of the real first version.
+    server().run(&database, "DROP TABLE vip.compatibility").await;
+    let migrating = PostgresConfig::default().older_schema(OlderSchema::Migrate);
+    PostgresBackend::connect(&server().url(&database), migrating).await.unwrap().close().await.unwrap();
+    open(&database).await.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_used_if_it_says_that_it_can_be_and_else_refused_and_named() {
+    let database = server().new_database().await;
+    PostgresBackend::migrate(&server().url(&database)).await.unwrap();
+    let newer = "INSERT INTO vip.migrations VALUES (7, 'of a later version', now(), true, '', 0)";
+    server().run(&database, newer).await;
+    open(&database).await.close().await.unwrap();
+    server().run(&database, "UPDATE vip.compatibility SET readable_by = 7").await;
+    let error = refused(&database).await;
+    assert!(matches!(error, OpenError::NewerSchema { found: 7, known: 1 }), "{error:?}");
+}
+
+#[tokio::test]
+async fn tables_and_migrations_of_the_host_stay_as_they_are() {
+    let database = server().new_database().await;
+    let host = "CREATE TABLE orders (id bigint); INSERT INTO orders VALUES (7);
+        CREATE TABLE _sqlx_migrations (version bigint); INSERT INTO _sqlx_migrations VALUES (99)";
+    server().run(&database, host).await;
+    open(&database).await.close().await.unwrap();
+    assert_eq!(number(&database, "SELECT id FROM orders").await, 7);
+    assert_eq!(number(&database, "SELECT count(*) FROM _sqlx_migrations").await, 1);
+    let foreign = "SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE nspname = 'public' AND relname NOT IN ('orders', '_sqlx_migrations')";
+    assert_eq!(number(&database, foreign).await, 0, "everything of ours is in our schema");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_wait_for_its_disk_is_refused_unless_allowed_and_then_told() {
+    let database = server().new_database().await;
+    server().run("postgres", &format!("ALTER DATABASE {database} SET synchronous_commit = off")).await;
+    let error = refused(&database).await;
+    assert!(matches!(error, OpenError::NotDurable { setting: "synchronous_commit", .. }), "{error:?}");
+    let allowed = PostgresConfig::default().allow_bounded_loss();
+    let allowed = PostgresBackend::connect(&server().url(&database), allowed).await.unwrap();
+    assert!(matches!(Store::durability(&allowed), Durability::BoundedLoss { .. }));
+    allowed.close().await.unwrap();
+    let database = server().new_database().await;
+    let full = open(&database).await;
+    assert_eq!(Store::durability(&full), Durability::Durable);
+    full.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_an_error_without_the_password() {
+    let nowhere = "postgres://someone:secret@127.0.0.1:1/nowhere";
+    let error = PostgresBackend::connect(nowhere, PostgresConfig::default()).await.unwrap_err();
+    assert!(
+        matches!(error, OpenError::Connect { .. }) && !format!("{error:?} {error}").contains("secret"),
+        "{error:?}"
+    );
+}
+
+/// Returns every statement with its name.
+async fn statements(database: &str) -> Vec<(String, &'static str)> {
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&found);
+    let config = PostgresConfig::default().query_filter(move |name, text| {
+        seen.lock().unwrap().push((name.to_owned(), text));
+        Cow::Borrowed(text)
+    });
+    PostgresBackend::connect(&server().url(database), config).await.unwrap().close().await.unwrap();
+    std::mem::take(&mut *found.lock().unwrap())
+}
+
+/// Statements that read a whole table, each with the reason.
+const WALKS: [(&str, &str); 1] = [(
+    "job_stats",
+    "looks at the claims of one lease time up to a bound; they are few, and say where the leased jobs are",
+)];
+
+#[tokio::test]
+async fn every_statement_can_be_prepared_and_none_walks_through_a_table_that_grows() {
+    let database = server().new_database().await;
+    let statements = statements(&database).await;
+    assert!(statements.len() > 50, "{}", statements.len());
+    let mut connection = connection(&database).await;
+    let general = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
+    sqlx::raw_sql(general).execute(&mut connection).await.unwrap();
+    let mut walks = Vec::new();
+    for (name, text) in statements {
+        let count = (1..30).rev().find(|number| text.contains(&format!("${number}"))).unwrap_or(0);
+        // A value that a statement is given and does not use has no type by itself.
+        let uses = |number| {
+            text.match_indices(&format!("${number}"))
+                .any(|(at, found)| !text[at + found.len()..].starts_with(|next: char| next.is_ascii_digit()))
+        };
+        let types: Vec<&str> = (1..=count).map(|number| if uses(number) { "unknown" } else { "text" }).collect();
+        let types = if count == 0 { String::new() } else { format!("({})", types.join(", ")) };
+        let prepared =
+            sqlx::raw_sql(AssertSqlSafe(format!("PREPARE {name} {types} AS {text}"))).execute(&mut connection).await;
+        assert!(prepared.is_ok(), "{name}: {:?}", prepared.err());
+        let values = if count == 0 { String::new() } else { format!("({})", vec!["NULL"; count].join(", ")) };
+        let explain = AssertSqlSafe(format!("EXPLAIN EXECUTE {name}{values}"));
+        for row in sqlx::raw_sql(explain).fetch_all(&mut connection).await.unwrap() {
+            let step: String = row.get(0);
+            let tables = ["servers", "jobs", "audit", "operations", "keys", "leases"];
+            let table = tables.into_iter().find(|table| step.contains(&format!("Seq Scan on {table}")));
+            if table.is_some() && !WALKS.iter().any(|(known, _)| *known == name) {
+                walks.push(format!("{name}: {step}"));
+            }
+        }
+    }
+    assert!(walks.is_empty(), "{walks:#?}");
+}

@@ -1,0 +1,222 @@
+//! What can go wrong in the PostgreSQL adapter, and what it means for the ports above it.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vip_core::ports::{QueueError, StoreError};
+
+/// Says why a database could not be opened; never shows the URL, which may hold a password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The URL cannot be read.
+    #[error("not a URL of a PostgreSQL database; write `postgres://user@host/database`")]
+    Address,
+    /// A setting is out of its bounds.
+    #[error("PostgreSQL settings: {rule}")]
+    Config {
+        /// What has to hold.
+        rule: &'static str,
+    },
+    /// The server cannot be reached, or does not let us in.
+    #[error("cannot connect to the database")]
+    Connect {
+        /// What happened beneath.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The server would lose commits that it has answered; call `allow_bounded_loss` to use it nevertheless.
+    #[error("the server would not keep what it answers: {setting} is {found}")]
+    NotDurable {
+        /// The setting.
+        setting: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// An earlier version has made the tables; migrate them in a deployment, with `PostgresBackend::migrate`.
+    #[error("the database has schema version {found}, this program needs {known}; migrate it first")]
+    OlderSchema {
+        /// The version found.
+        found: i64,
+        /// The version that this program needs.
+        known: i64,
+    },
+    /// A newer version of this library has changed the tables so that this one cannot use them; run that version.
+    #[error("the database has schema version {found}, this program knows versions up to {known}")]
+    NewerSchema {
+        /// The version found.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// The tables could not be created or brought up to date; nothing was changed.
+    #[error("cannot migrate the database")]
+    Migration {
+        /// What happened beneath.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+/// Is the private error of the adapter.
+#[derive(Debug, Clone)]
+pub(super) enum Failure {
+    /// A rule of the protocol refused the write.
+    Refused(Refusal),
+    /// Nothing was changed, and it may work later.
+    Unavailable(Arc<dyn Error + Send + Sync>),
+    /// The connection was lost; what that means depends on what had been sent.
+    Lost(Arc<dyn Error + Send + Sync>),
+    /// It may have been committed.
+    Unknown(Arc<dyn Error + Send + Sync>),
+    /// It will not work later either.
+    Corrupt(Arc<dyn Error + Send + Sync>),
+}
+
+/// Says which rule refused a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Conflict,
+    KeyTaken,
+    Quota { limit: u32 },
+}
+
+/// Says what stands in the way where no driver error does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Obstacle {
+    #[error("all {most} connections for {purpose} were busy for {waited:.1?}; more are a setting of the adapter")]
+    Exhausted { most: u32, purpose: &'static str, waited: Duration },
+    #[error("no connection to the server could be opened within {waited:.1?}")]
+    NoConnection { waited: Duration },
+    #[error("the server did not answer until the deadline")]
+    Silent,
+    #[error("the database is closed")]
+    Closed,
+    #[error("the answer of the call was lost")]
+    AnswerLost,
+    #[error("a refusal of the store came out of the queue")]
+    Misplaced,
+    #[error("the chain head of a tenant is missing or was moved by somebody else")]
+    Head,
+    #[error("the database has no installation id")]
+    NoInstallation,
+    #[error("the server of a committed change is gone")]
+    ServerGone,
+    #[error("a state of a job is not known")]
+    JobState,
+}
+
+impl Failure {
+    pub(super) fn unavailable(obstacle: Obstacle) -> Self {
+        Self::Unavailable(Arc::new(obstacle))
+    }
+
+    pub(super) fn corrupt(source: impl Error + Send + Sync + 'static) -> Self {
+        Self::Corrupt(Arc::new(source))
+    }
+
+    /// Judges it as the failure of a statement that commits by itself, or of a COMMIT.
+    pub(super) fn of_commit(self) -> Self {
+        match self {
+            Self::Lost(source) => Self::Unknown(source),
+            Self::Refused(_) | Self::Unavailable(_) | Self::Unknown(_) | Self::Corrupt(_) => self,
+        }
+    }
+
+    /// Judges it as a failure to connect.
+    pub(super) fn of_nothing_sent(self) -> Self {
+        match self {
+            Self::Lost(source) => Self::Unavailable(source),
+            Self::Refused(_) | Self::Unavailable(_) | Self::Unknown(_) | Self::Corrupt(_) => self,
+        }
+    }
+
+    /// Says whether the connection can be used after it: the server said no, and the connection stands.
+    pub(super) const fn spares_connection(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+}
+
+/// Judges an error of a statement: unless the connection was lost, the server has taken back what it had done.
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        match judge(&error) {
+            Judgement::Passing => Self::Unavailable(Arc::new(error)),
+            Judgement::Lost => Self::Lost(Arc::new(error)),
+            Judgement::Lasting => Self::Corrupt(Arc::new(error)),
+        }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(Refusal::Conflict) => Self::Conflict,
+            Failure::Refused(Refusal::KeyTaken) => Self::KeyTaken,
+            Failure::Refused(Refusal::Quota { limit }) => Self::QuotaExceeded { limit },
+            Failure::Unavailable(source) | Failure::Lost(source) => Self::Unavailable { source: Box::new(source) },
+            Failure::Unknown(source) => Self::OutcomeUnknown { source: Box::new(source) },
+            Failure::Corrupt(source) => Self::Corrupt { source: Box::new(source) },
+        }
+    }
+}
+
+impl From<Failure> for QueueError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(_) => Self::Corrupt { source: Box::new(Obstacle::Misplaced) },
+            Failure::Unavailable(source) | Failure::Lost(source) => Self::Unavailable { source: Box::new(source) },
+            Failure::Unknown(source) => Self::OutcomeUnknown { source: Box::new(source) },
+            Failure::Corrupt(source) => Self::Corrupt { source: Box::new(source) },
+        }
+    }
+}
+
+/// Says what an error of the driver means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judgement {
+    /// Nothing was done, and it may work later.
+    Passing,
+    /// The connection broke.
+    Lost,
+    /// A wrong statement, a missing permission or damaged data.
+    Lasting,
+}
+
+/// Conditions of the server by their SQLSTATE; whole classes by their first two letters.
+mod code {
+    /// A deadlock, a serialization failure, a lock that was not to be had, a statement that took too long.
+    pub(super) const PASSING: [&str; 5] = ["40001", "40P01", "55P03", "57014", "25006"];
+    /// Too many connections, no disk or memory left; a device that fails; another transaction was in the way.
+    pub(super) const PASSING_CLASSES: [&str; 3] = ["53", "58", "40"];
+    /// The server ends the connection, or does not take new ones: shutdown, crash, start, idle time-outs.
+    pub(super) const LOST: [&str; 6] = ["57P01", "57P02", "57P03", "57P05", "25P03", "25P04"];
+    pub(super) const LOST_CLASS: &str = "08";
+    pub(super) const UNIQUE: &str = "23505";
+}
+
+fn judge(error: &sqlx::Error) -> Judgement {
+    let Some(found) = error.as_database_error().and_then(|error| error.code()) else {
+        return if matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_)) {
+            Judgement::Lost
+        } else if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) {
+            Judgement::Passing
+        } else {
+            Judgement::Lasting
+        };
+    };
+    let found = found.as_ref();
+    // Somebody else made a job with this id meanwhile: the next try finds it. Of other keys it is never expected.
+    let is_of_job = || error.as_database_error().and_then(|error| error.constraint()) == Some("jobs_pkey");
+    if code::LOST.contains(&found) || found.starts_with(code::LOST_CLASS) {
+        Judgement::Lost
+    } else if code::PASSING.contains(&found)
+        || (found == code::UNIQUE && is_of_job())
+        || code::PASSING_CLASSES.iter().any(|class| found.starts_with(class))
+    {
+        Judgement::Passing
+    } else {
+        Judgement::Lasting
+    }
+}

@@ -1,0 +1,102 @@
+//! `JobQueue` on PostgreSQL: a call is one statement, or one transaction of few.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::Row;
+use vip_core::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest};
+use vip_core::ports::{
+    ClaimRequest, Claimed, Durability, Enqueued, JobQueue, LeaseRef, QueueError, QueueStats, Settled, Settlement,
+};
+
+use super::PostgresBackend;
+use super::error::Failure;
+use super::jobs::{Beat, Cancel, EnqueueJobs, Reap, Replay, Settle};
+use super::rows;
+use super::store::{COUNTED_MOST, page};
+
+#[async_trait]
+impl JobQueue for PostgresBackend {
+    fn durability(&self) -> Durability {
+        self.kept()
+    }
+
+    async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, QueueError> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.write(EnqueueJobs(jobs.to_vec())).await?)
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claimed>, QueueError> {
+        self.watcher().note_claim(&request.kinds);
+        Ok(self.write(request.clone()).await?)
+    }
+
+    async fn heartbeat(&self, leases: &[LeaseRef], lease: Duration) -> Result<Vec<bool>, QueueError> {
+        if leases.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.write(Beat { leases: leases.to_vec(), lease }).await?)
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, QueueError> {
+        if settlements.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.write(Settle(settlements.to_vec())).await?)
+    }
+
+    async fn wait(&self, timeout: Duration) {
+        self.watcher().wait(timeout).await;
+    }
+
+    async fn reap(&self, max_rescues: u32, most: u32) -> Result<u32, QueueError> {
+        let now = self.sessions().bound_now();
+        if !self.is_there(|queries| queries.job_expired.query().bind(now)).await? {
+            return Ok(0);
+        }
+        Ok(self.write(Reap { max_rescues, most }).await?)
+    }
+
+    async fn cancel(&self, key: &JobKey) -> Result<bool, QueueError> {
+        Ok(self.write(Cancel(key.clone())).await?)
+    }
+
+    async fn find(&self, key: &JobKey) -> Result<Option<Job>, QueueError> {
+        let row = self.sessions().row(|queries| queries.job_find.query().bind(key.to_string())).await?;
+        Ok(row.as_ref().map(rows::job).transpose()?)
+    }
+
+    async fn list(&self, state: JobState, request: &PageRequest) -> Result<Page<Job>, QueueError> {
+        let rows = self.sessions().rows(|queries| {
+            let query = queries.job_list.query().bind(rows::state_number(state));
+            query.bind(request.after).bind(i64::from(request.limit.items()) + 1)
+        });
+        Ok(page(&rows.await?, request, rows::job, |job| job.id.as_uuid())?)
+    }
+
+    async fn replay(&self, job: JobId) -> Result<bool, QueueError> {
+        Ok(self.write(Replay(job)).await?)
+    }
+
+    async fn stats(&self, kinds: &[JobKind]) -> Result<QueueStats, QueueError> {
+        let now = self.sessions().bound_now();
+        let kinds = rows::kinds(kinds);
+        let query = |queries: &super::queries::Queries| {
+            queries.job_stats.query().bind(now).bind(kinds.clone()).bind(COUNTED_MOST)
+        };
+        let row = self.sessions().row(query).await?;
+        Ok(row.map_or_else(|| Ok(QueueStats::default()), |row| rows::queue_stats(&row))?)
+    }
+}
+
+impl PostgresBackend {
+    async fn is_there(
+        &self,
+        query: impl Fn(&super::queries::Queries) -> super::queries::Query + Send + Sync,
+    ) -> Result<bool, Failure> {
+        let row = self.sessions().row(query).await?;
+        Ok(row.map(|row| row.try_get::<bool, _>(0)).transpose()?.unwrap_or(false))
+    }
+}

@@ -1,0 +1,318 @@
+//! The writes of the queue: PROTOCOL's table of transitions as statements, each with its guard.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+use vip_core::model::{ClaimId, JobId, JobKey, JobState, NewJob};
+use vip_core::ports::{ClaimRequest, Claimed, Enqueued, Lease, LeaseRef, Settled, Settlement, Verdict};
+
+use super::error::{Failure, Obstacle};
+use super::lanes::Lane;
+use super::rows::{self, integer, micros};
+use super::session::{Form, Repeat, Write};
+use super::transaction::Transaction;
+
+/// Why a job died whose workers disappeared too often.
+const LOST_WORKER: &str = "lost_worker";
+/// Claims that one reap looks at; each holds as many jobs as were claimed at once.
+const ENDED_CLAIMS_MOST: i64 = 100;
+
+/// Enqueues one job.
+pub(super) async fn enqueue_one(transaction: &mut Transaction<'_>, job: &NewJob) -> Result<Enqueued, Failure> {
+    let answers = enqueue_round(transaction, &[job]).await?;
+    Ok(answers.into_iter().next().unwrap_or(Enqueued::Conflict))
+}
+
+/// Enqueues jobs with different keys and different ids; answers in their order.
+async fn enqueue_round(transaction: &mut Transaction<'_>, jobs: &[&NewJob]) -> Result<Vec<Enqueued>, Failure> {
+    let texts = |text: fn(&NewJob) -> String| jobs.iter().map(|job| text(job)).collect::<Vec<_>>();
+    let query = transaction.queries().job_enqueue.query();
+    let query = query
+        .bind(jobs.iter().map(|job| job.id.as_uuid()).collect::<Vec<_>>())
+        .bind(texts(|job| job.key.to_string()))
+        .bind(texts(|job| job.kind.to_string()))
+        .bind(texts(|job| job.payload.as_str().to_owned()))
+        .bind(jobs.iter().map(|job| job.tenant.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|job| job.request_id.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|job| micros(job.delay)).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|job| i32::try_from(job.max_attempts).unwrap_or(i32::MAX)).collect::<Vec<_>>())
+        .bind(transaction.now().as_micros())
+        .bind(jobs.iter().map(|job| rows::why_number(job.why)).collect::<Vec<_>>());
+    let mut answers = BTreeMap::new();
+    for row in transaction.rows(query).await? {
+        let answer = match row.try_get::<i16, _>("answer")? {
+            0 => Enqueued::Inserted,
+            1 => Enqueued::Merged,
+            2 => Enqueued::WillRunAgain,
+            _ => Enqueued::Revived,
+        };
+        if answer != Enqueued::WillRunAgain {
+            transaction.announce_arrival();
+        }
+        answers.insert(row.try_get::<String, _>("key")?, answer);
+    }
+    let refused: Vec<&NewJob> = jobs.iter().copied().filter(|job| !answers.contains_key(job.key.as_str())).collect();
+    if !refused.is_empty() {
+        // Nothing was changed for these; only the answer is looked for.
+        let texts = |text: fn(&NewJob) -> String| refused.iter().map(|job| text(job)).collect::<Vec<_>>();
+        let query = transaction.queries().job_standing.query();
+        let query = query.bind(texts(|job| job.key.to_string())).bind(texts(|job| job.kind.to_string()));
+        for row in transaction.rows(query.bind(texts(|job| job.payload.as_str().to_owned()))).await? {
+            answers.insert(row.try_get("key")?, Enqueued::Dead);
+        }
+    }
+    Ok(jobs.iter().map(|job| answers.get(job.key.as_str()).copied().unwrap_or(Enqueued::Conflict)).collect())
+}
+
+/// Enqueues jobs, all or none.
+#[derive(Debug)]
+pub(super) struct EnqueueJobs(pub(super) Vec<NewJob>);
+
+#[async_trait]
+impl Write for EnqueueJobs {
+    type Answer = Vec<Enqueued>;
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Enqueued>, Failure> {
+        let mut answers = vec![Enqueued::Conflict; self.0.len()];
+        for round in rounds(&self.0, |job| [job.key.as_str().to_owned(), job.id.to_string()]) {
+            let jobs: Vec<&NewJob> = round.iter().map(|(_, job)| *job).collect();
+            for ((place, _), answer) in round.iter().zip(enqueue_round(transaction, &jobs).await?) {
+                if let Some(found) = answers.get_mut(*place) {
+                    *found = answer;
+                }
+            }
+        }
+        Ok(answers)
+    }
+}
+
+/// Cuts a list so that no mark comes twice in a part: a statement changes a row once, and the order has to count.
+fn rounds<T, const N: usize>(items: &[T], marks: impl Fn(&T) -> [String; N]) -> Vec<Vec<(usize, &T)>> {
+    let (mut rounds, mut round, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for (place, item) in items.iter().enumerate() {
+        let marks = marks(item);
+        if marks.iter().any(|mark| seen.contains(mark)) {
+            rounds.push(std::mem::take(&mut round));
+            seen.clear();
+        }
+        seen.extend(marks);
+        round.push((place, item));
+    }
+    if !round.is_empty() {
+        rounds.push(round);
+    }
+    rounds
+}
+
+#[async_trait]
+impl Write for ClaimRequest {
+    type Answer = Vec<Claimed>;
+    const LANE: Lane = Lane::Claim;
+    const FORM: Form = Form::Statements;
+    // A second one would claim other jobs; those of the first come back when their leases expire.
+    const REPEAT: Repeat = Repeat::Told;
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Claimed>, Failure> {
+        let query = transaction.queries().job_claim.query();
+        let query = query
+            .bind(transaction.bound_now())
+            .bind(rows::kinds(&self.kinds))
+            .bind(i64::from(self.most))
+            .bind(self.claim.as_uuid())
+            .bind(micros(self.lease));
+        let rows = transaction.rows(query).await?;
+        let mut jobs = rows.iter().map(rows::job).collect::<Result<Vec<_>, _>>()?;
+        // RETURNING has no order; epochs were given earliest due first.
+        jobs.sort_by_key(|job| job.epoch);
+        let claimed = |job: vip_core::model::Job| {
+            let reference = LeaseRef { job: job.id, epoch: job.epoch, claim: self.claim };
+            Claimed { job, lease: Lease { reference, duration: self.lease } }
+        };
+        Ok(jobs.into_iter().map(claimed).collect())
+    }
+}
+
+/// Prolongs leases.
+#[derive(Debug)]
+pub(super) struct Beat {
+    pub(super) leases: Vec<LeaseRef>,
+    pub(super) lease: Duration,
+}
+
+#[async_trait]
+impl Write for Beat {
+    type Answer = Vec<bool>;
+    const LANE: Lane = Lane::Lease;
+    const FORM: Form = Form::Statements;
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<bool>, Failure> {
+        let query = transaction.queries().job_beat.query();
+        let query = query
+            .bind(self.leases.iter().map(|lease| lease.job.as_uuid()).collect::<Vec<_>>())
+            .bind(self.leases.iter().map(|lease| integer(lease.epoch)).collect::<Vec<_>>())
+            .bind(self.leases.iter().map(|lease| lease.claim.as_uuid()).collect::<Vec<_>>())
+            .bind(micros(self.lease))
+            .bind(transaction.bound_now());
+        let rows = transaction.rows(query).await?;
+        let held = rows.iter().map(lease_of).collect::<Result<BTreeSet<LeaseRef>, Failure>>()?;
+        Ok(self.leases.iter().map(|lease| held.contains(lease)).collect())
+    }
+}
+
+fn lease_of(row: &PgRow) -> Result<LeaseRef, Failure> {
+    let (job, claim) = (rows::id(row, "id", JobId::from_uuid)?, rows::id(row, "claim", ClaimId::from_uuid)?);
+    Ok(LeaseRef { job, epoch: rows::count(row, "epoch")?, claim })
+}
+
+/// Ends leases.
+#[derive(Debug)]
+pub(super) struct Settle(pub(super) Vec<Settlement>);
+
+#[async_trait]
+impl Write for Settle {
+    type Answer = Vec<Settled>;
+    const LANE: Lane = Lane::Lease;
+    const FORM: Form = Form::Statements;
+    // The second one finds no such lease: its answer would say that the work was for nothing.
+    const REPEAT: Repeat = Repeat::Told;
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Settled>, Failure> {
+        let mut answers = vec![Settled::Stale; self.0.len()];
+        for round in rounds(&self.0, |settlement| [settlement.lease.job.to_string()]) {
+            let settlements: Vec<&Settlement> = round.iter().map(|(_, settlement)| *settlement).collect();
+            let mut found = settle_round(transaction, &settlements).await?;
+            let missing: Vec<&Settlement> =
+                settlements.iter().copied().filter(|it| !found.contains_key(&it.lease.job)).collect();
+            if !missing.is_empty() {
+                // An enqueue may have marked them between snapshot and lock; a lease that is gone is not found again.
+                found.extend(settle_round(transaction, &missing).await?);
+            }
+            for (place, settlement) in round {
+                if let (Some(answer), Some(settled)) = (answers.get_mut(place), found.get(&settlement.lease.job)) {
+                    *answer = *settled;
+                }
+            }
+        }
+        Ok(answers)
+    }
+}
+
+/// Settles leases of different jobs; a stale one is not in the answer.
+async fn settle_round(
+    transaction: &mut Transaction<'_>,
+    settlements: &[&Settlement],
+) -> Result<BTreeMap<JobId, Settled>, Failure> {
+    let (mut verdicts, mut delays, mut codes) = (Vec::new(), Vec::new(), Vec::new());
+    for settlement in settlements {
+        let (number, delay, code): (i16, Duration, Option<String>) = match &settlement.verdict {
+            Verdict::Done => (0, Duration::ZERO, None),
+            Verdict::Retry { delay, code } => (1, *delay, Some(code.clone())),
+            Verdict::Snooze { delay } => (2, *delay, None),
+            Verdict::Release => (3, Duration::ZERO, None),
+            Verdict::Dead { code } => (4, Duration::ZERO, Some(code.clone())),
+        };
+        verdicts.push(number);
+        delays.push(micros(delay));
+        codes.push(code);
+    }
+    let query = transaction.queries().job_settle.query();
+    let query = query
+        .bind(settlements.iter().map(|it| it.lease.job.as_uuid()).collect::<Vec<Uuid>>())
+        .bind(settlements.iter().map(|it| integer(it.lease.epoch)).collect::<Vec<_>>())
+        .bind(settlements.iter().map(|it| it.lease.claim.as_uuid()).collect::<Vec<Uuid>>())
+        .bind(verdicts)
+        .bind(delays)
+        .bind(transaction.bound_now())
+        .bind(codes);
+    let mut found = BTreeMap::new();
+    for row in transaction.rows(query).await? {
+        let settled = match row.try_get::<Option<i16>, _>("state")? {
+            // Done for good.
+            None => Settled::Applied,
+            Some(_) => match rows::state(&row)? {
+                JobState::Dead => Settled::Died,
+                JobState::Waiting | JobState::Leased => {
+                    transaction.announce_arrival();
+                    Settled::Applied
+                }
+            },
+        };
+        found.insert(rows::id(&row, "id", JobId::from_uuid)?, settled);
+    }
+    Ok(found)
+}
+
+/// Returns expired jobs to waiting.
+#[derive(Debug)]
+pub(super) struct Reap {
+    pub(super) max_rescues: u32,
+    pub(super) most: u32,
+}
+
+#[async_trait]
+impl Write for Reap {
+    type Answer = u32;
+    const LANE: Lane = Lane::Claim;
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<u32, Failure> {
+        let queries = transaction.queries();
+        let now = transaction.now().as_micros();
+        let query = queries.job_reap.query();
+        let query = query
+            .bind(now)
+            .bind(i64::from(self.max_rescues))
+            .bind(i64::from(self.most))
+            .bind(LOST_WORKER)
+            .bind(ENDED_CLAIMS_MOST);
+        let reaped = transaction.execute(query).await?;
+        if reaped > 0 {
+            transaction.announce_arrival();
+        }
+        transaction.execute(queries.lease_upkeep.query().bind(now).bind(ENDED_CLAIMS_MOST)).await?;
+        u32::try_from(reaped).map_err(|error| {
+            tracing::error!(%error, "more jobs were reaped than asked for");
+            Failure::corrupt(Obstacle::JobState)
+        })
+    }
+}
+
+/// Removes a job that nobody works on.
+#[derive(Debug)]
+pub(super) struct Cancel(pub(super) JobKey);
+
+#[async_trait]
+impl Write for Cancel {
+    type Answer = bool;
+    // A second one would say that there was nothing.
+    const REPEAT: Repeat = Repeat::Told;
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<bool, Failure> {
+        let query = transaction.queries().job_cancel.query().bind(self.0.to_string());
+        Ok(transaction.execute(query).await? > 0)
+    }
+}
+
+/// Starts a dead job over, or lets a leased one run once more.
+#[derive(Debug)]
+pub(super) struct Replay(pub(super) JobId);
+
+#[async_trait]
+impl Write for Replay {
+    type Answer = bool;
+    // A second one would say that nothing was changed.
+    const REPEAT: Repeat = Repeat::Told;
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<bool, Failure> {
+        let queries = transaction.queries();
+        let (id, now) = (self.0.as_uuid(), transaction.now().as_micros());
+        if transaction.execute(queries.job_replay.query().bind(id).bind(now)).await? > 0 {
+            transaction.announce_arrival();
+            return Ok(true);
+        }
+        Ok(transaction.execute(queries.job_replay_leased.query().bind(id).bind(now)).await? > 0)
+    }
+}

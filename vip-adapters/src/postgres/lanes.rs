@@ -1,0 +1,283 @@
+//! Connections by purpose: leases never wait behind commits and reads.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres};
+use tokio::time::{Instant, timeout_at};
+
+use super::config::{Pooler, PostgresConfig};
+use super::error::{Failure, Obstacle};
+
+/// Statements that a connection keeps prepared; there are fewer than this in all.
+const STATEMENTS: usize = 128;
+/// Connections for claims and rescues: one waits for the disk while the other one searches.
+const CLAIM_CONNECTIONS: u32 = 2;
+/// Connections for heartbeats and settlements.
+const LEASE_CONNECTIONS: u32 = 2;
+/// A connection is renewed now and then, so that the memory of its process at the server does not grow for ever.
+const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+/// A transaction of ours waits for nothing but the server; one that stands still is a lost process.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
+/// Plans made for an empty table stay in use while it grows; these ways through a table are never right here.
+/// A way that is forbidden counts as very expensive, and what is expensive would be compiled each time: so `jit` is off, too.
+const CLAIM_PLANS: [&str; 6] =
+    ["enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin", "jit"];
+
+/// Says what a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Commits, enqueues, reads, upkeep.
+    Work,
+    /// Claims and rescues.
+    Claim,
+    /// Heartbeats and settlements: reserved, so that no lease is lost because others are busy.
+    Lease,
+}
+
+impl Lane {
+    const fn purpose(self) -> &'static str {
+        match self {
+            Self::Work => "commits and reads",
+            Self::Claim => "claims",
+            Self::Lease => "leases",
+        }
+    }
+}
+
+/// Counts how callers fared who wanted a connection.
+#[derive(Debug, Default)]
+struct Waits {
+    waiting: AtomicU64,
+    timed_out: AtomicU64,
+    longest_micros: AtomicU64,
+}
+
+/// Shows how busy the connections are; counts since the backend was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolFigures {
+    /// What the connections are for: `commits and reads`, `claims` or `leases`.
+    pub purpose: &'static str,
+    /// Most connections that may be open.
+    pub most: u32,
+    /// Open connections.
+    pub open: u32,
+    /// Open connections that nobody uses.
+    pub idle: u32,
+    /// Callers that wait for one now.
+    pub waiting: u64,
+    /// Callers that got none in time.
+    pub timed_out: u64,
+    /// Longest wait of a caller, successful or not.
+    pub longest_wait: Duration,
+}
+
+/// Is the connections of one purpose.
+#[derive(Debug)]
+struct Pool {
+    lane: Lane,
+    pool: PgPool,
+    waits: Waits,
+    /// How a transaction begins: its level, its time-outs where the session has none, and the server's time.
+    begin: String,
+}
+
+/// Holds the connections of a backend.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    pools: [Pool; 3],
+    pool_wait: Duration,
+    /// Whether statements are prepared under a name; a pooler in transaction mode forbids it.
+    pub(super) named: bool,
+}
+
+/// Is a connection on loan; unless it is given back sound, it is closed.
+#[derive(Debug)]
+pub(super) struct Loan {
+    connection: Option<sqlx::pool::PoolConnection<Postgres>>,
+    /// Whether each call has to be a transaction, because the session is not ours alone.
+    pub(super) shared: bool,
+}
+
+impl Loan {
+    pub(super) fn connection(&mut self) -> Result<&mut PgConnection, Failure> {
+        self.connection.as_deref_mut().ok_or_else(|| Failure::unavailable(Obstacle::Closed))
+    }
+
+    /// Gives it back for others.
+    pub(super) fn give_back(mut self) {
+        drop(self.connection.take());
+    }
+}
+
+impl Drop for Loan {
+    /// Closes what was not given back: a caller that went away may have left a transaction open.
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            drop(connection.detach());
+        }
+    }
+}
+
+impl Lanes {
+    /// Makes the pools; connections are opened when they are needed.
+    pub(super) fn new(options: &PgConnectOptions, config: &PostgresConfig) -> Self {
+        let session = session_options(options, config);
+        let pool = |lane, most, options| Pool::new(lane, pool_of(most, config).connect_lazy_with(options), config);
+        let claims = match config.pooler {
+            Pooler::None => session.clone().options(CLAIM_PLANS.map(|plan| (plan, "off"))),
+            Pooler::Transaction => session.clone(),
+        };
+        let pools = [
+            pool(Lane::Work, config.connections, session),
+            pool(Lane::Claim, CLAIM_CONNECTIONS, claims.clone()),
+            pool(Lane::Lease, LEASE_CONNECTIONS, claims),
+        ];
+        Self { pools, pool_wait: config.pool_wait, named: config.pooler == Pooler::None }
+    }
+
+    /// Makes commits and reads use the pool of the host.
+    pub(super) fn with_host_pool(mut self, pool: PgPool, config: &PostgresConfig) -> Self {
+        let [work, ..] = &mut self.pools;
+        *work = Pool::new(Lane::Work, pool, config);
+        work.begin = begin_text(config, Session::Foreign, Lane::Work);
+        self
+    }
+
+    fn pool(&self, lane: Lane) -> &Pool {
+        let [work, claim, lease] = &self.pools;
+        match lane {
+            Lane::Work => work,
+            Lane::Claim => claim,
+            Lane::Lease => lease,
+        }
+    }
+
+    /// Returns how a transaction begins.
+    pub(super) fn begin(&self, lane: Lane) -> &str {
+        &self.pool(lane).begin
+    }
+
+    /// Waits for a connection, at most as long as is set and until the deadline.
+    pub(super) async fn lend(&self, lane: Lane, deadline: Instant) -> Result<Loan, Failure> {
+        let pool = self.pool(lane);
+        let begun = Instant::now();
+        pool.waits.waiting.fetch_add(1, Ordering::Relaxed);
+        let found = timeout_at(deadline.min(begun + self.pool_wait), pool.pool.acquire()).await;
+        pool.waits.waiting.fetch_sub(1, Ordering::Relaxed);
+        let waited = begun.elapsed();
+        let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        pool.waits.longest_micros.fetch_max(micros, Ordering::Relaxed);
+        match found {
+            Ok(Ok(connection)) => {
+                let shared = pool.begin.contains("SET LOCAL");
+                Ok(Loan { connection: Some(connection), shared })
+            }
+            Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => {
+                pool.waits.timed_out.fetch_add(1, Ordering::Relaxed);
+                let most = pool.pool.options().get_max_connections();
+                let is_full = pool.pool.size() >= most && pool.pool.num_idle() == 0;
+                let obstacle = if is_full {
+                    Obstacle::Exhausted { most, purpose: lane.purpose(), waited }
+                } else {
+                    Obstacle::NoConnection { waited }
+                };
+                tracing::warn!(error = %obstacle, duration_ms = micros / 1000, "no connection to the database");
+                Err(Failure::unavailable(obstacle))
+            }
+            Ok(Err(sqlx::Error::PoolClosed)) => Err(Failure::unavailable(Obstacle::Closed)),
+            // Nothing was sent.
+            Ok(Err(error)) => Err(Failure::from(error).of_nothing_sent()),
+        }
+    }
+
+    /// Shows how busy the connections are.
+    pub(super) fn figures(&self) -> Vec<PoolFigures> {
+        self.pools.iter().map(Pool::figures).collect()
+    }
+
+    pub(super) async fn close(&self) {
+        for pool in &self.pools {
+            pool.pool.close().await;
+        }
+    }
+}
+
+/// Says whose settings a session has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Session {
+    Ours,
+    Foreign,
+}
+
+impl Pool {
+    fn new(lane: Lane, pool: PgPool, config: &PostgresConfig) -> Self {
+        let session = match config.pooler {
+            Pooler::None => Session::Ours,
+            Pooler::Transaction => Session::Foreign,
+        };
+        Self { lane, pool, waits: Waits::default(), begin: begin_text(config, session, lane) }
+    }
+
+    fn figures(&self) -> PoolFigures {
+        PoolFigures {
+            purpose: self.lane.purpose(),
+            most: self.pool.options().get_max_connections(),
+            open: self.pool.size(),
+            idle: u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX),
+            waiting: self.waits.waiting.load(Ordering::Relaxed),
+            timed_out: self.waits.timed_out.load(Ordering::Relaxed),
+            longest_wait: Duration::from_micros(self.waits.longest_micros.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// Returns our time-outs, in milliseconds, as the server names them.
+fn time_outs(config: &PostgresConfig) -> [(&'static str, String); 3] {
+    let millis = |time: Duration| time.as_millis().max(1).to_string();
+    [
+        ("statement_timeout", millis(config.call_deadline)),
+        ("lock_timeout", millis(config.lock_wait.min(config.call_deadline))),
+        ("idle_in_transaction_session_timeout", millis(IDLE_IN_TRANSACTION)),
+    ]
+}
+
+/// Returns how a transaction begins. One way to the server and back.
+fn begin_text(config: &PostgresConfig, session: Session, lane: Lane) -> String {
+    // Said here, because a role may have another default; READ WRITE finds out at once if this is a standby.
+    let mut text = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;".to_owned();
+    if session == Session::Foreign {
+        for (name, millis) in time_outs(config) {
+            text.push_str(&format!(" SET LOCAL {name} = {millis};"));
+        }
+        if lane != Lane::Work {
+            CLAIM_PLANS.iter().for_each(|plan| text.push_str(&format!(" SET LOCAL {plan} = off;")));
+        }
+    }
+    text.push_str(" SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now");
+    text
+}
+
+/// Adds what all our sessions have.
+fn session_options(options: &PgConnectOptions, config: &PostgresConfig) -> PgConnectOptions {
+    let options = options.clone().application_name("vip").disable_statement_logging();
+    match config.pooler {
+        Pooler::Transaction => options.statement_cache_capacity(0),
+        Pooler::None => options
+            .statement_cache_capacity(STATEMENTS)
+            .options(time_outs(config))
+            .options([("default_transaction_isolation", "read committed")]),
+    }
+}
+
+fn pool_of(most: u32, config: &PostgresConfig) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(config.pool_wait)
+        // One more way to the server and back for each call; a dead connection is noticed and the call tried again.
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(CONNECTION_AGE)
+}

@@ -1,0 +1,1 @@
+SELECT body::text AS body FROM vip.accounts WHERE id = $1

@@ -1,0 +1,1 @@
+SELECT sequence, hash FROM vip.audit_heads WHERE tenant = $1

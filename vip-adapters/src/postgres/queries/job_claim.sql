@@ -1,0 +1,42 @@
+-- $1 the time or nothing for the server's own, $2 kinds, $3 how many, $4 the claim, $5 how long.
+WITH clock AS MATERIALIZED (
+    SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
+),
+chosen AS MATERIALIZED (
+    -- Numbers in the order of the due times: an epoch is given once, and a later claim gets a higher one.
+    SELECT first.place, nextval('vip.epochs') AS epoch
+    FROM (
+        SELECT found.place
+        FROM unnest($2::text[]) AS wanted(kind)
+        -- For each kind by itself: what is not known here, not due or dead stands in nobody's way.
+        CROSS JOIN LATERAL (
+            SELECT ready.ctid AS place, ready.ready_at, ready.id
+            FROM vip.jobs AS ready
+            WHERE ready.ready_at <= (SELECT now FROM clock) -- guard: due
+              AND ready.kind = wanted.kind -- guard: kind
+              AND ready.state = 0
+            ORDER BY ready.ready_at, ready.id
+            LIMIT $3
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS found
+        ORDER BY found.ready_at, found.id
+        LIMIT $3
+    ) AS first
+),
+leased AS (
+    UPDATE vip.jobs AS job
+    SET state = 1, epoch = chosen.epoch, claim = $4, lease_until = clock.now + $5
+    FROM clock, chosen
+    -- By the place of the row: no second way through an index.
+    WHERE job.ctid = chosen.place
+      -- Looked at again: the place was chosen before the row was locked.
+      AND job.state = 0
+    RETURNING
+        job.id, job.key, job.kind, job.payload, job.tenant, job.request_id, job.state, job.due, job.attempts, job.snoozes,
+        job.rescues, job.max_attempts, job.claim, job.epoch, job.lease_until, job.last_error
+),
+granted AS (
+    INSERT INTO vip.leases (claim, until, jobs)
+    SELECT $4, min(lease_until), array_agg(id) FROM leased HAVING count(*) > 0
+)
+SELECT * FROM leased

@@ -1,0 +1,44 @@
+-- Counts stop at $3, so that a look at a backlog of millions costs no more than one at a small queue.
+WITH RECURSIVE known(kind) AS (
+    -- From kind to kind by the index: there are few kinds and many jobs.
+    (SELECT kind FROM vip.jobs ORDER BY kind LIMIT 1)
+    UNION ALL
+    SELECT (SELECT kind FROM vip.jobs WHERE kind > known.kind ORDER BY kind LIMIT 1) FROM known WHERE known.kind IS NOT NULL
+),
+wanted AS MATERIALIZED (
+    -- No kind named means all of them.
+    SELECT kind FROM known WHERE kind IS NOT NULL AND (cardinality($2::text[]) = 0 OR kind = ANY ($2))
+),
+clock AS MATERIALIZED (
+    SELECT coalesce($1::bigint, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint) AS now
+)
+SELECT clock.now,
+    (
+        SELECT count(*) FROM (
+            SELECT FROM wanted JOIN vip.jobs ON jobs.kind = wanted.kind AND jobs.ready_at <= clock.now AND jobs.state = 0 LIMIT $3
+        ) AS counted
+    ) AS due,
+    (
+        SELECT count(*) FROM (
+            SELECT FROM wanted JOIN vip.jobs ON jobs.kind = wanted.kind AND jobs.ready_at > clock.now AND jobs.state = 0 LIMIT $3
+        ) AS counted
+    ) AS later,
+    (
+        SELECT count(*) FROM (
+            SELECT FROM vip.leases CROSS JOIN LATERAL unnest(leases.jobs) AS held(id)
+            JOIN vip.jobs ON jobs.id = held.id AND jobs.state = 1 AND jobs.claim = leases.claim
+            JOIN wanted ON wanted.kind = jobs.kind
+            LIMIT $3
+        ) AS counted
+    ) AS leased,
+    (
+        SELECT count(*) FROM (
+            SELECT FROM wanted JOIN vip.jobs ON jobs.kind = wanted.kind AND jobs.ready_at = 9223372036854775807 LIMIT $3
+        ) AS counted
+    ) AS dead,
+    (
+        SELECT min(first.due) FROM wanted CROSS JOIN LATERAL (
+            SELECT due FROM vip.jobs WHERE kind = wanted.kind AND ready_at <= clock.now AND state = 0 ORDER BY ready_at, id LIMIT 1
+        ) AS first
+    ) AS oldest_due
+FROM clock

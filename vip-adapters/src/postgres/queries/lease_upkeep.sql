@@ -1,0 +1,19 @@
+-- Forgets claims under which nothing is held any more, and moves the others to the end of the earliest lease that is. In a
+-- statement after the reap, which it has to see.
+WITH ended AS MATERIALIZED (
+    SELECT ctid AS place, claim, jobs FROM vip.leases WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED
+),
+held AS MATERIALIZED (
+    SELECT ended.place, min(job.lease_until) AS until
+    FROM ended
+    LEFT JOIN LATERAL (
+        SELECT job.lease_until
+        FROM unnest(ended.jobs) AS listed(id)
+        JOIN vip.jobs AS job ON job.id = listed.id AND job.state = 1 AND job.claim = ended.claim
+    ) AS job ON true
+    GROUP BY ended.place
+),
+forgotten AS (
+    DELETE FROM vip.leases USING held WHERE leases.ctid = held.place AND held.until IS NULL
+)
+UPDATE vip.leases SET until = held.until FROM held WHERE leases.ctid = held.place AND held.until IS NOT NULL

@@ -1,0 +1,12 @@
+-- Columns, and two places of the body: the sweep reads every record of an account and need not decode it. Two searches,
+-- because one with OR would walk through all records ever made.
+SELECT id, tenant, state, desired, account, provider_id, removing_id, provider_name, create_hash,
+    -- A create is announced or may still land: something may be there that is not recorded yet.
+    (body ->> 'intent' IS NOT NULL OR body ->> 'land' <> '{}') AS open
+FROM vip.servers
+WHERE id IN (
+    SELECT id FROM vip.servers WHERE state NOT IN ('failed', 'deleted') AND account = $1
+    UNION
+    SELECT id FROM vip.servers WHERE state NOT IN ('failed', 'deleted') AND provider_account = $1
+)
+ORDER BY id

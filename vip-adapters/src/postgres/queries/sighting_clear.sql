@@ -1,0 +1,1 @@
+DELETE FROM vip.sightings WHERE account = $1

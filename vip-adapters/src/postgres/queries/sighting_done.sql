@@ -1,0 +1,1 @@
+DELETE FROM vip.sightings WHERE account = $1 AND provider_id = $2

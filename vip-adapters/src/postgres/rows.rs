@@ -1,0 +1,270 @@
+//! How rows become values of the model, and back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+use vip_core::model::{
+    ChainHash, ChainHead, ChangeId, ClaimId, Desired, Fingerprint, Job, JobId, JobKind, JobState, NewJob, Operation,
+    OperationId, Payload, SealedRecord, Server, ServerId, Sighting, SightingKey, Timestamp, Why,
+};
+use vip_core::ports::{KeyRecord, Loaded, QueueStats, RecordedRef, Stalled, StoreStats};
+
+use super::error::{Failure, Obstacle};
+
+/// Longest delay that is stored, some 100,000 years in microseconds.
+const MICROS_MOST: i64 = 1 << 61;
+
+/// Reads a column of text as any value whose JSON is a string: ids, names, states.
+pub(super) fn word<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, Failure> {
+    let text: String = row.try_get(column)?;
+    parse(text)
+}
+
+fn optional_word<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<Option<T>, Failure> {
+    row.try_get::<Option<String>, _>(column)?.map(parse).transpose()
+}
+
+fn parse<T: DeserializeOwned>(text: String) -> Result<T, Failure> {
+    serde_json::from_value(serde_json::Value::String(text)).map_err(Failure::corrupt)
+}
+
+fn json<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, Failure> {
+    let text: String = row.try_get(column)?;
+    serde_json::from_str(&text).map_err(Failure::corrupt)
+}
+
+/// Writes a value as JSON.
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(Failure::corrupt)
+}
+
+/// Reads a column of ids.
+pub(super) fn id<T>(row: &PgRow, column: &str, wrap: impl Fn(Uuid) -> T) -> Result<T, Failure> {
+    Ok(wrap(row.try_get(column)?))
+}
+
+fn optional_id<T>(row: &PgRow, column: &str, wrap: impl Fn(Uuid) -> T) -> Result<Option<T>, Failure> {
+    Ok(row.try_get::<Option<Uuid>, _>(column)?.map(wrap))
+}
+
+/// Reads a column of time.
+pub(super) fn time(row: &PgRow, column: &str) -> Result<Timestamp, Failure> {
+    Ok(Timestamp::from_micros(row.try_get(column)?))
+}
+
+fn optional_time(row: &PgRow, column: &str) -> Result<Option<Timestamp>, Failure> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_micros))
+}
+
+/// Reads a column that counts.
+pub(super) fn count<T: TryFrom<i64, Error: std::error::Error + Send + Sync + 'static>>(
+    row: &PgRow,
+    column: &str,
+) -> Result<T, Failure> {
+    T::try_from(row.try_get::<i64, _>(column)?).map_err(Failure::corrupt)
+}
+
+fn small(row: &PgRow, column: &str) -> Result<u32, Failure> {
+    u32::try_from(row.try_get::<i32, _>(column)?).map_err(Failure::corrupt)
+}
+
+/// Writes a number that counts; the database's integers end where no count will ever come.
+pub(super) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Writes a duration in microseconds, so that adding it to any time of our age stays within the range.
+pub(super) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX).min(MICROS_MOST)
+}
+
+/// Writes kinds, each once.
+pub(super) fn kinds(kinds: &[JobKind]) -> Vec<String> {
+    let mut names: Vec<String> = kinds.iter().map(ToString::to_string).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Writes the state of a job.
+pub(super) const fn state_number(state: JobState) -> i16 {
+    match state {
+        JobState::Waiting => 0,
+        JobState::Leased => 1,
+        JobState::Dead => 2,
+    }
+}
+
+/// Reads the state of a job.
+pub(super) fn state(row: &PgRow) -> Result<JobState, Failure> {
+    match row.try_get::<i16, _>("state")? {
+        0 => Ok(JobState::Waiting),
+        1 => Ok(JobState::Leased),
+        2 => Ok(JobState::Dead),
+        _ => Err(Failure::corrupt(Obstacle::JobState)),
+    }
+}
+
+/// Writes why a job is enqueued; a command is the greater one.
+pub(super) const fn why_number(why: Why) -> i16 {
+    match why {
+        Why::Wake => 1,
+        Why::Command => 2,
+    }
+}
+
+/// Returns the stable name of a wish.
+pub(super) const fn desired_name(desired: Desired) -> &'static str {
+    match desired {
+        Desired::Present => "present",
+        Desired::Absent => "absent",
+    }
+}
+
+/// Holds the columns that are the truth about who may write a record.
+#[derive(Debug)]
+pub(super) struct Fence {
+    version: u64,
+    holder: Option<ClaimId>,
+    holder_epoch: u64,
+}
+
+impl Fence {
+    pub(super) fn of(row: &PgRow) -> Result<Self, Failure> {
+        Ok(Self {
+            version: count(row, "version")?,
+            holder: optional_id(row, "holder", ClaimId::from_uuid)?,
+            holder_epoch: count(row, "holder_epoch")?,
+        })
+    }
+
+    pub(super) const fn put_on(self, server: &mut Server) {
+        server.version = self.version;
+        server.holder = self.holder;
+        server.holder_epoch = self.holder_epoch;
+    }
+}
+
+/// Reads a record; where the body is older than the fence columns, the columns are right.
+pub(super) fn server(row: &PgRow) -> Result<Server, Failure> {
+    let mut server: Server = json(row, "body")?;
+    server.stamp = id(row, "stamp", ChangeId::from_uuid)?;
+    Fence::of(row)?.put_on(&mut server);
+    Ok(server)
+}
+
+/// Reads a record with all that a decision may look at.
+pub(super) fn loaded(row: &PgRow) -> Result<Loaded, Failure> {
+    let (sightings, accounts) = (json(row, "sightings")?, json(row, "accounts")?);
+    Ok(Loaded { server: server(row)?, sightings, accounts, now: time(row, "now")? })
+}
+
+pub(super) fn recorded_ref(row: &PgRow) -> Result<RecordedRef, Failure> {
+    Ok(RecordedRef {
+        server: id(row, "id", ServerId::from_uuid)?,
+        tenant: word(row, "tenant")?,
+        state: word(row, "state")?,
+        desired: word(row, "desired")?,
+        account: optional_word(row, "account")?,
+        id: optional_word(row, "provider_id")?,
+        open: row.try_get("open")?,
+        removing: optional_word(row, "removing_id")?,
+        provider_name: word(row, "provider_name")?,
+        create_hash: word(row, "create_hash")?,
+    })
+}
+
+pub(super) fn stalled(row: &PgRow) -> Result<Stalled, Failure> {
+    Ok(Stalled {
+        server: id(row, "id", ServerId::from_uuid)?,
+        tenant: word(row, "tenant")?,
+        wake_at: time(row, "wake_at")?,
+    })
+}
+
+pub(super) fn operation(row: &PgRow) -> Result<Operation, Failure> {
+    let mut operation = Operation::pending(
+        id(row, "id", OperationId::from_uuid)?,
+        word(row, "tenant")?,
+        id(row, "server", ServerId::from_uuid)?,
+        word(row, "verb")?,
+    );
+    operation.status = word(row, "status")?;
+    operation.code = row.try_get("code")?;
+    operation.request_id = optional_word(row, "request_id")?;
+    operation.created_at = time(row, "created_at")?;
+    operation.updated_at = time(row, "updated_at")?;
+    Ok(operation)
+}
+
+pub(super) fn key_record(row: &PgRow) -> Result<KeyRecord, Failure> {
+    Ok(KeyRecord {
+        key: word(row, "key")?,
+        fingerprint: Fingerprint::from_stored(row.try_get::<String, _>("fingerprint")?),
+        operation: id(row, "operation", OperationId::from_uuid)?,
+        server: id(row, "server", ServerId::from_uuid)?,
+    })
+}
+
+pub(super) fn sighting(row: &PgRow) -> Result<Sighting, Failure> {
+    Ok(Sighting {
+        key: SightingKey { account: word(row, "account")?, id: word(row, "provider_id")? },
+        server: optional_id(row, "server", ServerId::from_uuid)?,
+        class: word(row, "class")?,
+        first_seen: time(row, "first_seen")?,
+        last_seen: time(row, "last_seen")?,
+        count: count(row, "count")?,
+        ripe: row.try_get("ripe")?,
+    })
+}
+
+pub(super) fn account(row: &PgRow) -> Result<vip_core::model::Account, Failure> {
+    json(row, "body")
+}
+
+pub(super) fn chain_head(row: &PgRow) -> Result<ChainHead, Failure> {
+    Ok(ChainHead::new(count(row, "sequence")?, ChainHash::from_stored(row.try_get::<String, _>("hash")?)))
+}
+
+pub(super) fn sealed_record(row: &PgRow) -> Result<SealedRecord, Failure> {
+    let hash = ChainHash::from_stored(row.try_get::<String, _>("hash")?);
+    Ok(SealedRecord::new(count(row, "sequence")?, hash, row.try_get("body")?))
+}
+
+pub(super) fn store_stats(row: &PgRow) -> Result<StoreStats, Failure> {
+    Ok(StoreStats {
+        unsealed: count(row, "unsealed")?,
+        parked: count(row, "parked")?,
+        next_wake: optional_time(row, "next_wake")?,
+        sightings: json::<BTreeMap<_, _>>(row, "sightings")?,
+    })
+}
+
+pub(super) fn job(row: &PgRow) -> Result<Job, Failure> {
+    let payload = Payload::from_text(row.try_get::<String, _>("payload")?).map_err(Failure::corrupt)?;
+    // The constructor takes a request; every field that a request does not have is set below.
+    let request = NewJob::new(id(row, "id", JobId::from_uuid)?, word(row, "key")?, word(row, "kind")?, payload);
+    let mut job = Job::waiting(&request, time(row, "due")?);
+    job.tenant = optional_word(row, "tenant")?;
+    job.request_id = optional_word(row, "request_id")?;
+    job.state = state(row)?;
+    job.counts.attempts = small(row, "attempts")?;
+    job.counts.snoozes = small(row, "snoozes")?;
+    job.counts.rescues = small(row, "rescues")?;
+    job.max_attempts = small(row, "max_attempts")?;
+    job.claim = optional_id(row, "claim", ClaimId::from_uuid)?;
+    job.epoch = count(row, "epoch")?;
+    job.lease_until = optional_time(row, "lease_until")?;
+    job.last_error = row.try_get("last_error")?;
+    Ok(job)
+}
+
+pub(super) fn queue_stats(row: &PgRow) -> Result<QueueStats, Failure> {
+    let now = time(row, "now")?;
+    let oldest = optional_time(row, "oldest_due")?.map(|due| now.since(due));
+    Ok(QueueStats::new(count(row, "due")?, count(row, "later")?, count(row, "leased")?, count(row, "dead")?, oldest))
+}

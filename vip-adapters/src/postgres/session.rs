@@ -1,0 +1,226 @@
+//! How a call runs: on a loaned connection, whole or not at all, and again while its cause may pass.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use vip_core::model::Timestamp;
+use vip_core::ports::{Clock, Randomness};
+
+use crate::backoff::Backoff;
+
+use super::error::{Failure, Obstacle};
+use super::lanes::{Lane, Lanes, Loan};
+use super::queries::{Queries, Query};
+use super::transaction::{Scope, Transaction};
+
+/// Shortest pause before a call is tried again: about as long as a commit takes.
+const BACKOFF_FIRST: Duration = Duration::from_millis(2);
+/// Longest pause: a server that starts again is found soon, and not asked a thousand times.
+const BACKOFF_MOST: Duration = Duration::from_millis(200);
+/// How long after the deadline a call is cut: the server's own time-out should come first, and keeps the connection.
+const CUT_AFTER: Duration = Duration::from_millis(500);
+
+/// Says how the statements of a write belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// All or none of them.
+    Transaction,
+    /// Each is a commit of its own: one way to the server and back.
+    Statements,
+}
+
+/// Says whether a write may be sent again when nobody knows whether it was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// The second one changes nothing that the first one did not, and its answer is as good.
+    Harmless,
+    /// Whoever asked has to decide: the answer of a second one would mislead.
+    Told,
+}
+
+/// Is something to write: all of it or nothing.
+#[async_trait]
+pub(super) trait Write: Send + Sync + 'static {
+    /// What the caller is told.
+    type Answer: Send + 'static;
+
+    const LANE: Lane = Lane::Work;
+    const FORM: Form = Form::Transaction;
+    const REPEAT: Repeat = Repeat::Harmless;
+
+    /// Writes inside the transaction; after an error nothing of it stays.
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Failure>;
+}
+
+/// Runs calls.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    pub(super) lanes: Lanes,
+    pub(super) queries: Queries,
+    pub(super) clock: Option<Arc<dyn Clock>>,
+    pub(super) randomness: Arc<dyn Randomness>,
+    pub(super) call_deadline: Duration,
+    /// Counts the jobs that this process put among the waiting ones.
+    pub(super) arrivals: watch::Sender<u64>,
+}
+
+impl Sessions {
+    /// Returns the time to bind where a statement would ask the server's clock.
+    pub(super) fn bound_now(&self) -> Option<i64> {
+        self.clock.as_ref().map(|clock| clock.now().as_micros())
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(Arc::clone(&self.randomness), BACKOFF_FIRST, BACKOFF_MOST)
+    }
+
+    /// Writes, again and again while the cause of a failure may pass and the deadline has not.
+    pub(super) async fn write<W: Write>(&self, write: &W) -> Result<W::Answer, Failure> {
+        let deadline = Instant::now() + self.call_deadline;
+        let mut backoff = self.backoff();
+        let mut unknown = None;
+        loop {
+            let failure = match self.attempt(write, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let again = match &failure {
+                Failure::Unavailable(_) | Failure::Lost(_) => true,
+                Failure::Unknown(_) => W::REPEAT == Repeat::Harmless,
+                Failure::Refused(_) | Failure::Corrupt(_) => return Err(failure),
+            };
+            if matches!(failure, Failure::Unknown(_)) {
+                unknown = Some(failure.clone());
+            }
+            if !again || !backoff.pause(deadline).await {
+                // What an earlier try may have done is not undone by a later one that did nothing.
+                return Err(unknown.unwrap_or(failure));
+            }
+            tracing::debug!(error = ?failure, "a database call is tried again");
+        }
+    }
+
+    async fn attempt<W: Write>(&self, write: &W, deadline: Instant) -> Result<W::Answer, Failure> {
+        let mut loan = self.lanes.lend(W::LANE, deadline).await?;
+        let committing = AtomicBool::new(false);
+        let form = if loan.shared { Form::Transaction } else { W::FORM };
+        let run = async {
+            match form {
+                Form::Transaction => self.transaction(write, &mut loan, &committing).await,
+                Form::Statements => {
+                    committing.store(true, Ordering::Relaxed);
+                    let scope = Scope { now: self.clock.as_ref().map(|clock| clock.now()), named: self.lanes.named };
+                    let mut transaction = Transaction::new(loan.connection()?, &self.queries, scope);
+                    let answer = write.write(&mut transaction).await.map_err(Failure::of_commit)?;
+                    Ok((answer, transaction.arrivals()))
+                }
+            }
+        };
+        let Ok(outcome) = timeout_at(deadline + CUT_AFTER, run).await else {
+            let silent = Arc::new(Obstacle::Silent);
+            let may_be_done = committing.load(Ordering::Relaxed);
+            return Err(if may_be_done { Failure::Unknown(silent) } else { Failure::Unavailable(silent) });
+        };
+        match outcome {
+            Ok((answer, arrivals)) => {
+                loan.give_back();
+                if arrivals > 0 {
+                    self.arrivals.send_modify(|count| *count = count.wrapping_add(arrivals));
+                }
+                Ok(answer)
+            }
+            Err(failure) => {
+                if failure.spares_connection() {
+                    loan.give_back();
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    async fn transaction<W: Write>(
+        &self,
+        write: &W,
+        loan: &mut Loan,
+        committing: &AtomicBool,
+    ) -> Result<(W::Answer, u64), Failure> {
+        let connection = loan.connection()?;
+        let time = begin(connection, self.lanes.begin(W::LANE)).await?;
+        let now = self.clock.as_ref().map_or(time, |clock| clock.now());
+        let scope = Scope { now: Some(now), named: self.lanes.named };
+        let mut transaction = Transaction::new(connection, &self.queries, scope);
+        let written = write.write(&mut transaction).await;
+        let arrivals = transaction.arrivals();
+        let connection = loan.connection()?;
+        match written {
+            Ok(answer) => {
+                committing.store(true, Ordering::Relaxed);
+                let committed = sqlx::raw_sql("COMMIT").execute(connection).await;
+                committed.map_err(|error| Failure::from(error).of_commit())?;
+                Ok((answer, arrivals))
+            }
+            Err(failure) => {
+                // Of a connection that breaks here the server takes back everything, too.
+                if failure.spares_connection() {
+                    sqlx::raw_sql("ROLLBACK").execute(connection).await?;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Reads with one statement, which is one snapshot; `query` is called again if the call is tried again.
+    pub(super) async fn rows(&self, query: impl Fn(&Queries) -> Query + Send + Sync) -> Result<Vec<PgRow>, Failure> {
+        let deadline = Instant::now() + self.call_deadline;
+        let mut backoff = self.backoff();
+        loop {
+            match self.read(&query, deadline).await {
+                Err(Failure::Unavailable(_) | Failure::Lost(_)) if backoff.pause(deadline).await => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        query: &(impl Fn(&Queries) -> Query + Send + Sync),
+        deadline: Instant,
+    ) -> Result<Vec<PgRow>, Failure> {
+        let mut loan = self.lanes.lend(Lane::Work, deadline).await?;
+        let shared = loan.shared;
+        let run = async {
+            let connection = loan.connection()?;
+            if shared {
+                begin(connection, self.lanes.begin(Lane::Work)).await?;
+            }
+            let rows = query(&self.queries).persistent(self.lanes.named).fetch_all(&mut *connection).await?;
+            if shared {
+                sqlx::raw_sql("COMMIT").execute(connection).await?;
+            }
+            Ok(rows)
+        };
+        let rows = timeout_at(deadline + CUT_AFTER, run).await;
+        let rows = rows.unwrap_or_else(|_elapsed| Err(Failure::unavailable(Obstacle::Silent)))?;
+        loan.give_back();
+        Ok(rows)
+    }
+
+    /// Reads the first row of a statement.
+    pub(super) async fn row(&self, query: impl Fn(&Queries) -> Query + Send + Sync) -> Result<Option<PgRow>, Failure> {
+        Ok(self.rows(query).await?.into_iter().next())
+    }
+}
+
+/// Begins a transaction; returns the server's time.
+async fn begin(connection: &mut PgConnection, text: &str) -> Result<Timestamp, Failure> {
+    // The text is ours; it has no values but numbers of our settings.
+    let rows = sqlx::raw_sql(AssertSqlSafe(text.to_owned())).fetch_all(connection).await?;
+    let row = rows.last().ok_or_else(|| Failure::unavailable(Obstacle::Silent))?;
+    Ok(Timestamp::from_micros(row.try_get("now")?))
+}

@@ -1,0 +1,216 @@
+//! `Store` on PostgreSQL: reads are one statement, writes one transaction.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+use vip_core::model::{
+    Account, AccountId, ChainHead, IdempotencyKey, InstallationId, Operation, OperationId, Page, PageRequest,
+    SealedRecord, Server, ServerId, Sighting, TenantId, Timestamp,
+};
+use vip_core::ports::{
+    ChangeSet, Committed, Delivery, Durability, KeyRecord, Loaded, Note, RecordedRef, Retention, SealReport,
+    ServerVersions, SinkName, Stalled, Store, StoreError, StoreStats, Trimmed,
+};
+
+use super::PostgresBackend;
+use super::error::{Failure, Obstacle};
+use super::rows::{self, count, integer, word};
+use super::seal::Seal;
+use super::upkeep::{Delivered, Sight};
+
+/// Where counts end: whoever has this many of something has seen enough.
+pub(super) const COUNTED_MOST: i64 = 100_000;
+
+/// Cuts rows, of which one more than wanted was read, to a page.
+pub(super) fn page<T>(
+    rows: &[PgRow],
+    request: &PageRequest,
+    read: impl Fn(&PgRow) -> Result<T, Failure>,
+    id: impl Fn(&T) -> Uuid,
+) -> Result<Page<T>, Failure> {
+    let limit = usize::try_from(request.limit.items()).unwrap_or(usize::MAX);
+    let items = rows.iter().take(limit).map(read).collect::<Result<Vec<T>, Failure>>()?;
+    let next = if rows.len() > limit { items.last().map(id) } else { None };
+    Ok(Page::new(items, next))
+}
+
+fn all<T>(rows: &[PgRow], read: impl Fn(&PgRow) -> Result<T, Failure>) -> Result<Vec<T>, StoreError> {
+    Ok(rows.iter().map(read).collect::<Result<Vec<T>, Failure>>()?)
+}
+
+#[async_trait]
+impl Store for PostgresBackend {
+    fn durability(&self) -> Durability {
+        self.kept()
+    }
+
+    async fn installation(&self) -> Result<InstallationId, StoreError> {
+        let row = self.sessions().row(|queries| queries.installation_find.query()).await?;
+        let row = row.ok_or_else(|| Failure::corrupt(Obstacle::NoInstallation))?;
+        Ok(rows::id(&row, "id", InstallationId::from_uuid)?)
+    }
+
+    async fn commit(&self, change: &ChangeSet) -> Result<Committed, StoreError> {
+        Ok(self.write(change.clone()).await?)
+    }
+
+    async fn note(&self, note: &Note) -> Result<(), StoreError> {
+        Ok(self.write(note.clone()).await?)
+    }
+
+    async fn load(&self, tenant: &TenantId, server: ServerId) -> Result<Option<Loaded>, StoreError> {
+        let now = self.sessions().bound_now();
+        let query = |queries: &super::queries::Queries| {
+            queries.server_load.query().bind(server.as_uuid()).bind(tenant.to_string()).bind(now)
+        };
+        let row = self.sessions().row(query).await?;
+        Ok(row.map(|row| rows::loaded(&row)).transpose()?)
+    }
+
+    async fn operation(&self, tenant: &TenantId, id: OperationId) -> Result<Option<Operation>, StoreError> {
+        let query = |queries: &super::queries::Queries| {
+            queries.operation_find.query().bind(id.as_uuid()).bind(tenant.to_string())
+        };
+        Ok(self.sessions().row(query).await?.as_ref().map(rows::operation).transpose()?)
+    }
+
+    async fn key(&self, tenant: &TenantId, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
+        let query =
+            |queries: &super::queries::Queries| queries.key_find.query().bind(tenant.to_string()).bind(key.to_string());
+        Ok(self.sessions().row(query).await?.as_ref().map(rows::key_record).transpose()?)
+    }
+
+    async fn servers(&self, tenant: &TenantId, request: &PageRequest) -> Result<Page<Server>, StoreError> {
+        let rows = self.sessions().rows(|queries| {
+            let query = queries.server_page.query().bind(tenant.to_string());
+            query.bind(request.after).bind(i64::from(request.limit.items()) + 1)
+        });
+        Ok(page(&rows.await?, request, rows::server, |server| server.id.as_uuid())?)
+    }
+
+    async fn operations(&self, tenant: &TenantId, request: &PageRequest) -> Result<Page<Operation>, StoreError> {
+        let rows = self.sessions().rows(|queries| {
+            let query = queries.operation_page.query().bind(tenant.to_string());
+            query.bind(request.after).bind(i64::from(request.limit.items()) + 1)
+        });
+        Ok(page(&rows.await?, request, rows::operation, |operation| operation.id.as_uuid())?)
+    }
+
+    async fn references(&self, account: &AccountId) -> Result<Vec<RecordedRef>, StoreError> {
+        let rows = self.sessions().rows(|queries| queries.server_references.query().bind(account.to_string()));
+        all(&rows.await?, rows::recorded_ref)
+    }
+
+    async fn locate(&self, servers: &[ServerId]) -> Result<Vec<RecordedRef>, StoreError> {
+        let ids: Vec<Uuid> = servers.iter().map(ServerId::as_uuid).collect();
+        let rows = self.sessions().rows(|queries| queries.server_locate.query().bind(ids.clone()));
+        all(&rows.await?, rows::recorded_ref)
+    }
+
+    async fn sightings(&self, account: &AccountId) -> Result<Vec<Sighting>, StoreError> {
+        let rows = self.sessions().rows(|queries| queries.sighting_list.query().bind(account.to_string()));
+        all(&rows.await?, rows::sighting)
+    }
+
+    async fn sight(&self, account: &AccountId, sightings: &[Sighting]) -> Result<(), StoreError> {
+        Ok(self.write(Sight { account: account.clone(), sightings: sightings.to_vec() }).await?)
+    }
+
+    async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError> {
+        let (now, after) = (self.sessions().bound_now(), rows::micros(stall_after));
+        let rows =
+            self.sessions().rows(|queries| queries.server_stalled.query().bind(now).bind(after).bind(i64::from(most)));
+        all(&rows.await?, rows::stalled)
+    }
+
+    async fn account(&self, account: &AccountId) -> Result<Account, StoreError> {
+        let row = self.sessions().row(|queries| queries.account_find.query().bind(account.to_string())).await?;
+        Ok(row.map_or_else(|| Ok(Account::unknown(account.clone())), |row| rows::account(&row))?)
+    }
+
+    async fn save_account(&self, account: &Account) -> Result<(), StoreError> {
+        Ok(self.write(account.clone()).await?)
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        let now = self.sessions().bound_now();
+        let row = self.sessions().row(|queries| queries.store_now.query().bind(now)).await?;
+        Ok(rows::time(&row.ok_or_else(|| Failure::corrupt(Obstacle::NoInstallation))?, "now")?)
+    }
+
+    async fn seal(&self, most: u32) -> Result<SealReport, StoreError> {
+        // Asked of the readers first: the sealer comes every second and mostly finds nothing.
+        if self.sessions().row(|queries| queries.audit_unsealed.query().bind(1_i64)).await?.is_none() {
+            return Ok(SealReport::default());
+        }
+        Ok(self.write(Seal(most)).await?)
+    }
+
+    async fn sealed(&self, tenant: &TenantId, after: u64, most: u32) -> Result<Vec<SealedRecord>, StoreError> {
+        let rows = self.sessions().rows(|queries| {
+            queries.audit_sealed.query().bind(tenant.to_string()).bind(integer(after)).bind(i64::from(most))
+        });
+        all(&rows.await?, rows::sealed_record)
+    }
+
+    async fn chain_head(&self, tenant: &TenantId) -> Result<ChainHead, StoreError> {
+        let row = self.sessions().row(|queries| queries.audit_head.query().bind(tenant.to_string())).await?;
+        Ok(row.map_or_else(|| Ok(ChainHead::empty(tenant)), |row| rows::chain_head(&row))?)
+    }
+
+    async fn versions(&self, tenant: &TenantId) -> Result<ServerVersions, StoreError> {
+        let rows = self.sessions().rows(|queries| queries.server_versions.query().bind(tenant.to_string())).await?;
+        Ok(versions(&rows)?)
+    }
+
+    async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError> {
+        let after = after.map(|tenant| tenant.to_string()).unwrap_or_default();
+        let rows =
+            self.sessions().rows(|queries| queries.server_tenants.query().bind(after.clone()).bind(i64::from(most)));
+        all(&rows.await?, |row| word(row, "tenant"))
+    }
+
+    async fn deliverable(&self, sink: &SinkName, most: u32) -> Result<Option<Delivery>, StoreError> {
+        let query = |queries: &super::queries::Queries| {
+            queries.audit_deliverable.query().bind(sink.as_str().to_owned()).bind(i64::from(most))
+        };
+        let rows = self.sessions().rows(query).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        Ok(Some(Delivery { tenant: word(first, "tenant")?, records: all(&rows, rows::sealed_record)? }))
+    }
+
+    async fn delivered(&self, sink: &SinkName, tenant: &TenantId, sequence: u64) -> Result<(), StoreError> {
+        Ok(self.write(Delivered { sink: sink.clone(), tenant: tenant.clone(), sequence }).await?)
+    }
+
+    async fn trim(&self, retention: &Retention) -> Result<Trimmed, StoreError> {
+        Ok(self.write(*retention).await?)
+    }
+
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let row = self.sessions().row(|queries| queries.store_stats.query().bind(COUNTED_MOST)).await?;
+        Ok(row.map_or_else(|| Ok(StoreStats::default()), |row| rows::store_stats(&row))?)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.close_all().await;
+        Ok(())
+    }
+}
+
+fn versions(rows: &[PgRow]) -> Result<ServerVersions, Failure> {
+    let mut versions = ServerVersions::default();
+    for row in rows {
+        let server = rows::id(row, "id", ServerId::from_uuid)?;
+        versions.current.insert(server, count(row, "present")?);
+        let recorded: &mut BTreeMap<u64, u64> = versions.recorded.entry(server).or_default();
+        if row.try_get::<Option<i64>, _>("recorded").map_err(Failure::from)?.is_some() {
+            recorded.insert(count(row, "recorded")?, count(row, "records")?);
+        }
+    }
+    Ok(versions)
+}

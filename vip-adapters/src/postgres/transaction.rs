@@ -1,0 +1,71 @@
+//! What a write may do: run statements at one time, inside a transaction that it cannot end.
+
+use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+use vip_core::model::Timestamp;
+
+use super::error::Failure;
+use super::queries::{Queries, Query};
+
+/// Is an open transaction, or a connection on which each statement is one.
+#[derive(Debug)]
+pub(super) struct Transaction<'c> {
+    connection: &'c mut PgConnection,
+    queries: &'c Queries,
+    scope: Scope,
+    arrivals: u64,
+}
+
+/// Says what the statements of a write have in common.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope {
+    /// The time of a transaction; empty if each statement has its own, by the server's clock.
+    pub(super) now: Option<Timestamp>,
+    /// Whether statements may be prepared under a name.
+    pub(super) named: bool,
+}
+
+impl<'c> Transaction<'c> {
+    pub(super) const fn new(connection: &'c mut PgConnection, queries: &'c Queries, scope: Scope) -> Self {
+        Self { connection, queries, scope, arrivals: 0 }
+    }
+
+    /// Returns the time of the transaction, by the clock of store and queue.
+    pub(super) fn now(&self) -> Timestamp {
+        self.scope.now.unwrap_or(Timestamp::from_micros(0))
+    }
+
+    /// Returns the time to bind, or nothing where the statement asks the server's clock itself.
+    pub(super) fn bound_now(&self) -> Option<i64> {
+        self.scope.now.map(Timestamp::as_micros)
+    }
+
+    /// Returns the statements.
+    pub(super) const fn queries(&self) -> &'c Queries {
+        self.queries
+    }
+
+    /// Runs a statement; returns how many rows it changed.
+    pub(super) async fn execute(&mut self, query: Query) -> Result<u64, Failure> {
+        Ok(query.persistent(self.scope.named).execute(&mut *self.connection).await?.rows_affected())
+    }
+
+    /// Runs a statement to its end; returns its rows.
+    pub(super) async fn rows(&mut self, query: Query) -> Result<Vec<PgRow>, Failure> {
+        Ok(query.persistent(self.scope.named).fetch_all(&mut *self.connection).await?)
+    }
+
+    /// Runs a statement to its end; returns its first row.
+    pub(super) async fn row(&mut self, query: Query) -> Result<Option<PgRow>, Failure> {
+        Ok(self.rows(query).await?.into_iter().next())
+    }
+
+    /// Remembers that a job was put among the waiting ones, so that waiting workers are told after the commit.
+    pub(super) const fn announce_arrival(&mut self) {
+        self.arrivals += 1;
+    }
+
+    pub(super) const fn arrivals(&self) -> u64 {
+        self.arrivals
+    }
+}

@@ -1,0 +1,124 @@
+//! What keeps the store in order: trimming, sightings, accounts, deliveries and the installation's id.
+
+use async_trait::async_trait;
+use vip_core::model::{Account, AccountId, Addresses, InstallationId, Server, Sighting, TenantId, Timestamp};
+use vip_core::ports::{Retention, SinkName, Trimmed};
+
+use super::error::{Failure, Refusal};
+use super::rows::{self, integer, to_json};
+use super::session::{Repeat, Write};
+use super::transaction::Transaction;
+
+#[async_trait]
+impl Write for Retention {
+    type Answer = Trimmed;
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Trimmed, Failure> {
+        let queries = transaction.queries();
+        let now: Timestamp = transaction.now();
+        let (keys_before, records_before) = (now.minus(self.keys).as_micros(), now.minus(self.records).as_micros());
+        let keys = transaction.execute(queries.key_trim.query().bind(keys_before).bind(i64::from(self.most))).await?;
+        let operations = queries.operation_trim.query().bind(records_before).bind(i64::from(self.most));
+        let operations = transaction.execute(operations).await?;
+        let mut records = 0;
+        let rows =
+            transaction.rows(queries.server_to_trim.query().bind(records_before).bind(i64::from(self.most))).await?;
+        for row in &rows {
+            let mut server = rows::server(row)?;
+            to_tombstone(&mut server);
+            let query = queries.server_trim.query().bind(server.id.as_uuid());
+            let query = query.bind(to_json(&server)?).bind(server.stamp.as_uuid());
+            records += transaction.execute(query).await?;
+        }
+        Ok(Trimmed { keys, operations, records })
+    }
+}
+
+/// Keeps id, tenant, state, reference, names, end and fence; the order's details are not needed for ever.
+fn to_tombstone(server: &mut Server) {
+    server.candidates.clear();
+    server.spec.server_types.clear();
+    server.spec.image.clear();
+    server.spec.locations.clear();
+    server.spec.ssh_keys.clear();
+    server.spec.labels.clear();
+    server.spec.user_data = None;
+    server.actions.clear();
+    server.addresses = Addresses::default();
+}
+
+/// Replaces the sightings of an account.
+#[derive(Debug)]
+pub(super) struct Sight {
+    pub(super) account: AccountId,
+    pub(super) sightings: Vec<Sighting>,
+}
+
+#[async_trait]
+impl Write for Sight {
+    type Answer = ();
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
+        let queries = transaction.queries();
+        transaction.execute(queries.sighting_clear.query().bind(self.account.to_string())).await?;
+        let insert = queries.sighting_insert.query().bind(self.account.to_string()).bind(to_json(&self.sightings)?);
+        transaction.execute(insert).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Write for Account {
+    type Answer = ();
+    // A second one would be refused, because the first has raised the version.
+    const REPEAT: Repeat = Repeat::Told;
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
+        let queries = transaction.queries();
+        let written = Self { version: self.version.saturating_add(1), ..self.clone() };
+        let statement = if self.version == 0 { &queries.account_insert } else { &queries.account_update };
+        let mut query = statement.query().bind(self.id.to_string()).bind(to_json(&written)?);
+        if self.version != 0 {
+            query = query.bind(integer(self.version));
+        }
+        match transaction.execute(query).await? {
+            0 => Err(Failure::Refused(Refusal::Conflict)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Remembers how far a sink has come.
+#[derive(Debug)]
+pub(super) struct Delivered {
+    pub(super) sink: SinkName,
+    pub(super) tenant: TenantId,
+    pub(super) sequence: u64,
+}
+
+#[async_trait]
+impl Write for Delivered {
+    type Answer = ();
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
+        let now = transaction.now().as_micros();
+        let query = transaction.queries().audit_delivered.query().bind(self.sink.as_str().to_owned());
+        let query = query.bind(self.tenant.to_string()).bind(integer(self.sequence)).bind(now);
+        transaction.execute(query).await.map(drop)
+    }
+}
+
+/// Gives a new database its installation id and raises the epochs to the clock; an old one keeps its id.
+#[derive(Debug)]
+pub(super) struct Install(pub(super) InstallationId);
+
+#[async_trait]
+impl Write for Install {
+    type Answer = ();
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
+        let now = transaction.now().as_micros();
+        let queries = transaction.queries();
+        transaction.execute(queries.installation_insert.query().bind(self.0.as_uuid()).bind(now)).await?;
+        transaction.rows(queries.epoch_raise.query().bind(now)).await.map(drop)
+    }
+}
