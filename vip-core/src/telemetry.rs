@@ -83,6 +83,10 @@ pub const TRIMMED_KEYS: &str = "trimmed.keys";
 pub const TRIMMED_OPERATIONS: &str = "trimmed.operations";
 /// Counts records that shrank to a tombstone.
 pub const TRIMMED_RECORDS: &str = "trimmed.records";
+/// Is the status that a request was answered with.
+pub const HTTP_STATUS: &str = "http.status";
+/// Is the route that a request took, with names in the place of ids.
+pub const HTTP_ROUTE: &str = "http.route";
 
 /// Lists all names of spans.
 pub const SPANS: &[&str] = &[SPAN_ATTEMPT, SPAN_LOOP];
@@ -128,6 +132,8 @@ pub const FIELDS: &[&str] = &[
     TRIMMED_KEYS,
     TRIMMED_OPERATIONS,
     TRIMMED_RECORDS,
+    HTTP_STATUS,
+    HTTP_ROUTE,
 ];
 
 #[cfg(test)]

@@ -1,30 +1,78 @@
-//! Liveness and readiness.
+//! Liveness and readiness: asked often, kept for a second, so that a probe cannot hurt.
 
-use axum::Json;
+use std::future::Future;
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
 use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use vip_core::Provisioner;
+use vip_core::runtime::HealthReport;
+
+use crate::api::ApiState;
+use crate::limits;
 
 /// A probe wants the present answer, not one that somebody kept.
 const NOT_KEPT: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 
+/// Keeps the last reports; whoever asks while one is made waits for that one.
+#[derive(Debug, Default)]
+pub(crate) struct KeptReports {
+    readiness: Mutex<Option<(Instant, HealthReport)>>,
+}
+
+async fn kept(
+    place: &Mutex<Option<(Instant, HealthReport)>>,
+    make: impl Future<Output = HealthReport>,
+) -> HealthReport {
+    let mut place = place.lock().await;
+    if let Some((made, report)) = place.as_ref()
+        && made.elapsed() < limits::HEALTH_KEPT
+    {
+        return report.clone();
+    }
+    let report = make.await;
+    *place = Some((Instant::now(), report.clone()));
+    report
+}
+
+/// Returns the routes for probes.
+pub(crate) fn routes() -> Router<ApiState> {
+    Router::new().route("/livez", get(live)).route("/readyz", get(ready_of_api))
+}
+
+/// Returns the routes for probes alone: `/livez` says that the process answers, `/readyz` whether it should get work.
+///
+/// For a process without an API. They need no identity and tell no more than one word.
+pub fn probes(provisioner: &Provisioner) -> Router {
+    let state = (provisioner.clone(), Arc::new(KeptReports::default()));
+    Router::new().route("/livez", get(live)).route("/readyz", get(ready_of_process)).with_state(state)
+}
+
 /// Answers as long as the process can; a process whose store is down is not restarted for it.
-pub(crate) async fn live() -> impl IntoResponse {
+async fn live() -> impl IntoResponse {
     (StatusCode::OK, NOT_KEPT, Json(json!({ "status": "ok" })))
 }
 
-/// Answers 200 if work is welcome, 503 while a needed part is down or the process shuts down; names each part.
-pub(crate) async fn ready(State(provisioner): State<Provisioner>) -> impl IntoResponse {
-    let report = provisioner.health().await;
-    let status = if report.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let parts: Vec<_> =
-        report.parts.iter().map(|part| json!({ "name": part.name, "status": part.status.to_string() })).collect();
-    let body = json!({
-        "status": if report.is_ready() { "ready" } else { "not_ready" },
-        "draining": report.draining,
-        "parts": parts,
-    });
-    (status, NOT_KEPT, Json(body))
+async fn ready_of_api(State(state): State<ApiState>) -> impl IntoResponse {
+    ready(&state.provisioner, &state.reports).await
+}
+
+async fn ready_of_process(State((provisioner, reports)): State<(Provisioner, Arc<KeptReports>)>) -> impl IntoResponse {
+    ready(&provisioner, &reports).await
+}
+
+/// Answers 200 if requests are welcome, 503 while the store does not answer or the process shuts down.
+async fn ready(provisioner: &Provisioner, reports: &KeptReports) -> impl IntoResponse + use<> {
+    let report = kept(&reports.readiness, provisioner.readiness()).await;
+    // A drain is seen at once: nobody waits a second for it.
+    let is_ready = report.is_ready() && !provisioner.is_draining();
+    let (status, word) =
+        if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
+    (status, NOT_KEPT, Json(json!({ "status": word })))
 }

@@ -1,31 +1,26 @@
-//! One optional way to host `vip-core`: an axum router to mount into your own application.
+//! One optional way to host `vip-core`: an axum router to mount into your own application, or a server to run.
 //!
-//! ```
-//! use vip_core::memory::{MemoryProvider, memory_backend};
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let provisioner =
-//!     vip_core::Provisioner::builder(memory_backend()).provider(MemoryProvider::default()).start().await?;
-//! let app: axum::Router = axum::Router::new().merge(vip_http::router(&provisioner));
-//! # drop(app);
-//! # provisioner.shutdown(std::time::Duration::from_secs(1)).await;
-//! # Ok(())
-//! # }
-//! ```
+//! [`Api`] is the router, [`Authenticator`] says who calls, [`Problem`] is how every refusal looks.
+//! `docs/how-to/host-over-http.md` shows all of it together.
 
+mod api;
+pub mod auth;
+mod cursor;
+mod edge;
+mod extract;
 mod health;
+pub mod limits;
+mod openapi;
+mod problem;
+mod routes;
+mod serve;
+mod wire;
 
-use axum::Router;
-use axum::routing::get;
-use vip_core::Provisioner;
+pub use api::{Api, ApiError, ApiState};
+pub use auth::{ApiKeys, AuthError, Authenticator, Identity, NewApiKey, Scope};
+pub use health::probes;
+pub use problem::{FieldProblem, Problem, ProblemCode};
+pub use serve::{PeerAddress, ServeReport, Server, ServerSettings};
 
-/// Returns the routes: `/livez` says that the process answers, `/readyz` whether it should get work.
-///
-/// Both are meant for probes: they need no identity, tell no secret, and `/livez` asks nobody.
-pub fn router(provisioner: &Provisioner) -> Router {
-    Router::new()
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .with_state(provisioner.clone())
-}
+// So that a host needs one version of it.
+pub use axum;

@@ -136,6 +136,13 @@ impl AccountId {
     }
 }
 
+/// Names a request by a UUID, which is always a valid name.
+impl From<uuid::Uuid> for RequestId {
+    fn from(uuid: uuid::Uuid) -> Self {
+        Self(uuid.to_string())
+    }
+}
+
 fn check_length(text: &str, most: usize) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError::new("must not be empty"));

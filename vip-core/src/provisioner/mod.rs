@@ -15,6 +15,7 @@ mod provider_health;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub use catalogs::CatalogError;
 pub use operation::{OperationHandle, Progress, WaitError};
 pub use operator::{Operator, SweepFailed, UnknownAccount};
 pub use placement::Placement;
-pub use tenant::{CreateOrder, DeleteOrder, Tenant};
+pub use tenant::{CancelOrder, CreateOrder, DeleteOrder, Tenant};
 
 use crate::model::{AccountId, InstallationId};
 use crate::ports::{AuditSink, Backend, Catalog};
@@ -130,6 +131,26 @@ impl Provisioner {
         let mut report = self.inner.health.report().await;
         report.parts.extend(self.inner.supervisor.health());
         report
+    }
+
+    /// Says whether this process should get requests: its store answers, and it does not shut down. Bounded in time.
+    ///
+    /// What only hinders the work (a provider, a loop) is left to [`health`](Self::health): a process that can accept
+    /// orders is ready.
+    pub async fn readiness(&self) -> HealthReport {
+        self.inner.health.report_of(&["store"]).await
+    }
+
+    /// Makes this process not ready, for good: whoever sends it requests looks elsewhere. Those that still come are
+    /// answered; [`shutdown`](Self::shutdown) is what ends that.
+    pub fn drain(&self) {
+        self.inner.health.drain();
+    }
+
+    /// Says whether this process was told to drain, or shuts down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.inner.health.is_draining()
     }
 
     /// Lists the background loops and how they are.

@@ -76,6 +76,12 @@ impl Operator {
         self.shared.context.store.sightings(account).await
     }
 
+    /// Lists the accounts that this process has a client of.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<AccountId> {
+        self.shared.stacks.keys().cloned().collect()
+    }
+
     /// Shows what is known of an account and its tokens.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::model::{
     RequestId, Server, ServerId, ServerSpec, TenantId,
 };
 use crate::ports::Catalog;
-use crate::provisioning::accept::{self, Caller, CommandError, CreateServer, DeleteServer};
+use crate::provisioning::accept::{self, Caller, CancelCreate, CommandError, CreateServer, DeleteServer};
 use crate::provisioning::is_closed;
 use crate::resilience::cached::Cached;
 
@@ -52,6 +52,11 @@ impl Tenant {
     /// Wishes a server away; await it, after setting an idempotency key if it shall be told apart from others.
     pub fn delete_server(&self, server: ServerId) -> DeleteOrder {
         DeleteOrder { tenant: self.clone(), server, key: None }
+    }
+
+    /// Gives up an order whose server has not run; await it. Repeating it answers the same deletion.
+    pub fn cancel(&self, operation: OperationId) -> CancelOrder {
+        CancelOrder { tenant: self.clone(), operation }
     }
 
     /// Shows a server.
@@ -230,6 +235,34 @@ impl DeleteOrder {
 }
 
 impl IntoFuture for DeleteOrder {
+    type Output = Result<OperationHandle, CommandError>;
+    type IntoFuture = Answer;
+
+    fn into_future(self) -> Answer {
+        Box::pin(self.send())
+    }
+}
+
+/// Is a cancellation that is sent when it is awaited.
+#[derive(Debug)]
+#[must_use = "a cancellation is sent when it is awaited"]
+pub struct CancelOrder {
+    tenant: Tenant,
+    operation: OperationId,
+}
+
+impl CancelOrder {
+    async fn send(self) -> Result<OperationHandle, CommandError> {
+        let shared = self.tenant.shared.clone();
+        shared.refuse_while_closing()?;
+        let caller = self.tenant.caller(None)?;
+        let command = CancelCreate { operation: self.operation };
+        let accepted = accept::cancel_create(&shared.context, &caller, command).await?;
+        Ok(OperationHandle::new(shared, accepted.operation, accepted.replayed))
+    }
+}
+
+impl IntoFuture for CancelOrder {
     type Output = Result<OperationHandle, CommandError>;
     type IntoFuture = Answer;
 

@@ -89,15 +89,32 @@ impl Health {
         self.draining.store(true, Ordering::SeqCst);
     }
 
+    /// Says whether the process was told to be not ready.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
     /// Asks all sources at once.
     pub async fn report(&self) -> HealthReport {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.ask(&sources).await
+    }
+
+    /// Asks the sources with these names at once.
+    pub async fn report_of(&self, names: &[&str]) -> HealthReport {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        sources.retain(|source| names.contains(&source.name()));
+        self.ask(&sources).await
+    }
+
+    async fn ask(&self, sources: &[Arc<dyn HealthSource>]) -> HealthReport {
         let asked = sources.iter().map(|source| async {
             let silent = || vec![PartHealth::new(source.name(), HealthStatus::Down, Some("no answer".to_owned()))];
             tokio::time::timeout(ANSWER_LIMIT, source.parts()).await.unwrap_or_else(|_| silent())
         });
         let parts = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
-        HealthReport { draining: self.draining.load(Ordering::SeqCst), parts }
+        HealthReport { draining: self.is_draining(), parts }
     }
 }
 

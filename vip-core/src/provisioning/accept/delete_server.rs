@@ -38,12 +38,7 @@ pub async fn delete_server(
             let operation = read(context, &caller.tenant, first).await?;
             return Ok(Accepted { operation, replayed: true });
         }
-        let ids = Ids {
-            operation: OperationId::from_uuid(context.randomness.uuid_at(context.clock.now())),
-            job: JobId::from_uuid(context.randomness.uuid_at(context.clock.now())),
-            change: context.change_id(),
-        };
-        let (change, answer) = decide(caller, &loaded, &fingerprint, &ids)?;
+        let (change, answer) = decide(caller, &loaded, &fingerprint, &Ids::fresh(context))?;
         match commit(context, &change).await? {
             Outcome::Committed => {
                 let operation = read(context, &caller.tenant, answer).await?;
@@ -56,14 +51,25 @@ pub async fn delete_server(
     Err(crate::ports::StoreError::Conflict.into())
 }
 
-struct Ids {
+/// Names what one deletion makes.
+pub(super) struct Ids {
     operation: OperationId,
     job: JobId,
     change: ChangeId,
 }
 
+impl Ids {
+    pub(super) fn fresh(context: &Context) -> Self {
+        Self {
+            operation: OperationId::from_uuid(context.randomness.uuid_at(context.clock.now())),
+            job: JobId::from_uuid(context.randomness.uuid_at(context.clock.now())),
+            change: context.change_id(),
+        }
+    }
+}
+
 /// Turns a deletion into a change set and the operation to answer; pure.
-fn decide(
+pub(super) fn decide(
     caller: &Caller,
     loaded: &Loaded,
     fingerprint: &Fingerprint,

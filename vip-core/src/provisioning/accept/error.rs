@@ -24,6 +24,9 @@ pub enum CommandError {
     /// There is no such server or operation in this tenant.
     #[error("not found")]
     NotFound,
+    /// The operation is no create, or has ended: nothing is left to cancel. A server that runs takes a deletion.
+    #[error("the operation cannot be cancelled")]
+    NotCancellable,
     /// The store cannot be used now; nothing was changed. Try again later.
     #[error("the store is unavailable")]
     Unavailable {
@@ -59,6 +62,7 @@ impl CommandError {
             | Self::IdempotencyConflict
             | Self::QuotaExceeded { .. }
             | Self::NotFound
+            | Self::NotCancellable
             | Self::Internal { .. } => Retryability::Permanent,
             Self::Unavailable { .. } | Self::ShuttingDown => Retryability::Temporary,
             Self::OutcomeUnknown { .. } => Retryability::OutcomeUnknown,

@@ -2,10 +2,12 @@
 //!
 //! One file per command; what they share (idempotency, errors, unknown commits) is here.
 
+mod cancel_create;
 mod create_server;
 mod delete_server;
 mod error;
 
+pub use cancel_create::{CancelCreate, cancel_create};
 #[cfg(test)]
 pub(crate) use create_server::change_for_tests;
 pub use create_server::{CreateServer, create_server, provider_labels};

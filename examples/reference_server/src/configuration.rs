@@ -1,0 +1,232 @@
+//! The resolved configuration: everything is checked before anything is started.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::arguments::{Arguments, Provider, Role};
+use crate::secrets::{Secret, SecretError, secret};
+
+/// Says what is wrong with the configuration, and what would be right.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigurationError {
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("--role {role} needs VIP_DATABASE_URL: a temporary database is of no use to two processes")]
+    NoSharedDatabase { role: &'static str },
+    #[error("--provider hetzner needs HCLOUD_TOKEN or HCLOUD_TOKEN_FILE")]
+    NoToken,
+    #[error("VIP_REDIS_URL is set, and this program was built without the feature `redis` of vip-adapters")]
+    NoRedis,
+    #[error("{listen} can be reached from other machines: name a file of keys with --api-keys-file")]
+    NoKeys { listen: SocketAddr },
+    #[error("VIP_CURSOR_KEY must have 64 hexadecimal digits")]
+    CursorKey,
+}
+
+/// Where orders are kept.
+#[derive(Debug)]
+pub(crate) enum Database {
+    /// A file in a temporary folder, forgotten at the end as the simulated cloud is.
+    Temporary,
+    /// What the URL names.
+    Url(Secret),
+}
+
+/// Who owns the servers.
+#[derive(Debug)]
+pub(crate) enum Cloud {
+    Simulator,
+    Hetzner { token: Secret, endpoint: Option<String> },
+}
+
+/// Who may call.
+#[derive(Debug)]
+pub(crate) enum Callers {
+    /// Whoever has a key that is made and shown at the start.
+    MadeAtStart,
+    /// Whoever has a key of the file.
+    File(PathBuf),
+    /// Nobody: there is no API.
+    Nobody,
+}
+
+/// Is everything that was said, checked.
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    pub(crate) role: Role,
+    pub(crate) listen: SocketAddr,
+    pub(crate) database: Database,
+    pub(crate) cloud: Cloud,
+    pub(crate) callers: Callers,
+    pub(crate) cursor_key: Option<[u8; 32]>,
+    pub(crate) quota: Option<u32>,
+    pub(crate) connections_per_address: usize,
+    pub(crate) grace: Duration,
+    pub(crate) drain: Duration,
+}
+
+impl Configuration {
+    /// Resolves flags and environment.
+    pub(crate) fn resolve(
+        arguments: &Arguments,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigurationError> {
+        let database = match secret("VIP_DATABASE_URL", environment)? {
+            Some(url) => Database::Url(url),
+            None if arguments.role == Role::All => Database::Temporary,
+            None => return Err(ConfigurationError::NoSharedDatabase { role: arguments.role.as_str() }),
+        };
+        if secret("VIP_REDIS_URL", environment)?.is_some() {
+            return Err(ConfigurationError::NoRedis);
+        }
+        let cloud = match arguments.provider {
+            // A token that lies around spends no money: the provider has to be named.
+            Provider::Simulator => Cloud::Simulator,
+            Provider::Hetzner => Cloud::Hetzner {
+                token: secret("HCLOUD_TOKEN", environment)?.ok_or(ConfigurationError::NoToken)?,
+                endpoint: environment("HCLOUD_ENDPOINT"),
+            },
+        };
+        let callers = match (&arguments.api_keys_file, arguments.role) {
+            (_, Role::Worker) => Callers::Nobody,
+            (Some(file), _) => Callers::File(file.clone()),
+            (None, _) if arguments.listen.ip().is_loopback() => Callers::MadeAtStart,
+            (None, _) => return Err(ConfigurationError::NoKeys { listen: arguments.listen }),
+        };
+        let cursor_key = match secret("VIP_CURSOR_KEY", environment)? {
+            Some(key) => Some(key_of(&key.value).ok_or(ConfigurationError::CursorKey)?),
+            None => None,
+        };
+        Ok(Self {
+            role: arguments.role,
+            listen: arguments.listen,
+            database,
+            cloud,
+            callers,
+            cursor_key,
+            quota: arguments.quota,
+            connections_per_address: arguments.connections_per_address,
+            grace: arguments.grace,
+            drain: arguments.drain,
+        })
+    }
+}
+
+fn key_of(text: &SecretString) -> Option<[u8; 32]> {
+    let text = text.expose_secret();
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut key = [0; 32];
+    for (place, pair) in key.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *place = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(key)
+}
+
+impl Role {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Api => "api",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+/// Shows one setting a line, and of a secret only where it came from.
+impl fmt::Display for Configuration {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "role                     {}", self.role.as_str())?;
+        writeln!(formatter, "listen                   {}", self.listen)?;
+        match &self.database {
+            Database::Temporary => writeln!(formatter, "database                 sqlite, in a temporary folder")?,
+            Database::Url(url) => {
+                let scheme = url.value.expose_secret().split(':').next().unwrap_or("").to_owned();
+                writeln!(formatter, "database                 {scheme}, from {}", url.source)?;
+            }
+        }
+        match &self.cloud {
+            Cloud::Simulator => writeln!(formatter, "provider                 simulator, in this process")?,
+            Cloud::Hetzner { token, endpoint } => {
+                let endpoint = endpoint.as_deref().unwrap_or("the usual address");
+                writeln!(formatter, "provider                 hetzner at {endpoint}, token from {}", token.source)?;
+            }
+        }
+        match &self.callers {
+            Callers::MadeAtStart => writeln!(formatter, "API keys                 made and shown at the start")?,
+            Callers::File(file) => writeln!(formatter, "API keys                 from {}", file.display())?,
+            Callers::Nobody => writeln!(formatter, "API keys                 none: there is no API")?,
+        }
+        let cursor_key = if self.cursor_key.is_some() { "set" } else { "made at the start" };
+        writeln!(formatter, "cursor key               {cursor_key}")?;
+        match self.quota {
+            Some(quota) => writeln!(formatter, "quota                    {quota} servers a tenant")?,
+            None => writeln!(formatter, "quota                    none")?,
+        }
+        writeln!(formatter, "connections per address  {}", self.connections_per_address)?;
+        writeln!(formatter, "grace                    {:?}", self.grace)?;
+        writeln!(formatter, "drain                    {:?}", self.drain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    /// Flags, variables, and what the refusal says.
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
+    fn resolve(flags: &[&str], variables: &[(&str, &str)]) -> Result<Configuration, ConfigurationError> {
+        let arguments = Arguments::try_parse_from(["reference-server"].iter().chain(flags)).unwrap();
+        Configuration::resolve(&arguments, &|name| {
+            variables.iter().find(|(it, _)| *it == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn without_anything_it_is_a_temporary_database_and_a_simulated_cloud_on_loopback() {
+        let configuration = resolve(&[], &[("HCLOUD_TOKEN", "a-token-that-lies-around")]).unwrap();
+        assert!(matches!(configuration.database, Database::Temporary));
+        assert!(matches!(configuration.cloud, Cloud::Simulator));
+        assert!(matches!(configuration.callers, Callers::MadeAtStart) && configuration.listen.ip().is_loopback());
+    }
+
+    #[test]
+    fn what_would_not_work_is_refused_with_what_would() {
+        let cases: [Case<'_>; 7] = [
+            (&["--role", "api"], &[], "VIP_DATABASE_URL"),
+            (&["--role", "worker"], &[], "VIP_DATABASE_URL"),
+            (&["--provider", "hetzner"], &[], "HCLOUD_TOKEN"),
+            (&["--listen", "0.0.0.0:80"], &[], "--api-keys-file"),
+            (&[], &[("VIP_REDIS_URL", "redis://h")], "feature `redis`"),
+            (&[], &[("VIP_CURSOR_KEY", "abc")], "64 hexadecimal digits"),
+            (&[], &[("VIP_DATABASE_URL", "a"), ("VIP_DATABASE_URL_FILE", "b")], "set one"),
+        ];
+        for (flags, variables, expected) in cases {
+            let error = resolve(flags, variables).unwrap_err().to_string();
+            assert!(error.contains(expected), "{flags:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_holds_no_secret() {
+        let key = "5ec2e7".repeat(10) + "5ec2";
+        let variables = [
+            ("VIP_DATABASE_URL", "postgres://user:c4n4ry@host/db"),
+            ("HCLOUD_TOKEN", "c4n4ry-token"),
+            ("VIP_CURSOR_KEY", key.as_str()),
+        ];
+        let shown = resolve(&["--provider", "hetzner"], &variables).unwrap();
+        for text in [shown.to_string(), format!("{shown:?}").replace(&format!("{:?}", shown.cursor_key), "")] {
+            assert!(!text.contains("c4n4ry") && !text.contains("5ec2e7"), "{text}");
+        }
+        assert!(shown.to_string().contains("postgres, from VIP_DATABASE_URL"), "{shown}");
+    }
+}

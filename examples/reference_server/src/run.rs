@@ -1,0 +1,112 @@
+//! Serves until it is told to end, or a part fails; then ends in order.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use vip_core::Provisioner;
+use vip_http::axum::Router;
+use vip_http::{Api, Server, ServerSettings};
+
+use crate::configuration::{Callers, Configuration};
+use crate::product::Product;
+use crate::{Fallible, keys, say};
+
+/// Says why this process ends.
+enum Cause {
+    Told,
+    Failed(String),
+}
+
+/// Serves; the exit status is 0 only if it was told to end and nothing was left or lost.
+pub(crate) async fn run(configuration: Configuration) -> Fallible<ExitCode> {
+    // Signals are taken before anything is shown: who reads it may stop us at once.
+    let signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let product = Product::start(&configuration).await?;
+    let provisioner = product.provisioner.clone();
+    let ended = serve(&configuration, &provisioner, signals).await;
+    let report = provisioner.shutdown(configuration.drain).await;
+    tracing::info!(%report, "ended");
+    product.forget()?;
+    match ended? {
+        Cause::Told if report.is_clean() => Ok(ExitCode::SUCCESS),
+        Cause::Told => Err(format!("something was left: {report}").into()),
+        Cause::Failed(why) => Err(why.into()),
+    }
+}
+
+async fn serve(configuration: &Configuration, provisioner: &Provisioner, signals: (Signal, Signal)) -> Fallible<Cause> {
+    let (api, shown) = api(configuration, provisioner)?;
+    let mut settings = ServerSettings::default();
+    settings.connections_per_address = configuration.connections_per_address;
+    let server = Server::bind(configuration.listen, settings).await?;
+    let address = server.local_address()?;
+    introduce(configuration, address, shown.as_ref())?;
+
+    let router = api.as_ref().map_or_else(|| probes(provisioner), Api::application);
+    let stop = CancellationToken::new();
+    let ending = async {
+        let cause = cause(provisioner, signals).await;
+        // Whoever sends requests here looks elsewhere first; what waits on purpose is answered.
+        match &api {
+            Some(api) => api.drain(),
+            None => provisioner.drain(),
+        }
+        tokio::time::sleep(configuration.grace).await;
+        stop.cancel();
+        cause
+    };
+    let began = Instant::now();
+    let (served, cause) = tokio::join!(server.serve(router, stop.clone(), configuration.drain), ending);
+    tracing::info!(?served, after = ?began.elapsed(), "the server has ended");
+    Ok(cause)
+}
+
+async fn cause(provisioner: &Provisioner, mut signals: (Signal, Signal)) -> Cause {
+    tokio::select! {
+        _ = signals.0.recv() => Cause::Told,
+        _ = signals.1.recv() => Cause::Told,
+        why = provisioner.failed() => Cause::Failed(why),
+    }
+}
+
+fn api(configuration: &Configuration, provisioner: &Provisioner) -> Fallible<(Option<Api>, Option<keys::Shown>)> {
+    let (known, shown) = match &configuration.callers {
+        Callers::Nobody => return Ok((None, None)),
+        Callers::File(path) => (keys::of_file(path)?, None),
+        Callers::MadeAtStart => {
+            let (known, shown) = keys::made_at_start()?;
+            (known, Some(shown))
+        }
+    };
+    let mut api = Api::new(provisioner, known)?;
+    if let Some(key) = configuration.cursor_key {
+        api = api.cursor_secret(key);
+    }
+    Ok((Some(api), shown))
+}
+
+fn probes(provisioner: &Provisioner) -> Router {
+    vip_http::probes(provisioner)
+}
+
+/// Says where it listens, and with keys that were made now how to order a server.
+fn introduce(configuration: &Configuration, address: SocketAddr, shown: Option<&keys::Shown>) -> Fallible {
+    say(&format!("listening on http://{address} as {}", configuration.role.as_str()))?;
+    let Some(shown) = shown else {
+        return Ok(());
+    };
+    say(&format!("key of the tenant demo:  {}", shown.tenant))?;
+    say(&format!("key of an operator:      {}", shown.operator))?;
+    say("order a server, and wait until it runs:")?;
+    let order =
+        r#"{"name":"web-1","server_types":["cpx22"],"image":"ubuntu-24.04","locations":["fsn1"],"ssh_keys":["ops"]}"#;
+    say(&format!(
+        "  curl -i http://{address}/v1/servers -H 'Authorization: Bearer {}' -H 'Idempotency-Key: order-1' \
+         -H 'Content-Type: application/json' -d '{order}'",
+        shown.tenant
+    ))?;
+    say(&format!("  curl 'http://{address}/v1/operations?limit=1' -H 'Authorization: Bearer {}'", shown.tenant))
+}

@@ -1,0 +1,149 @@
+//! The program as a process: it works without configuration, shows no secret, and ends in order.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "test code fails by panicking")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+
+/// Flags, variables, and what the refusal says.
+type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
+/// Is the running program; it is killed if the test ends before it.
+struct Program {
+    child: Child,
+    lines: Vec<String>,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.child.kill().and_then(|()| self.child.wait()).expect("a child can be ended");
+        }
+    }
+}
+
+fn command(flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reference-server"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VIP_") || name.starts_with("HCLOUD_")) {
+        command.env_remove(name);
+    }
+    command.args(flags).stdin(Stdio::null()).env("VIP_LOG", "info");
+    command
+}
+
+impl Program {
+    /// Starts it and reads the lines that it introduces itself with.
+    fn start(flags: &[&str], lines: usize) -> Self {
+        let mut child = command(flags).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let lines: Vec<String> = stdout.lines().take(lines).map(|line| line.unwrap()).collect();
+        Self { child, lines }
+    }
+
+    fn address(&self) -> &str {
+        let first = self.lines.first().expect("a first line");
+        first.split_once("http://").unwrap().1.split(' ').next().unwrap()
+    }
+
+    /// Sends what the printed command would send.
+    fn send(&self, head: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        let length = body.len();
+        write!(stream, "{head} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n").unwrap();
+        write!(stream, "Authorization: Bearer {}\r\nIdempotency-Key: order-1\r\n", self.key()).unwrap();
+        write!(stream, "Content-Type: application/json\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    fn key(&self) -> &str {
+        self.lines.iter().find_map(|line| line.strip_prefix("key of the tenant demo:  ")).unwrap_or("none")
+    }
+
+    /// Asks it to end, and returns its exit status and what it logged.
+    fn end(mut self, sent: &str) -> (Option<i32>, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([sent, &pid]).status().unwrap().success());
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap().code(), log)
+    }
+}
+
+#[test]
+fn without_configuration_it_takes_an_order_runs_the_server_and_ends_in_order() {
+    let program = Program::start(&["--listen", "127.0.0.1:0"], 6);
+    let printed = program.lines.iter().find(|line| line.contains("curl -i")).expect("a command that works");
+    let order = printed.split("-d '").nth(1).unwrap().trim_end_matches('\'');
+    assert!(printed.contains(&format!("-H 'Authorization: Bearer {}'", program.key())), "{printed}");
+
+    let (status, accepted) = program.send("POST /v1/servers", order);
+    assert_eq!(status, 202, "{accepted}");
+    let id = accepted.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let (status, done) = program.send(&format!("GET /v1/operations/{id}?wait=30"), "");
+    assert!(status == 200 && done.contains("\"status\":\"succeeded\""), "{done}");
+    assert_eq!(program.send("GET /readyz", "").0, 200);
+
+    let key = program.key().to_owned();
+    let (code, log) = program.end("-TERM");
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("claimed") && !log.contains(&key), "{log}");
+}
+
+#[test]
+fn what_it_cannot_do_is_said_and_the_exit_status_is_no_success() {
+    let run = |flags: &[&str], variables: &[(&str, &str)]| -> Output {
+        let mut command = command(flags);
+        command.envs(variables.iter().copied()).output().unwrap()
+    };
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
+    let listens: [&str; 2] = ["--listen", &address];
+    let cases: [Case<'_>; 4] = [
+        (&[], &[("VIP_DATABASE_URL", "mysql://u:c4n4ry@h/d")], "no adapter for `mysql:`"),
+        (&[], &[("VIP_REDIS_URL", "redis://u:c4n4ry@h")], "feature `redis`"),
+        (&["--provider", "hetzner"], &[], "HCLOUD_TOKEN"),
+        (&listens, &[], "in use"),
+    ];
+    for (flags, variables, expected) in cases {
+        let output = run(flags, variables);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains(expected) && !errors.contains("c4n4ry"), "{errors}");
+    }
+}
+
+#[test]
+fn check_shows_where_everything_comes_from_and_no_secret() {
+    let variables =
+        [("VIP_DATABASE_URL", "postgres://u:c4n4ry@h/d"), ("HCLOUD_TOKEN", "c4n4ry"), ("VIP_ROLE", "worker")];
+    let flags = ["--provider", "hetzner", "--role", "api", "check"];
+    let output = command(&flags).envs(variables).output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && !shown.contains("c4n4ry"), "{shown}");
+    assert!(shown.contains("role                     api"), "a flag counts more than the environment: {shown}");
+    assert!(shown.contains("token from HCLOUD_TOKEN"), "{shown}");
+}
+
+#[test]
+fn a_key_that_it_makes_is_known_to_a_process_that_reads_its_entry() {
+    let made = command(&["new-key", "--id", "panel", "--tenant", "acme", "--scope", "tenant:read"]).output().unwrap();
+    let made = String::from_utf8(made.stdout).unwrap();
+    let (key, entries) = made.split_once('\n').unwrap();
+    assert!(!entries.contains(key) && entries.contains("\"tenant\":\"acme\""), "{entries}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.json");
+    std::fs::write(&file, entries).unwrap();
+    let program = Program::start(&["--listen", "127.0.0.1:0", "--api-keys-file", file.to_str().unwrap()], 1);
+    let mut stream = TcpStream::connect(program.address()).unwrap();
+    let request =
+        format!("GET /v1/servers HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(program.end("-INT").0, Some(0));
+}

@@ -1,0 +1,12 @@
+//! The API on a real SQLite file and the simulated cloud: orders, callers, limits, problems, the description.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails by panicking")]
+
+mod app;
+mod documents;
+mod health;
+mod identity;
+mod limits;
+mod orders;
+mod pages;
+mod route_table;

@@ -1,0 +1,121 @@
+//! What stands around every handler: the request's id, a limit of time, caught panics, and the form of each answer.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::FutureExt;
+use uuid::Uuid;
+use vip_core::model::RequestId;
+use vip_core::telemetry;
+
+use crate::limits;
+use crate::problem::{Problem, ProblemCode};
+
+/// Carries the id of a request, both ways.
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Is how long a handler may take; a route that waits on purpose has more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HandlerLimit(pub(crate) Duration);
+
+impl HandlerLimit {
+    pub(crate) const USUAL: Self = Self(limits::HANDLER);
+
+    /// Adds what a caller may ask to wait, or needs for a body.
+    fn of(self, request: &Request) -> Duration {
+        let asks_to_wait = request.method() == Method::GET
+            && request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("wait=")));
+        let has_body = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
+        let body = if has_body { limits::BODY } else { Duration::ZERO };
+        if asks_to_wait {
+            self.0.saturating_add(Duration::from_secs(limits::WAIT_SECONDS.into()))
+        } else {
+            self.0.saturating_add(body)
+        }
+    }
+}
+
+/// Runs a handler, and answers for it if it does not.
+pub(crate) async fn around(State(limit): State<HandlerLimit>, mut request: Request, next: Next) -> Response {
+    let request_id = request_id(request.headers());
+    request.extensions_mut().insert(request_id.clone());
+    let method = request.method().clone();
+    let time = limit.of(&request);
+    let started = tokio::time::Instant::now();
+    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let response = match tokio::time::timeout(time, handled).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => {
+            tracing::error!(request_id = request_id.as_str(), code = kind_of(panic.as_ref()), "a handler panicked");
+            Problem::new(ProblemCode::Internal).render(Some(&request_id))
+        }
+        // What is cut off here may have been committed. Only a read is known to have changed nothing.
+        Err(_elapsed) if method == Method::GET || method == Method::HEAD => {
+            Problem::new(ProblemCode::TimedOut).render(Some(&request_id))
+        }
+        Err(_elapsed) => Problem::new(ProblemCode::OutcomeUnknown).render(Some(&request_id)),
+    };
+    let response = shaped(response, &request_id);
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::debug!(
+        { telemetry::REQUEST_ID } = request_id.as_str(),
+        { telemetry::DURATION_MS } = duration_ms,
+        { telemetry::HTTP_STATUS } = response.status().as_u16(),
+        "request answered"
+    );
+    response
+}
+
+/// Takes the caller's id of the request if it is well formed, or makes one.
+fn request_id(headers: &HeaderMap) -> RequestId {
+    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|text| RequestId::new(text).ok());
+    given.unwrap_or_else(|| RequestId::from(Uuid::new_v4()))
+}
+
+/// Gives every answer its form: problems are documents, nothing is kept, the request's id is there.
+fn shaped(response: Response, request_id: &RequestId) -> Response {
+    let mut response = match response.extensions().get::<Problem>() {
+        Some(problem) => with_headers_of(&response, problem.clone().render(Some(request_id))),
+        None if is_bare_refusal(&response) => {
+            let code = ProblemCode::of_status(response.status());
+            with_headers_of(&response, Problem::new(code).render(Some(request_id)))
+        }
+        None => response,
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Ok(value) = HeaderValue::try_from(request_id.as_str()) {
+        headers.insert(&REQUEST_ID, value);
+    }
+    response
+}
+
+/// Says whether something beneath us refused without a document of ours.
+fn is_bare_refusal(response: &Response) -> bool {
+    let is_refusal = response.status().is_client_error() || response.status().is_server_error();
+    let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let is_document = kind.starts_with(b"application/problem+json") || kind.starts_with(b"application/json");
+    is_refusal && !is_document
+}
+
+/// Keeps `Allow`, which says what would have been right.
+fn with_headers_of(from: &Response, mut to: Response) -> Response {
+    if from.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(allow) = from.headers().get(header::ALLOW)
+    {
+        to.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    to
+}
+
+/// Says what kind of panic it was; its words may hold what nobody shall read in a log.
+fn kind_of(panic: &(dyn Any + Send)) -> &'static str {
+    if panic.is::<&'static str>() || panic.is::<String>() { "panic" } else { "panic_of_another_type" }
+}

@@ -1,0 +1,32 @@
+//! Every bound on what a client may send or hold, by name; each is tested at n and at n + 1.
+
+use std::time::Duration;
+
+/// Largest body of a request, in bytes: user data has at most 32 KiB, and JSON may escape each byte of it to six.
+pub const BODY_BYTES: usize = 256 * 1024;
+/// Longest time that a body may take to arrive.
+pub const BODY: Duration = Duration::from_secs(15);
+/// Longest head of a request, in bytes: request line and headers together. More is answered 431, without a document.
+pub const HEADER_BYTES: usize = 16 * 1024;
+/// Most headers of a request. More is answered 431, without a document.
+pub const HEADERS: usize = 100;
+/// Longest path and query, in bytes.
+pub const URI_BYTES: usize = 8 * 1024;
+/// Longest time that a request may wait for an operation (`?wait=`), in seconds.
+pub const WAIT_SECONDS: u32 = 30;
+/// Requests that may wait for an operation at once; one more is answered with the present state.
+pub const WAITING_REQUESTS: usize = 1000;
+/// Longest time that a handler may take, waiting not counted.
+pub const HANDLER: Duration = Duration::from_secs(10);
+/// Items of a page when nobody says how many.
+pub const PAGE_DEFAULT: u32 = 50;
+/// Longest cursor, in bytes; ours have 44.
+pub const CURSOR_BYTES: usize = 64;
+/// Longest API key, in bytes.
+pub const API_KEY_BYTES: usize = 128;
+/// Longest id of an API key, in bytes.
+pub const API_KEY_ID_BYTES: usize = 32;
+/// Most API keys of one process.
+pub const API_KEYS: usize = 10_000;
+/// How long a report of health is kept: a probe more often than that asks nobody.
+pub const HEALTH_KEPT: Duration = Duration::from_secs(1);

@@ -1,0 +1,82 @@
+//! From errors of the core to problems: what is beneath goes to the log, never to the caller.
+
+use std::error::Error;
+
+use vip_core::CommandError;
+use vip_core::model::Invalid;
+use vip_core::ports::{QueueError, StoreError};
+use vip_core::provisioner::{CatalogError, SweepFailed};
+use vip_core::telemetry;
+
+use super::{FieldProblem, Problem, ProblemCode};
+
+/// Writes down what is beneath a problem; a caller only learns the code.
+fn beneath(code: ProblemCode, error: &(dyn Error + 'static)) -> Problem {
+    if code == ProblemCode::Internal {
+        tracing::error!({ telemetry::ERROR } = error, code = code.as_str(), "request failed");
+    } else {
+        tracing::warn!({ telemetry::ERROR } = error, code = code.as_str(), "request failed");
+    }
+    Problem::new(code)
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        let errors = invalid.errors.into_iter();
+        let errors =
+            errors.map(|error| FieldProblem { field: error.field, value: error.value, rule: error.rule }).collect();
+        Self::new(ProblemCode::Invalid).with_errors(errors)
+    }
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Invalid(invalid) => invalid.into(),
+            CommandError::IdempotencyConflict => Self::new(ProblemCode::IdempotencyConflict),
+            CommandError::QuotaExceeded { limit } => {
+                Self::new(ProblemCode::QuotaExceeded).with_detail(format!("The quota is {limit} servers."))
+            }
+            CommandError::NotFound => Self::new(ProblemCode::NotFound),
+            CommandError::NotCancellable => Self::new(ProblemCode::NotCancellable),
+            CommandError::ShuttingDown => Self::new(ProblemCode::ShuttingDown),
+            CommandError::Unavailable { .. } => beneath(ProblemCode::Unavailable, &error),
+            CommandError::OutcomeUnknown { .. } => beneath(ProblemCode::OutcomeUnknown, &error),
+            // A new kind of error is a bug here until it has a code of its own.
+            CommandError::Internal { .. } | _ => beneath(ProblemCode::Internal, &error),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        CommandError::from(error).into()
+    }
+}
+
+impl From<QueueError> for Problem {
+    fn from(error: QueueError) -> Self {
+        let code = match error {
+            QueueError::Unavailable { .. } => ProblemCode::Unavailable,
+            QueueError::OutcomeUnknown { .. } => ProblemCode::OutcomeUnknown,
+            QueueError::Corrupt { .. } | _ => ProblemCode::Internal,
+        };
+        beneath(code, &error)
+    }
+}
+
+impl From<CatalogError> for Problem {
+    fn from(error: CatalogError) -> Self {
+        let code = match error {
+            CatalogError::UnknownAccount { .. } => return Self::new(ProblemCode::NotFound),
+            CatalogError::Unavailable { .. } | CatalogError::NotInvalidated(_) | _ => ProblemCode::ProviderUnavailable,
+        };
+        beneath(code, &error)
+    }
+}
+
+impl From<SweepFailed> for Problem {
+    fn from(error: SweepFailed) -> Self {
+        beneath(ProblemCode::Unavailable, &error)
+    }
+}

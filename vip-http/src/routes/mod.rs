@@ -1,0 +1,51 @@
+//! The routes of the API: each handler says what it needs by the types of its arguments.
+
+mod catalog;
+mod operations;
+mod servers;
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use vip_core::provisioner::OperationHandle;
+
+use crate::api::ApiState;
+use crate::problem::Problem;
+use crate::wire::OperationBody;
+
+/// Says that a command had been accepted before.
+static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Returns all routes with their descriptions.
+pub(crate) fn all() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(servers::list, servers::create))
+        .routes(routes!(servers::get, servers::delete))
+        .routes(routes!(operations::list))
+        .routes(routes!(operations::get))
+        .routes(routes!(operations::why))
+        .routes(routes!(operations::cancel))
+        .routes(routes!(catalog::get))
+}
+
+/// Answers an accepted command: where to follow it, and whether it had been accepted before.
+async fn accepted(state: &ApiState, operation: &OperationHandle) -> Result<Response, Problem> {
+    let progress = operation.progress().await;
+    let (is_final, body) = match progress {
+        Ok(progress) => (progress.operation.status.is_final(), OperationBody::from(progress)),
+        // It is accepted: that the store could not be read again is no reason to say anything else.
+        Err(_) => (operation.operation().status.is_final(), OperationBody::from(operation.operation().clone())),
+    };
+    let status = if is_final && operation.is_replayed() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut response = (status, Json(body)).into_response();
+    let location = format!("{}/v1/operations/{}", state.base_path, operation.id());
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    if operation.is_replayed() {
+        response.headers_mut().insert(&REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}

@@ -1,0 +1,151 @@
+//! A server of our own: an accept loop with limits of time and number that `axum::serve` does not have.
+
+mod addresses;
+mod connection;
+mod head;
+mod settings;
+mod watched;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use vip_core::telemetry;
+
+pub use settings::ServerSettings;
+
+use addresses::Addresses;
+use connection::Connection;
+
+/// Pause after an accept that failed, as it does when the process has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Is the address that a request came from; in the extensions of every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
+
+/// Serves a router over HTTP/1.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    settings: ServerSettings,
+}
+
+/// Says what a server did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use]
+#[non_exhaustive]
+pub struct ServeReport {
+    /// Connections that were taken.
+    pub accepted: u64,
+    /// Connections that were closed at once: too many were open.
+    pub refused: u64,
+    /// Requests that were handed to the router.
+    pub requests: u64,
+    /// Connections that were closed because a limit of time was over.
+    pub timed_out: u64,
+    /// Connections that were cut at the end of the shutdown.
+    pub cut: u64,
+}
+
+/// Counts what becomes the report.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    accepted: AtomicU64,
+    refused: AtomicU64,
+    pub(crate) requests: AtomicU64,
+    pub(crate) timed_out: AtomicU64,
+    pub(crate) cut: AtomicU64,
+}
+
+impl Server {
+    /// Listens.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, if the address cannot be used.
+    pub async fn bind(address: SocketAddr, settings: ServerSettings) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await?, settings })
+    }
+
+    /// Returns where it listens.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is cancelled; then takes no new connection, ends idle ones, lets requests finish up to
+    /// `deadline`, and cuts what is left.
+    pub async fn serve(self, router: Router, stop: CancellationToken, deadline: Duration) -> ServeReport {
+        let counts = Arc::new(Counts::default());
+        let cut = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let addresses = Addresses::new(&self.settings);
+        let settings = Arc::new(self.settings);
+        loop {
+            let (stream, peer) = tokio::select! {
+                taken = self.listener.accept() => match taken {
+                    Ok(taken) => taken,
+                    Err(error) => {
+                        tracing::warn!({ telemetry::ERROR } = &error as &dyn std::error::Error, "accept failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                },
+                () = stop.cancelled() => break,
+            };
+            let Some(place) = addresses.place(peer.ip()) else {
+                counts.refused.fetch_add(1, Ordering::Relaxed);
+                drop(stream);
+                continue;
+            };
+            counts.accepted.fetch_add(1, Ordering::Relaxed);
+            without_delay(&stream);
+            let connection = Connection {
+                router: router.clone(),
+                settings: settings.clone(),
+                counts: counts.clone(),
+                peer: PeerAddress(peer),
+                stop: stop.clone(),
+                cut: cut.clone(),
+            };
+            tasks.spawn(connection.run(stream, place));
+        }
+        drop(self.listener);
+        tasks.close();
+        if tokio::time::timeout(deadline, tasks.wait()).await.is_err() {
+            cut.cancel();
+            tasks.wait().await;
+        }
+        counts.report()
+    }
+}
+
+/// Answers are small: none shall wait for a second packet.
+fn without_delay(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!({ telemetry::ERROR } = &error as &dyn std::error::Error, "the connection is gone already");
+    }
+}
+
+impl Counts {
+    fn report(&self) -> ServeReport {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ServeReport {
+            accepted: count(&self.accepted),
+            refused: count(&self.refused),
+            requests: count(&self.requests),
+            timed_out: count(&self.timed_out),
+            cut: count(&self.cut),
+        }
+    }
+}

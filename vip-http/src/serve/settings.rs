@@ -1,0 +1,38 @@
+//! Limits of a server, with the defaults of production.
+
+use std::time::Duration;
+
+/// Bounds what connections may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
+pub struct ServerSettings {
+    /// Most connections at once. Default 8192; one more is closed at once.
+    pub connections: usize,
+    /// Most connections of one address at once (of one /64 network, for IPv6). Default 256; one more is closed at once.
+    /// Raise it behind a proxy, which is one address.
+    pub connections_per_address: usize,
+    /// Most connections of one address whose first request is not complete yet. Default 32; more wait for a place, as
+    /// long as a header may take. Each costs some kilobytes, one that waits some hundred bytes.
+    pub unproven_per_address: usize,
+    /// Longest time from the first byte of a request, or from the connection, to the end of its header. Default 10 s.
+    pub header: Duration,
+    /// Longest time that a connection may rest between two requests. Default 60 s.
+    pub idle: Duration,
+    /// Longest time from the answer's begin until the client has taken it. Default 30 s.
+    pub answer: Duration,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            connections: 8192,
+            connections_per_address: 256,
+            unproven_per_address: 32,
+            header: seconds(10),
+            idle: seconds(60),
+            answer: seconds(30),
+        }
+    }
+}
