@@ -24,6 +24,16 @@ fn every_code_of_a_problem_is_documented_as_it_is() {
     assert_document("docs/problems.md", &ProblemCode::documentation());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_is_served_to_everybody() {
+    let app = crate::app::App::accepting().await;
+    let request = crate::app::request("GET", "/openapi.json", None);
+    let answer = app.send(request.body(vip_http::axum::body::Body::empty()).unwrap()).await;
+    let committed: serde_json::Value = serde_json::from_str(&Api::description().to_json().unwrap()).unwrap();
+    assert_eq!((answer.status.as_u16(), answer.body.clone()), (200, committed));
+    app.end().await;
+}
+
 #[test]
 fn the_committed_description_is_what_the_routes_say() {
     let description = Api::description().to_pretty_json().unwrap();

@@ -7,6 +7,8 @@ mod documents;
 mod health;
 mod identity;
 mod limits;
+mod operators;
 mod orders;
 mod pages;
 mod route_table;
+mod server;

@@ -1,5 +1,7 @@
 //! The life of an order over HTTP: accepted, repeated, followed, cancelled, deleted.
 
+use std::time::Duration;
+
 use serde_json::json;
 use vip_http::axum::http::StatusCode;
 
@@ -122,7 +124,8 @@ async fn whoever_waits_is_answered_as_soon_as_the_process_begins_to_end() {
     let location = app.order(&app.acme, "order-1", &order("web-1")).await.header("location").to_owned();
     let path = format!("{location}?wait=30");
     let waiting = app.get(&app.acme, &path);
-    let (answer, ()) = tokio::join!(waiting, async { app.api.drain() });
+    let both = async { tokio::join!(waiting, async { app.api.drain() }) };
+    let (answer, ()) = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
     assert_eq!((answer.status, answer.text("/status")), (StatusCode::OK, "pending"));
     app.end().await;
 }

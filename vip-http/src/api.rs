@@ -8,7 +8,6 @@ use axum::Router;
 use axum::middleware;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use utoipa_axum::router::OpenApiRouter;
 use vip_core::Provisioner;
 
 use crate::auth::Authenticator;
@@ -120,9 +119,10 @@ impl Api {
 
     /// Returns the routes, to mount into an application of the host's own.
     pub fn router(&self) -> Router {
-        let (router, _description) = self.described().split_for_parts();
+        let (router, _parts) = routes::all().split_for_parts();
         router
             .merge(crate::health::routes())
+            .merge(crate::openapi::routes())
             .method_not_allowed_fallback(|| async { Problem::new(ProblemCode::MethodNotAllowed) })
             .layer(middleware::from_fn_with_state(self.limit, edge::around))
             .with_state(self.state.clone())
@@ -146,10 +146,6 @@ impl Api {
     pub fn drain(&self) {
         self.state.provisioner.drain();
         self.state.draining.cancel();
-    }
-
-    fn described(&self) -> OpenApiRouter<ApiState> {
-        routes::all()
     }
 
     /// Returns the description of all routes (OpenAPI 3.1).

@@ -15,7 +15,11 @@ use vip_core::Provisioner;
 use vip_core::runtime::HealthReport;
 
 use crate::api::ApiState;
+use crate::auth::OperatorCaller;
 use crate::limits;
+use crate::problem::ProblemBody;
+use crate::process::ProcessCost;
+use crate::wire::HealthBody;
 
 /// A probe wants the present answer, not one that somebody kept.
 const NOT_KEPT: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
@@ -24,6 +28,7 @@ const NOT_KEPT: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 #[derive(Debug, Default)]
 pub(crate) struct KeptReports {
     readiness: Mutex<Option<(Instant, HealthReport)>>,
+    health: Mutex<Option<(Instant, HealthReport)>>,
 }
 
 async fn kept(
@@ -65,6 +70,21 @@ async fn ready_of_api(State(state): State<ApiState>) -> impl IntoResponse {
 
 async fn ready_of_process(State((provisioner, reports)): State<(Provisioner, Arc<KeptReports>)>) -> impl IntoResponse {
     ready(&provisioner, &reports).await
+}
+
+/// Says how the process and each of its parts fare; asked at most once a second, and each part within a second.
+#[utoipa::path(
+    get, path = "/healthz", tag = "operator", operation_id = "get_health",
+    security(("key" = ["operator"])),
+    responses(
+        (status = 200, description = "How everything fares, whatever it is", body = HealthBody),
+        (status = "default", description = "Not done", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn health(_caller: OperatorCaller, State(state): State<ApiState>) -> Json<HealthBody> {
+    let mut report = kept(&state.reports.health, state.provisioner.health()).await;
+    report.draining = state.provisioner.is_draining();
+    Json(HealthBody::new(report, ProcessCost::now()))
 }
 
 /// Answers 200 if requests are welcome, 503 while the store does not answer or the process shuts down.

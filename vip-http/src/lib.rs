@@ -12,6 +12,7 @@ mod health;
 pub mod limits;
 mod openapi;
 mod problem;
+mod process;
 mod routes;
 mod serve;
 mod wire;

@@ -12,6 +12,7 @@ mod operation;
 mod operator;
 mod placement;
 mod provider_health;
+mod replay;
 mod tenant;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,9 @@ pub use catalogs::CatalogError;
 pub use operation::{OperationHandle, Progress, WaitError};
 pub use operator::{Operator, SweepFailed, UnknownAccount};
 pub use placement::Placement;
+pub use replay::{
+    PATIENCE_MOST, REPLAY_MOST, ReplayError, ReplayPlan, ReplayReport, SAMPLE_MOST, SampleFate, SampledJob,
+};
 pub use tenant::{CancelOrder, CreateOrder, DeleteOrder, Tenant};
 
 use crate::model::{AccountId, InstallationId};

@@ -3,8 +3,8 @@
 use super::Shared;
 use super::catalogs::CatalogError;
 use crate::model::{
-    Account, AccountId, Actor, ChainHead, Job, JobId, JobState, Page, PageRequest, SealedRecord, ServerId, Sighting,
-    TenantId, TokenDigest,
+    Account, AccountId, Actor, ChainHead, Job, JobId, JobKey, JobState, Page, PageRequest, SealedRecord, ServerId,
+    Sighting, TenantId, TokenDigest,
 };
 use crate::ports::{QueueError, QueueStats, StoreError, StoreStats};
 use crate::provisioning::converge::{self, OperateError, Restored};
@@ -167,6 +167,15 @@ impl Operator {
     /// [`QueueError`] if the queue cannot be asked.
     pub async fn jobs(&self, state: JobState, page: &PageRequest) -> Result<Page<Job>, QueueError> {
         self.shared.context.queue.list(state, page).await
+    }
+
+    /// Shows the job of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError`] if the queue cannot be asked.
+    pub async fn job(&self, key: &JobKey) -> Result<Option<Job>, QueueError> {
+        self.shared.context.queue.find(key).await
     }
 
     /// Lets a dead job run again, with its counters at zero; says whether anything changed.

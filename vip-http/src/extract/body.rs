@@ -34,6 +34,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
                 return Err(Problem::new(ProblemCode::MalformedBody).with_detail("The body broke off."));
             }
         };
+        // A list of the fields' values in their order is a form that nobody has documented.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(Problem::new(ProblemCode::MalformedBody).with_detail("It is not a JSON object."));
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             // The message names fields and places; a body may hold secrets, so what stands in it is not repeated.
             let what = match error.classify() {
@@ -44,5 +48,36 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
             let detail = format!("{what}: line {}, column {}.", error.line(), error.column());
             Problem::new(ProblemCode::MalformedBody).with_detail(detail)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use futures_util::stream;
+
+    use super::*;
+
+    /// Reads a body whose only part arrives after a while.
+    async fn arriving_after(pause: Duration) -> Result<u32, ProblemCode> {
+        #[derive(serde::Deserialize)]
+        struct Number {
+            number: u32,
+        }
+        let late = stream::once(async move {
+            assert!(tokio::time::timeout(pause, std::future::pending::<()>()).await.is_err());
+            Ok::<_, std::io::Error>("{\"number\":7}")
+        });
+        let request = Request::post("/").header("content-type", "application/json").body(Body::from_stream(late));
+        let read = JsonBody::<Number>::from_request(request.unwrap(), &()).await;
+        read.map(|body| body.0.number).map_err(|problem| problem.code())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_fifteen_seconds_to_arrive() {
+        assert_eq!(arriving_after(limits::BODY - Duration::from_millis(1)).await, Ok(7));
+        assert_eq!(arriving_after(limits::BODY + Duration::from_millis(1)).await, Err(ProblemCode::BodyTooSlow));
     }
 }

@@ -5,12 +5,21 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
+use vip_core::model::{AccountId, TenantId};
 
 use crate::problem::{Problem, ProblemCode};
 
 /// Is the id in the path, parsed.
 #[derive(Debug)]
 pub(crate) struct Id<T>(pub(crate) T);
+
+/// Is the account in the path.
+#[derive(Debug)]
+pub(crate) struct AccountName(pub(crate) AccountId);
+
+/// Is the tenant in the path: of an operator's routes alone.
+#[derive(Debug)]
+pub(crate) struct TenantName(pub(crate) TenantId);
 
 /// Takes a part of the path; one that cannot be read is as good as one that does not exist.
 async fn part<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Result<String, Problem> {
@@ -29,5 +38,23 @@ impl<T: FromStr, S: Send + Sync> FromRequestParts<S> for Id<T> {
         // One id has one spelling: the hyphenated one that we give out.
         let is_usual = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
         text.parse().ok().filter(|_| is_usual).map(Self).ok_or_else(|| Problem::new(ProblemCode::NotFound))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AccountName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = part(parts, state, "account").await?;
+        AccountId::new(text).ok().map(Self).ok_or_else(|| Problem::new(ProblemCode::NotFound))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TenantName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = part(parts, state, "tenant").await?;
+        TenantId::new(text).ok().map(Self).ok_or_else(|| Problem::new(ProblemCode::NotFound))
     }
 }

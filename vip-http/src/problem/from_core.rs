@@ -5,7 +5,7 @@ use std::error::Error;
 use vip_core::CommandError;
 use vip_core::model::Invalid;
 use vip_core::ports::{QueueError, StoreError};
-use vip_core::provisioner::{CatalogError, SweepFailed};
+use vip_core::provisioner::{CatalogError, ReplayError, SweepFailed, UnknownAccount};
 use vip_core::telemetry;
 
 use super::{FieldProblem, Problem, ProblemCode};
@@ -78,5 +78,22 @@ impl From<CatalogError> for Problem {
 impl From<SweepFailed> for Problem {
     fn from(error: SweepFailed) -> Self {
         beneath(ProblemCode::Unavailable, &error)
+    }
+}
+
+impl From<UnknownAccount> for Problem {
+    fn from(_error: UnknownAccount) -> Self {
+        Self::new(ProblemCode::NotFound)
+    }
+}
+
+impl From<ReplayError> for Problem {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Invalid(invalid) => invalid.into(),
+            ReplayError::Queue(error) => error.into(),
+            // A new kind of error is a bug here until it has a code of its own.
+            _ => beneath(ProblemCode::Internal, &error),
+        }
     }
 }

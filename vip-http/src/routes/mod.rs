@@ -1,6 +1,9 @@
 //! The routes of the API: each handler says what it needs by the types of its arguments.
 
+mod accounts;
+mod audit;
 mod catalog;
+mod jobs;
 mod operations;
 mod servers;
 
@@ -28,6 +31,16 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(operations::why))
         .routes(routes!(operations::cancel))
         .routes(routes!(catalog::get))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::replay_many))
+        .routes(routes!(jobs::replay))
+        .routes(routes!(accounts::list))
+        .routes(routes!(accounts::set_breaker))
+        .routes(routes!(accounts::sightings))
+        .routes(routes!(accounts::sweep))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::verify))
+        .routes(routes!(crate::health::health))
 }
 
 /// Answers an accepted command: where to follow it, and whether it had been accepted before.

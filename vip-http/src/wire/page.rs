@@ -21,6 +21,11 @@ pub(crate) struct PageQuery {
 }
 
 impl PageQuery {
+    /// Makes one from parts of another query.
+    pub(crate) const fn new(limit: Option<u32>, cursor: Option<String>) -> Self {
+        Self { limit, cursor }
+    }
+
     /// Turns it into what the core asks for.
     pub(crate) fn request(&self, cursors: &Cursors, binding: Binding<'_>) -> Result<PageRequest, Problem> {
         let limit = PageLimit::new(self.limit.unwrap_or(limits::PAGE_DEFAULT))

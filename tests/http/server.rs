@@ -1,0 +1,280 @@
+//! The server over real sockets: what is not clear is refused, what takes too long ends, who went away costs nothing.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use vip_http::limits;
+use vip_http::{ServeReport, Server, ServerSettings};
+use vip_tests::site::pause;
+
+use crate::app::{App, order};
+
+/// Is an application behind a socket.
+struct Served {
+    app: App,
+    address: SocketAddr,
+    stop: CancellationToken,
+    serving: JoinSet<ServeReport>,
+}
+
+impl Served {
+    async fn with(app: App, change: impl FnOnce(&mut ServerSettings)) -> Self {
+        let mut settings = ServerSettings::default();
+        change(&mut settings);
+        let server = Server::bind(([127, 0, 0, 1], 0).into(), settings).await.unwrap();
+        let address = server.local_address().unwrap();
+        let (stop, mut serving) = (CancellationToken::new(), JoinSet::new());
+        serving.spawn(server.serve(app.router.clone(), stop.clone(), Duration::from_secs(5)));
+        Self { app, address, stop, serving }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends bytes on a new connection and reads until the other side ends it.
+    async fn exchange(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes).await.unwrap();
+        rest(&mut stream).await
+    }
+
+    fn get(&self, path: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", self.app.acme.0)
+    }
+
+    fn order(&self, key: &str) -> String {
+        let body = order("web-1").to_string();
+        format!(
+            "POST /v1/servers HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nIdempotency-Key: {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.app.acme.0,
+            body.len()
+        )
+    }
+
+    async fn end(mut self) -> ServeReport {
+        self.stop.cancel();
+        let report = self.serving.join_next().await.unwrap().unwrap();
+        self.app.end().await;
+        report
+    }
+}
+
+/// Reads until the other side ends the connection; a reset is an end, too.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => return String::from_utf8_lossy(&bytes).into_owned(),
+            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
+/// Reads one answer with a length.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    let mut byte = [0];
+    while !text.ends_with("\r\n\r\n") {
+        stream.read_exact(&mut byte).await.unwrap();
+        text.push(char::from(byte[0]));
+    }
+    let length =
+        text.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |it| it.parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.unwrap();
+    text + &String::from_utf8(body).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_programs_could_read_in_two_ways_is_refused_and_ends_the_connection() {
+    let served = Served::with(App::accepting().await, |_| {}).await;
+    let hidden = served.get("/v1/servers");
+    let head = "POST /v1/servers HTTP/1.1\r\nHost: a\r\n";
+    let length = hidden.len() + 5;
+    let cases = [
+        ("CL.TE", format!("{head}Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}")),
+        ("TE.CL", format!("{head}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n5c\r\n{hidden}\r\n0\r\n\r\n")),
+        ("TE.TE", format!("{head}Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n{hidden}")),
+        ("TE x", format!("{head}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n{hidden}")),
+        ("TE twice", format!("{head}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n{hidden}")),
+        ("TE space", format!("{head}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n{hidden}")),
+        ("TE of 1.0", format!("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}")),
+        ("CL twice", format!("{head}Content-Length: 0\r\nContent-Length: 0\r\n\r\n{hidden}")),
+        ("CL differs", format!("{head}Content-Length: 0\r\nContent-Length: {length}\r\n\r\n{hidden}")),
+        ("CL list", format!("{head}Content-Length: 0, 0\r\n\r\n{hidden}")),
+        ("CL plus", format!("{head}Content-Length: +0\r\n\r\n{hidden}")),
+        ("CL minus", format!("{head}Content-Length: -1\r\n\r\n{hidden}")),
+        ("CL hex", format!("{head}Content-Length: 0x0\r\n\r\n{hidden}")),
+        ("LF", format!("GET /livez HTTP/1.1\nHost: a\n\n{hidden}")),
+        ("LF in header", format!("GET /livez HTTP/1.1\r\nHost: a\nX: b\r\n\r\n{hidden}")),
+        ("CR in header", format!("GET /livez HTTP/1.1\r\nHost: a\rX: b\r\n\r\n{hidden}")),
+        ("fold", format!("GET /livez HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n{hidden}")),
+        ("NUL", format!("GET /livez HTTP/1.1\r\nHost: a\r\nX: b\0c\r\n\r\n{hidden}")),
+        ("name", format!("GET /livez HTTP/1.1\r\nHost: a\r\nX y: b\r\n\r\n{hidden}")),
+    ];
+    for (name, bytes) in cases {
+        let answers = served.exchange(bytes.as_bytes()).await;
+        assert!(answers.starts_with("HTTP/1.1 400 ") || answers.starts_with("HTTP/1.0 400 "), "{name}: {answers}");
+        assert_eq!(answers.matches("HTTP/1.").count(), 1, "{name}: the hidden request was answered: {answers}");
+    }
+    assert_eq!(served.end().await.cut, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_before_the_answer_to_the_one_before_is_refused_and_one_after_it_is_not() {
+    let served = Served::with(App::accepting().await, |_| {}).await;
+    let get = served.get("/v1/servers");
+    let both = served.exchange(format!("{get}{get}").as_bytes()).await;
+    assert!(both.starts_with("HTTP/1.1 200 ") && both.contains("HTTP/1.1 400 "), "{both}");
+    assert!(both.contains("malformed_request") && both.ends_with('}'), "{both}");
+
+    let mut stream = served.connect().await;
+    for number in 0..5 {
+        stream.write_all(served.order(&format!("order-{number}")).as_bytes()).await.unwrap();
+        assert!(answer(&mut stream).await.starts_with("HTTP/1.1 202 "));
+        stream.write_all(get.as_bytes()).await.unwrap();
+        assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 "));
+    }
+    assert_eq!(served.end().await.cut, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_and_a_rest_that_last_too_long_end_the_connection_and_a_handler_does_not() {
+    let short = Duration::from_millis(300);
+    let change = |settings: &mut ServerSettings| (settings.header, settings.idle) = (short, short);
+    let served = Served::with(App::accepting().await, change).await;
+    for begin in ["", "GET /livez HT", "GET /livez HTTP/1.1\r\nHost: a\r\n"] {
+        assert_eq!(served.exchange(begin.as_bytes()).await, "", "{begin}");
+    }
+    let mut stream = served.connect().await;
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200 "), "it is answered and then rests too long");
+
+    let mut stream = served.connect().await;
+    stream.write_all(served.order("order-1").as_bytes()).await.unwrap();
+    let accepted = answer(&mut stream).await;
+    let id = accepted.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap();
+    stream.write_all(served.get(&format!("/v1/operations/{id}?wait=1")).as_bytes()).await.unwrap();
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 "), "a handler has limits of its own");
+    assert!(served.end().await.timed_out >= 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_its_connections_and_one_more_is_closed_at_once() {
+    let served = Served::with(App::accepting().await, |settings| settings.connections_per_address = 3).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut stream = served.connect().await;
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 "));
+        held.push(stream);
+    }
+    assert_eq!(rest(&mut served.connect().await).await, "");
+    drop(held.pop());
+    let closing = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    // Until the server has seen that one has gone, there is no place.
+    let mut answers = String::new();
+    while answers.is_empty() {
+        answers = served.exchange(closing).await;
+    }
+    assert!(answers.starts_with("HTTP/1.1 200 "), "{answers}");
+    assert!(served.end().await.refused >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_say_nothing_do_not_keep_others_out() {
+    let change = |settings: &mut ServerSettings| settings.unproven_per_address = 4;
+    let served = Served::with(App::accepting().await, change).await;
+    let port = served.address.port();
+    let mut silent = Vec::new();
+    for host in 2..52_u8 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, host], 0).into()).unwrap();
+        let mut stream = socket.connect(([127, 0, 0, 1], port).into()).await.unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHo").await.unwrap();
+        silent.push(stream);
+    }
+    // Of one address, so many that they wait for places; the fifth waits, and is answered when one is given up.
+    let waiting: Vec<TcpStream> = futures_util::future::join_all((0..4).map(|_| served.connect())).await;
+    let closing = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let fifth = served.exchange(closing);
+    let (answers, ()) = tokio::join!(fifth, async { drop(waiting) });
+    assert!(answers.starts_with("HTTP/1.1 200 "), "{answers}");
+    drop(silent);
+    assert_eq!(served.end().await.cut, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_and_the_headers_have_their_most() {
+    let served = Served::with(App::accepting().await, |_| {}).await;
+    let of_path = |length: usize| {
+        let path = format!("/livez?{}", "q".repeat(length - "/livez?".len()));
+        format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    };
+    assert!(served.exchange(of_path(limits::URI_BYTES).as_bytes()).await.starts_with("HTTP/1.1 200 "));
+    let too_long = served.exchange(of_path(limits::URI_BYTES + 1).as_bytes()).await;
+    assert!(too_long.starts_with("HTTP/1.1 414 ") && too_long.contains("uri_too_long"), "{too_long}");
+
+    let of_headers = |count: usize| {
+        let more: String = (2..count).map(|number| format!("X-{number}: 1\r\n")).collect();
+        format!("GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{more}\r\n")
+    };
+    assert!(served.exchange(of_headers(limits::HEADERS).as_bytes()).await.starts_with("HTTP/1.1 200 "));
+    assert!(served.exchange(of_headers(limits::HEADERS + 1).as_bytes()).await.starts_with("HTTP/1.1 431 "));
+
+    let of_bytes = |count: usize| {
+        let head = "GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: \r\n\r\n";
+        head.replace("X: ", &format!("X: {}", "x".repeat(count - head.len())))
+    };
+    assert!(served.exchange(of_bytes(limits::HEADER_BYTES - 1).as_bytes()).await.starts_with("HTTP/1.1 200 "));
+    assert!(served.exchange(of_bytes(2 * limits::HEADER_BYTES).as_bytes()).await.starts_with("HTTP/1.1 431 "));
+    assert_eq!(served.end().await.cut, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_for_a_client_that_went_away_is_cancelled_but_not_an_order_that_is_committed() {
+    let served = Served::with(App::accepting().await, |_| {}).await;
+    let mut stream = served.connect().await;
+    stream.write_all(served.order("order-1").as_bytes()).await.unwrap();
+    let accepted = answer(&mut stream).await;
+    let id = accepted.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap();
+    stream.write_all(served.get(&format!("/v1/operations/{id}?wait=30")).as_bytes()).await.unwrap();
+    pause(Duration::from_millis(100)).await;
+    drop(stream);
+    let mut gone = served.connect().await;
+    gone.write_all(served.order("order-2").as_bytes()).await.unwrap();
+    let tenant = served.app.provisioner.tenant("acme");
+    let page = vip_core::model::PageRequest::first(vip_core::model::PageLimit::most());
+    while tenant.servers(&page).await.unwrap().items.len() < 2 {
+        pause(Duration::from_millis(10)).await;
+    }
+    drop(gone);
+    // Whoever still waited would have to be cut: the wait is longer than the time to end.
+    let report = served.end().await;
+    assert_eq!((report.cut, report.requests), (0, 3), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ends_answers_what_it_has_and_takes_nothing_new() {
+    let served = Served::with(App::accepting().await, |_| {}).await;
+    let mut idle = served.connect().await;
+    let mut busy = served.connect().await;
+    busy.write_all(served.order("order-1").as_bytes()).await.unwrap();
+    let accepted = answer(&mut busy).await;
+    let id = accepted.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap();
+    busy.write_all(served.get(&format!("/v1/operations/{id}?wait=2")).as_bytes()).await.unwrap();
+    pause(Duration::from_millis(100)).await;
+    served.stop.cancel();
+    assert_eq!(rest(&mut idle).await, "");
+    let last = rest(&mut busy).await;
+    assert!(last.starts_with("HTTP/1.1 200 ") && last.contains("connection: close"), "{last}");
+    assert!(TcpStream::connect(served.address).await.is_err());
+    assert_eq!(served.end().await.cut, 0);
+}

@@ -1,0 +1,89 @@
+//! Accounts at a provider: gates, breakers and budgets, what the sweep saw, and a sweep now.
+
+use axum::Json;
+use axum::http::StatusCode;
+
+use crate::auth::OperatorCaller;
+use crate::extract::{AccountName, JsonBody};
+use crate::problem::{Problem, ProblemBody, ProblemCode};
+use crate::wire::{AccountBody, AccountsBody, SetBreakerBody, SightingsBody, SweepBody, SweepReportBody};
+
+/// Lists the accounts that this process has a client of, with its breakers and budgets.
+#[utoipa::path(
+    get, path = "/v1/operator/accounts", tag = "operator", operation_id = "list_accounts",
+    security(("key" = ["operator"])),
+    responses(
+        (status = 200, description = "All accounts", body = AccountsBody),
+        (status = "default", description = "Not done", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(caller: OperatorCaller) -> Result<Json<AccountsBody>, Problem> {
+    let operator = caller.operator;
+    let mut items = Vec::new();
+    for id in operator.accounts() {
+        let account = operator.account(&id).await?;
+        items.push(AccountBody::new(account, operator.breaker(&id)?, &operator.budget(&id)?));
+    }
+    Ok(Json(AccountsBody { items }))
+}
+
+/// Tells this process's breaker of an account how to behave.
+#[utoipa::path(
+    put, path = "/v1/operator/accounts/{account}/breaker", tag = "operator", operation_id = "set_breaker",
+    security(("key" = ["operator"])),
+    params(("account" = String, Path, description = "Name of the account")),
+    request_body = SetBreakerBody,
+    responses(
+        (status = 204, description = "It behaves so from now on"),
+        (status = "default", description = "Not done", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn set_breaker(
+    caller: OperatorCaller,
+    AccountName(account): AccountName,
+    JsonBody(body): JsonBody<SetBreakerBody>,
+) -> Result<StatusCode, Problem> {
+    caller.operator.set_breaker(&account, body.mode.into())?;
+    tracing::warn!(account.id = %account, subject = caller.identity.subject(), breaker.mode = ?body.mode, "breaker set");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Shows in what an account and the records disagreed at the last sweep.
+#[utoipa::path(
+    get, path = "/v1/operator/accounts/{account}/sightings", tag = "operator", operation_id = "list_sightings",
+    security(("key" = ["operator"])),
+    params(("account" = String, Path, description = "Name of the account")),
+    responses(
+        (status = 200, description = "All sightings", body = SightingsBody),
+        (status = "default", description = "Not done", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn sightings(
+    caller: OperatorCaller,
+    AccountName(account): AccountName,
+) -> Result<Json<SightingsBody>, Problem> {
+    let sightings = caller.operator.sightings(&account).await?;
+    Ok(Json(SightingsBody { items: sightings.into_iter().map(Into::into).collect() }))
+}
+
+/// Sweeps an account now and reports what it saw and what it costs.
+#[utoipa::path(
+    post, path = "/v1/operator/accounts/{account}/sweep", tag = "operator", operation_id = "sweep_account",
+    security(("key" = ["operator"])),
+    params(("account" = String, Path, description = "Name of the account")),
+    request_body = SweepBody,
+    responses(
+        (status = 200, description = "The report", body = SweepReportBody),
+        (status = "default", description = "Not done", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn sweep(
+    caller: OperatorCaller,
+    AccountName(account): AccountName,
+    JsonBody(body): JsonBody<SweepBody>,
+) -> Result<Json<SweepReportBody>, Problem> {
+    if !caller.operator.accounts().contains(&account) {
+        return Err(Problem::new(ProblemCode::NotFound));
+    }
+    Ok(Json(caller.operator.sweep(&account, body.mode.into()).await?.into()))
+}

@@ -1,0 +1,57 @@
+//! The audit of a tenant: list its sealed records, verify its chain.
+
+use axum::Json;
+use vip_core::model::ChainHead;
+use vip_core::provisioning::AuditFault;
+
+use crate::auth::OperatorCaller;
+use crate::extract::{JsonBody, Query, TenantName};
+use crate::problem::{Problem, ProblemBody};
+use crate::wire::{AuditBody, AuditQuery, VerifiedBody, VerifyBody};
+
+/// Lists sealed audit records of a tenant.
+#[utoipa::path(
+    get, path = "/v1/operator/tenants/{tenant}/audit", tag = "operator", operation_id = "list_audit_records",
+    security(("key" = ["operator"])),
+    params(("tenant" = String, Path, description = "Name of the tenant"), AuditQuery),
+    responses(
+        (status = 200, description = "At most 500 records", body = AuditBody),
+        (status = "default", description = "Not done", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    caller: OperatorCaller,
+    TenantName(tenant): TenantName,
+    Query(query): Query<AuditQuery>,
+) -> Result<Json<AuditBody>, Problem> {
+    let records = caller.operator.audit(&tenant, query.after).await?;
+    Ok(Json(AuditBody { items: records.into_iter().map(Into::into).collect() }))
+}
+
+/// Seals what is committed and verifies a tenant's chain.
+#[utoipa::path(
+    post, path = "/v1/operator/tenants/{tenant}/audit/verify", tag = "operator", operation_id = "verify_audit",
+    security(("key" = ["operator"])),
+    params(("tenant" = String, Path, description = "Name of the tenant")),
+    request_body = VerifyBody,
+    responses(
+        (status = 200, description = "Whether it is whole, and what does not fit", body = VerifiedBody),
+        (status = "default", description = "Not done", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn verify(
+    caller: OperatorCaller,
+    TenantName(tenant): TenantName,
+    JsonBody(body): JsonBody<VerifyBody>,
+) -> Result<Json<VerifiedBody>, Problem> {
+    let exported = body.exported.map(ChainHead::from);
+    match caller.operator.verify_audit(&tenant, exported.as_ref()).await {
+        Ok(report) => Ok(Json(report.into())),
+        Err(AuditFault::Store(error)) => Err(error.into()),
+        // A chain that is not whole is an answer, not a failure of this request.
+        Err(fault) => {
+            tracing::error!(tenant = %tenant, error = &fault as &dyn std::error::Error, "an audit chain is not whole");
+            Ok(Json(VerifiedBody { whole: false, fault: Some(fault.to_string()), records: None, head: None }))
+        }
+    }
+}
