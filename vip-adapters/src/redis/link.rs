@@ -7,6 +7,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, Script, Value};
 use tokio::time::{Instant, timeout};
 use vip_core::ports::Randomness;
+use vip_core::telemetry;
 
 use super::circuit::Circuit;
 use super::config::RedisConfig;
@@ -128,7 +129,7 @@ impl Link {
         let is_refused = soundness.is_refused(self.demand);
         let mut watch = self.watch();
         if watch.soundness.as_ref() != Some(&soundness) && watch.connections > 0 {
-            tracing::warn!(redis.settings = %soundness, "the server's settings are others than before");
+            tracing::warn!({ telemetry::REDIS_SETTINGS } = %soundness, "the server's settings are others than before");
         }
         watch.soundness = Some(soundness);
         if is_refused {
