@@ -3,7 +3,9 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Starts the server beside a reader of standard input, and kills it when that ends: the kernel closes the pipe when
 /// the test's process is gone, also by SIGKILL. The first line says the server's process.
@@ -191,6 +193,7 @@ impl RedisServer {
     }
 
     /// Sends one command.
+    #[must_use]
     pub fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let client = redis::Client::open(self.url()).expect("a URL");
         let mut connection = client.get_connection().expect("a connection");

@@ -14,7 +14,7 @@ use vip_adapters::hetzner::simulator::Simulator;
 use vip_adapters::redis::{RedisConfig, RedisQueue};
 use vip_core::Provisioner;
 use vip_core::model::Timing;
-use vip_core::ports::Backend;
+use vip_core::ports::{Backend, Retryability};
 use vip_core::provisioner::OperationHandle;
 use vip_core::worker::WorkerConfig;
 use vip_tests::redis_server::RedisServer;
@@ -27,6 +27,8 @@ const TENANTS: [&str; 2] = ["acme", "globex"];
 const PRODUCTS: usize = 2;
 /// Longest time for the orders of a round to end; what was forgotten is woken after `stall_after`.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Most repeats of an order whose outcome is unknown.
+const REPEATS: u32 = 20;
 /// How long the server stands still when it is paused.
 const STILL: Duration = Duration::from_secs(2);
 
@@ -128,6 +130,17 @@ impl World {
         self.old = Some(old);
     }
 
+    /// Orders as a host does: what may have been accepted is sent again with the same key.
+    async fn order(&self, tenant: &str, name: &str) -> OperationHandle {
+        for _ in 0..REPEATS {
+            match self.client.tenant(tenant).create_server(spec(name)).idempotency_key(name).await {
+                Ok(accepted) => return accepted,
+                Err(error) => assert_ne!(error.retryability(), Retryability::Permanent, "{error}"),
+            }
+        }
+        panic!("the store did not answer {REPEATS} times in a row");
+    }
+
     /// Orders some servers with a fault in the middle, waits until all have ended; returns how long that took from the
     /// fault on.
     async fn round(&mut self, fault: Fault, names: Vec<String>) -> Duration {
@@ -144,8 +157,7 @@ impl World {
                     self.server.resume();
                 }
             }
-            let tenant = self.client.tenant(TENANTS.get(place % TENANTS.len()).unwrap());
-            orders.push(tenant.create_server(spec(name.clone())).idempotency_key(name).await.unwrap());
+            orders.push(self.order(TENANTS.get(place % TENANTS.len()).unwrap(), &name).await);
             if place == middle / 2 {
                 self.keep_files();
             }

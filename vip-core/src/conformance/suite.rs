@@ -71,6 +71,8 @@ macro_rules! job_queue_cases {
     };
 }
 
+pub use job_queue_cases;
+
 /// Proves a `JobQueue` that stands beside a store in another database: one test for each bullet of its contract, a
 /// history of 32 callers at once, and random sequences of calls that are compared with the in-memory reference.
 ///
@@ -79,7 +81,7 @@ macro_rules! job_queue_cases {
 #[macro_export]
 macro_rules! job_queue_suite {
     ($fixture:ident) => {
-        $crate::job_queue_cases!($fixture);
+        $crate::conformance::job_queue_cases!($fixture);
 
         mod history_contract {
             use $crate::conformance::conformance_cases as cases;
@@ -104,7 +106,7 @@ macro_rules! job_queue_suite {
 #[macro_export]
 macro_rules! backend_suite {
     ($fixture:ident) => {
-        $crate::job_queue_cases!($fixture);
+        $crate::conformance::job_queue_cases!($fixture);
 
         mod store_contract {
             use $crate::conformance::conformance_cases as cases;

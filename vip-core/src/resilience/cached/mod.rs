@@ -6,8 +6,6 @@ mod ages;
 mod answer;
 mod second_level;
 mod slot;
-#[cfg(test)]
-mod tests;
 
 use std::error::Error;
 use std::fmt;
@@ -290,3 +288,6 @@ impl<S: Source> Inner<S> {
         sender.send_replace(Some(answer));
     }
 }
+
+#[cfg(test)]
+mod tests;
