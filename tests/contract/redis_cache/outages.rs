@@ -122,10 +122,10 @@ async fn a_server_that_is_away_is_left_alone_for_moments() {
     server.pause();
     assert!(cache.get(&key).await.is_err());
     let begin = Instant::now();
-    for _ in 0..1000 {
+    for _ in 0..100 {
         assert!(cache.get(&key).await.is_err());
     }
-    assert!(begin.elapsed() < Duration::from_secs(10), "a thousand calls waited {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(5), "a hundred calls waited {:?}", begin.elapsed());
     server.resume();
     until_it_answers(&cache).await;
 }

@@ -13,6 +13,8 @@ mod operator;
 mod placement;
 mod provider_health;
 mod relay;
+#[cfg(test)]
+mod relay_tests;
 mod tenant;
 #[cfg(test)]
 mod tests;
