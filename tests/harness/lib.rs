@@ -12,6 +12,7 @@
 pub mod actors;
 pub mod asked;
 pub mod postgres;
+pub mod redis_server;
 pub mod site;
 pub mod timing;
 pub mod truth;

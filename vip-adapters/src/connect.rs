@@ -31,7 +31,14 @@ pub enum ConnectError {
     #[cfg(feature = "postgres")]
     #[error("cannot use the PostgreSQL database")]
     Postgres(#[from] crate::postgres::OpenError),
+    /// The Redis server could not be used as a queue.
+    #[cfg(feature = "redis")]
+    #[error("cannot use the queue on Redis")]
+    Redis(#[from] crate::redis::OpenError),
 }
+
+/// Names the environment variable with the URL of the queue's Redis server: `redis://host:port`.
+pub const REDIS_URL_VARIABLE: &str = "VIP_REDIS_URL";
 
 /// Opens the backend that a URL names, with default settings: `sqlite://vip.db`,
 /// `postgres://user@host/database`.
@@ -46,6 +53,31 @@ pub async fn connect(url: &str) -> Result<Backend, ConnectError> {
         Some(scheme) => Err(ConnectError::UnknownScheme { scheme: scheme.to_owned() }),
         None => Err(ConnectError::NoScheme),
     }
+}
+
+/// Puts the queue on the Redis server that `VIP_REDIS_URL` names beside a store, with default settings; without that
+/// variable the backend stays as it is.
+///
+/// # Errors
+///
+/// [`ConnectError`]; a URL that is set while the feature is off names the feature.
+pub async fn connect_queue(backend: Backend) -> Result<Backend, ConnectError> {
+    match std::env::var_os(REDIS_URL_VARIABLE) {
+        Some(url) => queue_at(backend, &url.to_string_lossy()).await,
+        None => Ok(backend),
+    }
+}
+
+#[cfg(feature = "redis")]
+async fn queue_at(backend: Backend, url: &str) -> Result<Backend, ConnectError> {
+    let config = crate::redis::RedisConfig::queue();
+    Ok(backend.with_queue(crate::redis::RedisQueue::open(url, config).await?))
+}
+
+#[cfg(not(feature = "redis"))]
+#[expect(clippy::unused_async, reason = "the same signature with and without the feature")]
+async fn queue_at(_backend: Backend, _url: &str) -> Result<Backend, ConnectError> {
+    Err(ConnectError::FeatureOff { scheme: "redis", feature: "redis" })
 }
 
 #[cfg(feature = "sqlite")]
@@ -84,6 +116,14 @@ mod tests {
             "{error}"
         );
         assert!(matches!(connect("vip.db").await, Err(ConnectError::NoScheme)));
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_cannot_be_used_is_an_error_that_shows_no_password() {
+        let memory = vip_core::memory::memory_backend();
+        let error = queue_at(memory.into(), "redis://:secret@127.0.0.1:1").await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        assert!(error.to_string().contains(if cfg!(feature = "redis") { "queue on Redis" } else { "feature `redis`" }));
     }
 
     #[cfg(not(feature = "sqlite"))]

@@ -7,10 +7,12 @@ mod connect;
 pub mod hetzner;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, REDIS_URL_VARIABLE, connect, connect_queue};
 
 // So that a host needs one crate alone, in one version.
 pub use vip_core;

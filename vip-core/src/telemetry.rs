@@ -39,6 +39,8 @@ pub const COLUMN: &str = "payload.column";
 pub const PHASE: &str = "shutdown.phase";
 /// Names the file of an embedded store.
 pub const DB_FILE: &str = "db.file";
+/// Says which settings of a Redis server decide about what it keeps.
+pub const REDIS_SETTINGS: &str = "redis.settings";
 /// Names a server of ours.
 pub const SERVER_ID: &str = "server.id";
 /// Names an operation.

@@ -40,4 +40,4 @@ pub use fixture::{
     AuditSinkFixture, BackendFixture, CacheFixture, Lapse, MemoryFixture, ProviderFixture, account, claim_id, random,
     seconds,
 };
-pub use suite::{Case, conformance_cases, run};
+pub use suite::{Case, conformance_cases, job_queue_cases, run};

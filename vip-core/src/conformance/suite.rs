@@ -38,13 +38,10 @@ macro_rules! conformance_cases {
 }
 pub use conformance_cases;
 
-/// Proves a `Store` and the `JobQueue` beside it: one test for each bullet of both contracts, histories of 32 callers
-/// at once, and random sequences of calls that are compared with the in-memory reference.
-///
-/// Takes the name of an `async fn` without arguments that returns a fresh
-/// [`BackendFixture`](crate::conformance::BackendFixture).
+/// Makes the cases of `JobQueue`, which both suites with a queue have.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! backend_suite {
+macro_rules! job_queue_cases {
     ($fixture:ident) => {
         mod job_queue_contract {
             use $crate::conformance::conformance_cases as cases;
@@ -71,6 +68,45 @@ macro_rules! backend_suite {
                 jobs_are_listed_in_pages_and_counted,
             );
         }
+    };
+}
+
+pub use job_queue_cases;
+
+/// Proves a `JobQueue` that stands beside a store in another database: one test for each bullet of its contract, a
+/// history of 32 callers at once, and random sequences of calls that are compared with the in-memory reference.
+///
+/// Takes the name of an `async fn` without arguments that returns a fresh
+/// [`BackendFixture`](crate::conformance::BackendFixture), whose store may be the one in memory.
+#[macro_export]
+macro_rules! job_queue_suite {
+    ($fixture:ident) => {
+        $crate::conformance::job_queue_cases!($fixture);
+
+        mod history_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, history, BackendFixture: many_workers_never_share_a_job,);
+        }
+
+        mod sequences_contract {
+            #[test]
+            fn random_calls_of_a_queue_answer_as_in_memory() {
+                $crate::conformance::run($crate::conformance::sequences::queue(async || super::$fixture().await));
+            }
+        }
+    };
+}
+
+/// Proves a `Store` and the `JobQueue` beside it: one test for each bullet of both contracts, histories of 32 callers
+/// at once, and random sequences of calls that are compared with the in-memory reference.
+///
+/// Takes the name of an `async fn` without arguments that returns a fresh
+/// [`BackendFixture`](crate::conformance::BackendFixture).
+#[macro_export]
+macro_rules! backend_suite {
+    ($fixture:ident) => {
+        $crate::conformance::job_queue_cases!($fixture);
 
         mod store_contract {
             use $crate::conformance::conformance_cases as cases;

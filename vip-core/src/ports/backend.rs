@@ -11,14 +11,27 @@ use super::store::Store;
 pub struct Backend {
     /// Where everything is kept.
     pub store: Arc<dyn Store>,
-    /// Where jobs wait; the same database as the store: what `commit` enqueues is what `claim` reads.
+    /// Where jobs wait for workers.
     pub queue: Arc<dyn JobQueue>,
+    /// Where `commit` enqueues, if that is another place than `queue`: a relay moves jobs from here to there. None if
+    /// store and queue are one database: what `commit` enqueues is then what `claim` reads.
+    pub outbox: Option<Arc<dyn JobQueue>>,
 }
 
 impl Backend {
     /// Pairs a store with the queue in the same database.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, queue: Arc<dyn JobQueue>) -> Self {
-        Self { store, queue }
+        Self { store, queue, outbox: None }
+    }
+
+    /// Lets workers claim from a queue elsewhere, such as Redis; the store stays the truth.
+    ///
+    /// Processes with workers relay what was committed, at least once. All processes on one store have to be given the
+    /// same queue: jobs that a worker takes from the store itself are not seen by the workers of the other queue.
+    #[must_use]
+    pub fn with_queue(self, queue: impl JobQueue) -> Self {
+        let Self { store, queue: beside_the_store, outbox } = self;
+        Self { store, queue: Arc::new(queue), outbox: Some(outbox.unwrap_or(beside_the_store)) }
     }
 }

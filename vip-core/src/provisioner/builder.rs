@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::catalogs::Catalogs;
-use super::health::{AccountHealth, QueueHealth, StoreHealth};
+use super::health::{AccountHealth, QueueHealth, RelayHealth, StoreHealth};
 use super::placement::{Placement, Placer};
 use super::provider_health::ProviderHealth;
-use super::{Inner, Provisioner, Shared, loops};
+use super::{Inner, Provisioner, Shared, loops, relay};
 use crate::model::{AccountId, JobId, NameError, Timing, TimingError};
 use crate::ports::{
     AuditSink, Backend, Cache, Clock, ProviderClient, QueueError, Randomness, SinkName, StoreError, SystemClock,
@@ -233,6 +233,10 @@ impl Builder {
         let supervisor = Supervisor::new(self.randomness.clone());
         let health = watch(&context, Some(ProviderHealth(shared.stacks.clone())));
         health.watch(shared.catalogs.clone());
+        let relay = context.outbox.as_ref().map(|outbox| {
+            health.watch(Arc::new(RelayHealth { outbox: outbox.clone(), stall_after: context.timing.stall_after }));
+            relay::start(&supervisor, &context, outbox, worker.kinds())
+        });
         let gates = loops::gates(&supervisor, &context);
         let trim = loops::trim(&supervisor, &context);
         let sweeps = loops::sweeps(&supervisor, &context);
@@ -240,7 +244,8 @@ impl Builder {
         let deliveries = self.sinks.iter().map(|sink| loops::deliver(&supervisor, &context.store, sink)).collect();
         let worker = Arc::new(worker.start(&supervisor));
         health.watch(worker.clone());
-        let running = super::Running { worker, early: vec![gates, trim, sweeps], seal, deliveries };
+        let early = [gates, trim, sweeps].into_iter().chain(relay).collect();
+        let running = super::Running { worker, early, seal, deliveries };
         Ok(Provisioner {
             inner: Arc::new(Inner { shared, supervisor, health, running: Some(running), sinks: self.sinks }),
         })
@@ -260,6 +265,7 @@ impl Builder {
         let context = Context {
             store: self.backend.store.clone(),
             queue: self.backend.queue.clone(),
+            outbox: self.backend.outbox.clone(),
             providers: Arc::new(stacks.iter().map(|(id, stack)| (id.clone(), stack.client.clone())).collect()),
             clock: self.clock.clone(),
             randomness: self.randomness.clone(),

@@ -52,6 +52,7 @@ impl Catalogs {
     pub(super) fn new(context: &Context, ages: Ages, cache: Option<&Arc<dyn Cache>>) -> Result<Self, StartError> {
         let mut kept = BTreeMap::new();
         for account in context.providers.keys() {
+            let ages = ages.jittered(&*context.randomness);
             let source = AccountCatalog { context: context.clone(), account: account.clone() };
             let cached = match cache {
                 Some(cache) => {

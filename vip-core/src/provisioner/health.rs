@@ -1,9 +1,12 @@
 //! What health asks: the store, the queue, and the accounts at the provider.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::model::{Gate, SightingClass};
-use crate::ports::Durability;
+use crate::ports::{Durability, JobQueue};
 use crate::provisioning::Context;
 use crate::runtime::{HealthSource, HealthStatus, PartHealth};
 
@@ -64,10 +67,52 @@ impl HealthSource for QueueHealth {
                     stats.due, stats.later, stats.leased, stats.dead
                 );
                 let late = stats.oldest_due.is_some_and(|age| age > self.0.timing.stall_after);
-                let status = if late || stats.dead > 0 { HealthStatus::Degraded } else { HealthStatus::Ok };
+                let (is_sound, detail) = kept(queue.durability(), self.0.outbox.is_some(), detail);
+                let is_well = is_sound && !late && stats.dead == 0;
+                let status = if is_well { HealthStatus::Ok } else { HealthStatus::Degraded };
                 PartHealth::new("queue", status, Some(detail))
             }
             Err(error) => PartHealth::new("queue", HealthStatus::Down, Some(error.to_string())),
+        };
+        vec![part]
+    }
+}
+
+/// Adds what a queue apart from the store may lose; says whether that is as it should be. A queue in the store's own
+/// database is as durable as the store, which speaks for itself.
+fn kept(durability: Durability, is_apart: bool, detail: String) -> (bool, String) {
+    match durability {
+        Durability::BoundedLoss { because } if is_apart => (true, format!("{detail}; may lose jobs: {because}")),
+        Durability::Volatile if is_apart => {
+            (false, format!("{detail}; its settings lose jobs at any time, the sweep wakes what was lost"))
+        }
+        Durability::Durable | Durability::BoundedLoss { .. } | Durability::Volatile => (true, detail),
+    }
+}
+
+/// Asks the store for committed jobs that are still to be relayed to a queue elsewhere.
+#[derive(Debug)]
+pub(super) struct RelayHealth {
+    pub(super) outbox: Arc<dyn JobQueue>,
+    pub(super) stall_after: Duration,
+}
+
+#[async_trait]
+impl HealthSource for RelayHealth {
+    fn name(&self) -> &str {
+        "relay"
+    }
+
+    async fn parts(&self) -> Vec<PartHealth> {
+        let part = match self.outbox.stats(&[]).await {
+            Ok(stats) => {
+                let oldest = stats.oldest_due.unwrap_or_default();
+                let detail = format!("{} committed jobs to relay (oldest {} s)", stats.due, oldest.as_secs());
+                let is_late = oldest > self.stall_after || stats.dead > 0;
+                let status = if is_late { HealthStatus::Degraded } else { HealthStatus::Ok };
+                PartHealth::new("relay", status, Some(detail))
+            }
+            Err(error) => PartHealth::new("relay", HealthStatus::Down, Some(error.to_string())),
         };
         vec![part]
     }

@@ -12,6 +12,9 @@ mod operation;
 mod operator;
 mod placement;
 mod provider_health;
+mod relay;
+#[cfg(test)]
+mod relay_tests;
 mod replay;
 mod tenant;
 #[cfg(test)]
@@ -37,7 +40,7 @@ use crate::model::{AccountId, InstallationId};
 use crate::ports::{AuditSink, Backend, Catalog};
 use crate::provisioning::Context;
 use crate::provisioning::accept::CommandError;
-use crate::relay;
+use crate::relay as audit_relay;
 use crate::resilience::Stack;
 use crate::resilience::cached::Cached;
 use crate::runtime::{Health, HealthReport, LoopHandle, LoopStatus, Shutdown, ShutdownReport, Supervisor};
@@ -207,7 +210,7 @@ impl Provisioner {
 
     async fn deliver_rest(&self) -> u64 {
         let store = self.inner.shared.context.store.as_ref();
-        if let Err(error) = relay::seal_all(store).await {
+        if let Err(error) = audit_relay::seal_all(store).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "audit records stay unsealed until the next start"
@@ -215,7 +218,7 @@ impl Provisioner {
         }
         let mut records = 0;
         for sink in &self.inner.sinks {
-            let delivered = relay::deliver_once(store, sink.as_ref()).await;
+            let delivered = audit_relay::deliver_once(store, sink.as_ref()).await;
             records += delivered.records;
             if let Some(error) = &delivered.failed {
                 tracing::warn!(error = error.as_ref() as &dyn std::error::Error, "audit records are delivered later");

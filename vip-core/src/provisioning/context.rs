@@ -19,6 +19,8 @@ pub struct Context {
     pub store: Arc<dyn Store>,
     /// Where jobs wait.
     pub queue: Arc<dyn JobQueue>,
+    /// Where commits enqueue, if that is not `queue`.
+    pub outbox: Option<Arc<dyn JobQueue>>,
     /// One client for each account that this process may use.
     pub providers: Arc<BTreeMap<AccountId, Arc<dyn ProviderClient>>>,
     /// The process's clock, for ids alone.

@@ -86,6 +86,11 @@ impl Worker {
         WorkerBuilder::default()
     }
 
+    /// Returns the kinds that it has handlers for.
+    pub(crate) fn kinds(&self) -> Vec<JobKind> {
+        self.0.kinds.clone()
+    }
+
     /// Starts its loops: `claim`, `heartbeat`, `settle` and `reap`.
     pub fn start(self, supervisor: &Supervisor) -> RunningWorker {
         let core = Arc::new(self.0);

@@ -121,10 +121,12 @@ impl<'a> Session<'a> {
     fn guard(&self) -> Guard {
         let lease = self.attempt.lease();
         let stamp = self.loaded.server.stamp;
+        // A store that does not keep the jobs cannot know their leases: there its own fence stands alone (F1, F2).
+        let known = self.context.outbox.is_none().then_some(lease);
         if self.taken_over {
-            Guard::Holder { stamp, claim: lease.claim, lease: Some(lease) }
+            Guard::Holder { stamp, claim: lease.claim, lease: known }
         } else {
-            Guard::Takeover { stamp, claim: lease.claim, epoch: lease.epoch, lease: Some(lease) }
+            Guard::Takeover { stamp, claim: lease.claim, epoch: lease.epoch, lease: known }
         }
     }
 

@@ -30,6 +30,8 @@ use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
 
 /// Most stalled servers that one sweep wakes; the next one wakes more.
 const STALLED: u32 = 1000;
+/// Most wakes of one enqueue: as many as every queue takes at once.
+const WAKES: usize = 200;
 /// Missing servers that are never too many.
 const MISSING_FEW: usize = 5;
 /// Share of an account's servers, in percent, of which more missing ones mean another project.
@@ -158,10 +160,10 @@ impl Sweep {
             let job = kinds::converge_job(id, tenant, *server)?;
             jobs.push(NewJob { why: Why::Wake, ..job });
         }
-        if jobs.is_empty() {
-            return Ok(());
+        let mut answers = Vec::with_capacity(jobs.len());
+        for batch in jobs.chunks(WAKES) {
+            answers.extend(self.context.queue.enqueue(batch).await?);
         }
-        let answers = self.context.queue.enqueue(&jobs).await?;
         for ((tenant, server), answer) in servers.iter().zip(answers) {
             if answer == crate::ports::Enqueued::Dead {
                 self.park_dead(tenant, *server).await?;

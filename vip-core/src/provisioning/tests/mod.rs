@@ -61,6 +61,7 @@ impl Product {
         let context = Context {
             store: backend.store,
             queue: backend.queue,
+            outbox: None,
             providers: Arc::new(BTreeMap::from([(AccountId::default_account(), client)])),
             clock,
             randomness,

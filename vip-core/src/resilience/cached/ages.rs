@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use crate::ports::Randomness;
+
+/// By how much a soft age is shortened at the most, so that processes do not load one value at one time.
+const JITTER: f64 = 0.1;
+
 /// Bounds the age of a kept value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ages {
@@ -38,6 +43,11 @@ impl Ages {
         Ok(Self { soft, hard })
     }
 
+    /// Shortens the soft age by a random share of up to a tenth.
+    pub(crate) fn jittered(self, randomness: &dyn Randomness) -> Self {
+        Self { soft: self.soft.mul_f64(JITTER.mul_add(-randomness.share(), 1.0)), ..self }
+    }
+
     /// Returns the age from which a value is loaded anew.
     #[must_use]
     pub const fn soft(&self) -> Duration {
@@ -54,6 +64,17 @@ impl Ages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::SeededRandomness;
+
+    #[test]
+    fn jitter_shortens_the_soft_age_by_up_to_a_tenth_and_leaves_the_hard_one() {
+        let random = SeededRandomness::new(1);
+        let drawn: Vec<Ages> = (0..200).map(|_| Ages::CATALOG.jittered(&random)).collect();
+        let shares = drawn.iter().map(|ages| ages.soft().as_secs_f64() / Ages::CATALOG.soft().as_secs_f64());
+        let (least, most) = shares.fold((1.0_f64, 0.0_f64), |(least, most), share| (least.min(share), most.max(share)));
+        assert!((0.9..0.91).contains(&least) && (0.99..=1.0).contains(&most), "{least} {most}");
+        assert!(drawn.iter().all(|ages| ages.hard() == Ages::CATALOG.hard()));
+    }
 
     #[test]
     fn the_soft_age_is_above_zero_and_at_most_the_hard_one() {

@@ -6,12 +6,11 @@ mod ages;
 mod answer;
 mod second_level;
 mod slot;
-#[cfg(test)]
-mod tests;
 
 use std::error::Error;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,12 +28,16 @@ pub use answer::{CacheStatus, Cached, Freshness, InvalidationError, LoadError, S
 
 use crate::model::Timestamp;
 use crate::ports::{Cache, CacheKey, Clock};
-use crate::runtime::panic_message;
+use crate::runtime::{Backoff, panic_message};
 use second_level::SecondLevel;
 use slot::{Entry, Flight, Landed, Loaded, Plan, Slot};
 
 /// Longest load: ends one whose source has no deadline of its own.
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
+/// Pause before a failed invalidation is tried again; doubles up to the second one.
+const INVALIDATE_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+/// How often it is tried again: for some eight minutes, and once more when the process ends.
+const INVALIDATE_TRIES: u32 = 10;
 
 /// Is where a value comes from.
 #[async_trait]
@@ -63,6 +66,9 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 /// * From the hard age on it is not served, whatever happened to the source (`from_the_hard_age_on_an_error_is_an_error`).
 /// * After [`CachedSource::invalidate`] began, nothing that was loaded before is served to a reader that comes later, also
 ///   if it failed (`what_could_not_be_invalidated_is_not_served`).
+/// * An invalidation that failed in the second level is tried again in the background, ten times within some eight
+///   minutes and once more at [`CachedSource::close`], until it has worked or a newer value stands there
+///   (`a_failed_invalidation_is_tried_again_until_it_works`).
 /// * After a failure the source is left alone for 2 s, doubling up to 60 s.
 #[derive(Debug)]
 pub struct CachedSource<S: Source> {
@@ -77,6 +83,8 @@ struct Inner<S: Source> {
     slot: Mutex<Slot<S::Value, S::Error>>,
     tasks: TaskTracker,
     closing: CancellationToken,
+    /// Whether a failed invalidation is being tried again.
+    retrying: AtomicBool,
 }
 
 impl<S: Source> CachedSource<S> {
@@ -94,7 +102,8 @@ impl<S: Source> CachedSource<S> {
 
     fn with(source: S, ages: Ages, second: Option<SecondLevel>) -> Self {
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
-        Self { inner: Arc::new(Inner { source, ages, second, slot: Mutex::default(), tasks, closing }) }
+        let (slot, retrying) = (Mutex::default(), AtomicBool::new(false));
+        Self { inner: Arc::new(Inner { source, ages, second, slot, tasks, closing, retrying }) }
     }
 
     /// Returns the value: a kept one, or one that is loaded now.
@@ -141,10 +150,16 @@ impl<S: Source> CachedSource<S> {
     /// Dropped halfway, it counts as failed.
     pub async fn invalidate(&self) -> Result<(), InvalidationError> {
         let epoch = self.inner.slot().forget();
-        match &self.inner.second {
-            Some(second) => second.forget(epoch).await,
-            None => Ok(()),
+        let Some(second) = &self.inner.second else { return Ok(()) };
+        let forgotten = second.forget(epoch).await;
+        if forgotten.is_err() && !self.inner.retrying.swap(true, Ordering::SeqCst) {
+            let inner = self.inner.clone();
+            self.inner.tasks.spawn(async move {
+                inner.forget_again().await;
+                inner.retrying.store(false, Ordering::SeqCst);
+            });
         }
+        forgotten
     }
 
     /// Says how the value fares.
@@ -221,6 +236,28 @@ impl<S: Source> Inner<S> {
         }
     }
 
+    /// Tries a failed invalidation again; a newer value in the second level makes it unnecessary.
+    async fn forget_again(&self) {
+        let pauses = Backoff::new(INVALIDATE_AGAIN.0, INVALIDATE_AGAIN.1);
+        for failures in 0..INVALIDATE_TRIES {
+            let is_last = tokio::select! {
+                () = self.closing.cancelled() => true,
+                () = tokio::time::sleep(pauses.ceiling(failures)) => false,
+            };
+            let open = self.second.as_ref().and_then(|second| Some((second, second.distrusted()?)));
+            let Some((second, epoch)) = open else { return };
+            match second.forget(epoch).await {
+                Ok(()) => return,
+                Err(error) if is_last => {
+                    tracing::error!(error = &error as &dyn Error, "a value that was invalidated is still kept");
+                    return;
+                }
+                // It was counted and logged.
+                Err(_) => {}
+            }
+        }
+    }
+
     async fn load(&self) -> Result<S::Value, LoadError<S::Error>> {
         let work = AssertUnwindSafe(self.source.load()).catch_unwind();
         let ended = tokio::select! {
@@ -251,3 +288,6 @@ impl<S: Source> Inner<S> {
         sender.send_replace(Some(answer));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,11 @@ impl SecondLevel {
         (trust.failures, trust.distrusted.is_some())
     }
 
+    /// Returns the invalidation that has not succeeded.
+    pub(super) fn distrusted(&self) -> Option<u64> {
+        self.trust().distrusted
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -94,6 +94,15 @@ async fn settle() {
     }
 }
 
+/// Moves the clock second by second; tasks that wait get their turns.
+async fn pass(seconds: u32) {
+    for _ in 0..seconds {
+        settle().await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+        settle().await;
+    }
+}
+
 async fn value(kept: &CachedSource<Counter>) -> (u32, bool) {
     let cached = kept.get().await.unwrap();
     (*cached.value, cached.is_stale())
@@ -232,6 +241,39 @@ async fn what_could_not_be_invalidated_is_not_served() {
     assert!(!kept.status().second_level_distrusted, "the newer value has overwritten it");
     kept.invalidate().await.unwrap();
     assert_eq!(value(&kept).await, (4, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_invalidation_is_tried_again_until_it_works() {
+    let (cache, process) = shared();
+    let source = Counter::open();
+    let kept = process(&source);
+    assert_eq!(value(&kept).await, (1, false));
+    settle().await;
+    cache.fail_next(3);
+    kept.invalidate().await.unwrap_err();
+    pass(16).await;
+    assert!(kept.status().second_level_distrusted, "the first and the second repeat failed");
+    pass(20).await;
+    assert!(!kept.status().second_level_distrusted);
+    let other = Counter::open();
+    other.then(Next::Fail, 1);
+    assert!(process(&other).get().await.is_err(), "another process finds nothing old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_invalidation_is_tried_once_more_when_the_process_ends() {
+    let (cache, process) = shared();
+    let source = Counter::open();
+    let kept = process(&source);
+    assert_eq!(value(&kept).await, (1, false));
+    settle().await;
+    cache.fail_next(1);
+    kept.invalidate().await.unwrap_err();
+    kept.close().await;
+    let other = Counter::open();
+    other.then(Next::Fail, 1);
+    assert!(process(&other).get().await.is_err(), "another process finds nothing old");
 }
 
 #[tokio::test(start_paused = true)]

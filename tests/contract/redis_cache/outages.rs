@@ -1,0 +1,145 @@
+//! A server that is killed, paused, restored: errors are seen, deadlines are the caller's, and nothing stale comes back.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use vip_adapters::redis::{RedisCache, RedisConfig};
+use vip_core::ports::Cache;
+use vip_tests::redis_server::RedisServer;
+
+use super::{key, patient, until_it_answers};
+
+const LIFE: Duration = Duration::from_secs(600);
+
+fn open(server: &RedisServer) -> RedisCache {
+    RedisCache::open(&server.url(), patient()).unwrap()
+}
+
+#[tokio::test]
+async fn every_call_answers_its_error_while_the_server_is_away() {
+    let mut server = RedisServer::start();
+    let (cache, key) = (open(&server), key(None, "catalog"));
+    cache.put(&key, b"old", LIFE).await.unwrap();
+    server.kill();
+    for _ in 0..3 {
+        assert!(cache.put(&key, b"new", LIFE).await.is_err());
+        assert!(cache.get(&key).await.is_err());
+        assert!(cache.invalidate(&key).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_invalidated_is_served_to_nobody_once_the_server_is_back() {
+    let mut server = RedisServer::start();
+    let (cache, other, key) = (open(&server), open(&server), key(None, "catalog"));
+    cache.put(&key, b"old", LIFE).await.unwrap();
+    assert_eq!(other.get(&key).await.unwrap().as_deref(), Some(&b"old"[..]));
+    server.kill();
+    assert!(cache.invalidate(&key).await.is_err());
+    server.restart();
+    until_it_answers(&cache).await;
+    assert_eq!(cache.get(&key).await.unwrap(), None, "whose invalidation failed");
+    assert_eq!(other.get(&key).await.unwrap_or_default(), None, "and who saw nothing of the outage");
+    cache.put(&key, b"new", LIFE).await.unwrap();
+    until_it_answers(&other).await;
+    assert_eq!(cache.get(&key).await.unwrap(), None, "the other one has been out of contact, too");
+    cache.put(&key, b"newer", LIFE).await.unwrap();
+    assert_eq!(other.get(&key).await.unwrap().as_deref(), Some(&b"newer"[..]), "and from here on they share again");
+}
+
+#[tokio::test]
+async fn an_invalidation_whose_caller_went_away_is_made_good_by_the_next_call() {
+    let server = RedisServer::start();
+    let (other, cache, key) = (open(&server), open(&server), key(None, "catalog"));
+    other.put(&key, b"old", LIFE).await.unwrap();
+    let mut invalidation = cache.invalidate(&key);
+    // One step: it has begun to connect, and has sent nothing.
+    assert!(futures_util::poll!(&mut invalidation).is_pending());
+    drop(invalidation);
+    assert_eq!(cache.get(&key).await.unwrap(), None);
+    assert_eq!(other.get(&key).await.unwrap(), None, "for nobody");
+}
+
+/// The process that failed to invalidate ended at once: the promised bound is the life of the value.
+#[tokio::test]
+async fn after_a_failed_invalidation_and_a_restart_another_process_reads_nothing_older_than_the_bound() {
+    let bound = Duration::from_secs(1);
+    let mut server = RedisServer::start();
+    let (failing, key) = (RedisCache::open(&server.url(), patient().life_most(bound)).unwrap(), key(None, "catalog"));
+    failing.put(&key, b"old", Duration::from_secs(24 * 3600)).await.unwrap();
+    let put_at = Instant::now();
+    server.kill();
+    assert!(failing.invalidate(&key).await.is_err());
+    drop(failing);
+    server.restart();
+    // Neither the restarted process nor the second one knows of the outage.
+    let (restarted, second) = (open(&server), open(&server));
+    let mut answers = Vec::new();
+    while put_at.elapsed() <= bound + Duration::from_millis(200) {
+        let asked = Instant::now();
+        for process in [&restarted, &second] {
+            let found = process.get(&key).await.unwrap();
+            answers.push(found.is_some());
+            assert!(found.is_none() || asked.duration_since(put_at) <= bound, "stale after {:?}", put_at.elapsed());
+        }
+    }
+    assert!(answers.contains(&false), "the bound was reached");
+}
+
+#[tokio::test]
+async fn the_callers_deadline_ends_a_call_and_the_caches_own_one_lengthens_none() {
+    let server = RedisServer::start();
+    let (patient, key) = (open(&server), key(None, "catalog"));
+    let hasty = RedisConfig::cache().answer_deadline(Duration::from_millis(100));
+    let hasty = RedisCache::open(&server.url(), hasty).unwrap();
+    for cache in [&patient, &hasty] {
+        cache.put(&key, b"value", LIFE).await.unwrap();
+    }
+    server.pause();
+    let begin = Instant::now();
+    assert!(timeout(Duration::from_millis(50), patient.get(&key)).await.is_err(), "its caller gave up first");
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    let begin = Instant::now();
+    let error = hasty.get(&key).await.unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}: {error}", begin.elapsed());
+    server.resume();
+    until_it_answers(&patient).await;
+    until_it_answers(&hasty).await;
+    for cache in [&patient, &hasty] {
+        cache.put(&key, b"after", LIFE).await.unwrap();
+        let found = cache.get(&key).await.unwrap();
+        assert_eq!(found.as_deref(), Some(&b"after"[..]), "no late answer is taken for another call's");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_left_alone_for_moments() {
+    let server = RedisServer::start();
+    let config = RedisConfig::cache().connect_deadline(Duration::from_millis(200));
+    let cache = RedisCache::open(&server.url(), config.answer_deadline(Duration::from_millis(200))).unwrap();
+    let key = key(None, "catalog");
+    cache.put(&key, b"value", LIFE).await.unwrap();
+    server.pause();
+    assert!(cache.get(&key).await.is_err());
+    let begin = Instant::now();
+    for _ in 0..100 {
+        assert!(cache.get(&key).await.is_err());
+    }
+    assert!(begin.elapsed() < Duration::from_secs(5), "a hundred calls waited {:?}", begin.elapsed());
+    server.resume();
+    until_it_answers(&cache).await;
+}
+
+#[tokio::test]
+async fn what_a_restored_server_brings_back_is_not_believed_by_who_lost_contact() {
+    let mut server = RedisServer::start_with(&["--appendfsync", "always"]);
+    let (cache, key) = (open(&server), key(None, "catalog"));
+    cache.put(&key, b"old", LIFE).await.unwrap();
+    let backup = tempfile::tempdir().unwrap();
+    server.copy_data(backup.path());
+    cache.invalidate(&key).await.unwrap();
+    server.restore_data(backup.path());
+    server.restart();
+    until_it_answers(&cache).await;
+    assert_eq!(cache.get(&key).await.unwrap(), None);
+}

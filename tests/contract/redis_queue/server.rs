@@ -1,0 +1,244 @@
+//! What a queue does when its server is killed, paused, emptied, or set up so that it would lose jobs.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use vip_adapters::redis::{OpenError, REDIS_QUEUE_BATCH, RedisConfig, RedisQueue};
+use vip_core::conformance::job_queue::{claim, enqueue, job, kind, settle};
+use vip_core::model::{JobKey, JobState, NewJob, PageLimit, PageRequest, Payload};
+use vip_core::ports::{ClaimRequest, Durability, Enqueued, JobQueue, QueueError, Settled, Verdict};
+use vip_tests::redis_server::RedisServer;
+use vip_tests::site::pause;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn open(server: &RedisServer) -> RedisQueue {
+    RedisQueue::open(&server.url(), RedisConfig::queue()).await.unwrap()
+}
+
+/// Repeats a call until the server is found to be back.
+async fn until_it_works<T>(mut call: impl AsyncFnMut() -> Result<T, QueueError>) -> T {
+    for _ in 0..1000 {
+        if let Ok(answer) = call().await {
+            return answer;
+        }
+        pause(Duration::from_millis(5)).await;
+    }
+    call().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_throws_keys_away_or_writes_nothing_down_is_refused_unless_told_to() {
+    for (setting, value) in [("--maxmemory-policy", "allkeys-lru"), ("--appendonly", "no")] {
+        let server = RedisServer::start_with(&[setting, value]);
+        let error = RedisQueue::open(&server.url(), RedisConfig::queue()).await.unwrap_err();
+        assert!(matches!(error, OpenError::UnsafeServer { .. }), "{setting}: {error:?}");
+        let allowed = RedisQueue::open(&server.url(), RedisConfig::queue().allow_unsafe_server()).await.unwrap();
+        assert_eq!(allowed.durability(), Durability::Volatile, "{setting}");
+        assert_eq!(enqueue(&allowed, job("a")).await, Enqueued::Inserted);
+    }
+    let durability = open(&RedisServer::start()).await.durability();
+    assert!(matches!(durability, Durability::BoundedLoss { .. }), "{durability:?}");
+}
+
+#[tokio::test]
+async fn a_server_whose_settings_became_unsafe_is_refused_at_the_next_connection() {
+    let mut server = RedisServer::start_with(&["--appendfsync", "always"]);
+    let queue = open(&server).await;
+    enqueue(&queue, job("a")).await;
+    server.change_settings(&["--maxmemory-policy", "volatile-lru"]);
+    server.restart();
+    let error = timeout(5 * SECOND, async {
+        loop {
+            let error = queue.enqueue(&[job("b")]).await.unwrap_err();
+            if format!("{error:?}").contains("Unsafe") {
+                return error;
+            }
+            pause(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(matches!(error.await.unwrap(), QueueError::Unavailable { .. }));
+    server.change_settings(&[]);
+    server.restart();
+    assert_eq!(until_it_works(async || queue.enqueue(&[job("b")]).await).await, [Enqueued::Inserted]);
+}
+
+#[tokio::test]
+async fn jobs_and_leases_outlive_a_killed_server_and_its_clients_reconnect() {
+    let mut server = RedisServer::start_with(&["--appendfsync", "always"]);
+    let queue = open(&server).await;
+    queue.enqueue(&[job("a"), job("b")]).await.unwrap();
+    let lease = claim(&queue, 1).await[0].lease.reference;
+    server.kill();
+    let error = queue.enqueue(&[job("c")]).await.unwrap_err();
+    assert!(matches!(error, QueueError::OutcomeUnknown { .. } | QueueError::Unavailable { .. }), "{error:?}");
+    server.restart();
+    assert_eq!(until_it_works(async || queue.heartbeat(&[lease], SECOND).await).await, [true]);
+    assert_eq!(settle(&queue, lease, Verdict::Done).await, Settled::Applied);
+    assert_eq!(claim(&queue, 9).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_to_a_paused_server_is_of_unknown_outcome_and_ends_in_time() {
+    let server = RedisServer::start();
+    let config = RedisConfig::queue().answer_deadline(Duration::from_millis(100));
+    let queue = RedisQueue::open(&server.url(), config.connect_deadline(Duration::from_millis(100))).await.unwrap();
+    // The script is known to the server from here on.
+    enqueue(&queue, job("first")).await;
+    server.pause();
+    let begin = Instant::now();
+    let error = queue.enqueue(&[job("a")]).await.unwrap_err();
+    assert!(matches!(error, QueueError::OutcomeUnknown { .. }), "{error:?}");
+    assert!(begin.elapsed() < 2 * SECOND);
+    let error = queue.enqueue(&[job("a")]).await.unwrap_err();
+    assert!(matches!(error, QueueError::Unavailable { .. }), "left alone for a moment: {error:?}");
+    server.resume();
+    let answers = until_it_works(async || queue.enqueue(&[job("a")]).await).await;
+    assert_eq!(answers, [Enqueued::Merged], "it was done after all, and the repeat changed nothing");
+}
+
+#[tokio::test]
+async fn epochs_rise_over_a_flush_and_an_old_lease_changes_nothing_afterwards() {
+    let server = RedisServer::start();
+    let queue = open(&server).await;
+    let again = job("a");
+    enqueue(&queue, again.clone()).await;
+    let before = claim(&queue, 1).await[0].lease.reference;
+    server.flush();
+    let scripts_gone: String = server.ask(&["SCRIPT", "FLUSH"]);
+    assert_eq!(scripts_gone, "OK");
+    assert_eq!(enqueue(&queue, again).await, Enqueued::Inserted);
+    let after = claim(&queue, 1).await[0].lease.reference;
+    assert!(after.epoch > before.epoch && after.job == before.job);
+    assert_eq!(settle(&queue, before, Verdict::Done).await, Settled::Stale);
+    assert_eq!(settle(&queue, after, Verdict::Done).await, Settled::Applied);
+}
+
+#[tokio::test]
+async fn a_full_server_takes_nothing_and_breaks_nothing() {
+    let server = RedisServer::start();
+    let queue = open(&server).await;
+    enqueue(&queue, job("a")).await;
+    let set: String = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert_eq!(set, "OK");
+    let error = queue.enqueue(&[job("b")]).await.unwrap_err();
+    assert!(matches!(error, QueueError::Unavailable { .. }), "{error:?}");
+    let set: String = server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert_eq!(set, "OK");
+    until_it_works(async || queue.find(&JobKey::new("b").unwrap()).await).await;
+    assert_eq!(queue.stats(&[]).await.unwrap().due, 1);
+    assert_eq!(claim(&queue, 9).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_of_the_largest_size_is_taken_whole_and_a_larger_one_not_at_all() {
+    let server = RedisServer::start();
+    let queue = open(&server).await;
+    let jobs: Vec<NewJob> = (0..=REDIS_QUEUE_BATCH).map(|number| job(&format!("k{number}"))).collect();
+    let error = queue.enqueue(&jobs).await.unwrap_err();
+    assert!(matches!(error, QueueError::Corrupt { .. }), "{error:?}");
+    assert_eq!(queue.stats(&[]).await.unwrap().due, 0, "nothing of it");
+    assert_eq!(queue.enqueue(&jobs[1..]).await.unwrap().len(), REDIS_QUEUE_BATCH);
+    enqueue(&queue, jobs[0].clone()).await;
+    let claimed = claim(&queue, u32::MAX).await;
+    assert_eq!(claimed.len(), REDIS_QUEUE_BATCH, "one script gives no more");
+    let rest = claim(&queue, u32::MAX).await;
+    let leases: Vec<_> = claimed.iter().chain(&rest).map(|one| one.lease.reference).collect();
+    assert_eq!(queue.heartbeat(&leases, SECOND).await.unwrap(), vec![true; REDIS_QUEUE_BATCH + 1]);
+}
+
+#[tokio::test]
+async fn a_payload_of_the_largest_size_comes_back_as_it_was() {
+    let server = RedisServer::start();
+    let queue = open(&server).await;
+    let text = "x".repeat(vip_core::model::limits::JOB_PAYLOAD_BYTES);
+    let mut large = job("large");
+    large.payload = Payload::from_text(text.clone()).unwrap();
+    enqueue(&queue, large).await;
+    assert_eq!(claim(&queue, 1).await[0].job.payload.as_str(), text);
+}
+
+#[tokio::test]
+async fn a_list_goes_past_hundreds_of_jobs_in_another_state() {
+    let server = RedisServer::start();
+    let queue = open(&server).await;
+    for batch in 0..3 {
+        let jobs: Vec<NewJob> = (0..200).map(|number| job(&format!("k{}", batch * 200 + number))).collect();
+        queue.enqueue(&jobs).await.unwrap();
+    }
+    let leased = claim(&queue, 256).await.len() + claim(&queue, 256).await.len() + claim(&queue, 38).await.len();
+    let mut request = PageRequest::first(PageLimit::new(20).unwrap());
+    let mut seen = 0;
+    for _ in 0..100 {
+        let page = queue.list(JobState::Waiting, &request).await.unwrap();
+        seen += page.items.len();
+        assert!(page.items.iter().all(|job| job.state == JobState::Waiting));
+        match page.next {
+            Some(next) => request = PageRequest::after(next, PageLimit::new(20).unwrap()),
+            None => break,
+        }
+    }
+    assert_eq!((leased, seen), (550, 50));
+}
+
+async fn claims_nothing(queue: &RedisQueue) {
+    let claim = vip_core::conformance::claim_id();
+    let request = ClaimRequest { kinds: vec![kind("test")], most: 1, lease: SECOND, claim };
+    assert!(queue.claim(&request).await.unwrap().is_empty());
+}
+
+/// The client's own time-out would end the blocking call after half a second.
+#[tokio::test]
+async fn a_worker_that_waits_for_seconds_is_woken_at_once_by_another_process() {
+    let server = RedisServer::start();
+    let (worker, other) = (open(&server).await, open(&server).await);
+    claims_nothing(&worker).await;
+    let begin = Instant::now();
+    let enqueued = async {
+        pause(Duration::from_millis(1200)).await;
+        enqueue(&other, job("a")).await;
+    };
+    tokio::join!(worker.wait(30 * SECOND), enqueued);
+    let waited = begin.elapsed();
+    assert!(waited >= Duration::from_millis(1200) && waited < 5 * SECOND, "{waited:?}");
+    assert_eq!(claim(&worker, 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_wait_ends_when_a_job_becomes_due_and_not_by_one_of_an_unknown_kind() {
+    let server = RedisServer::start();
+    let queue = open(&server).await;
+    claims_nothing(&queue).await;
+    let mut unknown = job("unknown");
+    unknown.kind = kind("unknown");
+    enqueue(&queue, unknown).await;
+    let begin = Instant::now();
+    queue.wait(Duration::from_millis(300)).await;
+    assert!(begin.elapsed() >= Duration::from_millis(299), "{:?}", begin.elapsed());
+    let mut later = job("later");
+    later.delay = Duration::from_millis(400);
+    enqueue(&queue, later).await;
+    // The stroke that says when to look again; then the time itself.
+    queue.wait(30 * SECOND).await;
+    claims_nothing(&queue).await;
+    let begin = Instant::now();
+    queue.wait(30 * SECOND).await;
+    assert!(begin.elapsed() < 5 * SECOND, "{:?}", begin.elapsed());
+    assert_eq!(claim(&queue, 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_dropped_or_has_no_server_holds_nobody_up() {
+    let mut server = RedisServer::start();
+    let queue = open(&server).await;
+    claims_nothing(&queue).await;
+    for _ in 0..3 {
+        assert!(timeout(Duration::from_millis(50), queue.wait(30 * SECOND)).await.is_err());
+    }
+    assert_eq!(enqueue(&queue, job("a")).await, Enqueued::Inserted);
+    server.kill();
+    let begin = Instant::now();
+    queue.wait(Duration::from_millis(200)).await;
+    assert!(begin.elapsed() >= Duration::from_millis(199), "a server that is away makes no busy loop");
+    assert!(begin.elapsed() < 5 * SECOND);
+}

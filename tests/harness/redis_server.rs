@@ -1,0 +1,230 @@
+//! A real Redis server of a test's own, in a folder of its own, that is killed with the test however that ends.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Starts the server beside a reader of standard input, and kills it when that ends: the kernel closes the pipe when
+/// the test's process is gone, also by SIGKILL. The first line says the server's process.
+const GUARDED: &str = r#"
+redis-server "$@" >/dev/null 2>&1 &
+echo $!
+cat >/dev/null
+kill -KILL $! 2>/dev/null
+wait
+"#;
+/// Longest time until a server that was started answers.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Pause between two looks whether it does.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
+
+/// Says where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Socket,
+    Port(u16),
+}
+
+/// Is a server: append-only file on, nothing thrown away, no snapshots.
+#[derive(Debug)]
+pub struct RedisServer {
+    folder: tempfile::TempDir,
+    place: Place,
+    settings: Vec<String>,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    guard: Child,
+    process: u32,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        // A stopped server takes no SIGTERM; the guard kills it, and is waited for here so that nothing is left behind.
+        self.guard.wait().expect("the guard ends");
+    }
+}
+
+impl RedisServer {
+    /// Starts a server on a socket of its own.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server on a socket of its own with other settings, as they stand on its command line.
+    #[must_use]
+    pub fn start_with(settings: &[&str]) -> Self {
+        Self::new(Place::Socket, settings)
+    }
+
+    /// Starts a server on a free port.
+    #[must_use]
+    pub fn start_on_port() -> Self {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        Self::new(Place::Port(port), &[])
+    }
+
+    fn new(place: Place, settings: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let mut server = Self { folder, place, settings, running: None };
+        server.restart();
+        server
+    }
+
+    /// Returns where it listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self.place {
+            Place::Socket => format!("redis+unix://{}", self.socket().display()),
+            Place::Port(port) => format!("redis://127.0.0.1:{port}"),
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    /// Returns the folder with its files.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let (port, socket) = match self.place {
+            Place::Socket => ("0".to_owned(), self.socket().display().to_string()),
+            Place::Port(port) => (port.to_string(), String::new()),
+        };
+        let data = self.data().display().to_string();
+        let mut arguments: Vec<String> = ["--bind", "127.0.0.1", "--port", &port, "--dir", &data]
+            .into_iter()
+            .chain(["--save", "", "--appendonly", "yes", "--maxmemory-policy", "noeviction"])
+            .map(str::to_owned)
+            .collect();
+        if !socket.is_empty() {
+            arguments.extend(["--unixsocket".to_owned(), socket]);
+        }
+        arguments.extend(self.settings.iter().cloned());
+        arguments
+    }
+
+    /// Sets other settings for the next start.
+    pub fn change_settings(&mut self, settings: &[&str]) {
+        self.settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+    }
+
+    /// Starts it again with the files that it left.
+    pub fn restart(&mut self) {
+        self.kill();
+        std::fs::create_dir_all(self.data()).expect("a folder");
+        let mut guard = Command::new("sh")
+            .args(["-c", GUARDED, "sh"])
+            .args(self.arguments())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut line = String::new();
+        let mut byte = [0];
+        let stdout = guard.stdout.as_mut().expect("its output is ours");
+        while stdout.read(&mut byte).expect("a readable pipe") > 0 && byte != *b"\n" {
+            line.push(char::from(byte[0]));
+        }
+        let process = line.parse().expect("the number of a process");
+        self.running = Some(Running { guard, process });
+        let end = Instant::now() + PATIENCE;
+        while !self.answers() {
+            assert!(Instant::now() < end, "redis-server does not answer; is it installed? tests/run --install does it");
+            std::thread::park_timeout(LOOK_PAUSE);
+        }
+    }
+
+    /// Says whether it answers, and has read its files.
+    fn answers(&self) -> bool {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let connection = client.get_connection_with_timeout(Duration::from_secs(1));
+        connection.and_then(|mut connection| redis::cmd("PING").query::<String>(&mut connection)).is_ok()
+    }
+
+    /// Kills it as a power cut would: what is not in its file yet is lost.
+    pub fn kill(&mut self) {
+        drop(self.running.take());
+        if let Err(error) = std::fs::remove_file(self.socket()) {
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+        }
+    }
+
+    /// Kills it and removes all its files: what it knew is gone.
+    pub fn kill_and_wipe(&mut self) {
+        self.kill();
+        std::fs::remove_dir_all(self.data()).expect("a folder to remove");
+    }
+
+    /// Stops it in the middle of whatever it does: connections stay, and nobody answers.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.running.as_ref().expect("a running server").process.to_string();
+        let status = Command::new("kill").args([signal, &process]).status().expect("kill");
+        assert!(status.success(), "kill {signal}: {status}");
+    }
+
+    /// Removes all keys while it runs.
+    pub fn flush(&self) {
+        let answer: String = self.ask(&["FLUSHALL"]);
+        assert_eq!(answer, "OK");
+    }
+
+    /// Sends one command.
+    #[must_use]
+    pub fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let mut connection = client.get_connection().expect("a connection");
+        let mut command = redis::cmd(words.first().expect("a command"));
+        words.iter().skip(1).for_each(|word| {
+            command.arg(word);
+        });
+        command.query(&mut connection).expect("an answer")
+    }
+
+    /// Copies its files to another folder, as a backup does.
+    pub fn copy_data(&self, to: &Path) {
+        copy_folder(&self.data(), to);
+    }
+
+    /// Kills it and puts a copy of its files back.
+    pub fn restore_data(&mut self, from: &Path) {
+        self.kill_and_wipe();
+        copy_folder(from, &self.data());
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a readable folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! `JobQueue` on Redis: each call is one script, and a script is atomic.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Script, Value};
+use vip_core::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest};
+use vip_core::ports::{
+    ClaimRequest, Claimed, Durability, Enqueued, JobQueue, Lease, LeaseRef, QueueError, QueueStats, Settled, Settlement,
+};
+
+use super::bell::Bell;
+use super::config::RedisConfig;
+use super::error::{Failure, Obstacle, OpenError};
+use super::link::Link;
+use super::rows;
+use super::scripts::QueueScripts;
+use super::soundness::Demand;
+
+/// Most jobs that one call may enqueue, and that any script looks at: it stops the server while it runs.
+pub const REDIS_QUEUE_BATCH: usize = 256;
+/// Most scripts of one page; a page that is not full by then says where to go on.
+const LIST_ROUNDS: u32 = 64;
+
+const SOUND: &str = "Redis answers before what it was told is safe from its own failure";
+
+/// Keeps jobs on a Redis server, beside a SQL store that keeps the truth.
+///
+/// # Guarantees
+///
+/// * The contract of [`JobQueue`], as long as the server loses nothing. What it loses or brings back costs time: the
+///   store's fence refuses whoever works on an old lease, and the sweep wakes what was forgotten.
+/// * A call is one script: whole or not at all. It checks all it was told before it changes anything, looks at no more
+///   than [`REDIS_QUEUE_BATCH`] jobs, and takes the time from the server.
+/// * Dead jobs have no expiry; what is done is gone.
+///
+/// # Assumptions
+///
+/// The server throws no keys away (`maxmemory-policy noeviction`) and keeps an append-only file; else it is refused,
+/// also after a reconnect, unless [`RedisConfig::allow_unsafe_server`] says otherwise.
+#[derive(Debug)]
+pub struct RedisQueue {
+    link: Link,
+    scripts: QueueScripts,
+    config: RedisConfig,
+    base: String,
+    bell: Bell,
+}
+
+impl RedisQueue {
+    /// Connects to a server and checks its settings.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; nothing was changed.
+    pub async fn open(url: &str, config: RedisConfig) -> Result<Self, OpenError> {
+        let link = Link::new(url, &config, Demand::Jobs(config.unsafe_server))?;
+        let scripts = QueueScripts::load(&config.filter);
+        // In a cluster, what stands between braces decides about the place: all keys of a queue are in one.
+        let base = format!("vip1:queue:{{{}}}", config.name);
+        if let Err(failure) = link.open().await {
+            let demand = Demand::Jobs(config.unsafe_server);
+            let refusal = link.soundness().filter(|it| it.is_refused(demand)).and_then(|it| it.refusal());
+            return Err(refusal.unwrap_or_else(|| OpenError::Unavailable { source: failure.into_source() }));
+        }
+        Ok(Self { link, scripts, config, base, bell: Bell::default() })
+    }
+
+    async fn run(&self, script: &Script, more: impl IntoIterator<Item = Vec<u8>>) -> Result<Value, Failure> {
+        let mut arguments = vec![self.config.time().into_bytes()];
+        arguments.extend(more);
+        self.link.run(script, std::slice::from_ref(&self.base), &arguments).await
+    }
+
+    async fn next_due(&self, kinds: &[JobKind], seen: i64) -> Result<Option<Duration>, Failure> {
+        let told = [rows::bytes(seen)].into_iter().chain(kinds.iter().map(|kind| rows::bytes(kind.as_str())));
+        let micros = rows::integer(&self.run(&self.scripts.job_next, told).await?)?;
+        Ok(u64::try_from(micros).ok().map(Duration::from_micros))
+    }
+
+    /// Reads a piece of a list: where to go on, and the jobs.
+    async fn piece(&self, told: [Vec<u8>; 3]) -> Result<(String, Vec<Job>), Failure> {
+        let mut answer = rows::list(self.run(&self.scripts.job_list, told).await?)?.into_iter();
+        let go_on = rows::text(answer.next().ok_or_else(|| Failure::corrupt(Obstacle::Form))?)?;
+        Ok((go_on, answer.map(rows::job).collect::<Result<_, _>>()?))
+    }
+}
+
+/// Bounds a number to what one script takes.
+fn bounded(most: u32) -> usize {
+    usize::try_from(most).unwrap_or(usize::MAX).min(REDIS_QUEUE_BATCH)
+}
+
+#[async_trait]
+impl JobQueue for RedisQueue {
+    fn durability(&self) -> Durability {
+        match self.link.soundness().and_then(|soundness| soundness.refusal()) {
+            None => Durability::BoundedLoss { because: SOUND },
+            Some(_) => Durability::Volatile,
+        }
+    }
+
+    async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, QueueError> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        if jobs.len() > REDIS_QUEUE_BATCH {
+            let too_many = Obstacle::TooMuch { what: "an enqueue of jobs", most: REDIS_QUEUE_BATCH };
+            return Err(Failure::corrupt(too_many).into());
+        }
+        let answer = self.run(&self.scripts.job_enqueue, jobs.iter().flat_map(rows::of_new)).await?;
+        Ok(rows::list(answer)?.into_iter().map(rows::enqueued).collect::<Result<_, _>>()?)
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claimed>, QueueError> {
+        let most = bounded(request.most);
+        if most == 0 {
+            return Ok(Vec::new());
+        }
+        let told = [rows::micros(request.lease), rows::bytes(request.claim), rows::bytes(most)];
+        let kinds = request.kinds.iter().map(|kind| rows::bytes(kind.as_str()));
+        let answer = self.run(&self.scripts.job_claim, told.into_iter().chain(kinds)).await?;
+        let mut answer = rows::list(answer)?.into_iter();
+        let now = answer.next().ok_or_else(|| Failure::corrupt(Obstacle::Form))?;
+        self.bell.note_claim(&request.kinds, rows::integer(&now)?);
+        let claimed = |job: Job| {
+            let reference = LeaseRef { job: job.id, epoch: job.epoch, claim: request.claim };
+            Claimed { job, lease: Lease { reference, duration: request.lease } }
+        };
+        Ok(answer.map(|job| rows::job(job).map(claimed)).collect::<Result<_, _>>()?)
+    }
+
+    async fn heartbeat(&self, leases: &[LeaseRef], lease: Duration) -> Result<Vec<bool>, QueueError> {
+        let mut held = Vec::with_capacity(leases.len());
+        for batch in leases.chunks(REDIS_QUEUE_BATCH) {
+            let told = [rows::micros(lease)].into_iter().chain(batch.iter().flat_map(rows::of_lease));
+            for answer in rows::list(self.run(&self.scripts.job_beat, told).await?)? {
+                held.push(rows::integer(&answer)? == 1);
+            }
+        }
+        Ok(held)
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, QueueError> {
+        let mut answers = Vec::with_capacity(settlements.len());
+        for batch in settlements.chunks(REDIS_QUEUE_BATCH) {
+            let answer = self.run(&self.scripts.job_settle, batch.iter().flat_map(rows::of_settlement)).await?;
+            for settled in rows::list(answer)? {
+                answers.push(rows::settled(settled)?);
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn wait(&self, timeout: Duration) {
+        let (kinds, seen) = self.bell.last_claim();
+        let waited = async {
+            let next = match self.next_due(&kinds, seen).await {
+                Ok(next) => next.unwrap_or(timeout),
+                Err(failure) => {
+                    // A hint is missed; whoever waits finds out by claiming.
+                    tracing::debug!(?failure, "cannot ask Redis for the next job");
+                    return tokio::time::sleep(timeout).await;
+                }
+            };
+            if !next.is_zero() {
+                let bells: Vec<String> = kinds.iter().map(|kind| format!("{}:bell:{kind}", self.base)).collect();
+                self.bell.wait(&self.link, &bells, next.min(timeout)).await;
+            }
+        };
+        // Late or early is the same here: the caller polls.
+        drop(tokio::time::timeout(timeout, waited).await);
+    }
+
+    async fn reap(&self, max_rescues: u32, most: u32) -> Result<u32, QueueError> {
+        let told = [rows::bytes(max_rescues), rows::bytes(bounded(most))];
+        let reaped = rows::count(&self.run(&self.scripts.job_reap, told).await?)?;
+        Ok(u32::try_from(reaped).map_err(Failure::corrupt)?)
+    }
+
+    async fn cancel(&self, key: &JobKey) -> Result<bool, QueueError> {
+        Ok(rows::integer(&self.run(&self.scripts.job_cancel, [rows::bytes(key.as_str())]).await?)? == 1)
+    }
+
+    async fn find(&self, key: &JobKey) -> Result<Option<Job>, QueueError> {
+        let found = self.run(&self.scripts.job_find, [rows::bytes(key.as_str())]).await?;
+        if found == Value::Nil { Ok(None) } else { Ok(Some(rows::job(found)?)) }
+    }
+
+    async fn list(&self, state: JobState, page: &PageRequest) -> Result<Page<Job>, QueueError> {
+        let limit = bounded(page.limit.items());
+        let mut after = page.after.map(|after| after.to_string()).unwrap_or_default();
+        let mut items: Vec<Job> = Vec::new();
+        for _ in 0..LIST_ROUNDS {
+            // One more than asked for says that there is more.
+            let most = (limit + 1).saturating_sub(items.len()).min(REDIS_QUEUE_BATCH);
+            let (go_on, more) =
+                self.piece([rows::bytes(state.as_str()), after.into_bytes(), rows::bytes(most)]).await?;
+            items.extend(more);
+            if items.len() > limit {
+                items.truncate(limit);
+                let next = items.last().map(|job| job.id.as_uuid());
+                return Ok(Page::new(items, next));
+            }
+            if go_on.is_empty() {
+                return Ok(Page::new(items, None));
+            }
+            after = go_on;
+        }
+        let next: JobId = after.parse().map_err(Failure::corrupt)?;
+        Ok(Page::new(items, Some(next.as_uuid())))
+    }
+
+    async fn replay(&self, job: JobId) -> Result<bool, QueueError> {
+        Ok(rows::integer(&self.run(&self.scripts.job_replay, [rows::bytes(job)]).await?)? == 1)
+    }
+
+    async fn stats(&self, kinds: &[JobKind]) -> Result<QueueStats, QueueError> {
+        let told = kinds.iter().map(|kind| rows::bytes(kind.as_str()));
+        Ok(rows::stats(self.run(&self.scripts.job_stats, told).await?)?)
+    }
+}

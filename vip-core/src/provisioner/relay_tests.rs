@@ -1,0 +1,28 @@
+//! A queue apart from the store: orders are relayed to it and run under its leases, and health shows both.
+
+use super::*;
+use crate::memory::{MemoryBackend, MemoryProvider, MemoryQueue, VirtualClock};
+use crate::model::{InstallationId, ServerSpec, Timestamp};
+use crate::ports::{Backend, Clock};
+use crate::runtime::HealthStatus;
+
+#[tokio::test(start_paused = true)]
+async fn an_order_is_relayed_to_a_queue_elsewhere_and_runs_under_its_leases() {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+    let installation: InstallationId = "11111111-1111-4111-8111-111111111111".parse().unwrap();
+    let memory = MemoryBackend::new(clock.clone(), installation);
+    let backend = Backend::from(memory).with_queue(MemoryQueue::alone(clock));
+    let outbox = backend.outbox.clone().unwrap();
+    let provisioner = Provisioner::builder(backend).provider(MemoryProvider::default()).start().await.unwrap();
+    let spec = ServerSpec::new("web-1").server_type("a").image("i").location("l").ssh_key("k");
+    let order = provisioner.tenant("acme").create_server(spec).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), order.wait()).await.unwrap().unwrap();
+    assert_eq!(outbox.stats(&[]).await.unwrap(), Default::default(), "nothing is left to relay");
+
+    let parts = provisioner.health().await.parts;
+    let status = |name: &str| parts.iter().find(|part| part.name == name).map(|part| part.status);
+    assert_eq!(status("relay"), Some(HealthStatus::Ok));
+    assert_eq!(status("queue"), Some(HealthStatus::Degraded), "one that keeps nothing, apart from the store");
+    assert!(provisioner.loops().iter().any(|known| known.name == "relay"));
+    assert_eq!(provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
+}
