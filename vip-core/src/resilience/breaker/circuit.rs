@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::settings::BreakerSettings;
-use super::state::{Cause, Outcome};
+use super::state::Outcome;
+use super::why::Cause;
 use super::window::{Counts, Window, reaches};
 
 /// How long it has to stay closed until the next opening counts as the first again.

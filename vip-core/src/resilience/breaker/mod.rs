@@ -5,12 +5,14 @@
 
 mod circuit;
 mod client;
+mod crowd;
 mod ramp;
 mod settings;
 mod state;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod why;
 mod window;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,13 +23,14 @@ use tokio::time::Instant;
 
 pub use client::Guarded;
 pub use settings::{BreakerSettings, BreakerSettingsError};
-pub use state::{BreakerMode, Cause, Outcome, Scope, Why};
+pub use state::{BreakerMode, Outcome, Scope};
+pub use why::{Cause, Why};
 
 use self::circuit::Phase;
 use self::state::{Decision, Machine, Pass, Transition};
 use self::tally::Tally;
 use crate::model::AccountId;
-use crate::ports::{Outlook, Pace, Randomness, Shut};
+use crate::ports::{Outlook, Pace, Randomness};
 
 /// Is the breaker of one account.
 #[derive(Debug)]
@@ -198,15 +201,9 @@ impl Breaker {
     /// Adds what it holds back.
     fn add_to(&self, outlook: &mut Outlook) {
         let now = self.origin.elapsed();
-        let machine = self.machine();
-        let shut = |scope| {
-            let (why, until) = machine.holds_back(now, scope)?;
-            let since = machine.circuit(scope).failing_since.or(machine.circuit(Scope::All).failing_since);
-            let since = since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
-            Some(Shut { retry_after: until.saturating_sub(now), since, code: why.code() })
-        };
-        outlook.shut = shut(Scope::All);
-        outlook.creates_shut = shut(Scope::Creates);
+        let mut machine = self.machine();
+        outlook.shut = machine.shut(now, Scope::All);
+        outlook.creates_shut = machine.shut(now, Scope::Creates);
         outlook.pace = machine.pace(now).map(|(percent, full_after)| Pace { percent, full_after });
     }
 

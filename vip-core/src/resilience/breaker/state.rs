@@ -15,9 +15,12 @@
 use std::time::Duration;
 
 use super::circuit::{Circuit, Phase};
+use super::crowd::Crowd;
 use super::ramp::Ramp;
 use super::settings::BreakerSettings;
+use super::why::{Cause, Why};
 use super::window::Counts;
+use crate::ports::Shut;
 
 /// How soon to ask again while an operator holds it open without an end.
 const FORCED_RETRY: Duration = Duration::from_secs(60);
@@ -31,35 +34,6 @@ pub enum Scope {
     All,
     /// Over creates alone.
     Creates,
-}
-
-/// Says why a circuit opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// Too many calls failed in a row.
-    InARow,
-    /// Too large a share of calls failed.
-    FailedShare,
-    /// Too large a share of calls was slow.
-    SlowShare,
-    /// The first call after an outage failed.
-    FirstAfterOutage,
-    /// The probe failed.
-    ProbeFailed,
-}
-
-impl Cause {
-    /// Returns the stable name, as logged.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InARow => "failures_in_a_row",
-            Self::FailedShare => "share_of_failures",
-            Self::SlowShare => "share_of_slow_calls",
-            Self::FirstAfterOutage => "first_after_outage",
-            Self::ProbeFailed => "probe_failed",
-        }
-    }
 }
 
 /// Says how an operator wants a breaker to behave.
@@ -98,33 +72,6 @@ pub(super) struct Pass {
     pub(super) round: Option<u32>,
 }
 
-/// Says why a call was not let through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// The circuit is open.
-    Open(Scope, Cause),
-    /// Another call probes.
-    Probing(Scope),
-    /// As many creates as may be are on their way, shortly after an outage.
-    Ramp,
-    /// An operator holds it open.
-    Forced,
-}
-
-impl Why {
-    /// Returns the stable code, as recorded with whatever waits for it.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Open(Scope::All, _) => "breaker_open",
-            Self::Open(Scope::Creates, _) => "breaker_open_for_creates",
-            Self::Probing(_) => "breaker_probing",
-            Self::Ramp => "breaker_easing",
-            Self::Forced => "breaker_forced_open",
-        }
-    }
-}
-
 /// Is what a breaker says to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
@@ -153,12 +100,22 @@ pub(super) struct Machine {
     creates: Circuit,
     ramp: Option<Ramp>,
     rounds: u32,
+    crowd: Crowd,
 }
 
 impl Machine {
     pub(super) fn new(settings: BreakerSettings) -> Self {
         let (all, creates) = (Circuit::new(&settings), Circuit::new(&settings));
-        Self { settings, mode: BreakerMode::Automatic, generation: 1, all, creates, ramp: None, rounds: 0 }
+        Self {
+            settings,
+            mode: BreakerMode::Automatic,
+            generation: 1,
+            all,
+            creates,
+            ramp: None,
+            rounds: 0,
+            crowd: Crowd::default(),
+        }
     }
 
     /// Returns the generation if everything is let through and only counted; none if a call has to be looked at.
@@ -260,6 +217,21 @@ impl Machine {
             BreakerMode::Automatic => {}
         }
         self.refused(now, scope)
+    }
+
+    /// Says until when calls of a scope are held back, to somebody who comes back then.
+    ///
+    /// Places of a round are few and free at once: all who wait for one would ask again each second.
+    pub(super) fn shut(&mut self, now: Duration, scope: Scope) -> Option<Shut> {
+        let (why, until) = self.holds_back(now, scope)?;
+        let since = self.circuit(scope).failing_since.or(self.all.failing_since);
+        let since = since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        let left = until.saturating_sub(now);
+        let retry_after = match why {
+            Why::Ramp => self.crowd.stay_away(now, left, self.settings.open_first.max(left)),
+            Why::Open(..) | Why::Probing(_) | Why::Forced => left,
+        };
+        Some(Shut { retry_after, since, code: why.code() })
     }
 
     /// Says how much of the rate may be used, and how long until all of it may be.
