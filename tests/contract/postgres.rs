@@ -3,11 +3,13 @@
 
 mod guards;
 mod postgres_database;
+mod postgres_faults;
+mod postgres_roles;
 mod postgres_schema;
 
 use std::borrow::Cow;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,27 +45,6 @@ async fn filtered(filter: Filter) -> PostgresFixture {
     with_config(|config| config.query_filter(filter)).await
 }
 
-/// Databases whose fixtures have ended: emptying one is quicker than making one.
-static USED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-/// Empties every table but those that opening fills; the triggers that keep audit records are off meanwhile.
-const EMPTY: &str = "SET session_replication_role = replica;
-    DELETE FROM vip.servers; DELETE FROM vip.operations; DELETE FROM vip.keys; DELETE FROM vip.quotas;
-    DELETE FROM vip.sightings; DELETE FROM vip.accounts; DELETE FROM vip.audit; DELETE FROM vip.audit_heads;
-    DELETE FROM vip.audit_deliveries; DELETE FROM vip.jobs; DELETE FROM vip.leases;";
-
-/// Returns a database without a row of ours.
-async fn empty_database() -> String {
-    let used = USED.lock().unwrap().pop();
-    match used {
-        Some(database) => {
-            server().run(&database, EMPTY).await;
-            database
-        }
-        None => server().new_database().await,
-    }
-}
-
 /// Is an empty database, open on a clock of its own.
 #[derive(Debug)]
 struct PostgresFixture {
@@ -84,7 +65,7 @@ impl BackendFixture for PostgresFixture {
 
     async fn close(&self) {
         self.backend.store.close().await.unwrap();
-        USED.lock().unwrap().push(self.database.clone());
+        server().take_back(&self.database);
     }
 }
 
@@ -96,7 +77,7 @@ async fn postgres() -> PostgresFixture {
 async fn with_config(change: impl FnOnce(PostgresConfig) -> PostgresConfig) -> PostgresFixture {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
     let config = change(PostgresConfig::default().clock(Arc::clone(&clock) as _));
-    let database = empty_database().await;
+    let database = server().empty_database().await;
     let opened = PostgresBackend::connect(&server().url(&database), config).await.unwrap();
     PostgresFixture { backend: opened.backend(), clock, database }
 }

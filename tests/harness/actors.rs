@@ -98,15 +98,15 @@ impl CloudActor {
 #[derive(Debug)]
 pub struct WorkerActors {
     program: PathBuf,
-    store: PathBuf,
+    store: String,
     endpoint: String,
     workers: Vec<Actor>,
 }
 
 impl WorkerActors {
-    /// Starts them.
+    /// Starts them; `store` is a URL.
     #[must_use]
-    pub fn start(program: &Path, store: &Path, endpoint: &str, count: usize) -> Self {
+    pub fn start(program: &Path, store: &str, endpoint: &str, count: usize) -> Self {
         let mut actors = Self {
             program: program.to_owned(),
             store: store.to_owned(),
@@ -118,7 +118,14 @@ impl WorkerActors {
     }
 
     fn one(&self) -> Actor {
-        Actor::start(&self.program, &["worker", self.store.to_str().expect("a readable path"), &self.endpoint])
+        Actor::start(&self.program, &["worker", &self.store, &self.endpoint])
+    }
+
+    /// Waits until all work.
+    pub async fn ready(&mut self) {
+        for worker in &mut self.workers {
+            assert_eq!(worker.first_line().await, "ready", "a worker did not start");
+        }
     }
 
     /// Returns how many there are.

@@ -13,8 +13,14 @@ use crate::site::pause;
 const DEBIAN: &str = "/usr/lib/postgresql";
 /// Who runs the server if we are root, which it refuses.
 const USER: &str = "postgres";
-/// Tries until a starting server has to answer, a tenth of a second each.
-const START_TRIES: u32 = 300;
+/// Tries until a starting server has to answer, and the pause between two.
+const START_TRIES: (u32, Duration) = (1_000, Duration::from_millis(30));
+
+/// Empties every table but those that opening fills; the triggers that keep audit records are off meanwhile.
+const EMPTY: &str = "SET session_replication_role = replica;
+    DELETE FROM vip.servers; DELETE FROM vip.operations; DELETE FROM vip.keys; DELETE FROM vip.quotas;
+    DELETE FROM vip.sightings; DELETE FROM vip.accounts; DELETE FROM vip.audit; DELETE FROM vip.audit_heads;
+    DELETE FROM vip.audit_deliveries; DELETE FROM vip.jobs; DELETE FROM vip.leases;";
 
 /// Finds the folder of the server's programs.
 fn programs() -> PathBuf {
@@ -34,12 +40,16 @@ fn is_root() -> bool {
 
 /// Makes a command of a server program that dies with us and is not run by root.
 fn command(program: &str) -> Command {
+    dying_with_us(&programs().join(program))
+}
+
+fn dying_with_us(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "QUIT"]);
     if is_root() {
         command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]);
     }
-    command.arg(programs().join(program)).stdin(Stdio::null()).stdout(Stdio::null());
+    command.arg(program).stdin(Stdio::null()).stdout(Stdio::null());
     command
 }
 
@@ -79,12 +89,12 @@ impl Guarded {
             command.args(["-c", setting]);
         }
         self.server = Some(command.stderr(log).spawn().expect("the server starts"));
-        for _ in 0..START_TRIES {
+        for _ in 0..START_TRIES.0 {
             let ready = Command::new(programs().join("pg_isready")).arg("-q").arg("-h").arg(folder).status();
             if ready.expect("pg_isready starts").success() {
                 return;
             }
-            pause(Duration::from_millis(100)).await;
+            pause(START_TRIES.1).await;
         }
         panic!(
             "the server does not answer: {:?}",
@@ -98,6 +108,32 @@ impl Guarded {
         run(command("pg_ctl").args(["stop", "-m", "immediate", "-w", "-D"]).arg(self.folder.path().join("data")));
         server.wait().expect("it ends");
     }
+}
+
+/// Is the role of the process that guards a pooler in transaction mode before a server: it ends when its input closes.
+pub async fn guard_pooler(server: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = |file: &str| folder.path().join(file).display().to_string();
+    // Two connections at the server for all: whoever relies on having its own is found out.
+    let settings = format!(
+        "[databases]\n* = host={server} user=vip\n[pgbouncer]\nlisten_port = 6432\nlisten_addr =\nunix_socket_dir = {}\n\
+         auth_type = any\npool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 200\nlogfile = {}\n",
+        folder.path().display(),
+        name("log"),
+    );
+    std::fs::write(name("settings"), settings).expect("the settings are written");
+    if is_root() {
+        let chown = Command::new("chown").args(["-R", USER]).arg(folder.path()).status().expect("chown");
+        assert!(chown.success(), "the folder can be given to {USER}");
+    }
+    let mut pooler = dying_with_us("pgbouncer".as_ref()).args(["-q", &name("settings")]).spawn().expect("it starts");
+    while !folder.path().join(".s.PGSQL.6432").exists() {
+        assert!(pooler.try_wait().expect("it can be asked").is_none(), "{:?}", std::fs::read_to_string(name("log")));
+        pause(START_TRIES.1).await;
+    }
+    println!("{}", folder.path().display());
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).expect("its input is read to the end");
+    pooler.kill().and_then(|()| pooler.wait()).expect("it ends");
 }
 
 /// Is the role of the process that guards a server: obeys lines from its input, and ends the server when that closes.
@@ -131,6 +167,8 @@ pub async fn guard() {
 pub struct Server {
     folder: PathBuf,
     databases: AtomicU32,
+    /// Databases that nobody uses any more: emptying one is quicker than making one.
+    used: Mutex<Vec<String>>,
     guard: Mutex<Guard>,
 }
 
@@ -139,6 +177,44 @@ struct Guard {
     process: Child,
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
+}
+
+/// Is a running pooler.
+#[derive(Debug)]
+pub struct Transactions {
+    guard: Child,
+    folder: String,
+}
+
+impl Transactions {
+    /// Starts a pooler in transaction mode before a server.
+    #[must_use]
+    pub fn start(actor: &Path, server: &Server) -> Self {
+        let mut guard = Command::new(actor)
+            .arg("pgbouncer")
+            .arg(&server.folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the actor starts");
+        let mut folder = String::new();
+        let output = guard.stdout.take().expect("its output is ours");
+        BufReader::new(output).read_line(&mut folder).expect("it says where the pooler is");
+        assert!(!folder.is_empty(), "the pooler did not start");
+        Self { guard, folder: folder.trim().to_owned() }
+    }
+
+    /// Returns the URL of a database behind the pooler.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://vip@localhost:6432/{database}?host={}", self.folder)
+    }
+
+    /// Ends it and demands that its guard succeeded.
+    pub fn stop(mut self) {
+        drop(self.guard.stdin.take());
+        assert!(self.guard.wait().expect("it can be waited for").success(), "the guard of the pooler failed");
+    }
 }
 
 impl Server {
@@ -157,7 +233,8 @@ impl Server {
         answers.read_line(&mut folder).expect("it says where the server is");
         let folder = PathBuf::from(folder.trim());
         assert!(folder.exists(), "the server did not start");
-        Self { folder, databases: AtomicU32::new(0), guard: Mutex::new(Guard { process, orders, answers }) }
+        let guard = Mutex::new(Guard { process, orders, answers });
+        Self { folder, databases: AtomicU32::new(0), used: Mutex::default(), guard }
     }
 
     /// Returns the folder of the server's socket.
@@ -178,16 +255,28 @@ impl Server {
         self.url_for("vip", database)
     }
 
-    /// Makes an empty database; returns its name.
+    /// Makes a database without a schema of ours; returns its name.
     pub async fn new_database(&self) -> String {
-        self.new_database_like("template1").await
+        let name = format!("db_{}", self.databases.fetch_add(1, Ordering::SeqCst));
+        self.run("postgres", &format!("CREATE DATABASE {name}")).await;
+        name
     }
 
-    /// Makes a copy of a database that nobody uses at this moment; returns its name.
-    pub async fn new_database_like(&self, template: &str) -> String {
-        let name = format!("db_{}", self.databases.fetch_add(1, Ordering::SeqCst));
-        self.run("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
-        name
+    /// Finds or makes a database without a row of ours; returns its name.
+    pub async fn empty_database(&self) -> String {
+        let used = self.used.lock().expect("nobody panicked with it").pop();
+        match used {
+            Some(database) => {
+                self.run(&database, EMPTY).await;
+                database
+            }
+            None => self.new_database().await,
+        }
+    }
+
+    /// Takes back a database that has our schema and that nobody uses any more.
+    pub fn take_back(&self, database: &str) {
+        self.used.lock().expect("nobody panicked with it").push(database.to_owned());
     }
 
     /// Runs statements in a database, as the role that may do everything.

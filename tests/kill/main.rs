@@ -1,8 +1,12 @@
 //! Workers are killed at random moments while they work: afterwards the provider's ledger equals the store.
 //!
-//! `VIP_TEST_KILLS` says how many kills, over as many orders; thirty unless it says more.
+//! `VIP_TEST_KILLS` says how many kills, over as many orders; thirty unless it says more. `VIP_TEST_CRASHES` says how often
+//! a database server is ended; three times unless it says more.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails by panicking")]
+
+#[cfg(feature = "postgres")]
+mod postgres;
 
 use std::path::Path;
 use std::time::Duration;
@@ -26,15 +30,25 @@ const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_workers_lose_nothing_and_double_nothing() {
-    let kills: u32 = std::env::var("VIP_TEST_KILLS").map_or(30, |text| text.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite://{}", folder.path().join("vip.db").display());
+    disturb(&store, number("VIP_TEST_KILLS", 30), async |workers, place| workers.kill_and_replace(place).await).await;
+}
+
+/// Reads a number from the environment.
+fn number(name: &str, otherwise: u32) -> u32 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
+}
+
+/// Orders servers while something goes wrong again and again; afterwards store and ledger agree.
+async fn disturb(store: &str, kills: u32, mut disturbance: impl AsyncFnMut(&mut WorkerActors, usize)) {
     let seed = 4711;
     let mut random = fastrand::Rng::with_seed(seed);
-    let folder = tempfile::tempdir().unwrap();
-    let store = folder.path().join("vip.db");
     let cloud = CloudActor::start(Path::new(ACTOR), seed, "rough").await;
-    let backend = vip_adapters::connect(&format!("sqlite://{}", store.display())).await.unwrap();
+    let backend = vip_adapters::connect(store).await.unwrap();
     let provisioner = Provisioner::builder(backend).timing(timing::quick()).client_only().await.unwrap();
-    let mut workers = WorkerActors::start(Path::new(ACTOR), &store, cloud.url(), 3);
+    let mut workers = WorkerActors::start(Path::new(ACTOR), store, cloud.url(), 3);
+    workers.ready().await;
 
     let begin = Instant::now();
     let mut orders: Vec<OperationHandle> = Vec::new();
@@ -49,15 +63,16 @@ async fn killed_workers_lose_nothing_and_double_nothing() {
         }
         let pause = Duration::from_millis(random.u64(20..350));
         tokio::time::sleep(pause).await;
-        workers.kill_and_replace(random.usize(..workers.count())).await;
+        let place = random.usize(..workers.count());
+        disturbance(&mut workers, place).await;
     }
     let killed = begin.elapsed();
-    timeout(PATIENCE, all_ended(&orders)).await.expect("all orders end");
+    assert!(timeout(PATIENCE, all_ended(&orders)).await.is_ok(), "some orders do not end");
     workers.stop().await;
     let ledger = cloud.ledger().await;
     truth::demand_agreement(&provisioner, &TENANTS, &ledger).await;
     println!(
-        "{kills} kills in {killed:.1?} over {kills} orders: {} created, {} live, {} requests, ended after {:.1?}",
+        "{kills} disturbances in {killed:.1?} over {kills} orders: {} created, {} live, {} requests, ended after {:.1?}",
         ledger.servers.len(),
         ledger.servers.iter().filter(|server| server.is_live()).count(),
         ledger.request_total(),

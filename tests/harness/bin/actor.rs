@@ -17,6 +17,7 @@ async fn main() {
     match arguments.as_slice() {
         ["simulator", seed, mood] => simulator(seed.parse().unwrap(), mood).await,
         ["postgres"] => vip_tests::postgres::guard().await,
+        ["pgbouncer", server] => vip_tests::postgres::guard_pooler(server).await,
         ["worker", store, endpoint] => worker(store, endpoint).await,
         other => panic!("unknown role: {other:?}"),
     }
@@ -41,13 +42,15 @@ async fn simulator(seed: u64, mood: &str) {
 }
 
 async fn worker(store: &str, endpoint: &str) {
-    let backend = vip_adapters::connect(&format!("sqlite://{store}")).await.unwrap();
+    let backend = vip_adapters::connect(store).await.unwrap();
     let provisioner = Provisioner::builder(backend)
         .provider(HetznerClient::at(endpoint, DEFAULT_TOKEN).unwrap())
         .timing(vip_tests::timing::quick())
         .start()
         .await
         .unwrap();
+    println!("ready");
+    std::io::stdout().flush().unwrap();
     let failed = tokio::select! {
         () = until_input_closes() => None,
         why = provisioner.failed() => Some(why),

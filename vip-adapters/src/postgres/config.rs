@@ -68,7 +68,7 @@ impl Default for PostgresConfig {
             randomness: Arc::new(SystemRandomness),
             call_deadline: Duration::from_secs(4),
             pool_wait: Duration::from_secs(2),
-            lock_wait: Duration::from_secs(2),
+            lock_wait: Duration::from_millis(500),
             poll_interval: Duration::from_millis(500),
             connections: 8,
             pooler: Pooler::None,
@@ -108,8 +108,8 @@ impl PostgresConfig {
         self
     }
 
-    /// Sets how long a statement waits for a row that somebody else writes. Default 2 s, from 1 ms to 60 s; the call is
-    /// then tried again until its deadline.
+    /// Sets how long a statement waits for a row that somebody else writes. Default 500 ms, from 1 ms to 60 s; the call
+    /// is then tried again until its deadline. Shorter than the second after which the server looks for deadlocks.
     pub const fn lock_wait(mut self, wait: Duration) -> Self {
         self.lock_wait = wait;
         self

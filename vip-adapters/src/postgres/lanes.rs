@@ -1,6 +1,6 @@
 //! Connections by purpose: leases never wait behind commits and reads.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -80,6 +80,8 @@ struct Pool {
     lane: Lane,
     pool: PgPool,
     waits: Waits,
+    /// Whose sessions they are: what is the host's is not closed by us.
+    owner: Owner,
     /// How a transaction begins: its level, its time-outs where the session has none, and the server's time.
     begin: String,
 }
@@ -89,6 +91,7 @@ struct Pool {
 pub(super) struct Lanes {
     pools: [Pool; 3],
     pool_wait: Duration,
+    closed: AtomicBool,
     /// Whether statements are prepared under a name; a pooler in transaction mode forbids it.
     pub(super) named: bool,
 }
@@ -135,14 +138,19 @@ impl Lanes {
             pool(Lane::Claim, CLAIM_CONNECTIONS, claims.clone()),
             pool(Lane::Lease, LEASE_CONNECTIONS, claims),
         ];
-        Self { pools, pool_wait: config.pool_wait, named: config.pooler == Pooler::None }
+        Self {
+            pools,
+            pool_wait: config.pool_wait,
+            closed: AtomicBool::new(false),
+            named: config.pooler == Pooler::None,
+        }
     }
 
     /// Makes commits and reads use the pool of the host.
     pub(super) fn with_host_pool(mut self, pool: PgPool, config: &PostgresConfig) -> Self {
         let [work, ..] = &mut self.pools;
-        *work = Pool::new(Lane::Work, pool, config);
-        work.begin = begin_text(config, Session::Foreign, Lane::Work);
+        let begin = begin_text(config, Session::Foreign, Lane::Work);
+        *work = Pool { lane: Lane::Work, pool, waits: Waits::default(), owner: Owner::Host, begin };
         self
     }
 
@@ -162,6 +170,10 @@ impl Lanes {
 
     /// Waits for a connection, at most as long as is set and until the deadline.
     pub(super) async fn lend(&self, lane: Lane, deadline: Instant) -> Result<Loan, Failure> {
+        // The pool of a host stays open; nobody is to get something from a closed backend.
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(Failure::unavailable(Obstacle::Closed));
+        }
         let pool = self.pool(lane);
         let begun = Instant::now();
         pool.waits.waiting.fetch_add(1, Ordering::Relaxed);
@@ -199,10 +211,18 @@ impl Lanes {
     }
 
     pub(super) async fn close(&self) {
-        for pool in &self.pools {
+        self.closed.store(true, Ordering::SeqCst);
+        for pool in self.pools.iter().filter(|pool| pool.owner == Owner::Us) {
             pool.pool.close().await;
         }
     }
+}
+
+/// Says who opens and closes connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Us,
+    Host,
 }
 
 /// Says whose settings a session has.
@@ -218,7 +238,7 @@ impl Pool {
             Pooler::None => Session::Ours,
             Pooler::Transaction => Session::Foreign,
         };
-        Self { lane, pool, waits: Waits::default(), begin: begin_text(config, session, lane) }
+        Self { lane, pool, waits: Waits::default(), owner: Owner::Us, begin: begin_text(config, session, lane) }
     }
 
     fn figures(&self) -> PoolFigures {
@@ -260,11 +280,19 @@ fn begin_text(config: &PostgresConfig, session: Session, lane: Lane) -> String {
     text
 }
 
+/// Takes away what a pooler does not let through.
+pub(super) fn plain_options(options: PgConnectOptions, pooler: Pooler) -> PgConnectOptions {
+    match pooler {
+        Pooler::None => options,
+        Pooler::Transaction => options.statement_cache_capacity(0).extra_float_digits(None),
+    }
+}
+
 /// Adds what all our sessions have.
 fn session_options(options: &PgConnectOptions, config: &PostgresConfig) -> PgConnectOptions {
     let options = options.clone().application_name("vip").disable_statement_logging();
     match config.pooler {
-        Pooler::Transaction => options.statement_cache_capacity(0),
+        Pooler::Transaction => options,
         Pooler::None => options
             .statement_cache_capacity(STATEMENTS)
             .options(time_outs(config))

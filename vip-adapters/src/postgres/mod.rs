@@ -104,6 +104,7 @@ impl PostgresBackend {
         host_pool: Option<PgPool>,
     ) -> Result<Self, OpenError> {
         config.check()?;
+        let options = lanes::plain_options(options, config.pooler);
         let settings = migration::prepare(&options, config.older_schema, migration::migrations()).await?;
         let durability = durability(settings, config.bounded_loss)?;
         let mut lanes = Lanes::new(&options, &config);
