@@ -55,7 +55,7 @@ impl Bell {
         let kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut connection = match kept {
             Some(connection) => connection,
-            None => match timeout(link.connect_deadline(), link.connect_alone(None)).await {
+            None => match timeout(link.connect_deadline(), link.connect_alone()).await {
                 Ok(made) => made?,
                 Err(_elapsed) => return Ok(false),
             },

@@ -124,7 +124,7 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<Connected, Failure> {
-        let mut connection = self.connect_alone(Some(self.answer_deadline)).await.map_err(Failure::not_done)?;
+        let mut connection = self.connect_alone().await.map_err(Failure::not_done)?;
         let soundness = Soundness::ask(&mut connection, self.demand).await?;
         let is_refused = soundness.is_refused(self.demand);
         let mut watch = self.watch();
@@ -141,11 +141,11 @@ impl Link {
 
     /// Makes a connection of its own: a call that blocks on the server would hold up all others on a shared one.
     ///
-    /// The client ends a call after half a second unless it is told otherwise, which no blocking call survives.
-    pub(super) async fn connect_alone(&self, longest: Option<Duration>) -> Result<MultiplexedConnection, RedisError> {
-        let settings = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_deadline))
-            .set_response_timeout(longest);
+    /// The client ends a call after half a second unless it is told otherwise, which no blocking call survives. Callers
+    /// here have deadlines of their own.
+    pub(super) async fn connect_alone(&self) -> Result<MultiplexedConnection, RedisError> {
+        let settings =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(self.connect_deadline)).set_response_timeout(None);
         self.client.get_multiplexed_async_connection_with_config(&settings).await
     }
 
