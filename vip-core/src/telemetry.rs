@@ -1,4 +1,4 @@
-//! Every span and field name, in one list: a dashboard may rely on them.
+//! Every name of a span, a field and a metric, in one list: a dashboard may rely on them.
 
 /// Is the span around one attempt of a job.
 pub const SPAN_ATTEMPT: &str = "vip.attempt";
@@ -90,6 +90,51 @@ pub const HTTP_STATUS: &str = "http.status";
 /// Is the route that a request took, with names in the place of ids.
 pub const HTTP_ROUTE: &str = "http.route";
 
+/// Counts attempts of jobs by `kind` and `outcome` (done, retry, snooze, release, dead).
+pub const METRIC_JOB_ATTEMPTS: &str = "vip_job_attempts_total";
+/// Times attempts by `kind` and `outcome`.
+pub const METRIC_JOB_SECONDS: &str = "vip_job_attempt_duration_seconds";
+/// Times how long jobs were due before they were claimed, by `kind`.
+pub const METRIC_JOB_WAIT_SECONDS: &str = "vip_job_wait_seconds";
+/// Counts attempts that failed, by `kind` and `code`.
+pub const METRIC_JOB_FAILURES: &str = "vip_job_failures_total";
+/// Counts attempts that took more than half of their lease, by `kind`.
+pub const METRIC_JOB_SLOW: &str = "vip_job_slow_attempts_total";
+/// Counts jobs by `state` (due, later, leased, dead).
+pub const METRIC_JOBS: &str = "vip_jobs";
+/// Says how long the oldest due job has been due: a stuck queue.
+pub const METRIC_OLDEST_DUE_SECONDS: &str = "vip_oldest_due_job_seconds";
+/// Counts calls that were sent to a provider, by `account`, `call` and `outcome`.
+pub const METRIC_PROVIDER_REQUESTS: &str = "vip_provider_calls_total";
+/// Times calls of a provider by `account` and `call`.
+pub const METRIC_PROVIDER_REQUEST_SECONDS: &str = "vip_provider_call_duration_seconds";
+/// Says where a breaker stands, by `account`: 0 closed, 1 easing, 2 probing, 3 open.
+pub const METRIC_BREAKER_STATE: &str = "vip_breaker_state";
+/// Says about how many requests are left, by `account`.
+pub const METRIC_BUDGET_LEFT: &str = "vip_provider_budget_left";
+/// Counts calls that wait for their turn, by `account`.
+pub const METRIC_BUDGET_WAITING: &str = "vip_provider_budget_waiting";
+/// Counts parked servers.
+pub const METRIC_PARKED: &str = "vip_parked_servers";
+/// Counts audit records that have no place in the chain yet.
+pub const METRIC_UNSEALED: &str = "vip_audit_unsealed_records";
+/// Counts disagreements with the provider's inventory by `class`.
+pub const METRIC_SIGHTINGS: &str = "vip_sightings";
+/// Counts restarts of background loops by `loop`.
+pub const METRIC_LOOP_RESTARTS: &str = "vip_loop_restarts";
+/// Says how the process fares: 0 ok, 1 degraded, 2 down.
+pub const METRIC_HEALTH: &str = "vip_health";
+/// Says how much memory is resident.
+pub const METRIC_PROCESS_MEMORY_BYTES: &str = "vip_process_memory_bytes";
+/// Counts open files and sockets.
+pub const METRIC_PROCESS_DESCRIPTORS: &str = "vip_process_descriptors";
+/// Counts tasks of the runtime that have not ended.
+pub const METRIC_PROCESS_TASKS: &str = "vip_process_tasks";
+/// Counts requests by `route`, `method` and `status`.
+pub const METRIC_HTTP_REQUESTS: &str = "vip_http_requests_total";
+/// Times requests by `route` and `method`.
+pub const METRIC_HTTP_SECONDS: &str = "vip_http_request_duration_seconds";
+
 /// Lists all names of spans.
 pub const SPANS: &[&str] = &[SPAN_ATTEMPT, SPAN_LOOP];
 
@@ -138,13 +183,39 @@ pub const FIELDS: &[&str] = &[
     HTTP_ROUTE,
 ];
 
+/// Lists all names of metrics; none has a label with the name of a tenant.
+pub const METRICS: &[&str] = &[
+    METRIC_JOB_ATTEMPTS,
+    METRIC_JOB_SECONDS,
+    METRIC_JOB_WAIT_SECONDS,
+    METRIC_JOB_FAILURES,
+    METRIC_JOB_SLOW,
+    METRIC_JOBS,
+    METRIC_OLDEST_DUE_SECONDS,
+    METRIC_PROVIDER_REQUESTS,
+    METRIC_PROVIDER_REQUEST_SECONDS,
+    METRIC_BREAKER_STATE,
+    METRIC_BUDGET_LEFT,
+    METRIC_BUDGET_WAITING,
+    METRIC_PARKED,
+    METRIC_UNSEALED,
+    METRIC_SIGHTINGS,
+    METRIC_LOOP_RESTARTS,
+    METRIC_HEALTH,
+    METRIC_PROCESS_MEMORY_BYTES,
+    METRIC_PROCESS_DESCRIPTORS,
+    METRIC_PROCESS_TASKS,
+    METRIC_HTTP_REQUESTS,
+    METRIC_HTTP_SECONDS,
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn each_name_is_listed_once_and_is_lower_case_with_dots() {
-        let mut all: Vec<&str> = SPANS.iter().chain(FIELDS).copied().collect();
+        let mut all: Vec<&str> = SPANS.iter().chain(FIELDS).chain(METRICS).copied().collect();
         assert!(all.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '.' || c == '_')));
         let count = all.len();
         all.sort_unstable();

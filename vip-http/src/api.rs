@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware;
+use axum::routing::get;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use vip_core::Provisioner;
@@ -15,6 +16,7 @@ use crate::cursor::Cursors;
 use crate::edge::{self, HandlerLimit};
 use crate::health::KeptReports;
 use crate::limits;
+use crate::metrics::Render;
 use crate::problem::{Problem, ProblemCode};
 use crate::routes;
 
@@ -28,6 +30,7 @@ pub struct ApiState {
     pub(crate) draining: CancellationToken,
     pub(crate) reports: Arc<KeptReports>,
     pub(crate) base_path: Arc<str>,
+    pub(crate) metrics: Option<Render>,
 }
 
 impl fmt::Debug for ApiState {
@@ -94,6 +97,7 @@ impl Api {
             draining: CancellationToken::new(),
             reports: Arc::new(KeptReports::default()),
             base_path: Arc::from(""),
+            metrics: None,
         };
         Ok(Self { state, limit: HandlerLimit::USUAL })
     }
@@ -117,23 +121,44 @@ impl Api {
         self
     }
 
+    /// Serves `/metrics` to operators: `render` writes what the exporter that the host has installed knows.
+    pub fn metrics(mut self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.state.metrics = Some(Render(Arc::new(render)));
+        self
+    }
+
     /// Returns the routes, to mount into an application of the host's own.
     pub fn router(&self) -> Router {
         let (router, _parts) = routes::all().split_for_parts();
         router
             .merge(crate::health::routes())
             .merge(crate::openapi::routes())
+            .merge(crate::metrics::routes())
             .method_not_allowed_fallback(|| async { Problem::new(ProblemCode::MethodNotAllowed) })
             .layer(middleware::from_fn_with_state(self.limit, edge::around))
             .with_state(self.state.clone())
     }
 
+    /// Returns what a process without the API shows of itself, as a whole application: probes, `/healthz`, `/metrics`.
+    pub fn operations(&self) -> Router {
+        let routes = crate::health::routes()
+            .route("/healthz", get(crate::health::health))
+            .merge(crate::metrics::routes())
+            .layer(middleware::from_fn_with_state(self.limit, edge::around))
+            .with_state(self.state.clone());
+        self.whole(routes)
+    }
+
     /// Returns the routes as a whole application: what is not there is answered with a problem, too.
     pub fn application(&self) -> Router {
+        self.whole(self.router())
+    }
+
+    fn whole(&self, routes: Router) -> Router {
         let nothing = || async { Problem::new(ProblemCode::NotFound) };
         let outside = Router::new().fallback(nothing);
         let outside = outside.layer(middleware::from_fn_with_state(self.limit, edge::around));
-        self.router().fallback_service(outside)
+        routes.fallback_service(outside)
     }
 
     /// Returns what extractors of this crate need, for a host's own routes.

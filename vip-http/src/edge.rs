@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -45,6 +45,7 @@ pub(crate) async fn around(State(limit): State<HandlerLimit>, mut request: Reque
     let request_id = request_id(request.headers());
     request.extensions_mut().insert(request_id.clone());
     let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let time = limit.of(&request);
     let started = tokio::time::Instant::now();
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
@@ -61,14 +62,29 @@ pub(crate) async fn around(State(limit): State<HandlerLimit>, mut request: Reque
         Err(_elapsed) => Problem::new(ProblemCode::OutcomeUnknown).render(Some(&request_id)),
     };
     let response = shaped(response, &request_id);
+    count(&route, &method, response.status(), started.elapsed());
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::debug!(
         { telemetry::REQUEST_ID } = request_id.as_str(),
+        { telemetry::HTTP_ROUTE } = route,
         { telemetry::DURATION_MS } = duration_ms,
         { telemetry::HTTP_STATUS } = response.status().as_u16(),
         "request answered"
     );
     response
+}
+
+/// Counts a request by its route, never by its address: that has ids in it.
+fn count(route: &str, method: &Method, status: StatusCode, took: Duration) {
+    let known = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::HEAD];
+    let method = known.iter().find(|it| *it == method).map_or("other", Method::as_str).to_owned();
+    let labels = [("route", route.to_owned()), ("method", method)];
+    metrics::histogram!(telemetry::METRIC_HTTP_SECONDS, &labels).record(took.as_secs_f64());
+    let [route, method] = labels;
+    metrics::counter!(
+        telemetry::METRIC_HTTP_REQUESTS, "route" => route.1, "method" => method.1, "status" => status.as_u16().to_string()
+    )
+    .increment(1);
 }
 
 /// Takes the caller's id of the request if it is well formed, or makes one.

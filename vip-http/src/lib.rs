@@ -10,6 +10,7 @@ mod edge;
 mod extract;
 mod health;
 pub mod limits;
+mod metrics;
 mod openapi;
 mod problem;
 mod process;

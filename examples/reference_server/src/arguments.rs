@@ -55,7 +55,7 @@ pub(crate) enum Role {
     All,
     /// Serves the API alone.
     Api,
-    /// Works alone, and serves only the probes.
+    /// Works alone; serves probes, and with a file of keys health and metrics.
     Worker,
 }
 

@@ -50,7 +50,7 @@ pub(crate) enum Callers {
     MadeAtStart,
     /// Whoever has a key of the file.
     File(PathBuf),
-    /// Nobody: there is no API.
+    /// Nobody: a worker that answers probes.
     Nobody,
 }
 
@@ -92,8 +92,8 @@ impl Configuration {
             },
         };
         let callers = match (&arguments.api_keys_file, arguments.role) {
-            (_, Role::Worker) => Callers::Nobody,
             (Some(file), _) => Callers::File(file.clone()),
+            (None, Role::Worker) => Callers::Nobody,
             (None, _) if arguments.listen.ip().is_loopback() => Callers::MadeAtStart,
             (None, _) => return Err(ConfigurationError::NoKeys { listen: arguments.listen }),
         };
@@ -160,7 +160,7 @@ impl fmt::Display for Configuration {
         match &self.callers {
             Callers::MadeAtStart => writeln!(formatter, "API keys                 made and shown at the start")?,
             Callers::File(file) => writeln!(formatter, "API keys                 from {}", file.display())?,
-            Callers::Nobody => writeln!(formatter, "API keys                 none: there is no API")?,
+            Callers::Nobody => writeln!(formatter, "API keys                 none: only probes are answered")?,
         }
         let cursor_key = if self.cursor_key.is_some() { "set" } else { "made at the start" };
         writeln!(formatter, "cursor key               {cursor_key}")?;

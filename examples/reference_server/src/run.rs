@@ -3,16 +3,20 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vip_core::Provisioner;
-use vip_http::axum::Router;
 use vip_http::{Api, Server, ServerSettings};
 
+use crate::arguments::Role;
 use crate::configuration::{Callers, Configuration};
 use crate::product::Product;
 use crate::{Fallible, keys, say};
+
+/// Upper bounds of the buckets that durations are counted in.
+const SECONDS: [f64; 11] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0];
 
 /// Says why this process ends.
 enum Cause {
@@ -45,7 +49,11 @@ async fn serve(configuration: &Configuration, provisioner: &Provisioner, signals
     let address = server.local_address()?;
     introduce(configuration, address, shown.as_ref())?;
 
-    let router = api.as_ref().map_or_else(|| probes(provisioner), Api::application);
+    let router = match (&api, configuration.role) {
+        (None, _) => vip_http::probes(provisioner),
+        (Some(api), Role::Worker) => api.operations(),
+        (Some(api), Role::All | Role::Api) => api.application(),
+    };
     let stop = CancellationToken::new();
     let ending = async {
         let cause = cause(provisioner, signals).await;
@@ -81,15 +89,15 @@ fn api(configuration: &Configuration, provisioner: &Provisioner) -> Fallible<(Op
             (known, Some(shown))
         }
     };
-    let mut api = Api::new(provisioner, known)?;
+    let exporter = PrometheusBuilder::new().set_buckets(&SECONDS)?.install_recorder()?;
+    let mut api = Api::new(provisioner, known)?.metrics(move || {
+        exporter.run_upkeep();
+        exporter.render()
+    });
     if let Some(key) = configuration.cursor_key {
         api = api.cursor_secret(key);
     }
     Ok((Some(api), shown))
-}
-
-fn probes(provisioner: &Provisioner) -> Router {
-    vip_http::probes(provisioner)
 }
 
 /// Says where it listens, and with keys that were made now how to order a server.

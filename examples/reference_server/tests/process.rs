@@ -6,6 +6,24 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 
+/// Lines that have to be there after one order: what happened, how long it took, how things stand.
+const EXPORTED: [&str; 14] = [
+    "vip_job_attempts_total{kind=\"vip.converge\",outcome=\"done\"}",
+    "vip_job_attempts_total{kind=\"vip.converge\",outcome=\"snooze\"}",
+    "vip_job_attempt_duration_seconds_bucket{",
+    "vip_job_wait_seconds_bucket{kind=\"vip.converge\"",
+    "vip_jobs{state=\"dead\"} 0",
+    "vip_oldest_due_job_seconds",
+    "vip_provider_calls_total{account=\"default\",call=\"create\",outcome=\"ok\"} 1",
+    "vip_provider_call_duration_seconds_count{",
+    "vip_provider_budget_left{account=\"default\"}",
+    "vip_breaker_state{account=\"default\"} 0",
+    "vip_loop_restarts{loop=",
+    "vip_process_memory_bytes",
+    "vip_http_requests_total{route=\"/v1/servers\",method=\"POST\",status=\"202\"} 1",
+    "vip_health",
+];
+
 /// Flags, variables, and what the refusal says.
 type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 
@@ -48,10 +66,14 @@ impl Program {
 
     /// Sends what the printed command would send.
     fn send(&self, head: &str, body: &str) -> (u16, String) {
+        self.send_as("key of the tenant demo:  ", head, body)
+    }
+
+    fn send_as(&self, whose: &str, head: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address()).unwrap();
         let length = body.len();
         write!(stream, "{head} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n").unwrap();
-        write!(stream, "Authorization: Bearer {}\r\nIdempotency-Key: order-1\r\n", self.key()).unwrap();
+        write!(stream, "Authorization: Bearer {}\r\nIdempotency-Key: order-1\r\n", self.key_of(whose)).unwrap();
         write!(stream, "Content-Type: application/json\r\n\r\n{body}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -60,7 +82,11 @@ impl Program {
     }
 
     fn key(&self) -> &str {
-        self.lines.iter().find_map(|line| line.strip_prefix("key of the tenant demo:  ")).unwrap_or("none")
+        self.key_of("key of the tenant demo:  ")
+    }
+
+    fn key_of(&self, whose: &str) -> &str {
+        self.lines.iter().find_map(|line| line.strip_prefix(whose)).unwrap_or("none")
     }
 
     /// Asks it to end, and returns its exit status and what it logged.
@@ -86,6 +112,13 @@ fn without_configuration_it_takes_an_order_runs_the_server_and_ends_in_order() {
     let (status, done) = program.send(&format!("GET /v1/operations/{id}?wait=30"), "");
     assert!(status == 200 && done.contains("\"status\":\"succeeded\""), "{done}");
     assert_eq!(program.send("GET /readyz", "").0, 200);
+    assert_eq!(program.send("GET /metrics", "").0, 403, "metrics are an operator's");
+    let (status, metrics) = program.send_as("key of an operator:      ", "GET /metrics", "");
+    assert_eq!(status, 200);
+    for expected in EXPORTED {
+        assert!(metrics.contains(expected), "{expected} is missing in {metrics}");
+    }
+    assert!(!metrics.contains("demo") && !metrics.contains(id), "no tenant and no id is a label: {metrics}");
 
     let key = program.key().to_owned();
     let (code, log) = program.end("-TERM");

@@ -20,6 +20,7 @@ pub mod breaker;
 pub mod budget;
 pub mod cached;
 mod gather;
+mod metered;
 mod pages;
 mod recent;
 mod retry;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 pub use batched::Batched;
 pub use breaker::{Breaker, BreakerMode, BreakerSettings, BreakerSettingsError, BreakerState, BreakerView, Guarded};
 pub use budget::{Budget, BudgetSettings, BudgetSettingsError, BudgetView, Budgeted};
+pub use metered::Metered;
 pub use retry::{RetryPolicy, Retrying};
 
 use crate::model::{AccountId, InstallationId, Timing};
@@ -91,6 +93,7 @@ impl Stack {
         around: &Around<'_>,
     ) -> Result<Self, SettingsError> {
         let Around { settings, randomness, timing } = around;
+        let client: Arc<dyn ProviderClient> = Arc::new(Metered::new(account.clone(), client));
         let breaker = Arc::new(Breaker::new(account, settings.breaker.clone(), (*randomness).clone())?);
         let budget = Arc::new(Budget::new(&settings.budget)?);
         let guarded = Arc::new(Guarded::new(client, breaker.clone(), installation));

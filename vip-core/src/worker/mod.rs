@@ -7,6 +7,7 @@ mod config;
 mod core;
 mod counters;
 mod handler;
+mod observed;
 mod registry;
 mod run;
 mod running;

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::attempt::{Attempt, Hold};
 use super::codes;
 use super::core::Core;
 use super::handler::JobOutcome;
+use super::observed;
 use super::registry::{AnyHandler, Undecodable};
 use crate::model::Job;
 use crate::ports::{Claimed, Settlement, Verdict};
@@ -55,7 +57,10 @@ pub(super) async fn make_attempt(core: Arc<Core>, claimed: Claimed, hold: Arc<Ho
     );
     async {
         let lease = hold.reference();
+        observed::began(&claimed);
+        let (kind, started) = (claimed.job.kind.clone(), Instant::now());
         let (verdict, end) = core.attempt(claimed.job, hold).await;
+        observed::ended(&kind, &verdict, started.elapsed(), core.timing.lease);
         tracing::debug!({ telemetry::OUTCOME } = ?verdict, "an attempt ended");
         core.outbox.push(Settlement { lease, verdict });
         match end {

@@ -1,0 +1,76 @@
+//! Mounts the API into an axum application of your own, with callers that your application knows.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use vip_adapters::hetzner::HetznerClient;
+use vip_core::Provisioner;
+use vip_core::model::TenantId;
+use vip_http::auth::{TenantReader, bearer};
+use vip_http::axum::extract::FromRef;
+use vip_http::axum::http::HeaderMap;
+use vip_http::axum::routing::get;
+use vip_http::axum::{Router, serve};
+use vip_http::{Api, ApiState, AuthError, Authenticator, Identity, Scope};
+
+/// Knows the sessions of the application; here there is one.
+#[derive(Debug)]
+struct Sessions;
+
+#[async_trait::async_trait]
+impl Authenticator for Sessions {
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Identity, AuthError> {
+        // Where your application looks its session up, and compares in constant time.
+        if bearer(headers)? != "session-of-alice" {
+            return Err(AuthError::refused("unknown_session"));
+        }
+        let tenant = TenantId::new("acme").map_err(|error| AuthError::Unavailable { source: error.into() })?;
+        Identity::new("alice", Some(tenant), [Scope::TenantRead, Scope::TenantWrite])
+            .map_err(|error| AuthError::Unavailable { source: error.into() })
+    }
+}
+
+/// Is the state of the application; extractors of the API take their part of it.
+#[derive(Clone)]
+struct AppState {
+    api: ApiState,
+}
+
+impl FromRef<AppState> for ApiState {
+    fn from_ref(state: &AppState) -> Self {
+        state.api.clone()
+    }
+}
+
+/// Is a handler of the application: without an identity of that scope it does not run.
+async fn who_am_i(reader: TenantReader) -> String {
+    format!("{} of {}\n", reader.identity.subject(), reader.tenant_id)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let backend = vip_adapters::connect(&format!("sqlite://{}", folder.path().join("vip.db").display())).await?;
+    let provisioner = Provisioner::builder(backend).provider(HetznerClient::simulated()?).start().await?;
+    let api = Api::new(&provisioner, Sessions)?.base_path("/infra");
+    let own = Router::new().route("/me", get(who_am_i)).with_state(AppState { api: api.state() });
+    let app = own.nest("/infra", api.router());
+
+    let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    let address = listener.local_addr()?;
+    println!("curl http://{address}/me -H 'Authorization: Bearer session-of-alice'");
+    println!("curl http://{address}/infra/v1/servers -H 'Authorization: Bearer session-of-alice'");
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let serving = serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await });
+    let ending = async {
+        let told = tokio::signal::ctrl_c().await;
+        api.drain();
+        stop.cancel();
+        told
+    };
+    let (served, told) = tokio::join!(async { serving.await }, ending);
+    println!("{}", provisioner.shutdown(Duration::from_secs(30)).await);
+    Ok(served.and(told)?)
+}

@@ -1,0 +1,117 @@
+//! What Prometheus reads: counters of the core as they are, and gauges that are read when somebody asks.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use vip_core::Provisioner;
+use vip_core::model::AccountId;
+use vip_core::provisioner::Operator;
+use vip_core::resilience::BreakerState;
+use vip_core::runtime::HealthStatus;
+use vip_core::telemetry;
+
+use crate::api::ApiState;
+use crate::auth::OperatorCaller;
+use crate::problem::{Problem, ProblemCode};
+use crate::process::ProcessCost;
+
+/// Writes all metrics in the text format of Prometheus; comes from the exporter that the host has installed.
+#[derive(Clone)]
+pub(crate) struct Render(pub(crate) Arc<dyn Fn() -> String + Send + Sync>);
+
+impl fmt::Debug for Render {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Render")
+    }
+}
+
+/// Returns the route; without an exporter there is nothing to read.
+pub(crate) fn routes() -> Router<ApiState> {
+    Router::new().route("/metrics", get(read))
+}
+
+async fn read(_caller: OperatorCaller, State(state): State<ApiState>) -> Result<Response, Problem> {
+    let Some(render) = &state.metrics else {
+        return Err(Problem::new(ProblemCode::NotFound).with_detail("This process exports no metrics."));
+    };
+    refresh(&state.provisioner).await;
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok((kind, (render.0)()).into_response())
+}
+
+/// Reads what is a state and no event. What cannot be read keeps its last value, and health says why.
+async fn refresh(provisioner: &Provisioner) {
+    let operator = provisioner.operator();
+    match operator.queue_stats().await {
+        Ok(stats) => {
+            let states = [("due", stats.due), ("later", stats.later), ("leased", stats.leased), ("dead", stats.dead)];
+            for (state, count) in states {
+                metrics::gauge!(telemetry::METRIC_JOBS, "state" => state).set(number(count));
+            }
+            let oldest = stats.oldest_due.map_or(0.0, |age| age.as_secs_f64());
+            metrics::gauge!(telemetry::METRIC_OLDEST_DUE_SECONDS).set(oldest);
+        }
+        Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "the queue was not counted"),
+    }
+    match operator.store_stats().await {
+        Ok(stats) => {
+            metrics::gauge!(telemetry::METRIC_PARKED).set(number(stats.parked));
+            metrics::gauge!(telemetry::METRIC_UNSEALED).set(number(stats.unsealed));
+            for (class, count) in stats.sightings {
+                metrics::gauge!(telemetry::METRIC_SIGHTINGS, "class" => class.as_str()).set(number(count));
+            }
+        }
+        Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "the store was not counted"),
+    }
+    for account in operator.accounts() {
+        of_account(&operator, &account);
+    }
+    for status in provisioner.loops() {
+        metrics::gauge!(telemetry::METRIC_LOOP_RESTARTS, "loop" => status.name.to_string())
+            .set(number(u64::from(status.restarts)));
+    }
+    let cost = ProcessCost::now();
+    metrics::gauge!(telemetry::METRIC_PROCESS_TASKS).set(number(u64::try_from(cost.tasks).unwrap_or(u64::MAX)));
+    if let Some(bytes) = cost.memory_bytes {
+        metrics::gauge!(telemetry::METRIC_PROCESS_MEMORY_BYTES).set(number(bytes));
+    }
+    if let Some(count) = cost.descriptors {
+        metrics::gauge!(telemetry::METRIC_PROCESS_DESCRIPTORS).set(number(count));
+    }
+    let health = provisioner.health().await.status();
+    metrics::gauge!(telemetry::METRIC_HEALTH).set(match health {
+        HealthStatus::Ok => 0.0,
+        HealthStatus::Degraded => 1.0,
+        HealthStatus::Down => 2.0,
+    });
+}
+
+fn of_account(operator: &Operator, account: &AccountId) {
+    let name = || account.as_str().to_owned();
+    if let Ok(view) = operator.breaker(account) {
+        let state = match view.state {
+            BreakerState::Closed => 0.0,
+            BreakerState::Easing { .. } => 1.0,
+            BreakerState::Probing { .. } => 2.0,
+            BreakerState::Open { .. } => 3.0,
+        };
+        metrics::gauge!(telemetry::METRIC_BREAKER_STATE, "account" => name()).set(state);
+    }
+    if let Ok(view) = operator.budget(account) {
+        let waiting = u64::try_from(view.waiting).unwrap_or(u64::MAX);
+        metrics::gauge!(telemetry::METRIC_BUDGET_WAITING, "account" => name()).set(number(waiting));
+        if let Some(left) = view.left {
+            metrics::gauge!(telemetry::METRIC_BUDGET_LEFT, "account" => name()).set(f64::from(left));
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; beyond 2^53 nobody counts one by one")]
+const fn number(count: u64) -> f64 {
+    count as f64
+}
