@@ -15,7 +15,7 @@ use vip_core::ports::{
 };
 
 use crate::method::Method;
-use crate::refusals::{Refusals, lists_all};
+use crate::refusals::{Refusals, Tamper, lists_all};
 
 /// How far a stale read lags behind; well below the landing allowance, which is what empty looks wait for.
 const LAG: Duration = Duration::from_millis(1_000);
@@ -51,18 +51,9 @@ struct Rows {
     tampers: BTreeMap<String, Tamper>,
     plants_foreign: bool,
     announced: u32,
+    inventories: u32,
+    hidden: Option<String>,
     foreign_deletes: u32,
-}
-
-/// Says what somebody else does to a new server at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tamper {
-    /// It gets another name.
-    Rename,
-    /// It gets the label of another order.
-    Relabel,
-    /// It is removed.
-    Remove,
 }
 
 /// Says whether there was stock for a create when it was sent.
@@ -221,6 +212,17 @@ impl Cloud {
         self.lock().announced
     }
 
+    /// Hides servers whose name begins so from lists, or none.
+    pub fn hide(&self, name: Option<&str>) {
+        self.lock().hidden = name.map(str::to_owned);
+    }
+
+    /// Returns how often the list was read.
+    #[must_use]
+    pub fn inventories(&self) -> u32 {
+        self.lock().inventories
+    }
+
     /// Returns everything that was ever made here.
     #[must_use]
     pub fn ledger(&self) -> Vec<Entry> {
@@ -358,9 +360,16 @@ impl Cloud {
     /// Lists an owner's servers.
     #[must_use]
     pub fn inventory(&self, owner: InstallationId, _page: u32, view: View) -> InventoryPage {
+        let hidden = {
+            let mut rows = self.lock();
+            rows.inventories += 1;
+            rows.hidden.clone()
+        };
+        let is_hidden = |name: &str| hidden.as_ref().is_some_and(|hidden| name.starts_with(hidden.as_str()));
         let owner = owner.to_string();
         let is_listed = |server: &ServerView| {
-            server.labels.get(OWNER_LABEL) == Some(&owner) || (lists_all() && server.server_label().is_some())
+            let is_listed = server.labels.get(OWNER_LABEL) == Some(&owner) || lists_all();
+            is_listed && server.server_label().is_some() && !is_hidden(&server.name)
         };
         let mut servers = self.seen(view, is_listed);
         if view == View::Stale {

@@ -52,67 +52,6 @@ pub fn hunt(bug: SeededBug) -> Verdict {
     Verdict { bug, runs, caught_by, breaks_without_faults: search.breaks.into_iter().collect() }
 }
 
-/// Is a run that is known to catch a bug.
-#[derive(Debug, Clone, Copy)]
-pub enum Known {
-    /// A run of an order, as printed.
-    Order(&'static str),
-    /// A random schedule.
-    Schedule(u64),
-}
-
-impl Known {
-    /// Makes the run; returns what it breaks.
-    ///
-    /// # Panics
-    ///
-    /// A line in the list below cannot be read.
-    #[must_use]
-    pub fn broken(self) -> Vec<String> {
-        match self {
-            Self::Order(line) => run(&line.parse().unwrap(), Trace::Off).violations,
-            Self::Schedule(seed) => swarm::run(seed, Trace::Off).violations,
-        }
-    }
-}
-
-/// Returns a run that is known to catch a bug, found by [`hunt`]. A change of the simulation may need another one.
-#[must_use]
-pub const fn known_run(bug: SeededBug) -> Known {
-    match bug {
-        SeededBug::NoFence => Known::Order("seed=1 order=suspended faults="),
-        SeededBug::FenceByAttempt => Known::Order("seed=1 order=restored-backup faults="),
-        SeededBug::HolderNotChecked => Known::Order("seed=1 order=create faults=8:LateEffect*"),
-        SeededBug::BlindRetry => Known::Order("seed=1 order=foreign-name faults="),
-        SeededBug::AdoptByNameOnly => Known::Order("seed=1 order=foreign-name faults="),
-        SeededBug::DeleteByName => Known::Order("seed=1 order=foreign-then-delete faults="),
-        SeededBug::NoIntentBeforeCreate => Known::Order("seed=6 order=delete-while-creating faults="),
-        SeededBug::NoQuarantine => Known::Order("seed=1 order=delete-while-creating faults=7:LateEffect*"),
-        SeededBug::QuarantineSkippedOnDelete => Known::Order("seed=1 order=delete-while-creating faults=7:LateEffect*"),
-        SeededBug::NoSweep => Known::Order("seed=1 order=very-late faults="),
-        SeededBug::SweepOnFirstSighting => Known::Order("seed=1 order=sweep-beside faults=58:StaleRead*"),
-        SeededBug::SweepWithoutOwner => Known::Order("seed=1 order=renamed-copy faults="),
-        SeededBug::AckBeforeCommit => Known::Order("seed=1 order=create faults=3:ErrorBefore*"),
-        SeededBug::AuditOutsideCommit => Known::Order("seed=4 order=delete-while-creating faults="),
-        SeededBug::LeaseByLocalClock => Known::Order("seed=2 order=clocks-apart faults="),
-        SeededBug::OutageBurnsAttempts => Known::Order("seed=1 order=outage faults="),
-        SeededBug::SnoozeResetsEpoch => Known::Order("seed=1 order=create faults="),
-        SeededBug::LostWakeUp => Known::Order("seed=1 order=create faults=12:Panic*"),
-        SeededBug::UndecodableForEver => Known::Order("seed=1 order=unreadable faults="),
-        SeededBug::KeyOutsideCommit => Known::Order("seed=1 order=create faults=3:LateEffect*"),
-        SeededBug::QuotaOutsideCommit => Known::Order("seed=1 order=quota faults=0:ErrorBefore"),
-        SeededBug::KeyForgottenAfterDelete => Known::Order("seed=1 order=create-then-delete faults="),
-        SeededBug::TenantMissingInQuery => Known::Order("seed=1 order=two-tenants faults="),
-        SeededBug::RerunMarkLost => Known::Order("seed=6 order=landed-twice faults="),
-        SeededBug::SettleByJobAlone => Known::Order("seed=1 order=suspended faults="),
-        SeededBug::TakeoverWithoutEpoch => Known::Order("seed=3 order=suspended faults="),
-        SeededBug::AdoptingClearsLand => Known::Order("seed=1 order=landed-twice faults="),
-        SeededBug::NextAccountWhileOpen => Known::Order("seed=1 order=second-account faults=7:LateEffect"),
-        SeededBug::InventoryBeforeRecords => Known::Schedule(1),
-        SeededBug::UncheckedTokenBelieved => Known::Order("seed=3 order=other-project faults="),
-    }
-}
-
 #[derive(Debug)]
 struct Search {
     bug: SeededBug,

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     let mut failed = 0;
     for order in Order::every().filter(|order| only.as_deref().is_none_or(|only| only == order.as_str())) {
         let begin = Instant::now();
-        let found = enumerate(order, Extent { seed: 1, one_pair_of, threads });
+        let found = enumerate(order, Extent { seed: 1, one_pair_of, one_single_of: 1, threads });
         let seconds = begin.elapsed().as_secs_f64();
         println!(
             "{}: {} singles, {} pairs, {} failed, {seconds:.1} s, {:.0} runs/s/thread",

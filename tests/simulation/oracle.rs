@@ -109,6 +109,7 @@ fn named(account: &AccountId, id: &ProviderServerId) -> String {
 }
 
 /// Returns what identifies the servers that are there and whose name begins so.
+#[must_use]
 pub fn ids_named(site: &Site, name: &str) -> Vec<String> {
     let there = |(account, cloud): &(AccountId, Cloud)| {
         let found = cloud.live().into_iter().filter(|it| it.view.name.starts_with(name));

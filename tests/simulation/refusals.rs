@@ -42,6 +42,17 @@ impl Refusals {
     }
 }
 
+/// Says what somebody else does to a new server at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tamper {
+    /// It gets another name.
+    Rename,
+    /// It gets the label of another order.
+    Relabel,
+    /// It is removed.
+    Remove,
+}
+
 /// Says whether the list is asked for without the owner: only a seeded bug does so.
 #[cfg(vip_seeded_bugs)]
 pub(crate) fn lists_all() -> bool {

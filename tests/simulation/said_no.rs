@@ -5,11 +5,11 @@ use std::time::Duration;
 use vip_core::model::{AccountId, ServerState};
 use vip_core::ports::ProviderErrorKind;
 
-use crate::cloud::Tamper;
 use crate::method::Method;
 use crate::oracle::{ended, load};
 use crate::orders::{Accepted, Client, spec};
 use crate::process::Site;
+use crate::refusals::Tamper;
 use crate::world::pause;
 
 const THROTTLED: ProviderErrorKind = ProviderErrorKind::Throttled { retry_after: Duration::from_millis(200) };
