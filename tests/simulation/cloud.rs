@@ -1,17 +1,21 @@
 //! A cloud with an append-only ledger: unique names, full locations, foreign servers, reads that lag behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use vip_core::model::{
-    Addresses, InstallationId, Labels, OWNER_LABEL, ProviderActionId, ProviderServerId, ServerId, TokenDigest,
+    Addresses, InstallationId, Labels, OWNER_LABEL, ProviderActionId, ProviderServerId, SPEC_LABEL, ServerId,
+    TokenDigest,
 };
 use vip_core::ports::{
     ActionStatus, ActionView, CreateRequest, Created, Deletion, InventoryPage, ProviderError, ProviderErrorKind,
     ServerStatus, ServerView,
 };
+
+use crate::method::Method;
+use crate::refusals::{Refusals, Tamper, lists_all};
 
 /// How far a stale read lags behind; well below the landing allowance, which is what empty looks wait for.
 const LAG: Duration = Duration::from_millis(1_000);
@@ -40,9 +44,25 @@ pub struct Cloud {
 struct Rows {
     ledger: Vec<Entry>,
     full: BTreeSet<String>,
+    last_one: BTreeSet<String>,
+    refusals: Refusals,
+    delayed: Option<Duration>,
+    failing: Option<String>,
+    tampers: BTreeMap<String, Tamper>,
     plants_foreign: bool,
     announced: u32,
+    inventories: u32,
+    hidden: Option<String>,
     foreign_deletes: u32,
+}
+
+/// Says whether there was stock for a create when it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stock {
+    /// There was.
+    Left,
+    /// There was none.
+    None,
 }
 
 /// Is one server that was ever made here.
@@ -63,6 +83,14 @@ pub struct Entry {
 impl Entry {
     fn is_there(&self, at: Instant) -> bool {
         self.made_at <= at && self.deleted_at.is_none_or(|deleted| deleted + REMOVAL > at)
+    }
+
+    fn suffer(&mut self, how: Tamper) {
+        match how {
+            Tamper::Rename => self.view.name = "renamed".to_owned(),
+            Tamper::Relabel => drop(self.view.labels.insert(SPEC_LABEL.to_owned(), "another".to_owned())),
+            Tamper::Remove => self.deleted_at = self.made_at.checked_sub(REMOVAL),
+        }
     }
 
     fn shown(&self) -> ServerView {
@@ -87,6 +115,12 @@ impl Cloud {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes another token of the same account.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { rows: self.rows.clone(), digest: TokenDigest::of(token) }
+    }
+
     /// Returns what identifies its token.
     #[must_use]
     pub fn digest(&self) -> TokenDigest {
@@ -98,6 +132,75 @@ impl Cloud {
         self.lock().full.insert(location.to_owned());
     }
 
+    /// Leaves stock for one more create in a location.
+    pub fn leave_one(&self, location: &str) {
+        self.lock().last_one.insert(location.to_owned());
+    }
+
+    /// Lets the next create have no answer, and happen only after a while.
+    pub fn delay_next_create(&self, by: Duration) {
+        self.lock().delayed = Some(by);
+    }
+
+    /// Returns how long the create that begins now is delayed.
+    #[must_use]
+    pub fn delay(&self) -> Option<Duration> {
+        self.lock().delayed.take()
+    }
+
+    /// Lets all calls go wrong in this way, or none.
+    pub fn outage(&self, kind: Option<ProviderErrorKind>) {
+        self.lock().refusals.all(kind);
+    }
+
+    /// Refuses the next call of a method that is about a server whose name begins so.
+    pub fn refuse(&self, method: Method, name: &str, kind: ProviderErrorKind) {
+        self.lock().refusals.next(method, name, kind);
+    }
+
+    /// Lets the creates of servers whose name begins so end in error.
+    pub fn fail_actions_of(&self, name: &str) {
+        self.lock().failing = Some(name.to_owned());
+    }
+
+    /// Lets somebody else do something to new servers whose name begins so.
+    pub fn tamper(&self, name: &str, how: Tamper) {
+        self.lock().tampers.insert(name.to_owned(), how);
+    }
+
+    /// Removes a server whose name begins so behind everybody's back.
+    pub fn lose(&self, name: &str) {
+        let gone = Instant::now().checked_sub(REMOVAL);
+        self.lock().ledger.iter_mut().filter(|it| it.view.name.starts_with(name)).for_each(|it| it.deleted_at = gone);
+    }
+
+    /// Says whether a call about a server with this name is answered at all.
+    ///
+    /// # Errors
+    ///
+    /// What was asked for.
+    pub fn admits(&self, method: Method, name: &str) -> Result<(), ProviderError> {
+        self.lock().refusals.take(method, name)
+    }
+
+    /// Says whether a call about the server with this id is answered at all.
+    ///
+    /// # Errors
+    ///
+    /// What was asked for.
+    pub fn admits_id(&self, method: Method, id: &str) -> Result<(), ProviderError> {
+        let mut rows = self.lock();
+        let name = rows.ledger.iter().find(|it| it.view.id.as_str() == id).map(|it| it.view.name.clone());
+        rows.refusals.take(method, &name.unwrap_or_default())
+    }
+
+    /// Says whether the server with this id was ever made here and is there.
+    #[must_use]
+    pub fn has(&self, id: &ProviderServerId) -> bool {
+        let now = Instant::now();
+        self.lock().ledger.iter().any(|it| &it.view.id == id && it.is_there(now) && it.deleted_at.is_none())
+    }
+
     /// Puts a foreign server under the name of the first create, just before it.
     pub fn plant_foreign(&self) {
         self.lock().plants_foreign = true;
@@ -107,6 +210,17 @@ impl Cloud {
     #[must_use]
     pub fn creates_begun(&self) -> u32 {
         self.lock().announced
+    }
+
+    /// Hides servers whose name begins so from lists, or none.
+    pub fn hide(&self, name: Option<&str>) {
+        self.lock().hidden = name.map(str::to_owned);
+    }
+
+    /// Returns how often the list was read.
+    #[must_use]
+    pub fn inventories(&self) -> u32 {
+        self.lock().inventories
     }
 
     /// Returns everything that was ever made here.
@@ -133,13 +247,19 @@ impl Cloud {
         self.lock().insert(name.to_owned(), labels, "elsewhere", true);
     }
 
-    /// Notes that a create is about to be called.
-    pub fn announced(&self, request: &CreateRequest) {
+    /// Notes that a create is about to be called, and whether there is stock for it.
+    #[must_use]
+    pub fn announced(&self, request: &CreateRequest) -> Stock {
         let mut rows = self.lock();
         rows.announced += 1;
+        let stock = if rows.full.contains(&request.location) { Stock::None } else { Stock::Left };
+        if rows.last_one.remove(&request.location) {
+            rows.full.insert(request.location.clone());
+        }
         if std::mem::take(&mut rows.plants_foreign) {
             rows.insert(request.name.as_str().to_owned(), Labels::new(), "elsewhere", true);
         }
+        stock
     }
 
     /// Creates a server.
@@ -147,9 +267,9 @@ impl Cloud {
     /// # Errors
     ///
     /// The name is taken, or the location is full.
-    pub fn create(&self, request: &CreateRequest) -> Result<Created, ProviderError> {
+    pub fn create(&self, request: &CreateRequest, stock: Stock) -> Result<Created, ProviderError> {
         let mut rows = self.lock();
-        if rows.full.contains(&request.location) {
+        if stock == Stock::None {
             return Err(ProviderError::new(ProviderErrorKind::Exhausted, "resource_unavailable"));
         }
         let now = Instant::now();
@@ -157,7 +277,11 @@ impl Cloud {
             return Err(ProviderError::new(ProviderErrorKind::AlreadyExists, "uniqueness_error"));
         }
         let name = request.name.as_str().to_owned();
+        let tampered = rows.tampers.iter().find(|(prefix, _)| name.starts_with(prefix.as_str())).map(|(_, how)| *how);
         let server = rows.insert(name, request.labels.clone(), &request.location, false);
+        if let (Some(how), Some(entry)) = (tampered, rows.ledger.last_mut()) {
+            entry.suffer(how);
+        }
         let action = ProviderActionId::new(format!("a{}", server.id.as_str())).unwrap();
         Ok(Created { server, actions: vec![action], correlation_id: None })
     }
@@ -222,7 +346,12 @@ impl Cloud {
             let of = |entry: &&Entry| id.as_str().strip_prefix('a') == Some(entry.view.id.as_str());
             let entry = rows.ledger.iter().find(of)?;
             let is_done = entry.made_at + START <= now;
-            let status = if is_done { ActionStatus::Succeeded } else { ActionStatus::Running };
+            let fails = rows.failing.as_ref().is_some_and(|name| entry.view.name.starts_with(name));
+            let status = match (is_done, fails) {
+                (false, _) => ActionStatus::Running,
+                (true, false) => ActionStatus::Succeeded,
+                (true, true) => ActionStatus::Failed { code: "no_luck".to_owned() },
+            };
             Some(ActionView { id: id.clone(), status })
         };
         ids.iter().filter_map(view).collect()
@@ -231,8 +360,18 @@ impl Cloud {
     /// Lists an owner's servers.
     #[must_use]
     pub fn inventory(&self, owner: InstallationId, _page: u32, view: View) -> InventoryPage {
+        let hidden = {
+            let mut rows = self.lock();
+            rows.inventories += 1;
+            rows.hidden.clone()
+        };
+        let is_hidden = |name: &str| hidden.as_ref().is_some_and(|hidden| name.starts_with(hidden.as_str()));
         let owner = owner.to_string();
-        let mut servers = self.seen(view, |server| server.labels.get(OWNER_LABEL) == Some(&owner));
+        let is_listed = |server: &ServerView| {
+            let is_listed = server.labels.get(OWNER_LABEL) == Some(&owner) || lists_all();
+            is_listed && server.server_label().is_some() && !is_hidden(&server.name)
+        };
+        let mut servers = self.seen(view, is_listed);
         if view == View::Stale {
             // Lists hide a server now and then that a look by id shows.
             servers.drain(..servers.len().min(1));

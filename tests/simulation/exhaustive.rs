@@ -12,6 +12,8 @@ use crate::shrink;
 
 /// Failing runs that are shrunk and printed; one is enough to begin with.
 const SHOWN: usize = 10;
+/// One of so many pairs that begin with a lasting fault is run, for each pair of single ones.
+const LASTING_PAIRS: u64 = 10;
 /// One of so many runs is made twice, to see that it is the same.
 const TWICE: u64 = 100;
 
@@ -25,6 +27,8 @@ pub struct Extent {
     pub seed: u64,
     /// One pair of so many is run; 1 means all, 0 none.
     pub one_pair_of: u64,
+    /// One single fault of so many is run; 1 means all.
+    pub one_single_of: usize,
     /// Threads.
     pub threads: usize,
 }
@@ -48,11 +52,12 @@ pub struct Found {
 #[must_use]
 pub fn enumerate(order: Order, extent: Extent) -> Found {
     let usual = run(&Setup { seed: extent.seed, order, plan: Plan::default() }, Trace::Off);
+    let extent = Extent { one_pair_of: extent.one_pair_of * rarity(order), ..extent };
     let found = Mutex::new(Found::default());
     let mut firsts = Vec::new();
-    for (ordinal, fault) in faults(&usual.counted, 0, &[false, true]) {
-        firsts.push((ordinal, fault));
-    }
+    // Which refusal meets which call depends on who comes first, so with faults besides nobody can say how it ends.
+    let step = if order == Order::Refusals { usize::MAX } else { extent.one_single_of.max(1) };
+    firsts.extend(faults(&usual.counted, 0, &[false, true]).into_iter().step_by(step));
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..extent.threads.max(1) {
@@ -78,28 +83,52 @@ pub fn enumerate(order: Order, extent: Extent) -> Found {
     found
 }
 
+/// Returns of how many pairs one is run of an order with a mishap of its own: it is long, and the reference orders are
+/// those whose pairs are complete.
+const fn rarity(order: Order) -> u64 {
+    match order {
+        Order::Create
+        | Order::CreateThenDelete
+        | Order::DeleteWhileCreating
+        | Order::FullLocation
+        | Order::ForeignName
+        | Order::TwoTenants
+        | Order::SweepBeside => 1,
+        Order::SecondAccount
+        | Order::ForeignThenDelete
+        | Order::DeleteAtOnce
+        | Order::Suspended
+        | Order::LandedTwice => 10,
+        Order::Quota | Order::OtherProject | Order::Unreadable | Order::ClocksApart => 50,
+        Order::RenamedCopy | Order::RestoredBackup | Order::Outage | Order::BetweenSweeps | Order::VeryLate => 1_000,
+        Order::Refusals => 10_000,
+    }
+}
+
 fn one_and_its_pairs(order: Order, extent: Extent, usual: &Outcome, first: (u32, Fault), mine: &mut Found) {
     let setup = Setup { seed: extent.seed, order, plan: Plan::of(&[first]) };
-    let single = attempt(&setup, usual.path, mine);
+    let single = attempt(&setup, usual, mine);
     mine.singles += 1;
-    if extent.one_pair_of == 0 || first.1.lasting {
+    if extent.one_pair_of == 0 {
         return;
     }
+    // Lasting faults are paired too, one of so many: they reach the same places as repeats of the single ones.
+    let one_of = extent.one_pair_of * if first.1.lasting { LASTING_PAIRS } else { 1 };
     // Each first fault begins to count somewhere else, so that a sample is spread over all of them.
     let number = u64::from(first.0) * 31 + first.1.kind as u64;
     let mut place = number.wrapping_mul(SPREAD) >> 33;
     for second in faults(&single.counted, first.0 + 1, &[false]) {
         place += 1;
-        if place.is_multiple_of(extent.one_pair_of) {
+        if place.is_multiple_of(one_of) {
             let setup = Setup { seed: extent.seed, order, plan: Plan::of(&[first, second]) };
-            attempt(&setup, usual.path, mine);
+            attempt(&setup, usual, mine);
             mine.pairs += 1;
         }
     }
 }
 
-fn attempt(setup: &Setup, usual: u64, mine: &mut Found) -> Outcome {
-    let outcome = if mine.matrix.runs.is_multiple_of(TWICE) {
+fn attempt(setup: &Setup, usual: &Outcome, mine: &mut Found) -> Outcome {
+    let mut outcome = if mine.matrix.runs.is_multiple_of(TWICE) {
         let (one, two) = (run(setup, Trace::Hash), run(setup, Trace::Hash));
         if one.trace != two.trace {
             mine.failures.push(format!("two runs of one seed differ: {setup}"));
@@ -109,11 +138,14 @@ fn attempt(setup: &Setup, usual: u64, mine: &mut Found) -> Outcome {
     } else {
         run(setup, Trace::Off)
     };
-    mine.matrix.count(&outcome, usual);
+    mine.matrix.count(&outcome, usual.path);
+    if outcome.violations.is_empty() && outcome.end_state != usual.end_state {
+        outcome.violations.push(format!("O3: ended as {} instead of {}", outcome.end_state, usual.end_state));
+    }
     if !outcome.violations.is_empty() {
         mine.failed += 1;
         if mine.failures.len() < SHOWN {
-            mine.failures.push(shrink::report(setup));
+            mine.failures.push(shrink::report(setup, &outcome.violations));
         }
     }
     outcome

@@ -67,6 +67,17 @@ impl Incarnation {
         }
     }
 
+    /// Waits until it moves again, or is dead.
+    pub async fn moving(&self) {
+        loop {
+            let until = *self.frozen_until.lock().unwrap();
+            if until <= Instant::now() || *self.end.borrow() == End::Crashed {
+                return;
+            }
+            sleep_until(until).await;
+        }
+    }
+
     /// Waits until it ends, and says how.
     pub async fn ended(&self) -> End {
         let mut end = self.end.subscribe();

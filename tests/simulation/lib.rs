@@ -11,20 +11,26 @@
     reason = "test code fails by panicking"
 )]
 
+#[cfg(vip_seeded_bugs)]
+pub mod arms;
 pub mod cloud;
 pub mod exhaustive;
 pub mod faulty;
 #[cfg(vip_seeded_bugs)]
 pub mod gate;
 pub mod incarnation;
+pub mod layout;
 pub mod matrix;
 pub mod method;
+pub mod mishaps;
 pub mod observed;
 pub mod oracle;
 pub mod orders;
 pub mod plan;
 pub mod process;
+pub mod refusals;
 pub mod run;
+pub mod said_no;
 pub mod shrink;
 pub mod swarm;
 pub mod world;

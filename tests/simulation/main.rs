@@ -26,7 +26,11 @@ fn option(words: &[String], name: &str) -> Option<String> {
 fn main() -> ExitCode {
     silence_planned_panics();
     let words: Vec<String> = std::env::args().skip(1).collect();
+    let number = |name, default| option(&words, name).map_or(default, |text| text.parse().expect("a number"));
+    let threads = usize::try_from(number("--threads", 2)).unwrap_or(THREADS);
     if let Some(line) = option(&words, "--replay") {
+        #[cfg(vip_seeded_bugs)]
+        vip_core::seeded_bugs::activate(option(&words, "--bug").as_deref().and_then(vip_core::seeded_bugs::parse));
         let setup: Setup = line.parse().expect("a line that a failing run printed");
         return show(&run(&setup, Trace::Lines));
     }
@@ -34,18 +38,16 @@ fn main() -> ExitCode {
         return show(&swarm::run(seed.parse().expect("a number"), Trace::Lines));
     }
     if words.iter().any(|word| word == "--gate") {
-        return gate(option(&words, "--bug").as_deref());
+        return gate(option(&words, "--bug").as_deref(), threads);
     }
-    let number = |name, default| option(&words, name).map_or(default, |text| text.parse().expect("a number"));
     let one_pair_of = number("--one-pair-of", 1);
-    let threads = usize::try_from(number("--threads", 2)).unwrap_or(THREADS);
     let seeds = number("--seeds", SEEDS);
     let only = option(&words, "--order");
     let mut matrix = Matrix::default();
     let mut failed = 0;
-    for order in Order::ALL.into_iter().filter(|order| only.as_deref().is_none_or(|only| only == order.as_str())) {
+    for order in Order::every().filter(|order| only.as_deref().is_none_or(|only| only == order.as_str())) {
         let begin = Instant::now();
-        let found = enumerate(order, Extent { seed: 1, one_pair_of, threads });
+        let found = enumerate(order, Extent { seed: 1, one_pair_of, one_single_of: 1, threads });
         let seconds = begin.elapsed().as_secs_f64();
         println!(
             "{}: {} singles, {} pairs, {} failed, {seconds:.1} s, {:.0} runs/s/thread",
@@ -107,25 +109,52 @@ fn swarms(seeds: u64, threads: usize, matrix: &mut Matrix) -> u64 {
 }
 
 #[cfg(not(vip_seeded_bugs))]
-fn gate(_only: Option<&str>) -> ExitCode {
+fn gate(_only: Option<&str>, _threads: usize) -> ExitCode {
     println!("the gate needs a build with RUSTFLAGS='--cfg vip_seeded_bugs'");
     ExitCode::FAILURE
 }
 
 /// Hunts every seeded bug, and fails unless each is caught, and only those break orders without faults that may.
 #[cfg(vip_seeded_bugs)]
-fn gate(only: Option<&str>) -> ExitCode {
-    let mut missed = 0;
-    for bug in vip_core::seeded_bugs::all().iter().filter(|bug| only.is_none_or(|only| only == bug.name())) {
-        let verdict = vip_simulation::gate::hunt(*bug);
-        let unexpected = bug.passes_without_faults() && !verdict.breaks_without_faults.is_empty();
-        let runs = verdict.runs.map_or("MISSED".to_owned(), |runs| format!("{runs} runs"));
-        let note = if unexpected { " BREAKS WITHOUT A FAULT" } else { "" };
-        println!("{:32} {runs:>12}{note}  {}", bug.name(), verdict.caught_by);
-        missed += u32::from(verdict.runs.is_none());
+fn gate(only: Option<&str>, threads: usize) -> ExitCode {
+    let bugs: Vec<_> =
+        vip_core::seeded_bugs::all().iter().filter(|bug| only.is_none_or(|it| it == bug.name())).collect();
+    let (next, wrong) = (AtomicU64::new(0), AtomicU64::new(0));
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(bug) =
+                    bugs.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX))
+                {
+                    let began = Instant::now();
+                    let verdict = vip_simulation::gate::hunt(**bug);
+                    let unexpected = bug.passes_without_faults() && !verdict.breaks_without_faults.is_empty();
+                    let runs = verdict.runs.map_or("MISSED".to_owned(), |runs| format!("{runs} runs"));
+                    let note = if unexpected { " BREAKS WITHOUT A FAULT" } else { "" };
+                    let seconds = began.elapsed().as_secs_f64();
+                    println!(
+                        "{:30} {runs:>10} {seconds:6.1} s{note} {:?} {}",
+                        bug.name(),
+                        verdict.breaks_without_faults,
+                        verdict.caught_by
+                    );
+                    wrong.fetch_add(u64::from(unexpected || verdict.runs.is_none()), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let mut wrong = wrong.into_inner();
+    if only.is_none() {
+        let reached = vip_simulation::arms::survey();
+        reached.iter().for_each(|(name, count)| println!("{count:>10}  {name}"));
+        for missed in vip_simulation::arms::missed(&reached) {
+            println!("ZERO: {missed}");
+            wrong += 1;
+        }
     }
-    println!("{missed} bugs were not caught");
-    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!("{} bugs, {wrong} not caught or not as expected, {:.0} s", bugs.len(), begin.elapsed().as_secs_f64());
+    if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn show(outcome: &Outcome) -> ExitCode {

@@ -12,6 +12,7 @@ use crate::run::Outcome;
 pub struct Matrix {
     cells: BTreeMap<(Method, Kind), Cell>,
     arms: BTreeMap<Arm, u64>,
+    reached: BTreeMap<String, u64>,
     waits: u64,
     rests: u64,
     looks: u64,
@@ -41,11 +42,20 @@ impl Matrix {
         for (arm, count) in &outcome.arms {
             *self.arms.entry(arm.clone()).or_default() += count;
         }
+        for (name, count) in &outcome.reached {
+            *self.reached.entry(name.clone()).or_default() += count;
+        }
         self.waits += outcome.waits;
         self.rests += outcome.rests;
         let is_look =
             |method: &&Method| matches!(method, Method::Find | Method::FindLabelled | Method::Get | Method::Actions);
         self.looks += u64::try_from(outcome.counted.iter().filter(is_look).count()).unwrap_or(0);
+    }
+
+    /// Returns the steps taken and the answers absorbed.
+    #[must_use]
+    pub const fn reached(&self) -> &BTreeMap<String, u64> {
+        &self.reached
     }
 
     /// Adds what another thread counted.
@@ -57,6 +67,9 @@ impl Matrix {
         }
         for (arm, count) in &other.arms {
             *self.arms.entry(arm.clone()).or_default() += count;
+        }
+        for (name, count) in &other.reached {
+            *self.reached.entry(name.clone()).or_default() += count;
         }
         self.waits += other.waits;
         self.rests += other.rests;

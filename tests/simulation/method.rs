@@ -87,6 +87,14 @@ named! {
         Inventory = "provider.inventory",
         /// `ProviderClient::catalog`
         Catalog = "provider.catalog",
+        /// `AuditSink::deliver`
+        Deliver = "audit.deliver",
+        /// `Cache::get`
+        CacheGet = "cache.get",
+        /// `Cache::put`
+        CachePut = "cache.put",
+        /// `Cache::invalidate`
+        CacheInvalidate = "cache.invalidate",
     }
 }
 
@@ -117,6 +125,8 @@ named! {
         StaleRead = "StaleRead",
         /// The answer cannot be understood.
         Malformed = "Malformed",
+        /// The answer can be read and is about something else.
+        Nonsense = "Nonsense",
     }
 }
 
@@ -134,13 +144,14 @@ impl Method {
                 | Self::Settle
                 | Self::Create
                 | Self::Delete
+                | Self::Deliver
         )
     }
 
     /// Says whether the enumeration counts its calls: they are on an order's path, and no poll or upkeep.
     #[must_use]
     pub const fn is_on_the_path(self) -> bool {
-        self.writes() && !matches!(self, Self::Sight | Self::SaveAccount)
+        self.writes() && !matches!(self, Self::Sight | Self::SaveAccount | Self::Deliver)
             || matches!(
                 self,
                 Self::Load | Self::Key | Self::Find | Self::FindLabelled | Self::Get | Self::Actions | Self::Operation
@@ -171,6 +182,9 @@ impl Method {
         match kind {
             Kind::LateEffect | Kind::Lost => self.writes(),
             Kind::Duplicate => self.writes(),
+            Kind::Nonsense => {
+                matches!(self, Self::Find | Self::FindLabelled | Self::Get | Self::Actions | Self::CacheGet)
+            }
             Kind::StaleRead => {
                 matches!(self, Self::Load | Self::Key | Self::Find | Self::FindLabelled | Self::Get | Self::Inventory)
             }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 use vip_core::model::{
-    Account, AccountId, ChainHead, ClaimId, IdempotencyKey, InstallationId, Job, JobId, JobKey, JobKind, JobState,
-    NewJob, Operation, OperationId, OutcomeClass, Page, PageRequest, SealedRecord, Server, ServerId, Sighting,
-    TenantId, Timestamp, Verb,
+    Account, AccountId, ChainHead, ClaimId, Desired, IdempotencyKey, InstallationId, Job, JobId, JobKey, JobKind,
+    JobState, NewJob, Operation, OperationId, OutcomeClass, Page, PageRequest, SealedRecord, Server, ServerId,
+    ServerState, Sighting, TenantId, Timestamp, Verb,
 };
 use vip_core::ports::{
     ChangeSet, ClaimRequest, Claimed, Committed, Delivery, Durability, Enqueued, Guard, JobQueue, KeyRecord, LeaseRef,
@@ -17,6 +17,7 @@ use vip_core::ports::{
     SinkName, Stalled, Store, StoreError, StoreStats, Trimmed, Verdict,
 };
 
+use crate::cloud::Cloud;
 use crate::world::World;
 
 /// Names what a commit recorded: verb, effect, outcome.
@@ -26,26 +27,42 @@ pub type Arm = (Verb, Option<String>, OutcomeClass);
 #[derive(Debug, Clone)]
 pub struct History {
     world: Arc<World>,
+    clouds: Arc<Vec<(AccountId, Cloud)>>,
     rows: Arc<Mutex<Rows>>,
 }
 
 #[derive(Debug, Default)]
 struct Rows {
-    /// Highest lease that wrote each record.
-    writers: BTreeMap<ServerId, LeaseRef>,
+    /// Claims in the order in which the queue granted them.
+    claims: BTreeMap<ClaimId, u64>,
+    /// Latest claim that wrote each record, by its place in that order.
+    writers: BTreeMap<ServerId, u64>,
     leases: BTreeMap<JobId, (ClaimId, Instant)>,
     arms: BTreeMap<Arm, u64>,
     waits: u64,
     rests: u64,
     queue_lost: bool,
     stalled_wakes: u64,
+    /// Whether servers may turn up that nobody expected: something landed after all allowances.
+    surprises: bool,
 }
 
 impl History {
     /// Begins a history.
     #[must_use]
-    pub fn new(world: Arc<World>) -> Self {
-        Self { world, rows: Arc::default() }
+    pub fn new(world: Arc<World>, clouds: Vec<(AccountId, Cloud)>) -> Self {
+        Self { world, clouds: Arc::new(clouds), rows: Arc::default() }
+    }
+
+    /// Notes that something lands after all allowances: what turns up then is not anybody's mistake.
+    pub fn surprised(&self) {
+        self.rows.lock().unwrap().surprises = true;
+    }
+
+    /// Notes that store and queue went back to an earlier time.
+    pub fn restored(&self) {
+        self.queue_lost();
+        self.rows.lock().unwrap().writers.clear();
     }
 
     /// Notes that the queue lost what it held: from now on leases may be doubled, and wakes by time are right.
@@ -68,25 +85,47 @@ impl History {
         self.rows.lock().unwrap().stalled_wakes
     }
 
-    /// P3: once a successor has written, nothing of an earlier claim changes the record.
+    /// P3: once a successor has written, nothing of an earlier claim changes the record. Who came later is told by the
+    /// order of the grants, not by the epochs: those are what is being checked.
     fn wrote(&self, server: ServerId, guard: &Guard) {
         let Some(lease) = guard.lease() else { return };
         let mut rows = self.rows.lock().unwrap();
-        if let Some(last) = rows.writers.get(&server)
-            && (last.epoch > lease.epoch || (last.epoch == lease.epoch && last.claim != lease.claim))
-        {
-            self.world.violated(format!("P3: {server} written by epoch {} after epoch {}", lease.epoch, last.epoch));
+        let Some(place) = rows.claims.get(&lease.claim).copied() else { return };
+        if let Some(last) = rows.writers.get(&server).copied().filter(|last| *last > place) {
+            self.world.violated(format!("P3: {server} written by claim {place} after claim {last}"));
         }
-        rows.writers.insert(server, *lease);
+        rows.writers.insert(server, place);
     }
 
     fn committed(&self, change: &ChangeSet) {
         self.wrote(change.server.id, &change.guard);
-        if change.audit.verb == Verb::Reopen {
-            self.world.violated(format!("O1: {} was reopened", change.server.id));
+        let server = &change.server;
+        if !self.rows.lock().unwrap().surprises {
+            let own = server.provider_ref.as_ref().map(|own| &own.id);
+            let removed = server.removing.as_ref().filter(|removal| !removal.gone).map(|removal| &removal.id);
+            if change.audit.verb == Verb::Reopen {
+                self.world.violated(format!("O1: {} was reopened", server.id));
+            }
+            if server.desired == Desired::Present
+                && server.state == ServerState::Running
+                && removed.is_some_and(|id| own != Some(id))
+            {
+                self.world.violated(format!("O1: {} has a second server", server.id));
+            }
+        }
+        if server.state == ServerState::Lost && change.audit.from == Some(ServerState::Running) {
+            self.lost(server);
         }
         let arm = (change.audit.verb, change.audit.effect.clone(), change.audit.outcome);
         *self.rows.lock().unwrap().arms.entry(arm).or_default() += 1;
+    }
+
+    /// O3: a server counts as lost only when it is gone.
+    fn lost(&self, server: &Server) {
+        let Some(own) = &server.provider_ref else { return };
+        if self.clouds.iter().any(|(account, cloud)| account == &own.account && cloud.has(&own.id)) {
+            self.world.violated(format!("O3: {} was called lost while it was there", server.id));
+        }
     }
 
     fn claimed(&self, claimed: &[Claimed]) {
@@ -94,6 +133,8 @@ impl History {
         let mut rows = self.rows.lock().unwrap();
         for claimed in claimed {
             let lease = claimed.lease.reference;
+            let place = u64::try_from(rows.claims.len()).unwrap_or(u64::MAX);
+            rows.claims.entry(lease.claim).or_insert(place);
             let until = now + claimed.lease.duration;
             let before = rows.leases.insert(lease.job, (lease.claim, until));
             if let Some((_, until)) = before.filter(|(_, until)| *until > now && !rows.queue_lost) {

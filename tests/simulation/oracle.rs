@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use vip_core::Provisioner;
-use vip_core::model::{PageLimit, PageRequest, Server, ServerState, TenantId};
+use vip_core::model::{AccountId, PageLimit, PageRequest, ProviderServerId, Server, ServerState, TenantId};
 use vip_core::ports::{Backend, Loaded};
 
+use crate::cloud::{Cloud, Entry};
 use crate::orders::Accepted;
 use crate::process::Site;
 use crate::world::pause;
@@ -14,7 +14,8 @@ use crate::world::pause;
 /// Time between two looks of the oracle.
 const LOOK: Duration = Duration::from_millis(250);
 
-async fn load(site: &Site, order: &Accepted) -> Option<Loaded> {
+/// Reads a record as it really is.
+pub async fn load(site: &Site, order: &Accepted) -> Option<Loaded> {
     let store = Backend::from(site.memory.clone()).store;
     let tenant = TenantId::new(order.tenant.as_str()).unwrap();
     store.load(&tenant, order.server).await.unwrap()
@@ -31,7 +32,8 @@ pub async fn ended(site: &Site, orders: &[Accepted]) {
             }
         }
         let queue = Backend::from(site.memory.clone()).queue;
-        if queue.stats(&[]).await.unwrap().leased == 0 {
+        let stats = queue.stats(&[]).await.unwrap();
+        if stats.leased == 0 && stats.dead == site.dead_jobs {
             return;
         }
         pause(LOOK).await;
@@ -61,7 +63,7 @@ pub async fn demand(site: &Site, orders: &[Accepted]) -> Vec<String> {
             Some(loaded) => {
                 demand_record(&loaded.server, order, &mut broken);
                 if loaded.server.state == ServerState::Running {
-                    running.extend(loaded.server.provider_ref.map(|it| it.id.as_str().to_owned()));
+                    running.extend(loaded.server.provider_ref.map(|it| named(&it.account, &it.id)));
                 }
                 demand_operations(site, order, &mut broken).await;
             }
@@ -96,25 +98,62 @@ async fn demand_operations(site: &Site, order: &Accepted, broken: &mut Vec<Strin
     }
     if let Some(delete) = order.delete {
         let status = status(delete).await;
-        if status != Some(vip_core::model::OperationStatus::Succeeded) {
+        if status != Some(order.delete_ends()) {
             broken.push(format!("P6: the delete of {} ended {status:?}", order.key));
         }
     }
 }
 
+fn named(account: &AccountId, id: &ProviderServerId) -> String {
+    format!("{account}/{}", id.as_str())
+}
+
+/// Returns what identifies the servers that are there and whose name begins so.
+#[must_use]
+pub fn ids_named(site: &Site, name: &str) -> Vec<String> {
+    let there = |(account, cloud): &(AccountId, Cloud)| {
+        let found = cloud.live().into_iter().filter(|it| it.view.name.starts_with(name));
+        found.map(|it| named(account, &it.view.id)).collect::<Vec<_>>()
+    };
+    site.clouds.iter().flat_map(there).collect()
+}
+
+/// Says where the orders ended, in words that hold for every run of an order: O3 compares them.
+pub async fn end_state(site: &Site, orders: &[Accepted]) -> String {
+    let mut ends = Vec::new();
+    for order in orders {
+        let server = load(site, order).await.map(|it| it.server);
+        let parts = server.map(|it| (it.state, it.desired, it.fail_reason, it.park_reason, it.quota_held));
+        ends.push(format!("{} {parts:?}; ", order.tenant));
+    }
+    // Which of several orders comes first is nobody's promise.
+    ends.sort();
+    let mut text = ends.concat();
+    let live: usize = site.clouds.iter().map(|(_, cloud)| cloud.live().len()).sum();
+    text.push_str(&format!("{live} servers"));
+    text
+}
+
 fn demand_ledger(site: &Site, running: &BTreeSet<String>, broken: &mut Vec<String>) {
     let mut live = BTreeSet::new();
+    if !site.other_project.live().is_empty() {
+        broken.push("P2: a server was made in another project".to_owned());
+    }
     for (account, cloud) in &site.clouds {
-        for entry in cloud.live().into_iter().filter(|entry| !entry.is_foreign) {
-            live.insert(entry.view.id.as_str().to_owned());
+        let forgotten = site.forgotten.lock().unwrap();
+        let is_known = |entry: &Entry| entry.view.server_label().is_none_or(|label| !forgotten.contains(&label));
+        for entry in cloud.live().into_iter().filter(|entry| !entry.is_foreign && is_known(entry)) {
+            live.insert(named(account, &entry.view.id));
         }
         let foreign = cloud.ledger().into_iter().filter(|entry| entry.is_foreign);
         if cloud.foreign_deletes() > 0 || foreign.into_iter().any(|entry| entry.deleted_at.is_some()) {
             broken.push(format!("P5: a foreign server in {account} was deleted"));
         }
     }
-    if &live != running {
-        broken.push(format!("P2: the cloud has {live:?}, the store {running:?}"));
+    let mut expected = running.clone();
+    expected.extend(site.unrecorded.lock().unwrap().iter().cloned());
+    if live != expected {
+        broken.push(format!("P2: the cloud has {live:?}, the store {expected:?}"));
     }
 }
 
@@ -131,17 +170,24 @@ async fn demand_counts(site: &Site, orders: &[Accepted], broken: &mut Vec<String
         }
     }
     let stats = backend.queue.stats(&[]).await.unwrap();
-    if stats.leased > 0 || stats.dead > 0 {
+    if stats.leased > 0 || stats.dead != site.dead_jobs {
         broken.push(format!("quiescence: {} leased, {} dead jobs", stats.leased, stats.dead));
     }
 }
 
 async fn demand_audit(site: &Site, orders: &[Accepted], broken: &mut Vec<String>) {
-    let product = Provisioner::builder(site.memory.clone()).timing(site.timing.clone()).client_only().await.unwrap();
+    let product = site.client_only().await;
     let tenants: BTreeSet<&str> = orders.iter().map(|order| order.tenant.as_str()).collect();
     for name in tenants {
         if let Err(fault) = product.operator().verify_audit(&TenantId::new(name).unwrap(), None).await {
             broken.push(format!("P4: audit of {name}: {fault}"));
+        }
+        if site.has_sink {
+            let tenant = TenantId::new(name).unwrap();
+            let sealed = Backend::from(site.memory.clone()).store.sealed(&tenant, 0, 10_000).await.unwrap();
+            if let Some(missed) = sealed.iter().find(|record| !site.delivered.has(&tenant, record.sequence)) {
+                broken.push(format!("P4: record {} of {name} was not delivered", missed.sequence));
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use vip_core::model::{
 };
 use vip_core::provisioner::OperationHandle;
 
+use crate::mishaps;
 use crate::process::{Processes, Site};
 use crate::world::pause;
 
@@ -34,10 +35,40 @@ pub enum Order {
     TwoTenants,
     /// A create with a delete, and sweeps beside.
     SweepBeside,
+    /// Four orders, one after the other, of a tenant that may have two servers.
+    Quota,
+    /// Two orders where the first account has stock for one.
+    SecondAccount,
+    /// A process that starts again with a token of another project.
+    OtherProject,
+    /// A job whose payload nobody can read, beside an order.
+    Unreadable,
+    /// A server of a renamed copy of the database, with our record's id.
+    RenamedCopy,
+    /// A backup that is put back after orders were fulfilled.
+    RestoredBackup,
+    /// A provider that is down for 40 seconds.
+    Outage,
+    /// A foreign server under our name, and then a delete.
+    ForeignThenDelete,
+    /// A delete in the moment in which the create ends.
+    DeleteAtOnce,
+    /// Processes whose clocks are a minute apart.
+    ClocksApart,
+    /// A process that is suspended when it has claimed a job.
+    Suspended,
+    /// Orders between two sweeps, deleted after the second.
+    BetweenSweeps,
+    /// A create that lands after everything that was allowed for it.
+    VeryLate,
+    /// A first create that lands when the server of the second one is gone.
+    LandedTwice,
+    /// Every way in which a provider says no.
+    Refusals,
 }
 
 impl Order {
-    /// All of them.
+    /// The reference orders: nothing unusual happens but the faults of the plan.
     pub const ALL: [Self; 7] = [
         Self::Create,
         Self::CreateThenDelete,
@@ -47,6 +78,30 @@ impl Order {
         Self::TwoTenants,
         Self::SweepBeside,
     ];
+
+    /// Orders with a mishap of their own, whatever the plan says.
+    pub const MISHAPS: [Self; 15] = [
+        Self::Quota,
+        Self::SecondAccount,
+        Self::OtherProject,
+        Self::Unreadable,
+        Self::RenamedCopy,
+        Self::RestoredBackup,
+        Self::Outage,
+        Self::ForeignThenDelete,
+        Self::DeleteAtOnce,
+        Self::ClocksApart,
+        Self::Suspended,
+        Self::BetweenSweeps,
+        Self::VeryLate,
+        Self::LandedTwice,
+        Self::Refusals,
+    ];
+
+    /// Returns both lists.
+    pub fn every() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().chain(Self::MISHAPS)
+    }
 
     /// Returns the name, as printed and parsed.
     #[must_use]
@@ -59,6 +114,21 @@ impl Order {
             Self::ForeignName => "foreign-name",
             Self::TwoTenants => "two-tenants",
             Self::SweepBeside => "sweep-beside",
+            Self::Quota => "quota",
+            Self::SecondAccount => "second-account",
+            Self::OtherProject => "other-project",
+            Self::Unreadable => "unreadable",
+            Self::RenamedCopy => "renamed-copy",
+            Self::RestoredBackup => "restored-backup",
+            Self::Outage => "outage",
+            Self::ForeignThenDelete => "foreign-then-delete",
+            Self::DeleteAtOnce => "delete-at-once",
+            Self::ClocksApart => "clocks-apart",
+            Self::Suspended => "suspended",
+            Self::BetweenSweeps => "between-sweeps",
+            Self::VeryLate => "very-late",
+            Self::LandedTwice => "landed-twice",
+            Self::Refusals => "refusals",
         }
     }
 }
@@ -83,12 +153,19 @@ pub struct Accepted {
 impl Accepted {
     /// Returns how the operation of the create ends: both ways, where the delete may come before or after it.
     #[must_use]
-    pub fn create_ends(&self) -> &'static [OperationStatus] {
+    pub const fn create_ends(&self) -> &'static [OperationStatus] {
         match (self.state, self.delete) {
-            (ServerState::Parked, _) => &[OperationStatus::Parked],
+            (ServerState::Parked, None) => &[OperationStatus::Parked],
+            (ServerState::Failed, _) => &[OperationStatus::Failed],
+            (ServerState::Parked, Some(_)) | (_, None) => &[OperationStatus::Succeeded],
             (_, Some(_)) => &[OperationStatus::Succeeded, OperationStatus::Superseded],
-            (_, None) => &[OperationStatus::Succeeded],
         }
+    }
+
+    /// Returns how the operation of the delete ends.
+    #[must_use]
+    pub const fn delete_ends(&self) -> OperationStatus {
+        if matches!(self.state, ServerState::Parked) { OperationStatus::Parked } else { OperationStatus::Succeeded }
     }
 }
 
@@ -102,7 +179,7 @@ pub struct Client<'a> {
 }
 
 impl Client<'_> {
-    async fn repeat<F>(&self, command: impl Fn(vip_core::Provisioner) -> F) -> OperationHandle
+    async fn repeat<F>(&self, command: impl Fn(vip_core::Provisioner) -> F) -> Option<OperationHandle>
     where
         F: Future<Output = Result<OperationHandle, CommandError>>,
     {
@@ -113,29 +190,36 @@ impl Client<'_> {
                 answer = AssertUnwindSafe(command(provisioner)).catch_unwind() => answer,
                 _ = life.ended() => continue,
             };
-            if let Ok(Ok(handle)) = answer {
-                return handle;
+            match answer {
+                Ok(Ok(handle)) => return Some(handle),
+                Ok(Err(CommandError::QuotaExceeded { .. })) => return None,
+                Ok(Err(_)) | Err(_) => {}
             }
             pause(AGAIN).await;
         }
         unreachable!("clients do not give up")
     }
 
-    /// Orders a server.
+    /// Orders a server of a tenant that may have one more.
     pub async fn create(&self, tenant: &str, key: &str, spec: &ServerSpec) -> Accepted {
+        self.create_within_quota(tenant, key, spec).await.expect("there is a quota left")
+    }
+
+    /// Orders a server; none if the tenant has as many as it may.
+    pub async fn create_within_quota(&self, tenant: &str, key: &str, spec: &ServerSpec) -> Option<Accepted> {
         let command = |provisioner: vip_core::Provisioner| {
             let order = provisioner.tenant(tenant).create_server(spec.clone()).idempotency_key(key);
             async move { order.await }
         };
-        let handle = self.repeat(command).await;
-        Accepted {
+        let handle = self.repeat(command).await?;
+        Some(Accepted {
             tenant: tenant.to_owned(),
             key: key.to_owned(),
             server: handle.server_id(),
             create: handle.id(),
             delete: None,
             state: ServerState::Running,
-        }
+        })
     }
 
     /// Wishes a server away.
@@ -145,7 +229,7 @@ impl Client<'_> {
             let deletion = provisioner.tenant(&order.tenant).delete_server(order.server).idempotency_key(&key);
             async move { deletion.await }
         };
-        let handle = self.repeat(command).await;
+        let handle = self.repeat(command).await.expect("a delete takes no quota");
         order.delete = Some(handle.id());
         order.state = ServerState::Deleted;
     }
@@ -157,7 +241,7 @@ pub fn spec(name: &str) -> ServerSpec {
 }
 
 /// A database that was copied and renamed has the same records under another owner.
-fn labels_of_a_renamed_copy(order: &Accepted) -> Labels {
+pub(crate) fn labels_of_a_renamed_copy(order: &Accepted) -> Labels {
     let owner = InstallationId::from_uuid(Uuid::from_u128(u128::MAX));
     let pairs = [(OWNER_LABEL, owner.to_string()), (SERVER_LABEL, order.server.to_string())];
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
@@ -173,8 +257,7 @@ pub async fn give(order: Order, site: &Site, processes: &Processes, other: &str)
             let mut accepted = client.create("acme", "k1", &spec("web")).await;
             crate::oracle::ended(site, std::slice::from_ref(&accepted)).await;
             if order == Order::SweepBeside {
-                cloud.put("copy", labels_of_a_renamed_copy(&accepted));
-                pause(Duration::from_secs(10)).await;
+                pause(Duration::from_secs(7)).await;
             }
             client.delete(&mut accepted).await;
             crate::oracle::ended(site, std::slice::from_ref(&accepted)).await;
@@ -209,5 +292,20 @@ pub async fn give(order: Order, site: &Site, processes: &Processes, other: &str)
             let (one, two) = tokio::join!(client.create("acme", "k1", &web), second.create("globex", "k1", &db));
             vec![one, two]
         }
+        Order::Quota
+        | Order::SecondAccount
+        | Order::OtherProject
+        | Order::Unreadable
+        | Order::RenamedCopy
+        | Order::RestoredBackup
+        | Order::Outage
+        | Order::ForeignThenDelete
+        | Order::DeleteAtOnce
+        | Order::ClocksApart
+        | Order::Suspended
+        | Order::BetweenSweeps
+        | Order::VeryLate
+        | Order::LandedTwice
+        | Order::Refusals => mishaps::give(order, site, &client).await,
     }
 }

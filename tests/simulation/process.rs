@@ -1,22 +1,24 @@
 //! Processes: each starts the product as a host does, dies or is stopped as the plan says, and starts again.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use vip_core::Provisioner;
-use vip_core::memory::MemoryBackend;
-use vip_core::model::{AccountId, Timing};
+use vip_core::memory::{MemoryBackend, MemoryCache};
+use vip_core::model::{AccountId, ServerId, Timing};
 use vip_core::ports::Backend;
 use vip_core::worker::WorkerConfig;
 
 use crate::cloud::Cloud;
-use crate::faulty::{FaultyProvider, FaultyQueue, FaultyStore, Link, Reads};
+use crate::faulty::{Delivered, FaultyCache, FaultyProvider, FaultyQueue, FaultySink, FaultyStore, Link, Reads};
 use crate::incarnation::{End, Incarnation};
+use crate::layout::Layout;
 use crate::observed::{History, ObservedQueue, ObservedStore};
 use crate::world::{Draws, SkewedClock, World, pause};
 
@@ -42,21 +44,77 @@ pub struct Site {
     pub reads: Reads,
     /// Seed of what processes draw.
     pub seed: u64,
+    /// Servers that each tenant may have.
+    pub quota: Option<u32>,
+    /// Dead jobs that there must be in the end.
+    pub dead_jobs: u64,
+    /// Whether audit records are delivered, and a cache is shared.
+    pub has_sink: bool,
+    /// What the audit sink was given.
+    pub delivered: Delivered,
+    /// The cache that processes share.
+    pub cache: MemoryCache,
+    /// Orders that a restored store knows nothing of.
+    pub forgotten: Arc<Mutex<BTreeSet<ServerId>>>,
+    /// Another project, that a wrong token opens.
+    pub other_project: Cloud,
+    /// Servers without a record that must stay: a restored backup knows nothing of them.
+    pub unrecorded: Arc<Mutex<BTreeSet<String>>>,
+    misled: Arc<Mutex<BTreeSet<usize>>>,
     lives: Arc<AtomicU32>,
 }
 
 impl Site {
     /// Makes a site.
     #[must_use]
-    pub fn new(
-        world: Arc<World>,
-        memory: MemoryBackend,
-        clouds: Vec<(AccountId, Cloud)>,
-        timing: Timing,
-        seed: u64,
-    ) -> Self {
-        let history = History::new(world.clone());
-        Self { world, memory, history, clouds, timing, reads: Reads::default(), seed, lives: Arc::default() }
+    pub fn new(world: Arc<World>, memory: MemoryBackend, layout: Layout, seed: u64) -> Self {
+        let history = History::new(world.clone(), layout.clouds.clone());
+        let timing = crate::run::timing(layout.sweep_interval);
+        let cache = MemoryCache::new(Arc::new(world.clock()));
+        Self {
+            world,
+            memory,
+            history,
+            clouds: layout.clouds,
+            timing,
+            reads: Reads::default(),
+            seed,
+            quota: layout.quota,
+            dead_jobs: layout.dead_jobs,
+            has_sink: layout.has_sink,
+            delivered: Delivered::default(),
+            cache,
+            forgotten: Arc::default(),
+            other_project: Cloud::new("other"),
+            unrecorded: Arc::default(),
+            misled: Arc::default(),
+            lives: Arc::default(),
+        }
+    }
+
+    /// Gives a process, from its next life on, a token of another project.
+    pub fn mislead(&self, place: usize) {
+        self.misled.lock().unwrap().insert(place);
+    }
+
+    /// Makes a product without workers, on ports that do not fail: an operator's.
+    pub async fn client_only(&self) -> Provisioner {
+        let number = self.lives.fetch_add(1, Ordering::Relaxed);
+        Provisioner::builder(self.memory.clone())
+            .timing(self.timing.clone())
+            .clock(self.world.clock())
+            .randomness(self.draws(number))
+            .client_only()
+            .await
+            .unwrap()
+    }
+
+    fn draws(&self, number: u32) -> Draws {
+        Draws::new(self.seed.wrapping_add(u64::from(number)).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    fn cloud_of(&self, place: usize, usual: &Cloud) -> Cloud {
+        if self.misled.lock().unwrap().contains(&place) { self.other_project.clone() } else { usual.clone() }
     }
 
     #[cfg(not(vip_seeded_bugs))]
@@ -69,7 +127,7 @@ impl Site {
         self.memory.ports_with_local_clock(Arc::new(SkewedClock { clock: self.world.clock(), ahead }))
     }
 
-    async fn start(&self, life: &Arc<Incarnation>, ahead: Duration) -> Option<Provisioner> {
+    async fn start(&self, life: &Arc<Incarnation>, place: usize, ahead: Duration) -> Option<Provisioner> {
         let link = Link { world: self.world.clone(), life: life.clone() };
         let truth = self.truth(ahead);
         let store = Arc::new(ObservedStore::new(self.history.clone(), truth.store));
@@ -86,15 +144,22 @@ impl Site {
             .timing(self.timing.clone())
             .worker(config)
             .clock(SkewedClock { clock: self.world.clock(), ahead })
-            .randomness(Draws::new(self.seed.wrapping_add(u64::from(life.number)).wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+            .randomness(self.draws(life.number));
+        if self.has_sink {
+            builder = builder.audit_sink(FaultySink::new(link.clone(), self.delivered.clone()));
+            builder = builder.cache(FaultyCache::new(link.clone(), self.cache.clone()));
+        }
+        if let Some(quota) = self.quota {
+            builder = builder.quota(quota);
+        }
         for (account, cloud) in &self.clouds {
-            builder = builder.account(account.clone(), FaultyProvider::new(link.clone(), cloud.clone()));
+            builder = builder.account(account.clone(), FaultyProvider::new(link.clone(), self.cloud_of(place, cloud)));
         }
         AssertUnwindSafe(builder.start()).catch_unwind().await.ok()?.ok()
     }
 
     /// Lives one life after the other until told to stop.
-    async fn live(self, slot: watch::Sender<Slot>, ahead: Duration) {
+    async fn live(self, slot: watch::Sender<Slot>, place: usize, ahead: Duration) {
         loop {
             let life = Arc::new(Incarnation::new(self.lives.fetch_add(1, Ordering::Relaxed)));
             if slot.borrow().stops {
@@ -104,7 +169,7 @@ impl Site {
             let started = tokio::select! {
                 biased;
                 _ = life.ended() => None,
-                started = self.start(&life, ahead) => started,
+                started = self.start(&life, place, ahead) => started,
             };
             if let Some(provisioner) = started {
                 slot.send_modify(|slot| slot.provisioner = Some(provisioner.clone()));
@@ -155,9 +220,9 @@ impl Processes {
     #[must_use]
     pub fn start(site: &Site, skews: &[Duration]) -> Self {
         let mut tasks = JoinSet::new();
-        let slots = skews.iter().map(|ahead| {
+        let slots = skews.iter().enumerate().map(|(place, ahead)| {
             let slot = watch::Sender::new(Slot::default());
-            tasks.spawn(site.clone().live(slot.clone(), *ahead));
+            tasks.spawn(site.clone().live(slot.clone(), place, *ahead));
             slot
         });
         Self { slots: slots.collect(), tasks }
@@ -174,6 +239,21 @@ impl Processes {
     pub fn end(&self, which: usize, how: End) {
         if let Some(life) = &self.slots[which % self.slots.len()].borrow().life {
             life.end(how);
+        }
+    }
+
+    /// Ends the present lives of all processes.
+    pub fn end_all(&self, how: End) {
+        (0..self.slots.len()).for_each(|which| self.end(which, how));
+    }
+
+    /// Waits until no process stands still.
+    pub async fn moving(&self) {
+        for slot in &self.slots {
+            let life = slot.borrow().life.clone();
+            if let Some(life) = life {
+                life.moving().await;
+            }
         }
     }
 

@@ -8,21 +8,22 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 use vip_core::memory::MemoryBackend;
-use vip_core::model::{AccountId, InstallationId, Timing};
+use vip_core::model::{InstallationId, Timing};
 
-use crate::cloud::Cloud;
+use crate::layout::{Layout, NO_SWEEP};
 use crate::method::{Kind, Method};
 use crate::observed::Arm;
 use crate::oracle;
 use crate::orders::{self, Accepted, Order};
 use crate::plan::Plan;
 use crate::process::{Processes, Site};
-use crate::world::{LATE_MOST, Rates, STALL, Scope, World, pause};
+use crate::world::{Rates, World, pause};
 
 /// Time in which an order must converge, faults included, before the next sweep could help it.
 const PATIENCE: Duration = Duration::from_secs(50);
-/// Time until the next sweep, where none is part of the order.
-const NO_SWEEP: Duration = Duration::from_secs(120);
+
+/// Time in which whoever was late does what is left to do.
+const AFTERMATH: Duration = Duration::from_millis(200);
 
 /// Is what a run is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl std::str::FromStr for Setup {
                 Some(("seed", seed)) => setup.seed = seed.parse().map_err(|error| format!("{word}: {error}"))?,
                 Some(("faults", faults)) => setup.plan = faults.parse()?,
                 Some(("order", name)) => {
-                    let found = Order::ALL.into_iter().find(|order| order.as_str() == name);
+                    let found = Order::every().find(|order| order.as_str() == name);
                     setup.order = found.ok_or_else(|| format!("no order is named {name}"))?;
                 }
                 _ => return Err(format!("neither seed=, order= nor faults=: {word}")),
@@ -80,10 +81,14 @@ pub struct Outcome {
     pub lines: Vec<String>,
     /// What commits recorded.
     pub arms: BTreeMap<Arm, u64>,
+    /// Steps taken and answers absorbed; counted in the build with seeded bugs alone.
+    pub reached: BTreeMap<String, u64>,
     /// Notes of waits.
     pub waits: u64,
     /// Jobs that were done.
     pub rests: u64,
+    /// Where the orders ended, in words that hold for every run of this order.
+    pub end_state: String,
     /// Everything that the first tenant can observe.
     pub seen_by_first: String,
     /// How long it took, by the run's own clock.
@@ -121,7 +126,7 @@ pub fn timing(sweep_interval: Duration) -> Timing {
     timing.backoff_most = millis(1_000);
     timing.look_first = millis(300);
     timing.look_again = millis(200);
-    timing.probe_first = millis(1_000);
+    timing.probe_first = millis(3_000);
     timing.park_recheck = millis(120_000);
     timing.max_rescues = 20;
     timing
@@ -147,18 +152,16 @@ pub fn paused<T>(work: impl Future<Output = T>) -> T {
 
 async fn simulate(setup: &Setup, trace: Trace, other: &str) -> Outcome {
     let begin = Instant::now();
-    let sweeps = setup.order == Order::SweepBeside;
-    let scope = if sweeps { Scope::Sweep } else { Scope::Order };
-    let world = World::new(setup.seed, setup.plan.clone(), scope, Rates::default());
+    let layout = Layout::of(setup.order);
+    let world = World::new(setup.seed, setup.plan.clone(), layout.scope, Rates::default());
     if trace != Trace::Off {
         world.trace(trace == Trace::Lines);
     }
     let installation = InstallationId::from_uuid(Uuid::from_u128(u128::from(setup.seed) + 1));
     let memory = MemoryBackend::new(Arc::new(world.clock()), installation);
-    let clouds = vec![(AccountId::default_account(), Cloud::new("token"))];
-    let interval = if sweeps { Duration::from_secs(3) } else { NO_SWEEP };
-    let site = Site::new(world.clone(), memory, clouds, timing(interval), setup.seed);
-    let mut processes = Processes::start(&site, &[Duration::ZERO; 2]);
+    let skews = layout.skews.clone();
+    let site = Site::new(world.clone(), memory, layout, setup.seed);
+    let mut processes = Processes::start(&site, &skews);
 
     let mut accepted = Vec::new();
     match timeout(4 * NO_SWEEP, orders::give(setup.order, &site, &processes, other)).await {
@@ -174,8 +177,9 @@ async fn simulate(setup: &Setup, trace: Trace, other: &str) -> Outcome {
         }
     }
     // What is still in the air lands now; a fault that was not reached by now is not reached any more.
-    pause(LATE_MOST.max(STALL)).await;
+    settle(&world, &processes).await;
     world.heal();
+    settle(&world, &processes).await;
     if timeout(PATIENCE, oracle::ended(&site, &accepted)).await.is_err() {
         world.violated(format!("O4: unsettled again:{}", oracle::describe(&site, &accepted).await));
     }
@@ -185,14 +189,24 @@ async fn simulate(setup: &Setup, trace: Trace, other: &str) -> Outcome {
     outcome
 }
 
+/// Waits until nothing is in the air and nobody stands still, and for what they do then.
+pub async fn settle(world: &World, processes: &Processes) {
+    world.landed().await;
+    processes.moving().await;
+    pause(AFTERMATH).await;
+}
+
 /// Demands the promises, and gathers what is known of a run that is over.
 pub async fn collect(site: &Site, accepted: &[Accepted]) -> Outcome {
     let world = &site.world;
     let mut outcome = Outcome { violations: world.violations(), ..Outcome::default() };
     outcome.violations.extend(oracle::demand(site, accepted).await);
+    outcome.end_state = oracle::end_state(site, accepted).await;
     outcome.seen_by_first = oracle::seen_by(site, "acme").await;
     outcome.fired = world.fired();
     outcome.counted = world.counted();
+    #[cfg(vip_seeded_bugs)]
+    outcome.reached.extend(vip_core::provisioning::converge::reached::take());
     (outcome.calls, outcome.path) = world.walk();
     (outcome.trace, outcome.lines) = world.traced();
     (outcome.arms, outcome.waits, outcome.rests) = site.history.arms();

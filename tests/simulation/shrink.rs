@@ -22,7 +22,11 @@ pub fn shrink(setup: &Setup) -> (Setup, Vec<String>) {
 
 /// Returns what is printed of a run that broke a promise: a line that replays it, made small.
 #[must_use]
-pub fn report(setup: &Setup) -> String {
-    let (small, broken) = shrink(setup);
+pub fn report(setup: &Setup, seen: &[String]) -> String {
+    let (small, mut broken) = shrink(setup);
+    if broken.is_empty() {
+        // Broken only in comparison with another run.
+        broken = seen.to_vec();
+    }
     format!("tests/run simulation --replay \"{small}\"\n    {}", broken.join("\n    "))
 }

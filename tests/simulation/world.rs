@@ -23,6 +23,10 @@ const LASTS_CALLS: u32 = 8;
 pub const STALL: Duration = Duration::from_millis(2_500);
 /// Longest delay of a late effect: within the landing allowance.
 pub const LATE_MOST: Duration = Duration::from_millis(1_900);
+/// Time between two looks whether everything has landed.
+const LANDED_LOOK: Duration = Duration::from_millis(50);
+/// Most calls of a run; whatever needs more turns in circles. The longest run without a seeded bug made a tenth of them.
+const CALLS_MOST: u64 = 100_000;
 /// When every run begins, by its own clock.
 const BEGIN: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
@@ -49,6 +53,7 @@ pub struct Rates {
 pub struct World {
     state: Mutex<State>,
     late: Mutex<JoinSet<()>>,
+    late_writes: Mutex<JoinSet<()>>,
     clock: VirtualClock,
     origin: Instant,
 }
@@ -68,6 +73,8 @@ struct State {
     lines: Option<Vec<String>>,
     calls: u64,
     violations: Vec<String>,
+    /// Whether the process that claims next stands still before it acts.
+    suspends: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -96,9 +103,11 @@ impl World {
             lines: None,
             calls: 0,
             violations: Vec::new(),
+            suspends: false,
         };
         let clock = VirtualClock::new(BEGIN);
-        Arc::new(Self { state: Mutex::new(state), late: Mutex::default(), clock, origin: Instant::now() })
+        let late = Mutex::default();
+        Arc::new(Self { state: Mutex::new(state), late, late_writes: Mutex::default(), clock, origin: Instant::now() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -148,6 +157,9 @@ impl World {
     pub fn walked(&self, method: Method, is_ok: bool) {
         let mut state = self.lock();
         state.calls += 1;
+        if state.calls == CALLS_MOST {
+            state.violations.push(format!("O4: more than {CALLS_MOST} calls: the run turns in circles"));
+        }
         if method.is_on_the_path() {
             (method, is_ok).hash(&mut state.path);
         }
@@ -185,6 +197,23 @@ impl World {
         kind
     }
 
+    /// Says whether a run has made more calls than any run needs.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        self.lock().calls >= CALLS_MOST
+    }
+
+    /// Lets the process that claims a server's job next stand still before it acts.
+    pub fn suspend_next(&self) {
+        self.lock().suspends = true;
+    }
+
+    /// Says whether the process that has just claimed stands still now; says so once.
+    #[must_use]
+    pub fn suspends(&self) -> bool {
+        std::mem::take(&mut self.lock().suspends)
+    }
+
     /// Ends all faults.
     pub fn heal(&self) {
         let mut state = self.lock();
@@ -214,11 +243,37 @@ impl World {
         });
     }
 
-    /// Lets something happen after a random while within the landing allowance.
-    pub fn later_at_random(&self, effect: impl Future<Output = ()> + Send + 'static) {
+    /// Lets a write of store or queue happen after a while, whoever is alive then.
+    pub fn write_later(&self, after: Duration, effect: impl Future<Output = ()> + Send + 'static) {
+        let at = Instant::now() + after;
+        self.late_writes.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
+            sleep_until(at).await;
+            effect.await;
+        });
+    }
+
+    /// Lets no write arrive that was on its way to store or queue.
+    pub fn forget_writes(&self) {
+        self.late_writes.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+
+    /// Returns a random while within the landing allowance.
+    #[must_use]
+    pub fn lateness(&self) -> Duration {
         let most = u64::try_from(LATE_MOST.as_millis()).unwrap_or(u64::MAX);
-        let after = Duration::from_millis(50 + self.below(most - 50));
-        self.later(after, effect);
+        Duration::from_millis(50 + self.below(most - 50))
+    }
+
+    /// Waits until nothing is in the air any more.
+    pub async fn landed(&self) {
+        let is_empty = |set: &Mutex<JoinSet<()>>| {
+            let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
+            while set.try_join_next().is_some() {}
+            set.is_empty()
+        };
+        while !is_empty(&self.late) || !is_empty(&self.late_writes) {
+            sleep(LANDED_LOOK).await;
+        }
     }
 
     /// Notes a broken promise.

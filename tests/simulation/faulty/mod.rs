@@ -1,18 +1,23 @@
 //! Decorators that let calls of ports go wrong; one method for all of them decides how.
 
+mod cache;
 mod provider;
 mod queue;
+mod sink;
 mod store;
 
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use vip_core::ports::{ProviderError, ProviderErrorKind, QueueError, StoreError};
+use vip_core::ports::{AuditSinkError, CacheError, ProviderError, ProviderErrorKind, QueueError, StoreError};
 
+pub use cache::FaultyCache;
 pub use provider::FaultyProvider;
 pub use queue::FaultyQueue;
+pub use sink::{Delivered, FaultySink};
 pub use store::{FaultyStore, Reads};
 
 use crate::incarnation::{End, Incarnation};
@@ -57,6 +62,34 @@ impl Fails for QueueError {
     }
 }
 
+impl Fails for AuditSinkError {
+    fn before() -> Self {
+        Self::new("simulated")
+    }
+
+    fn unknown() -> Self {
+        Self::new("simulated")
+    }
+
+    fn nonsense(_method: Method) -> Self {
+        Self::new("simulated")
+    }
+}
+
+impl Fails for CacheError {
+    fn before() -> Self {
+        Self::new("simulated")
+    }
+
+    fn unknown() -> Self {
+        Self::new("simulated")
+    }
+
+    fn nonsense(_method: Method) -> Self {
+        Self::new("simulated")
+    }
+}
+
 impl Fails for ProviderError {
     fn before() -> Self {
         Self::new(ProviderErrorKind::NotSent, "simulated")
@@ -95,7 +128,7 @@ impl Link {
         method: Method,
         args: &(dyn Debug + Sync),
         call: impl Fn() -> Call,
-        stale: impl FnOnce() -> Option<T>,
+        other: impl FnOnce(Kind) -> Option<T>,
     ) -> Result<T, E>
     where
         T: Debug,
@@ -116,8 +149,8 @@ impl Link {
                 self.life.freeze(STALL);
                 answer
             }
-            Some(Kind::StaleRead) => match stale() {
-                Some(old) => Ok(old),
+            Some(kind @ (Kind::StaleRead | Kind::Nonsense)) => match other(kind) {
+                Some(other) => Ok(other),
                 None => call().await,
             },
         };
@@ -143,7 +176,7 @@ impl Link {
     {
         let kind = self.begin(method).await;
         let answer = match kind {
-            None | Some(Kind::StaleRead) => call().await,
+            None | Some(Kind::StaleRead | Kind::Nonsense) => call().await,
             Some(Kind::ErrorBefore) => Err(E::before()),
             Some(Kind::Lost) => Err(E::unknown()),
             Some(Kind::ErrorAfter) => call().await.and(Err(E::unknown())),
@@ -153,7 +186,7 @@ impl Link {
             }
             Some(Kind::Malformed) => Err(E::nonsense(method)),
             Some(Kind::LateEffect) => {
-                self.world.later_at_random(later());
+                self.later(method, self.world.lateness(), later());
                 Err(E::unknown())
             }
             Some(Kind::CrashBefore) => self.crash().await,
@@ -167,7 +200,7 @@ impl Link {
             }
             Some(Kind::Panic) => panic!("simulated"),
             Some(Kind::Stall) => {
-                self.world.later(STALL, later());
+                self.later(method, STALL, later());
                 self.life.freeze(STALL);
                 Err(E::unknown())
             }
@@ -179,8 +212,20 @@ impl Link {
         self.end(method, args, answer).await
     }
 
+    fn later(&self, method: Method, after: Duration, effect: Effect) {
+        if matches!(method, Method::Create | Method::Delete) {
+            self.world.later(after, effect);
+        } else {
+            self.world.write_later(after, effect);
+        }
+    }
+
     async fn begin(&self, method: Method) -> Option<Kind> {
         self.life.living().await;
+        if self.world.is_endless() {
+            // What turns in circles ends here; the run itself goes on to its end.
+            std::future::pending::<()>().await;
+        }
         if takes_time(method) {
             pause(self.world.delay()).await;
             self.life.living().await;

@@ -8,9 +8,11 @@ use vip_core::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageR
 use vip_core::ports::{
     ClaimRequest, Claimed, Durability, Enqueued, JobQueue, LeaseRef, QueueError, QueueStats, Settled, Settlement,
 };
+use vip_core::provisioning::kinds::CONVERGE;
 
 use super::Link;
 use crate::method::Method;
+use crate::world::STALL;
 
 /// Lets calls of a queue go wrong.
 #[derive(Debug)]
@@ -46,12 +48,17 @@ impl JobQueue for FaultyQueue {
             let (inner, request) = (self.inner.clone(), request.clone());
             Box::pin(async move { drop(inner.claim(&request).await) }) as super::Effect
         };
-        self.link.write(Method::Claim, request, || self.inner.claim(request), later).await
+        let claimed = self.link.write(Method::Claim, request, || self.inner.claim(request), later).await?;
+        if claimed.iter().any(|claimed| claimed.job.kind.as_str() == CONVERGE) && self.link.world.suspends() {
+            // The machine is suspended between the answer and the first step of the attempt.
+            self.link.life.freeze(STALL);
+        }
+        Ok(claimed)
     }
 
     async fn heartbeat(&self, leases: &[LeaseRef], lease: Duration) -> Result<Vec<bool>, QueueError> {
         let call = || self.inner.heartbeat(leases, lease);
-        self.link.read(Method::Heartbeat, &leases, call, || None).await
+        self.link.read(Method::Heartbeat, &leases, call, |_| None).await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, QueueError> {
@@ -67,27 +74,27 @@ impl JobQueue for FaultyQueue {
     }
 
     async fn reap(&self, max_rescues: u32, most: u32) -> Result<u32, QueueError> {
-        self.link.read(Method::Reap, &most, || self.inner.reap(max_rescues, most), || None).await
+        self.link.read(Method::Reap, &most, || self.inner.reap(max_rescues, most), |_| None).await
     }
 
     async fn cancel(&self, key: &JobKey) -> Result<bool, QueueError> {
-        self.link.read(Method::QueueUpkeep, key, || self.inner.cancel(key), || None).await
+        self.link.read(Method::QueueUpkeep, key, || self.inner.cancel(key), |_| None).await
     }
 
     async fn find(&self, key: &JobKey) -> Result<Option<Job>, QueueError> {
-        self.link.read(Method::FindJob, key, || self.inner.find(key), || None).await
+        self.link.read(Method::FindJob, key, || self.inner.find(key), |_| None).await
     }
 
     async fn list(&self, state: JobState, page: &PageRequest) -> Result<Page<Job>, QueueError> {
-        self.link.read(Method::QueueUpkeep, page, || self.inner.list(state, page), || None).await
+        self.link.read(Method::QueueUpkeep, page, || self.inner.list(state, page), |_| None).await
     }
 
     async fn replay(&self, job: JobId) -> Result<bool, QueueError> {
-        self.link.read(Method::QueueUpkeep, &job, || self.inner.replay(job), || None).await
+        self.link.read(Method::QueueUpkeep, &job, || self.inner.replay(job), |_| None).await
     }
 
     async fn stats(&self, kinds: &[JobKind]) -> Result<QueueStats, QueueError> {
-        self.link.read(Method::QueueUpkeep, &kinds, || self.inner.stats(kinds), || None).await
+        self.link.read(Method::QueueUpkeep, &kinds, || self.inner.stats(kinds), |_| None).await
     }
 }
 

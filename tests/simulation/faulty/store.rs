@@ -44,7 +44,7 @@ impl Store for FaultyStore {
     }
 
     async fn installation(&self) -> Result<InstallationId, StoreError> {
-        self.link.read(Method::Installation, &(), || self.inner.installation(), || None).await
+        self.link.read(Method::Installation, &(), || self.inner.installation(), |_| None).await
     }
 
     async fn commit(&self, change: &ChangeSet) -> Result<Committed, StoreError> {
@@ -64,7 +64,7 @@ impl Store for FaultyStore {
     }
 
     async fn load(&self, tenant: &TenantId, server: ServerId) -> Result<Option<Loaded>, StoreError> {
-        let stale = || self.reads.0.lock().unwrap().get(&server).cloned().map(Some);
+        let stale = |_| self.reads.0.lock().unwrap().get(&server).cloned().map(Some);
         let call = || self.inner.load(tenant, server);
         let answer = self.link.read(Method::Load, &(tenant, server), call, stale).await;
         if let Ok(Some(loaded)) = &answer {
@@ -75,32 +75,32 @@ impl Store for FaultyStore {
 
     async fn operation(&self, tenant: &TenantId, id: OperationId) -> Result<Option<Operation>, StoreError> {
         let call = || self.inner.operation(tenant, id);
-        self.link.read(Method::Operation, &(tenant, id), call, || None).await
+        self.link.read(Method::Operation, &(tenant, id), call, |_| None).await
     }
 
     async fn key(&self, tenant: &TenantId, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
         let call = || self.inner.key(tenant, key);
-        self.link.read(Method::Key, &(tenant, key), call, || Some(None)).await
+        self.link.read(Method::Key, &(tenant, key), call, |_| Some(None)).await
     }
 
     async fn servers(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Server>, StoreError> {
-        self.link.read(Method::Servers, &(tenant, page), || self.inner.servers(tenant, page), || None).await
+        self.link.read(Method::Servers, &(tenant, page), || self.inner.servers(tenant, page), |_| None).await
     }
 
     async fn operations(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Operation>, StoreError> {
-        self.link.read(Method::Operations, &(tenant, page), || self.inner.operations(tenant, page), || None).await
+        self.link.read(Method::Operations, &(tenant, page), || self.inner.operations(tenant, page), |_| None).await
     }
 
     async fn references(&self, account: &AccountId) -> Result<Vec<RecordedRef>, StoreError> {
-        self.link.read(Method::References, account, || self.inner.references(account), || None).await
+        self.link.read(Method::References, account, || self.inner.references(account), |_| None).await
     }
 
     async fn locate(&self, servers: &[ServerId]) -> Result<Vec<RecordedRef>, StoreError> {
-        self.link.read(Method::Locate, &servers, || self.inner.locate(servers), || None).await
+        self.link.read(Method::Locate, &servers, || self.inner.locate(servers), |_| None).await
     }
 
     async fn sightings(&self, account: &AccountId) -> Result<Vec<Sighting>, StoreError> {
-        self.link.read(Method::Sightings, account, || self.inner.sightings(account), || None).await
+        self.link.read(Method::Sightings, account, || self.inner.sightings(account), |_| None).await
     }
 
     async fn sight(&self, account: &AccountId, sightings: &[Sighting]) -> Result<(), StoreError> {
@@ -113,11 +113,11 @@ impl Store for FaultyStore {
     }
 
     async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError> {
-        self.link.read(Method::Stalled, &most, || self.inner.stalled(stall_after, most), || None).await
+        self.link.read(Method::Stalled, &most, || self.inner.stalled(stall_after, most), |_| None).await
     }
 
     async fn account(&self, account: &AccountId) -> Result<Account, StoreError> {
-        self.link.read(Method::Account, account, || self.inner.account(account), || None).await
+        self.link.read(Method::Account, account, || self.inner.account(account), |_| None).await
     }
 
     async fn save_account(&self, account: &Account) -> Result<(), StoreError> {
@@ -129,44 +129,44 @@ impl Store for FaultyStore {
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.link.read(Method::StoreUpkeep, &(), || self.inner.now(), || None).await
+        self.link.read(Method::StoreUpkeep, &(), || self.inner.now(), |_| None).await
     }
 
     async fn seal(&self, most: u32) -> Result<SealReport, StoreError> {
-        self.link.read(Method::Seal, &most, || self.inner.seal(most), || None).await
+        self.link.read(Method::Seal, &most, || self.inner.seal(most), |_| None).await
     }
 
     async fn sealed(&self, tenant: &TenantId, after: u64, most: u32) -> Result<Vec<SealedRecord>, StoreError> {
-        self.link.read(Method::StoreUpkeep, tenant, || self.inner.sealed(tenant, after, most), || None).await
+        self.link.read(Method::StoreUpkeep, tenant, || self.inner.sealed(tenant, after, most), |_| None).await
     }
 
     async fn chain_head(&self, tenant: &TenantId) -> Result<ChainHead, StoreError> {
-        self.link.read(Method::StoreUpkeep, tenant, || self.inner.chain_head(tenant), || None).await
+        self.link.read(Method::StoreUpkeep, tenant, || self.inner.chain_head(tenant), |_| None).await
     }
 
     async fn versions(&self, tenant: &TenantId) -> Result<ServerVersions, StoreError> {
-        self.link.read(Method::StoreUpkeep, tenant, || self.inner.versions(tenant), || None).await
+        self.link.read(Method::StoreUpkeep, tenant, || self.inner.versions(tenant), |_| None).await
     }
 
     async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError> {
-        self.link.read(Method::StoreUpkeep, &most, || self.inner.tenants(after.clone(), most), || None).await
+        self.link.read(Method::StoreUpkeep, &most, || self.inner.tenants(after.clone(), most), |_| None).await
     }
 
     async fn deliverable(&self, sink: &SinkName, most: u32) -> Result<Option<Delivery>, StoreError> {
-        self.link.read(Method::StoreUpkeep, sink, || self.inner.deliverable(sink, most), || None).await
+        self.link.read(Method::StoreUpkeep, sink, || self.inner.deliverable(sink, most), |_| None).await
     }
 
     async fn delivered(&self, sink: &SinkName, tenant: &TenantId, sequence: u64) -> Result<(), StoreError> {
         let call = || self.inner.delivered(sink, tenant, sequence);
-        self.link.read(Method::StoreUpkeep, tenant, call, || None).await
+        self.link.read(Method::StoreUpkeep, tenant, call, |_| None).await
     }
 
     async fn trim(&self, retention: &Retention) -> Result<Trimmed, StoreError> {
-        self.link.read(Method::StoreUpkeep, &(), || self.inner.trim(retention), || None).await
+        self.link.read(Method::StoreUpkeep, &(), || self.inner.trim(retention), |_| None).await
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.link.read(Method::StoreUpkeep, &(), || self.inner.stats(), || None).await
+        self.link.read(Method::StoreUpkeep, &(), || self.inner.stats(), |_| None).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@ use super::job_queue::MemoryQueue;
 use super::jobs::JobTable;
 use super::state::{CommitRefusal, Shared};
 use super::store::MemoryStore;
+use super::tables::Tables;
 use crate::model::InstallationId;
 use crate::ports::{Backend, Clock, SystemClock, SystemRandomness};
 use crate::seeded_bugs::{SeededBug, is_on};
@@ -16,6 +17,13 @@ pub struct MemoryBackend {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     installation: InstallationId,
+}
+
+/// Holds what a store and its queue kept at one moment.
+#[derive(Debug, Clone)]
+pub struct MemoryBackup {
+    tables: Tables,
+    jobs: JobTable,
 }
 
 impl MemoryBackend {
@@ -36,6 +44,20 @@ impl MemoryBackend {
     pub fn lose_jobs(&self) {
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.jobs = JobTable::default();
+    }
+
+    /// Copies everything that is kept now, as a backup does.
+    #[must_use]
+    pub fn backup(&self) -> MemoryBackup {
+        let state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        MemoryBackup { tables: state.tables.clone(), jobs: state.jobs.clone() }
+    }
+
+    /// Puts back what a backup holds; everything since then is lost, as it is when a database is restored.
+    pub fn restore(&self, backup: &MemoryBackup) {
+        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.tables = backup.tables.clone();
+        state.jobs = backup.jobs.clone();
     }
 
     /// Makes the ports of one process, whose own clock is `local`: only a seeded bug goes by that.

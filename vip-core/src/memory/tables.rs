@@ -14,7 +14,7 @@ use crate::ports::{
 use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Holds every row of a store.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Tables {
     pub(super) installation: Option<InstallationId>,
     pub(super) servers: BTreeMap<ServerId, Server>,

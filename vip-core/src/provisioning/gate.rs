@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::converge::GateView;
-use crate::model::{Account, AccountId, Desired, Gate, Timestamp, Timing, TokenDigest};
+use crate::model::{Account, AccountId, Desired, Gate, GateEntry, Timestamp, Timing, TokenDigest};
 use crate::ports::{Loaded, ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerView, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
 
@@ -52,6 +52,12 @@ pub(super) fn view(account: &Account, digest: &TokenDigest, now: Timestamp, timi
         None if is_on(SeededBug::UncheckedTokenBelieved) => GateView::Open,
         None => GateView::Closed { until: now.plus(UNCHECKED) },
     }
+}
+
+/// Says whether a process with another token may use an account that is closed to this one's.
+pub(super) fn is_open_to_others(account: &Account, digest: &TokenDigest) -> bool {
+    let is_open = |entry: &GateEntry| entry.gate == Gate::Open;
+    !account.gate(digest).is_some_and(is_open) && account.gates.iter().any(is_open)
 }
 
 /// Says whether the account that a server needs next is known to be closed.

@@ -33,6 +33,10 @@ pub(super) async fn claim_loop(core: Arc<Core>, tick: Tick) -> Result<(), LoopEr
         if tick.is_stopping() {
             return Ok(());
         }
+        if let Some(pause) = core.others_come_first() {
+            tick.pause(pause).await;
+            continue;
+        }
         let room = core.room();
         if room == 0 || core.outbox.len() >= UNSETTLED_MOST {
             core.wait_for_room(&tick).await;

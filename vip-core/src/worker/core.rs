@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -14,6 +15,9 @@ use super::counters::Counters;
 use super::registry::Registry;
 use crate::model::{JobKind, Timing};
 use crate::ports::{JobQueue, LeaseRef, Randomness, Settlement};
+
+/// Polls of other workers, of which each may be a quarter late, that a job is left to them.
+const POLLS_OF_OTHERS: u32 = 2;
 
 /// Is the state of a worker.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(super) struct Core {
     pub(super) room: Notify,
     /// Calls of the queue in a row that had no answer.
     pub(super) silence: AtomicU32,
+    /// Until when other workers' claims come first.
+    pub(super) others_first: Mutex<Option<Instant>>,
 }
 
 impl Core {
@@ -40,6 +46,18 @@ impl Core {
     pub(super) fn room(&self) -> u32 {
         let running = u32::try_from(self.counters.running()).unwrap_or(u32::MAX);
         self.config.concurrency.saturating_sub(running)
+    }
+
+    /// Claims nothing until a job that is due after `delay` was in reach of every other worker's polls.
+    pub(super) fn leave_to_others(&self, delay: Duration) {
+        let until = Instant::now() + delay + self.config.poll_interval.saturating_mul(POLLS_OF_OTHERS);
+        *self.others_first.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    /// Returns how long other workers' claims come first; none when they do not.
+    pub(super) fn others_come_first(&self) -> Option<Duration> {
+        let until = *self.others_first.lock().unwrap_or_else(PoisonError::into_inner);
+        until.map(|until| until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
     pub(super) fn heard(&self) {

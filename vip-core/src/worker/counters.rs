@@ -91,3 +91,30 @@ impl Counters {
         self.snapshot().running
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Threads, and what each of them counts.
+    const THREADS: u64 = 8;
+    const EACH: u64 = 20_000;
+
+    #[test]
+    fn what_many_threads_count_at_once_is_counted_in_full_and_never_more_ends_than_claims() {
+        let counters = Counters::default();
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for _ in 0..EACH {
+                        counters.claimed.one();
+                        counters.finished.one();
+                        assert!(counters.running() <= THREADS);
+                    }
+                });
+            }
+        });
+        let counts = counters.snapshot();
+        assert_eq!((counts.claimed, counts.finished, counts.running), (THREADS * EACH, THREADS * EACH, 0));
+    }
+}

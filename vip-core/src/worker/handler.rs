@@ -63,6 +63,12 @@ pub enum JobOutcome {
         /// How long from now.
         delay: Duration,
     },
+    /// Another process can do it and this one cannot: it is due again after the delay, and this worker claims nothing
+    /// until the others have had time to take it. Burns nothing.
+    Leave {
+        /// How long from now.
+        delay: Duration,
+    },
     /// It was not tried, or not to the end; anybody may take it at once. Burns nothing.
     Release,
     /// It failed for good.

@@ -172,6 +172,7 @@ impl WorkerBuilder {
             counters: counters::Counters::default(),
             room: Notify::new(),
             silence: AtomicU32::new(0),
+            others_first: std::sync::Mutex::default(),
         }))
     }
 }

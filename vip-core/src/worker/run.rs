@@ -113,6 +113,10 @@ impl Core {
         match outcome {
             JobOutcome::Done => (Verdict::Done, End::Finished),
             JobOutcome::Snooze { delay } => (Verdict::Snooze { delay }, End::Finished),
+            JobOutcome::Leave { delay } => {
+                self.leave_to_others(delay);
+                (Verdict::Snooze { delay }, End::HandedBack)
+            }
             JobOutcome::Release => (Verdict::Release, End::HandedBack),
             JobOutcome::Retry { code, delay } => {
                 let delay = delay.unwrap_or_else(|| self.retry_delay(attempt.job().counts.attempts));

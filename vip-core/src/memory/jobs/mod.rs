@@ -15,7 +15,7 @@ use crate::seeded_bugs::{SeededBug, is_on};
 ///
 /// Where the table says "over max": an attempt kills when it makes `attempts` reach `max_attempts`, a rescue when it
 /// makes `rescues` exceed `max_rescues`.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct JobTable {
     rows: BTreeMap<JobId, Row>,
     keys: BTreeMap<JobKey, JobId>,

@@ -11,7 +11,12 @@ mod moves;
 mod next_step;
 mod operate;
 mod outlook;
+#[cfg(not(vip_seeded_bugs))]
+mod reached;
+#[cfg(vip_seeded_bugs)]
+pub mod reached;
 mod removal;
+mod sane;
 mod session;
 mod step;
 
@@ -120,7 +125,7 @@ fn guard(attempt: &Attempt, context: &Context) -> Result<(), Stop> {
     let timing = &context.timing;
     attempt.guard(timing.request_deadline).map_err(|lost| {
         tracing::debug!(error = %lost, "the lease is too short for another request");
-        Stop::Lost
+        Stop::Short
     })
 }
 
@@ -135,7 +140,13 @@ impl JobHandler for Converge {
     async fn run(&self, payload: ConvergePayload, attempt: &Attempt) -> JobOutcome {
         match self.steps(&payload, attempt).await {
             Ok(outcome) => outcome,
-            Err(Stop::Lost) => JobOutcome::Release,
+            Err(Stop::Short) => JobOutcome::Release,
+            Err(Stop::Lost) => {
+                // Usually somebody else holds it and this settles nothing. A claim that is in force and refused all the
+                // same, because of a writer without a job, must not come back at once: it would turn in circles.
+                let delay = self.context.timing.backoff_first.mul_f64(0.5 + 0.5 * self.context.randomness.share());
+                JobOutcome::Snooze { delay }
+            }
             Err(Stop::Bug(code)) => JobOutcome::Retry { code, delay: None },
             Err(Stop::Store(error)) => {
                 // The record says where to go on; nothing was burned, and the store's health shows the cause.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::step::{Change, View};
 use crate::model::{
-    Desired, FailReason, OperationStatus, OutcomeClass, ParkReason, Server, ServerState, Verb, WaitReason,
+    Desired, FailReason, Landing, OperationStatus, OutcomeClass, ParkReason, Server, ServerState, Unsettled, Verb,
+    WaitReason,
 };
 use crate::ports::{OperationChange, QuotaChange};
 
@@ -145,10 +146,30 @@ pub(super) fn park_for_good(view: &View<'_>, reason: ParkReason) -> Change {
     server.park_reason = Some(reason);
     server.wait_reason = Some(WaitReason::Parked);
     server.not_before = None;
+    if reason == ParkReason::Restored {
+        expect_forgotten_creates(&mut server, view);
+    }
     let mut change = Change::new(server, Verb::Park);
     let code = Some(reason.as_str().to_owned());
     change.operations.push(status(&change.server, OperationStatus::Parked, code));
     change
+}
+
+/// What was announced after the backup is forgotten: a create may have made a server, or may yet make one, in any account
+/// that the order may use. Each is looked at before the order goes on there or anywhere else.
+fn expect_forgotten_creates(server: &mut Server, view: &View<'_>) {
+    if server.provider_ref.is_some() {
+        return;
+    }
+    let by = view.now.plus(view.timing.request_deadline).plus(view.timing.landing_allowance);
+    for candidate in &server.candidates {
+        let known = server.land.get(&candidate.account).map_or(by, |landing| landing.by.max(by));
+        server.land.insert(candidate.account.clone(), Landing { by: known, looked_at: None });
+    }
+    let account = server.candidate().map(|candidate| candidate.account.clone());
+    if let (None, Some(account)) = (&server.unsettled, account) {
+        server.unsettled = Some(Unsettled { account, since: view.now, looked_at: None, taken_since: None });
+    }
 }
 
 /// Lets a parked record go on where it was; a record that is not parked stays as it is.

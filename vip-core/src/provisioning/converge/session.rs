@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::absorb::{Answer, Asked, NameFinding, absorb, announce};
 use super::next_step::next_step;
-use super::outlook;
+use super::reached;
 use super::step::{Change, Failure, GateView, Look, Refusal, Step, View};
+use super::{outlook, sane};
 use crate::model::{AccountId, Actor, AuditDraft, Effect, Intent, Server, ServerId, TenantId, Timestamp, WaitReason};
 use crate::ports::{
     ChangeSet, CreateRequest, Guard, Loaded, Note, Priority, ProviderClient, ProviderError, RequestContext, StoreError,
@@ -27,6 +28,8 @@ const REABSORBS: u32 = 8;
 pub(super) enum Stop {
     /// The lease is lost, or somebody else has taken over: their record counts.
     Lost,
+    /// The lease is too short for another request; nothing was begun.
+    Short,
     /// There is no such record.
     Unknown,
     /// The provider does not understand us.
@@ -88,7 +91,9 @@ impl<'a> Session<'a> {
     /// Decides what to do next.
     pub(super) fn next_step(&self) -> Step {
         let gates = self.gates();
-        next_step(&self.view(&gates))
+        let step = next_step(&self.view(&gates));
+        reached::step(&step);
+        step
     }
 
     fn view<'v>(&'v self, gates: &'v BTreeMap<AccountId, GateView>) -> View<'v> {
@@ -163,6 +168,7 @@ impl<'a> Session<'a> {
 
     /// Records what an answer changes; when a command came in between, decides again on the fresh record.
     pub(super) async fn record(&mut self, asked: &Asked, answer: &Answer) -> Result<(), Stop> {
+        reached::answer(asked, answer);
         loop {
             let gates = self.gates();
             let change = absorb(&self.view(&gates), asked, answer);
@@ -249,11 +255,24 @@ impl<'a> Session<'a> {
     /// Writes why and until when the record waits, and hands the job back until then.
     pub(super) async fn wait(&mut self, until: Timestamp, reason: WaitReason) -> Result<JobOutcome, Stop> {
         self.loaded.server.wait_reason = Some(reason);
+        if reason == WaitReason::AccountBlocked && self.others_may_go_on() {
+            // This process's token alone is refused or suspect: it stops itself, and the order goes on elsewhere.
+            let delay = self.context.timing.backoff_first;
+            self.note(Some(self.now().plus(delay))).await?;
+            return Ok(JobOutcome::Leave { delay });
+        }
         self.note(Some(until)).await?;
         if is_on(SeededBug::OutageBurnsAttempts) && reason == WaitReason::ProviderUnavailable {
             return Ok(JobOutcome::Retry { code: reason.to_string(), delay: Some(until.since(self.now())) });
         }
         Ok(JobOutcome::Snooze { delay: until.since(self.now()) })
+    }
+
+    fn others_may_go_on(&self) -> bool {
+        self.loaded.accounts.iter().any(|account| {
+            let client = self.client(&account.id);
+            client.is_some_and(|client| gate::is_open_to_others(account, &client.token_digest()))
+        })
     }
 
     /// Takes a record that has nothing left to do out of the list of those that have to move.
@@ -278,7 +297,10 @@ impl<'a> Session<'a> {
         let answer = async {
             match &intent.effect {
                 Effect::Create { candidate } => match self.create_request(*candidate) {
-                    Some(request) => client.create(&request, &context).await.map(Answer::Created),
+                    Some(request) => {
+                        let created = client.create(&request, &context).await?;
+                        sane::created(&request, created).map(Answer::Created)
+                    }
                     None => Ok(Answer::Failed(not_sent("no_candidate"))),
                 },
                 Effect::Delete { .. } if is_on(SeededBug::DeleteByName) => {
@@ -317,18 +339,22 @@ impl<'a> Session<'a> {
         let answer = async {
             match look {
                 Look::Name { .. } => {
-                    let named = client.find(&self.loaded.server.provider_name, &context).await?;
+                    let name = &self.loaded.server.provider_name;
+                    let named = sane::named(name, client.find(name, &context).await?)?;
                     let owner = self.context.installation;
                     let ours = named.as_ref().is_some_and(|seen| seen.is_ours(owner, self.loaded.server.id));
                     let labelled = if ours {
                         Vec::new()
                     } else {
-                        client.find_labelled(owner, self.loaded.server.id, &context).await?
+                        let id = self.loaded.server.id;
+                        sane::labelled(owner, id, client.find_labelled(owner, id, &context).await?)
                     };
                     Ok(Answer::Name(NameFinding { named, labelled }))
                 }
-                Look::Id { id, .. } => client.get(id, &context).await.map(Answer::Server),
-                Look::Actions { ids, .. } => client.actions(ids, &context).await.map(Answer::Actions),
+                Look::Id { id, .. } => sane::with_id(id, client.get(id, &context).await?).map(Answer::Server),
+                Look::Actions { ids, .. } => {
+                    Ok(Answer::Actions(sane::asked_for(ids, client.actions(ids, &context).await?)))
+                }
             }
         };
         within(left, answer).await

@@ -208,8 +208,10 @@ async fn a_stalled_worker_changes_nothing_after_its_successor_has_written() {
     assert_eq!(before.state, ServerState::Running);
     drop(product.delete(order.server).await.unwrap());
     let waiting = product.server(order.server).await;
-    // The zombie wakes up, loads the fresh record, and is refused all the same.
-    assert_eq!(product.run(zombie).await, JobOutcome::Release);
+    // The zombie wakes up, loads the fresh record, and is refused all the same. It does not come back at once: were its
+    // lease in force, it would turn in circles.
+    let JobOutcome::Snooze { delay } = product.run(zombie).await else { panic!("it was not refused") };
+    assert!(delay >= product.context.timing.backoff_first / 2 && delay <= product.context.timing.backoff_first);
     assert_eq!(product.server(order.server).await, waiting);
     assert_eq!(product.provider.calls(ProviderMethod::Delete), 0);
 }
@@ -223,6 +225,32 @@ async fn the_lease_guard_refuses_a_call_that_could_outlive_the_lease() {
     tokio::time::advance(timing.lease - timing.request_deadline - timing.margin).await;
     assert_eq!(product.run(attempt).await, JobOutcome::Release);
     assert_eq!(product.provider.calls(ProviderMethod::Create), 0);
+}
+
+/// Another process has a token of another project, which is suspect: it leaves the order to the one that can.
+#[tokio::test(start_paused = true)]
+async fn a_process_whose_token_is_suspect_leaves_orders_to_those_whose_token_is_not() {
+    let product = Product::new().await;
+    let running = product.order("web-1", None).await.unwrap().operation;
+    product.settle_within(LONG).await;
+    let elsewhere: Arc<dyn ProviderClient> = Arc::new(MemoryProvider::with_token(Duration::ZERO, "other"));
+    let account = AccountId::default_account();
+    let providers = Arc::new(BTreeMap::from([(account.clone(), elsewhere)]));
+    let misled = Context { providers, ..product.context.clone() };
+    assert!(matches!(
+        crate::provisioning::check_token(&misled, &account).await.unwrap(),
+        crate::provisioning::TokenCheck::Suspect { .. }
+    ));
+    drop(product.delete(running.server).await.unwrap());
+    let attempt = product.claim().await.unwrap();
+    let payload = attempt.job().payload.decode().unwrap();
+    let outcome = Converge::new(misled.clone()).unwrap().run(payload, &attempt).await;
+    assert_eq!(outcome, JobOutcome::Leave { delay: product.context.timing.backoff_first });
+    assert_eq!(product.server(running.server).await.wait_reason, Some(WaitReason::AccountBlocked));
+    // Where no token is open, nobody is left to go on: it waits for the probe.
+    crate::provisioning::close_gate(&product.context, &account, false).await.unwrap();
+    let blocked = Converge::new(misled).unwrap().run(attempt.job().payload.decode().unwrap(), &attempt).await;
+    assert!(matches!(blocked, JobOutcome::Snooze { .. }), "{blocked:?}");
 }
 
 /// More commits than an attempt makes, repeats included.

@@ -124,7 +124,7 @@ impl Product {
         let verdict = match outcome.clone() {
             JobOutcome::Done => Verdict::Done,
             JobOutcome::Retry { code, .. } => Verdict::Retry { delay: Duration::from_secs(1), code },
-            JobOutcome::Snooze { delay } => Verdict::Snooze { delay },
+            JobOutcome::Snooze { delay } | JobOutcome::Leave { delay } => Verdict::Snooze { delay },
             JobOutcome::Release => Verdict::Release,
             JobOutcome::Dead { code } => Verdict::Dead { code },
         };

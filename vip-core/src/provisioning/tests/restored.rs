@@ -1,6 +1,7 @@
 //! After a backup was put back: what is open waits for an operator, what rests is left alone.
 
 use super::*;
+use crate::memory::ProviderMethod;
 use crate::model::{OperationStatus, ParkReason, ServerState};
 use crate::provisioning::converge::{OperateError, mark_restored, resume};
 
@@ -71,4 +72,21 @@ async fn marking_twice_changes_nothing_and_what_rests_is_left_alone() {
     assert!(matches!(refused, Err(OperateError::NotParked)), "{refused:?}");
     let unknown = resume(&product.context, &operator(), &tenant(), product.context.server_id()).await;
     assert!(matches!(unknown, Err(OperateError::NotFound)), "{unknown:?}");
+}
+
+/// The backup is older than the first announcement; the server that the lost history made is found, not made again.
+#[tokio::test(start_paused = true)]
+async fn an_order_that_a_backup_shows_untouched_is_looked_for_before_anything_is_created() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    let backup = product.memory.backup();
+    product.settle_within(Duration::from_secs(4 * 3600)).await;
+    let created = product.server(order.server).await.provider_ref;
+    product.memory.restore(&backup);
+    mark_restored(&product.context, &operator()).await.unwrap();
+    resume(&product.context, &operator(), &tenant(), order.server).await.unwrap();
+    product.settle_within(Duration::from_secs(4 * 3600)).await;
+    let server = product.server(order.server).await;
+    assert_eq!((server.state, product.provider.calls(ProviderMethod::Create)), (ServerState::Running, 1));
+    assert_eq!(server.provider_ref.map(|own| own.id), created.map(|own| own.id));
 }

@@ -130,6 +130,20 @@ async fn a_payload_that_cannot_be_read_burns_attempts_until_the_job_is_dead() {
     assert!(bench.visits.try_recv().is_err(), "it never ran");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_left_to_others_is_not_claimed_again_before_each_of_them_has_polled() {
+    let mut bench = Bench::new();
+    bench.enqueue(0..1).await;
+    let begin = tokio::time::Instant::now();
+    bench.visit().await.end(JobOutcome::Leave { delay: s(1) });
+    // Due after a second, and then two polls of a second are for the others; nothing is burned.
+    let again = bench.visit().await;
+    assert!(begin.elapsed() >= s(3), "{:?}", begin.elapsed());
+    assert_eq!(again.number, 1);
+    again.end(JobOutcome::Done);
+    bench.until(|counts| counts.settled == 2).await;
+}
+
 #[cfg(vip_seeded_bugs)]
 #[tokio::test(start_paused = true)]
 async fn with_its_seeded_bug_an_undecodable_payload_never_dies() {
