@@ -2,8 +2,15 @@
 
 use crate::{assert_clean, repository};
 
-/// The files of the libraries that may know the build in which bugs can be switched on.
-const MAY_KNOW: [&str; 3] = ["vip-core/src/lib.rs", "vip-core/src/memory/backend.rs", "vip-core/src/seeded_bugs.rs"];
+/// The files of the libraries that may know the build in which bugs can be switched on; that build also counts which
+/// steps and answers were reached.
+const MAY_KNOW: [&str; 5] = [
+    "vip-core/src/lib.rs",
+    "vip-core/src/memory/backend.rs",
+    "vip-core/src/provisioning/converge/mod.rs",
+    "vip-core/src/provisioning/converge/reached.rs",
+    "vip-core/src/seeded_bugs.rs",
+];
 /// What every other build has instead of a switch.
 const CONSTANT: &str = "#[cfg(not(vip_seeded_bugs))]\n#[inline]\n#[must_use]\npub const fn is_on(_bug: SeededBug) -> bool {\n    false\n}\n";
 /// How the module is declared: public in the build that seeds bugs alone.

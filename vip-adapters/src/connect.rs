@@ -63,9 +63,18 @@ pub async fn connect(url: &str) -> Result<Backend, ConnectError> {
 /// [`ConnectError`]; a URL that is set while the feature is off names the feature.
 pub async fn connect_queue(backend: Backend) -> Result<Backend, ConnectError> {
     match std::env::var_os(REDIS_URL_VARIABLE) {
-        Some(url) => queue_at(backend, &url.to_string_lossy()).await,
+        Some(url) => connect_queue_at(backend, &url.to_string_lossy()).await,
         None => Ok(backend),
     }
+}
+
+/// Puts the queue on the Redis server of a URL beside a store, with default settings: `redis://host:port`.
+///
+/// # Errors
+///
+/// [`ConnectError`]; without the feature it names it.
+pub async fn connect_queue_at(backend: Backend, url: &str) -> Result<Backend, ConnectError> {
+    queue_at(backend, url).await
 }
 
 #[cfg(feature = "redis")]

@@ -12,7 +12,7 @@ pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-pub use connect::{ConnectError, REDIS_URL_VARIABLE, connect, connect_queue};
+pub use connect::{ConnectError, REDIS_URL_VARIABLE, connect, connect_queue, connect_queue_at};
 
 // So that a host needs one crate alone, in one version.
 pub use vip_core;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use vip_adapters::REDIS_URL_VARIABLE;
 
 use crate::arguments::{Arguments, Provider, Role};
 use crate::secrets::{Secret, SecretError, secret};
@@ -19,8 +20,6 @@ pub(crate) enum ConfigurationError {
     NoSharedDatabase { role: &'static str },
     #[error("--provider hetzner needs HCLOUD_TOKEN or HCLOUD_TOKEN_FILE")]
     NoToken,
-    #[error("VIP_REDIS_URL is set, and this program was built without the feature `redis` of vip-adapters")]
-    NoRedis,
     #[error("{listen} can be reached from other machines: name a file of keys with --api-keys-file")]
     NoKeys { listen: SocketAddr },
     #[error("VIP_CURSOR_KEY must have 64 hexadecimal digits")]
@@ -60,6 +59,8 @@ pub(crate) struct Configuration {
     pub(crate) role: Role,
     pub(crate) listen: SocketAddr,
     pub(crate) database: Database,
+    /// The Redis server of the queue; without one the queue is in the database.
+    pub(crate) queue: Option<Secret>,
     pub(crate) cloud: Cloud,
     pub(crate) callers: Callers,
     pub(crate) cursor_key: Option<[u8; 32]>,
@@ -80,9 +81,7 @@ impl Configuration {
             None if arguments.role == Role::All => Database::Temporary,
             None => return Err(ConfigurationError::NoSharedDatabase { role: arguments.role.as_str() }),
         };
-        if secret("VIP_REDIS_URL", environment)?.is_some() {
-            return Err(ConfigurationError::NoRedis);
-        }
+        let queue = secret(REDIS_URL_VARIABLE, environment)?;
         let cloud = match arguments.provider {
             // A token that lies around spends no money: the provider has to be named.
             Provider::Simulator => Cloud::Simulator,
@@ -105,6 +104,7 @@ impl Configuration {
             role: arguments.role,
             listen: arguments.listen,
             database,
+            queue,
             cloud,
             callers,
             cursor_key,
@@ -149,6 +149,10 @@ impl fmt::Display for Configuration {
                 let scheme = url.value.expose_secret().split(':').next().unwrap_or("").to_owned();
                 writeln!(formatter, "database                 {scheme}, from {}", url.source)?;
             }
+        }
+        match &self.queue {
+            Some(url) => writeln!(formatter, "queue                    redis, from {}", url.source)?,
+            None => writeln!(formatter, "queue                    in the database")?,
         }
         match &self.cloud {
             Cloud::Simulator => writeln!(formatter, "provider                 simulator, in this process")?,
@@ -200,12 +204,11 @@ mod tests {
 
     #[test]
     fn what_would_not_work_is_refused_with_what_would() {
-        let cases: [Case<'_>; 7] = [
+        let cases: [Case<'_>; 6] = [
             (&["--role", "api"], &[], "VIP_DATABASE_URL"),
             (&["--role", "worker"], &[], "VIP_DATABASE_URL"),
             (&["--provider", "hetzner"], &[], "HCLOUD_TOKEN"),
             (&["--listen", "0.0.0.0:80"], &[], "--api-keys-file"),
-            (&[], &[("VIP_REDIS_URL", "redis://h")], "feature `redis`"),
             (&[], &[("VIP_CURSOR_KEY", "abc")], "64 hexadecimal digits"),
             (&[], &[("VIP_DATABASE_URL", "a"), ("VIP_DATABASE_URL_FILE", "b")], "set one"),
         ];
@@ -220,6 +223,7 @@ mod tests {
         let key = "5ec2e7".repeat(10) + "5ec2";
         let variables = [
             ("VIP_DATABASE_URL", "postgres://user:c4n4ry@host/db"),
+            ("VIP_REDIS_URL", "redis://:c4n4ry@host"),
             ("HCLOUD_TOKEN", "c4n4ry-token"),
             ("VIP_CURSOR_KEY", key.as_str()),
         ];
@@ -228,5 +232,6 @@ mod tests {
             assert!(!text.contains("c4n4ry") && !text.contains("5ec2e7"), "{text}");
         }
         assert!(shown.to_string().contains("postgres, from VIP_DATABASE_URL"), "{shown}");
+        assert!(shown.to_string().contains("redis, from VIP_REDIS_URL"), "{shown}");
     }
 }

@@ -25,7 +25,10 @@ pub(crate) struct Product {
 impl Product {
     /// Opens the database and starts what the role says.
     pub(crate) async fn start(configuration: &Configuration) -> Fallible<Self> {
-        let (backend, folder) = open(&configuration.database).await?;
+        let (mut backend, folder) = open(&configuration.database).await?;
+        if let Some(url) = &configuration.queue {
+            backend = vip_adapters::connect_queue_at(backend, url.value.expose_secret()).await?;
+        }
         let mut builder = Provisioner::builder(backend).provider(client(&configuration.cloud)?);
         if let Some(quota) = configuration.quota {
             builder = builder.quota(quota);

@@ -137,7 +137,7 @@ fn what_it_cannot_do_is_said_and_the_exit_status_is_no_success() {
     let listens: [&str; 2] = ["--listen", &address];
     let cases: [Case<'_>; 4] = [
         (&[], &[("VIP_DATABASE_URL", "mysql://u:c4n4ry@h/d")], "no adapter for `mysql:`"),
-        (&[], &[("VIP_REDIS_URL", "redis://u:c4n4ry@h")], "feature `redis`"),
+        (&[], &[("VIP_REDIS_URL", "redis://u:c4n4ry@127.0.0.1:1")], "queue on Redis"),
         (&["--provider", "hetzner"], &[], "HCLOUD_TOKEN"),
         (&listens, &[], "in use"),
     ];

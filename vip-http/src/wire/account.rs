@@ -37,7 +37,8 @@ pub(crate) struct GateBody {
 /// Is a breaker.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BreakerBody {
-    /// How it was told to behave.
+    // How it was told to behave.
+    // No doc comment here: with one, utoipa describes the field as an object.
     #[schema(inline)]
     mode: BreakerModeBody,
     /// Where it stands: `closed`, `easing`, `open` or `probing`.
@@ -68,7 +69,8 @@ pub(crate) enum BreakerModeBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetBreakerBody {
-    /// The mode.
+    // The mode.
+    // No doc comment here: with one, utoipa describes the field as an object.
     #[schema(inline)]
     pub(crate) mode: BreakerModeBody,
 }
@@ -183,7 +185,8 @@ pub(crate) struct SightingsBody {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SweepBody {
-    /// What it may lead to; only a report if nothing is said.
+    // What it may lead to; only a report if nothing is said.
+    // No doc comment here: with one, utoipa describes the field as an object.
     #[schema(inline)]
     pub(crate) mode: SweepModeBody,
 }

@@ -43,8 +43,9 @@ pub(crate) struct CreateServerBody {
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 32768, write_only)]
     user_data: Option<UserData>,
-    /// Whether the server is switched on.
+    // Whether the server is switched on.
     #[serde(default)]
+    // No doc comment here: with one, utoipa describes the field as an object.
     #[schema(inline)]
     power: PowerBody,
 }
