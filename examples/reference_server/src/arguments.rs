@@ -10,7 +10,7 @@ use vip_http::Scope;
 
 const SECRETS: &str = "Secrets stand in the environment, or in a file that NAME_FILE names:
   VIP_DATABASE_URL   where orders are kept, such as sqlite://vip.db; a temporary database if nothing is said
-  VIP_REDIS_URL      a cache that processes share
+  VIP_REDIS_URL      a Redis server for the queue; the same in every process on one database
   VIP_CURSOR_KEY     64 hexadecimal digits that all processes behind one address share
   HCLOUD_TOKEN       token of the provider, with --provider hetzner; HCLOUD_ENDPOINT names another address of its API
   VIP_LOG            what is logged, such as info or vip_core=debug";

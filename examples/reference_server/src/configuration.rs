@@ -20,6 +20,12 @@ pub(crate) enum ConfigurationError {
     NoSharedDatabase { role: &'static str },
     #[error("--provider hetzner needs HCLOUD_TOKEN or HCLOUD_TOKEN_FILE")]
     NoToken,
+    #[error("--provider hetzner needs VIP_DATABASE_URL: servers that cost money outlive a temporary database")]
+    NoLastingDatabase,
+    #[error(
+        "--role {role} needs --provider hetzner: a simulated cloud is one process's own; HCLOUD_ENDPOINT may name the example hetzner_simulator"
+    )]
+    NoSharedCloud { role: &'static str },
     #[error("{listen} can be reached from other machines: name a file of keys with --api-keys-file")]
     NoKeys { listen: SocketAddr },
     #[error("VIP_CURSOR_KEY must have 64 hexadecimal digits")]
@@ -53,6 +59,16 @@ pub(crate) enum Callers {
     Nobody,
 }
 
+/// Is the secret of cursors; nothing shows it.
+#[derive(Clone, Copy)]
+pub(crate) struct CursorKey(pub(crate) [u8; 32]);
+
+impl fmt::Debug for CursorKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("CursorKey")
+    }
+}
+
 /// Is everything that was said, checked.
 #[derive(Debug)]
 pub(crate) struct Configuration {
@@ -63,7 +79,7 @@ pub(crate) struct Configuration {
     pub(crate) queue: Option<Secret>,
     pub(crate) cloud: Cloud,
     pub(crate) callers: Callers,
-    pub(crate) cursor_key: Option<[u8; 32]>,
+    pub(crate) cursor_key: Option<CursorKey>,
     pub(crate) quota: Option<u32>,
     pub(crate) connections_per_address: usize,
     pub(crate) grace: Duration,
@@ -90,6 +106,13 @@ impl Configuration {
                 endpoint: environment("HCLOUD_ENDPOINT"),
             },
         };
+        match (&cloud, &database, arguments.role) {
+            (Cloud::Hetzner { .. }, Database::Temporary, _) => return Err(ConfigurationError::NoLastingDatabase),
+            (Cloud::Simulator, _, role @ (Role::Api | Role::Worker)) => {
+                return Err(ConfigurationError::NoSharedCloud { role: role.as_str() });
+            }
+            (Cloud::Hetzner { .. } | Cloud::Simulator, ..) => {}
+        }
         let callers = match (&arguments.api_keys_file, arguments.role) {
             (Some(file), _) => Callers::File(file.clone()),
             (None, Role::Worker) => Callers::Nobody,
@@ -97,7 +120,7 @@ impl Configuration {
             (None, _) => return Err(ConfigurationError::NoKeys { listen: arguments.listen }),
         };
         let cursor_key = match secret("VIP_CURSOR_KEY", environment)? {
-            Some(key) => Some(key_of(&key.value).ok_or(ConfigurationError::CursorKey)?),
+            Some(key) => Some(CursorKey(key_of(&key.value).ok_or(ConfigurationError::CursorKey)?)),
             None => None,
         };
         Ok(Self {
@@ -146,7 +169,8 @@ impl fmt::Display for Configuration {
         match &self.database {
             Database::Temporary => writeln!(formatter, "database                 sqlite, in a temporary folder")?,
             Database::Url(url) => {
-                let scheme = url.value.expose_secret().split(':').next().unwrap_or("").to_owned();
+                // Anything else may be a secret as a whole.
+                let scheme = url.value.expose_secret().split_once("://").map_or("not a URL", |(scheme, _)| scheme);
                 writeln!(formatter, "database                 {scheme}, from {}", url.source)?;
             }
         }
@@ -155,9 +179,13 @@ impl fmt::Display for Configuration {
             None => writeln!(formatter, "queue                    in the database")?,
         }
         match &self.cloud {
-            Cloud::Simulator => writeln!(formatter, "provider                 simulator, in this process")?,
+            Cloud::Simulator => {
+                writeln!(formatter, "provider                 simulator, in this process, forgotten at its end")?
+            }
             Cloud::Hetzner { token, endpoint } => {
+                // Without what may stand before an `@`: people put passwords there.
                 let endpoint = endpoint.as_deref().unwrap_or("the usual address");
+                let endpoint = endpoint.rsplit('@').next().unwrap_or("");
                 writeln!(formatter, "provider                 hetzner at {endpoint}, token from {}", token.source)?;
             }
         }
@@ -204,10 +232,12 @@ mod tests {
 
     #[test]
     fn what_would_not_work_is_refused_with_what_would() {
-        let cases: [Case<'_>; 6] = [
+        let cases: [Case<'_>; 8] = [
             (&["--role", "api"], &[], "VIP_DATABASE_URL"),
             (&["--role", "worker"], &[], "VIP_DATABASE_URL"),
             (&["--provider", "hetzner"], &[], "HCLOUD_TOKEN"),
+            (&["--provider", "hetzner"], &[("HCLOUD_TOKEN", "t")], "needs VIP_DATABASE_URL"),
+            (&["--role", "worker"], &[("VIP_DATABASE_URL", "sqlite://vip.db")], "needs --provider hetzner"),
             (&["--listen", "0.0.0.0:80"], &[], "--api-keys-file"),
             (&[], &[("VIP_CURSOR_KEY", "abc")], "64 hexadecimal digits"),
             (&[], &[("VIP_DATABASE_URL", "a"), ("VIP_DATABASE_URL_FILE", "b")], "set one"),
@@ -228,10 +258,22 @@ mod tests {
             ("VIP_CURSOR_KEY", key.as_str()),
         ];
         let shown = resolve(&["--provider", "hetzner"], &variables).unwrap();
-        for text in [shown.to_string(), format!("{shown:?}").replace(&format!("{:?}", shown.cursor_key), "")] {
-            assert!(!text.contains("c4n4ry") && !text.contains("5ec2e7"), "{text}");
+        let bytes = format!("{:?}", shown.cursor_key.unwrap().0);
+        for text in [shown.to_string(), format!("{shown:?}")] {
+            assert!(!text.contains("c4n4ry") && !text.contains("5ec2e7") && !text.contains(&bytes), "{text}");
         }
         assert!(shown.to_string().contains("postgres, from VIP_DATABASE_URL"), "{shown}");
         assert!(shown.to_string().contains("redis, from VIP_REDIS_URL"), "{shown}");
+    }
+
+    #[test]
+    fn of_a_secret_that_is_no_url_and_of_an_address_with_a_password_nothing_is_shown() {
+        let variables = [
+            ("VIP_DATABASE_URL", "host=db password=c4n4ry"),
+            ("HCLOUD_TOKEN", "t"),
+            ("HCLOUD_ENDPOINT", "https://user:c4n4ry@cloud.example/v1"),
+        ];
+        let shown = resolve(&["--provider", "hetzner"], &variables).unwrap().to_string();
+        assert!(!shown.contains("c4n4ry") && shown.contains("cloud.example"), "{shown}");
     }
 }

@@ -27,8 +27,12 @@ enum Cause {
 /// Serves; the exit status is 0 only if it was told to end and nothing was left or lost.
 pub(crate) async fn run(configuration: Configuration) -> Fallible<ExitCode> {
     // Signals are taken before anything is shown: who reads it may stop us at once.
-    let signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let product = Product::start(&configuration).await?;
+    let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let product = tokio::select! {
+        started = Product::start(&configuration) => started?,
+        // A database that does not answer is waited for; nothing was accepted yet.
+        () = told(&mut signals) => return Ok(ExitCode::SUCCESS),
+    };
     let provisioner = product.provisioner.clone();
     let ended = serve(&configuration, &provisioner, signals).await;
     let report = provisioner.shutdown(configuration.drain).await;
@@ -72,10 +76,17 @@ async fn serve(configuration: &Configuration, provisioner: &Provisioner, signals
     Ok(cause)
 }
 
+/// Waits until somebody tells this process to end.
+async fn told(signals: &mut (Signal, Signal)) {
+    tokio::select! {
+        _ = signals.0.recv() => {}
+        _ = signals.1.recv() => {}
+    }
+}
+
 async fn cause(provisioner: &Provisioner, mut signals: (Signal, Signal)) -> Cause {
     tokio::select! {
-        _ = signals.0.recv() => Cause::Told,
-        _ = signals.1.recv() => Cause::Told,
+        () = told(&mut signals) => Cause::Told,
         why = provisioner.failed() => Cause::Failed(why),
     }
 }
@@ -95,7 +106,7 @@ fn api(configuration: &Configuration, provisioner: &Provisioner) -> Fallible<(Op
         exporter.render()
     });
     if let Some(key) = configuration.cursor_key {
-        api = api.cursor_secret(key);
+        api = api.cursor_secret(key.0);
     }
     Ok((Some(api), shown))
 }
@@ -108,7 +119,7 @@ fn introduce(configuration: &Configuration, address: SocketAddr, shown: Option<&
     };
     say(&format!("key of the tenant demo:  {}", shown.tenant))?;
     say(&format!("key of an operator:      {}", shown.operator))?;
-    say("order a server, and wait until it runs:")?;
+    say("order a server; then list what was ordered, or GET the `Location` of the answer with ?wait=30:")?;
     let order =
         r#"{"name":"web-1","server_types":["cpx22"],"image":"ubuntu-24.04","locations":["fsn1"],"ssh_keys":["ops"]}"#;
     say(&format!(

@@ -162,12 +162,13 @@ async fn move_quota(transaction: &mut Transaction<'_>, tenant: &TenantId, change
             if transaction.execute(take()).await? > 0 {
                 return Ok(());
             }
-            // The first server of a tenant finds no counter.
-            let opened = transaction.execute(queries.quota_open.query().bind(tenant.to_string())).await?;
-            if opened > 0 && transaction.execute(take()).await? > 0 {
+            // The first server of a tenant finds no counter. Afterwards there is one: this commit's, or that of another
+            // first order, which this statement has waited for; so the counter is asked again either way.
+            transaction.execute(queries.quota_open.query().bind(tenant.to_string())).await?;
+            if transaction.execute(take()).await? > 0 {
                 return Ok(());
             }
-            // Without a limit the counter is always found, so a limit is what refused.
+            // The counter is there now, so a limit is what refused.
             Err(Failure::Refused(Refusal::Quota { limit: limit.unwrap_or(u32::MAX) }))
         }
         QuotaChange::Release => {

@@ -186,8 +186,9 @@ enum Judgement {
 
 /// Conditions of the server by their SQLSTATE; whole classes by their first two letters.
 mod code {
-    /// A deadlock, a serialization failure, a lock that was not to be had, a statement that took too long.
-    pub(super) const PASSING: [&str; 5] = ["40001", "40P01", "55P03", "57014", "25006"];
+    /// A deadlock, a serialization failure, a lock that was not to be had, a statement that took too long; a standby that
+    /// is not promoted yet (25006 of a statement, 0A000 of `BEGIN … READ WRITE`).
+    pub(super) const PASSING: [&str; 6] = ["40001", "40P01", "55P03", "57014", "25006", "0A000"];
     /// Too many connections, no disk or memory left; a device that fails; another transaction was in the way.
     pub(super) const PASSING_CLASSES: [&str; 3] = ["53", "58", "40"];
     /// The server ends the connection, or does not take new ones: shutdown, crash, start, idle time-outs.

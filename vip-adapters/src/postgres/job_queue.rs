@@ -15,6 +15,9 @@ use super::jobs::{Beat, Cancel, EnqueueJobs, Reap, Replay, Settle};
 use super::rows;
 use super::store::{COUNTED_MOST, page};
 
+/// Rounds of one reap; each looks at a thousand claims.
+const REAP_ROUNDS: u32 = 20;
+
 #[async_trait]
 impl JobQueue for PostgresBackend {
     fn durability(&self) -> Durability {
@@ -53,10 +56,16 @@ impl JobQueue for PostgresBackend {
 
     async fn reap(&self, max_rescues: u32, most: u32) -> Result<u32, QueueError> {
         let now = self.sessions().bound_now();
-        if !self.is_there(|queries| queries.job_expired.query().bind(now)).await? {
-            return Ok(0);
+        let mut reaped = 0;
+        // Claims whose jobs were all settled go this way too, and there may be many more of them than expired jobs: without
+        // further rounds they would pile up in front of a claim whose worker has died.
+        for _ in 0..REAP_ROUNDS {
+            if reaped >= most || !self.is_there(|queries| queries.job_expired.query().bind(now)).await? {
+                break;
+            }
+            reaped += self.write(Reap { max_rescues, most: most - reaped }).await?;
         }
-        Ok(self.write(Reap { max_rescues, most }).await?)
+        Ok(reaped)
     }
 
     async fn cancel(&self, key: &JobKey) -> Result<bool, QueueError> {

@@ -18,8 +18,8 @@ use super::transaction::Transaction;
 
 /// Why a job died whose workers disappeared too often.
 const LOST_WORKER: &str = "lost_worker";
-/// Claims that one reap looks at; each holds as many jobs as were claimed at once.
-const ENDED_CLAIMS_MOST: i64 = 100;
+/// Claims that one round of a reap looks at; each holds as many jobs as were claimed at once, at most a hundred.
+const ENDED_CLAIMS_MOST: i64 = 1_000;
 
 /// Enqueues one job.
 pub(super) async fn enqueue_one(transaction: &mut Transaction<'_>, job: &NewJob) -> Result<Enqueued, Failure> {

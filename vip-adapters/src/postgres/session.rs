@@ -93,7 +93,9 @@ impl Sessions {
             let again = match &failure {
                 Failure::Unavailable(_) | Failure::Lost(_) => true,
                 Failure::Unknown(_) => W::REPEAT == Repeat::Harmless,
-                Failure::Refused(_) | Failure::Corrupt(_) => return Err(failure),
+                Failure::Refused(_) => return Err(failure),
+                // A later try that failed for good does not undo what an earlier one may have done.
+                Failure::Corrupt(_) => return Err(unknown.unwrap_or(failure)),
             };
             if matches!(failure, Failure::Unknown(_)) {
                 unknown = Some(failure.clone());

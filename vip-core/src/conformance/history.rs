@@ -328,6 +328,21 @@ async fn check_audit(store: &dyn Store, record: &Server) {
     assert_eq!(head.sequence, versions.current.values().sum::<u64>(), "one audit record per version");
 }
 
+pub async fn first_orders_at_once_fill_the_quota(fixture: &dyn BackendFixture) {
+    let limit = u32::try_from(CALLERS).unwrap();
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let backend = fixture.backend().clone();
+        callers.spawn(async move {
+            let mut whole = order(server(&tenant("acme")));
+            whole.quota = Some(QuotaChange::Take { limit: Some(limit) });
+            backend.store.commit(&whole).await.map(drop)
+        });
+    }
+    let answers = callers.join_all().await;
+    assert!(answers.iter().all(Result::is_ok), "the quota has room for all of them: {answers:?}");
+}
+
 pub async fn many_orders_keep_key_and_quota(fixture: &dyn BackendFixture) {
     let limit = 5;
     let mut callers = JoinSet::new();

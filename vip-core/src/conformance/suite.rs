@@ -151,6 +151,7 @@ macro_rules! backend_suite {
             cases!($fixture, history, BackendFixture:
                 many_workers_never_share_a_job,
                 many_writers_are_fenced,
+                first_orders_at_once_fill_the_quota,
                 many_orders_keep_key_and_quota,
             );
         }

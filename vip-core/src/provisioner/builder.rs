@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::catalogs::Catalogs;
-use super::health::{AccountHealth, QueueHealth, RelayHealth, StoreHealth};
+use super::health::{AccountHealth, QueueHealth, RecordsHealth, RelayHealth, StoreHealth};
 use super::placement::{Placement, Placer};
 use super::provider_health::ProviderHealth;
 use super::{Inner, Provisioner, Shared, loops, relay};
@@ -312,6 +312,7 @@ async fn schedule_sweeps(context: &Context) -> Result<(), StartError> {
 fn watch(context: &Context, providers: Option<ProviderHealth>) -> Health {
     let health = Health::new();
     health.watch(Arc::new(StoreHealth(context.clone())));
+    health.watch(Arc::new(RecordsHealth(context.clone())));
     health.watch(Arc::new(QueueHealth(context.clone())));
     if let Some(providers) = providers {
         health.watch(Arc::new(AccountHealth(context.clone())));

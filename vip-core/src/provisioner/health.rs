@@ -10,7 +10,7 @@ use crate::ports::{Durability, JobQueue};
 use crate::provisioning::Context;
 use crate::runtime::{HealthSource, HealthStatus, PartHealth};
 
-/// Asks the store: reachable, and what waits in it for somebody.
+/// Asks the store: reachable.
 #[derive(Debug)]
 pub(super) struct StoreHealth(pub(super) Context);
 
@@ -22,16 +22,27 @@ impl HealthSource for StoreHealth {
 
     async fn parts(&self) -> Vec<PartHealth> {
         let store = &self.0.store;
-        let mut parts = vec![match store.now().await {
+        vec![match store.now().await {
             Ok(_) => durability("store", store.durability()),
             Err(error) => PartHealth::new("store", HealthStatus::Down, Some(error.to_string())),
-        }];
-        let stats = match store.stats().await {
+        }]
+    }
+}
+
+/// Asks the store what waits in it for somebody. A source of its own: counts that take long make no process unready.
+#[derive(Debug)]
+pub(super) struct RecordsHealth(pub(super) Context);
+
+#[async_trait]
+impl HealthSource for RecordsHealth {
+    fn name(&self) -> &str {
+        "records"
+    }
+
+    async fn parts(&self) -> Vec<PartHealth> {
+        let stats = match self.0.store.stats().await {
             Ok(stats) => stats,
-            Err(error) => {
-                parts.push(PartHealth::new("records", HealthStatus::Degraded, Some(error.to_string())));
-                return parts;
-            }
+            Err(error) => return vec![PartHealth::new("records", HealthStatus::Degraded, Some(error.to_string()))],
         };
         let sighted = |class| stats.sightings.get(&class).copied().unwrap_or(0);
         let waiting = sighted(SightingClass::Surplus) + sighted(SightingClass::Resurfaced);
@@ -42,8 +53,7 @@ impl HealthSource for StoreHealth {
         );
         let troubled = unrecorded + waiting > 0;
         let status = if troubled { HealthStatus::Degraded } else { HealthStatus::Ok };
-        parts.push(PartHealth::new("records", status, Some(detail)));
-        parts
+        vec![PartHealth::new("records", status, Some(detail))]
     }
 }
 

@@ -62,7 +62,7 @@ impl Context {
             unknown |= error.retryability() == Retryability::OutcomeUnknown;
             let may_repeat = error.retryability() != Retryability::Permanent;
             if !may_repeat || Instant::now() + pause >= end {
-                if unknown && let StoreError::Unavailable { source } = error {
+                if unknown && let StoreError::Unavailable { source } | StoreError::Corrupt { source } = error {
                     // An earlier try may have been applied, so "not changed" would be too much said.
                     return Err(StoreError::OutcomeUnknown { source });
                 }

@@ -54,22 +54,43 @@ pub(super) fn view(account: &Account, digest: &TokenDigest, now: Timestamp, timi
     }
 }
 
-/// Says whether a process with another token may use an account that is closed to this one's.
-pub(super) fn is_open_to_others(account: &Account, digest: &TokenDigest) -> bool {
+/// Says what an account that is closed to this process's token is to processes with another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// No token is known to be good.
+    Closed,
+    /// Another token was good when it was looked at last; nobody knows whether it is still used.
+    Open,
+    /// The same, and this process's token belongs to another project: it will not do before somebody comes.
+    OpenAndOursIsSuspect,
+}
+
+/// Says who else may go on with what is blocked for this process.
+pub(super) fn others(context: &Context, loaded: &Loaded) -> Others {
+    let Some(account) = needed(loaded) else { return Others::Closed };
+    let own = context.providers.get(&account.id).and_then(|client| account.gate(&client.token_digest()));
     let is_open = |entry: &GateEntry| entry.gate == Gate::Open;
-    !account.gate(digest).is_some_and(is_open) && account.gates.iter().any(is_open)
+    match own.map(|entry| &entry.gate) {
+        Some(Gate::Suspect { .. }) if account.gates.iter().any(is_open) => Others::OpenAndOursIsSuspect,
+        Some(Gate::Blocked { .. }) if account.gates.iter().any(is_open) => Others::Open,
+        Some(_) | None => Others::Closed,
+    }
 }
 
 /// Says whether the account that a server needs next is known to be closed.
 pub(crate) fn is_blocked(context: &Context, loaded: &Loaded) -> bool {
+    needed(loaded).is_some_and(|known| is_closed(context, known))
+}
+
+/// Returns the account that a server needs next.
+fn needed(loaded: &Loaded) -> Option<&Account> {
     let server = &loaded.server;
     let removing = server.removing.as_ref().filter(|removal| !removal.gone).map(|removal| &removal.account);
     let own = server.provider_ref.as_ref().filter(|own| !own.gone).map(|own| &own.account);
     let unproven = || server.land.keys().next();
     let next = || server.candidate().map(|next| &next.account).filter(|_| server.desired == Desired::Present);
     let account = removing.or(own).or_else(unproven).or_else(next);
-    let known = account.and_then(|id| loaded.accounts.iter().find(|known| &known.id == id));
-    known.is_some_and(|known| is_closed(context, known))
+    account.and_then(|id| loaded.accounts.iter().find(|known| &known.id == id))
 }
 
 /// Says whether an account is known to be closed: to this process's token, or, for a process without one, to every token.

@@ -46,9 +46,11 @@ pub struct Relayed {
 pub async fn relay_once(route: &JobRoute<'_>, claim: ClaimId) -> Result<Relayed, QueueError> {
     let request = ClaimRequest { kinds: route.kinds.to_vec(), most: RELAY_BATCH, lease: HOLD, claim };
     let claimed = route.from.claim(&request).await?;
-    if claimed.is_empty() {
-        // Whoever held a batch may have ended: only a round with nothing else to do looks after that.
+    if u32::try_from(claimed.len()).is_ok_and(|count| count < RELAY_BATCH) {
+        // Whoever held a batch may have ended. A full round has more to do at once, and looks after that later.
         route.from.reap(RESCUES, RELAY_BATCH).await?;
+    }
+    if claimed.is_empty() {
         return Ok(Relayed::default());
     }
     let jobs: Vec<NewJob> = claimed.iter().map(|one| new_job(&one.job)).collect();

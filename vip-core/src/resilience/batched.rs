@@ -161,7 +161,7 @@ impl Batched {
         let context = &context.with_deadline(context.deadline / 3);
         let asked = Instant::now();
         // Looks at other new servers come next, and find what these pages show.
-        let expected = wanted.len().max(self.memory().usual.watched());
+        let expected = wanted.len().max(self.memory().usual.watched(asked));
         let pages = Most { wanted: &wanted, looks: expected };
         let listed = match self.pages.newest(self.inner.as_ref(), self.owner, &pages, context).await {
             Ok(listed) => listed,

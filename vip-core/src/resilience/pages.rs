@@ -45,7 +45,7 @@ impl Pages {
     ///
     /// # Errors
     ///
-    /// As the request of a page; what was read before is lost, and another look tries again.
+    /// As the request of the first page. A later one that fails ends the reading: what was read stays read.
     pub(super) async fn newest(
         &self,
         client: &dyn ProviderClient,
@@ -65,8 +65,19 @@ impl Pages {
                 (None, Some(page)) if page > 0 => page,
                 (None, _) => break,
             };
-            let left = context.with_deadline(end.saturating_duration_since(Instant::now()));
-            let part = client.inventory(owner, page, &left).await?;
+            let left = end.saturating_duration_since(Instant::now());
+            // The other half is for those who were not on a page and are asked for by id.
+            if left < context.deadline / 2 {
+                break;
+            }
+            let part = match client.inventory(owner, page, &context.with_deadline(left)).await {
+                Ok(part) => part,
+                Err(error) if seen.is_empty() => return Err(error),
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, page, "no further page of the inventory");
+                    break;
+                }
+            };
             if forward.is_some() {
                 self.saw(page, &part);
                 forward = part.next;

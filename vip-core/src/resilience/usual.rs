@@ -129,8 +129,9 @@ impl Usual {
         old.iter().for_each(|id| self.removed(id));
     }
 
-    /// Counts the new servers that were not seen running yet.
-    pub(super) fn watched(&self) -> usize {
+    /// Counts the new servers that were not seen running yet, without those that another process looked after.
+    pub(super) fn watched(&mut self, now: Instant) -> usize {
+        self.forget_old(now);
         self.unseen.len()
     }
 
@@ -201,10 +202,10 @@ mod tests {
         for n in 0..=WATCHED_MOST {
             usual.began(&server(n), "small", &[], start);
         }
-        assert_eq!(usual.watched(), WATCHED_MOST);
+        assert_eq!(usual.watched(start), WATCHED_MOST);
         // Those that nobody looked after here make room.
         usual.began(&server(WATCHED_MOST), "small", &[], start + LONGEST + seconds(1));
-        assert_eq!(usual.watched(), 1);
+        assert_eq!(usual.watched(start + LONGEST + seconds(1)), 1);
         let mut usual = Usual::default();
         for n in 0..=TYPES_MOST {
             usual.began(&server(n), &format!("type-{n}"), &[], start);

@@ -89,7 +89,7 @@ codes! {
     /// Nobody is identified.
     Unauthenticated = "unauthenticated", UNAUTHORIZED, "A valid key or token is needed.",
         caller: "Send `Authorization: Bearer` with a valid key or token; a new one if it has expired.",
-        operator: "Check that the key is known and the token's issuer and audience are configured.",
+        operator: "Check that the key is known.",
         support: "Ask for the key's id (never for the key) and look whether it exists.";
     /// The identity lacks the scope.
     Forbidden = "forbidden", FORBIDDEN, "The identity lacks the scope that this needs.",
@@ -151,11 +151,6 @@ codes! {
         caller: "Use a new key for a new command. A repeat has to be the same command, word for word.",
         operator: "Nothing.",
         support: "Look whether the caller makes the same key for different orders.";
-    /// Too many requests.
-    RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests.",
-        caller: "Wait as long as `Retry-After` says. Nothing was changed.",
-        operator: "Raise the limit if the load is meant.",
-        support: "Ask whether the caller polls instead of waiting with `?wait=`.";
     /// A bug, or stored bytes that cannot be understood.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something is wrong here.",
         caller: "Repeat it later with the same key, and report `request_id` if it stays.",
@@ -193,8 +188,7 @@ impl ProblemCode {
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {
-            Self::RateLimited
-            | Self::BodyTooSlow
+            Self::BodyTooSlow
             | Self::Internal
             | Self::ProviderUnavailable
             | Self::Unavailable

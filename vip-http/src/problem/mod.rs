@@ -126,11 +126,10 @@ impl Problem {
     }
 }
 
-/// Leaves the problem to the edge of the router, which knows the request's id and writes the document.
+/// Writes the document, and leaves the problem to the edge of the router, which knows the request's id and writes it anew.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = self.code.status();
+        let mut response = self.clone().render(None);
         response.extensions_mut().insert(self);
         response
     }

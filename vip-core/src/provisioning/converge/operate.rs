@@ -91,7 +91,7 @@ async fn mark_tenant(
                 restored.untouched += 1;
                 continue;
             }
-            let park = |loaded: &Loaded| (!is_settled(&loaded.server)).then_some(ParkReason::Restored);
+            let park = |loaded: &Loaded| (!is_settled(&loaded.server)).then_some(Parking::Begin(ParkReason::Restored));
             if change_parking(context, actor, tenant, server.id, park).await? {
                 restored.parked += 1;
             } else {
@@ -127,33 +127,41 @@ fn is_settled(server: &crate::model::Server) -> bool {
 ///
 /// [`OperateError`]; repeating it is harmless.
 pub async fn resume(context: &Context, actor: &Actor, tenant: &TenantId, server: ServerId) -> Result<(), OperateError> {
-    let resumed = change_parking(context, actor, tenant, server, |_loaded| None).await?;
+    let end = |loaded: &Loaded| (loaded.server.state == ServerState::Parked).then_some(Parking::End);
+    let resumed = change_parking(context, actor, tenant, server, end).await?;
     if resumed { Ok(()) } else { Err(OperateError::NotParked) }
 }
 
-/// Parks a record for the reason that is answered, or resumes it if none is; says whether anything was to change.
+/// Says what is done to a record.
+#[derive(Debug, Clone, Copy)]
+enum Parking {
+    Begin(ParkReason),
+    End,
+}
+
+/// Parks or resumes a record as it is decided from its present state; says whether anything was to change.
 async fn change_parking(
     context: &Context,
     actor: &Actor,
     tenant: &TenantId,
     server: ServerId,
-    decide: impl Fn(&Loaded) -> Option<ParkReason>,
+    decide: impl Fn(&Loaded) -> Option<Parking>,
 ) -> Result<bool, OperateError> {
     let mut tries = TRIES;
     loop {
         let loaded = context.store.load(tenant, server).await?.ok_or(OperateError::NotFound)?;
-        let reason = decide(&loaded);
-        if reason.is_none() && loaded.server.state != ServerState::Parked {
-            return Ok(false);
-        }
+        let Some(parking) = decide(&loaded) else { return Ok(false) };
         let claim = ClaimId::from_uuid(context.randomness.uuid());
-        let change = with_view(context, &loaded, |view| match reason {
-            Some(reason) => moves::park_for_good(view, reason),
-            None => moves::resume(view),
+        let change = with_view(context, &loaded, |view| match parking {
+            Parking::Begin(reason) => moves::park_for_good(view, reason),
+            Parking::End => moves::resume(view),
         });
-        let code = reason.map_or_else(|| "resumed".to_owned(), |reason| reason.as_str().to_owned());
+        let code = match parking {
+            Parking::Begin(reason) => reason.as_str().to_owned(),
+            Parking::End => "resumed".to_owned(),
+        };
         let mut set = change_set(context, &loaded, change, claim, actor.clone(), code);
-        if reason.is_none() {
+        if matches!(parking, Parking::End) {
             set.server.wake_at = Some(loaded.now);
             let id = JobId::from_uuid(context.randomness.uuid_at(context.clock.now()));
             set.job = Some(kinds::converge_job(id, tenant, server)?);

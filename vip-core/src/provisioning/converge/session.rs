@@ -16,10 +16,12 @@ use crate::ports::{
     ChangeSet, CreateRequest, Guard, Loaded, Note, Priority, ProviderClient, ProviderError, RequestContext, StoreError,
 };
 use crate::provisioning::context::Context;
-use crate::provisioning::gate;
+use crate::provisioning::gate::{self, Others};
 use crate::seeded_bugs::{SeededBug, is_on};
 use crate::worker::{Attempt, JobOutcome};
 
+/// How soon an order that this process's token cannot serve is tried again where another token was good.
+const OTHERS_IN: Duration = Duration::from_secs(30);
 /// Most reloads after a command came in between.
 const REABSORBS: u32 = 8;
 
@@ -253,26 +255,26 @@ impl<'a> Session<'a> {
     }
 
     /// Writes why and until when the record waits, and hands the job back until then.
-    pub(super) async fn wait(&mut self, until: Timestamp, reason: WaitReason) -> Result<JobOutcome, Stop> {
+    pub(super) async fn wait(&mut self, mut until: Timestamp, reason: WaitReason) -> Result<JobOutcome, Stop> {
         self.loaded.server.wait_reason = Some(reason);
-        if reason == WaitReason::AccountBlocked && self.others_may_go_on() {
-            // This process's token alone is refused or suspect: it stops itself, and the order goes on elsewhere.
-            let delay = self.context.timing.backoff_first;
-            self.note(Some(self.now().plus(delay))).await?;
-            return Ok(JobOutcome::Leave { delay });
+        if reason == WaitReason::AccountBlocked {
+            match gate::others(self.context, &self.loaded) {
+                // This process's token alone is no good: it stops itself, and the order goes on elsewhere.
+                Others::OpenAndOursIsSuspect => {
+                    let delay = self.context.timing.backoff_first;
+                    self.note(Some(self.now().plus(delay))).await?;
+                    return Ok(JobOutcome::Leave { delay });
+                }
+                // The other token may be one that nobody uses any more: sooner, but not at once.
+                Others::Open => until = until.min(self.now().plus(OTHERS_IN)),
+                Others::Closed => {}
+            }
         }
         self.note(Some(until)).await?;
         if is_on(SeededBug::OutageBurnsAttempts) && reason == WaitReason::ProviderUnavailable {
             return Ok(JobOutcome::Retry { code: reason.to_string(), delay: Some(until.since(self.now())) });
         }
         Ok(JobOutcome::Snooze { delay: until.since(self.now()) })
-    }
-
-    fn others_may_go_on(&self) -> bool {
-        self.loaded.accounts.iter().any(|account| {
-            let client = self.client(&account.id);
-            client.is_some_and(|client| gate::is_open_to_others(account, &client.token_digest()))
-        })
     }
 
     /// Takes a record that has nothing left to do out of the list of those that have to move.

@@ -70,8 +70,8 @@ impl Guarded {
                 (_, Service::Failing) => Outcome::Failed,
                 (_, Service::Unasked) => Outcome::Neutral,
             },
-            // A caller in a hurry proves nothing.
-            Err(_) if deadline < self.breaker.settings().probe_deadline => Outcome::Neutral,
+            // A caller in a hurry proves nothing. One with the usual deadline has always lost a little of it on the way.
+            Err(_) if deadline < self.breaker.settings().probe_deadline / 2 => Outcome::Neutral,
             Err(_) => Outcome::Failed,
         });
     }
@@ -85,7 +85,7 @@ impl Guarded {
                 Service::Failing => {
                     // The caller's own short deadline is no sign of an outage.
                     let cut = entered.began.elapsed() >= entered.context.deadline;
-                    let hurried = entered.context.deadline < self.breaker.settings().slow_call;
+                    let hurried = entered.context.deadline < self.breaker.settings().slow_call / 2;
                     if cut && hurried { Outcome::Neutral } else { Outcome::Failed }
                 }
             },

@@ -176,13 +176,15 @@ impl Ledger {
     pub(super) fn send_away(&mut self, now: Duration, turn: Duration, pace: Option<Pace>) -> Duration {
         let interval = self.interval(pace);
         let passed = now.saturating_sub(self.away_at).as_secs_f64() / interval.as_secs_f64().max(f64::MIN_POSITIVE);
-        self.away = (self.away - passed).max(0.0);
+        // When the pace ends, what has been saved up meanwhile may be spent at once.
+        let most = pace.map_or(AWAY_MOST, |pace| pace.full_after.saturating_add(interval)).min(AWAY_MOST);
+        // Whoever is told the longest time is not counted on: else they would be told it long after all have gone.
+        let places = AWAY_MOST.as_secs_f64() / interval.as_secs_f64().max(f64::MIN_POSITIVE);
+        self.away = (self.away - passed).clamp(0.0, places);
         self.away_at = now;
         let wait = turn.saturating_sub(now).saturating_add(interval.mul_f64(self.away));
         self.away += 1.0;
-        // When the pace ends, what has been saved up meanwhile may be spent at once.
-        let most = pace.map_or(AWAY_MOST, |pace| pace.full_after.saturating_add(interval));
-        wait.clamp(Duration::from_millis(1), most.min(AWAY_MOST))
+        wait.clamp(Duration::from_millis(1), most)
     }
 
     /// Takes note of how a call ended and of what the last answer said.

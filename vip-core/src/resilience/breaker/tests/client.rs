@@ -185,7 +185,7 @@ impl ProviderClient for Silent {
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_in_a_hurry_does_not_open_it_and_a_patient_one_that_waits_in_vain_does() {
-    for (deadline, opens) in [(seconds(9), false), (seconds(10), true)] {
+    for (deadline, opens) in [(seconds(4), false), (seconds(5), true)] {
         let breaker = Arc::new(breaker());
         let owner = InstallationId::from_uuid(uuid::Uuid::from_u128(1));
         let client = Guarded::new(Arc::new(Silent(MemoryProvider::default())), breaker.clone(), owner);
