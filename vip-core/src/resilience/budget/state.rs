@@ -9,6 +9,10 @@ use crate::ports::{Pace, Priority, RateLimit};
 const DEFAULT_LIMIT: u32 = 3600;
 /// Longest pause after throttling: no limit that we know of gives less than one request a minute.
 const THROTTLED_MOST: Duration = Duration::from_secs(60);
+/// Most doublings of the pause after throttling: requests come back evenly, so a longer pause leaves them to others.
+const THROTTLED_DOUBLINGS: u32 = 3;
+/// Most turns within which all are asked back while nobody knows how much is left.
+const DOUBT_TURNS: u32 = 8;
 /// Longest time that somebody who leaves is told to stay away.
 const AWAY_MOST: Duration = Duration::from_secs(300);
 
@@ -176,6 +180,9 @@ impl Ledger {
     pub(super) fn send_away(&mut self, now: Duration, turn: Duration, pace: Option<Pace>) -> Duration {
         let interval = self.interval(pace);
         let passed = now.saturating_sub(self.away_at).as_secs_f64() / interval.as_secs_f64().max(f64::MIN_POSITIVE);
+        // What the refusal said of the rest is no reason to stay away for long: the one that asks may find plenty.
+        let soon = self.blocked_until.max(now).saturating_add(interval);
+        let turn = if self.doubtful { turn.min(soon) } else { turn };
         // When the pace ends, what has been saved up meanwhile may be spent at once.
         let most = pace.map_or(AWAY_MOST, |pace| pace.full_after.saturating_add(interval)).min(AWAY_MOST);
         // Whoever is told the longest time is not counted on: else they would be told it long after all have gone.
@@ -184,13 +191,16 @@ impl Ledger {
         self.away_at = now;
         let wait = turn.saturating_sub(now).saturating_add(interval.mul_f64(self.away));
         self.away += 1.0;
+        let doubt = turn.saturating_sub(now).saturating_add(interval.saturating_mul(DOUBT_TURNS));
+        let most = if self.doubtful { most.min(doubt) } else { most };
         wait.clamp(Duration::from_millis(1), most)
     }
 
     /// Takes note of how a call ended and of what the last answer said.
     pub(super) fn ended(&mut self, now: Duration, want: Want, sent: Sent, rate: Option<RateLimit>) {
         self.under_way = self.under_way.saturating_sub(1);
-        if let Some(rate) = rate.filter(|rate| rate.answers > self.answers) {
+        let fresh = rate.filter(|rate| rate.answers > self.answers);
+        if let Some(rate) = fresh {
             self.answers = rate.answers;
             let told = f64::from(rate.remaining);
             // Upward the answer counts only when nothing is under way that it does not know of.
@@ -202,6 +212,8 @@ impl Ledger {
             self.level = Some(Level { limit: rate.limit_per_hour.max(1), tokens, at: now });
         }
         match sent {
+            // A failure without headers says nothing of the rest.
+            Sent::Yes if fresh.is_none() => {}
             Sent::Yes => {
                 self.throttles = 0;
                 self.doubtful = false;
@@ -213,8 +225,11 @@ impl Ledger {
                 }
             }
             Sent::Throttled(retry_after) => {
-                let doubled = retry_after.saturating_mul(1_u32.checked_shl(self.throttles.min(16)).unwrap_or(u32::MAX));
-                self.throttles = self.throttles.saturating_add(1);
+                // Only who was sent after a pause says that it was too short; the others are of the same crowd.
+                if now >= self.blocked_until {
+                    self.throttles = self.throttles.saturating_add(1).min(THROTTLED_DOUBLINGS + 1);
+                }
+                let doubled = retry_after.saturating_mul(1 << self.throttles.saturating_sub(1));
                 self.doubtful = true;
                 self.blocked_until = self.blocked_until.max(now.saturating_add(doubled.min(THROTTLED_MOST)));
             }

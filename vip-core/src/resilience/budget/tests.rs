@@ -142,6 +142,51 @@ fn those_who_are_sent_away_come_back_one_after_another() {
     assert_eq!(away(&mut ledger, seconds(3)), seconds(300));
 }
 
+#[test]
+fn those_who_are_sent_away_while_one_asks_how_much_is_left_come_back_soon() {
+    let mut ledger = knowing(3600, 3600);
+    let place = ledger.queue(Priority::Change);
+    assert_eq!(ledger.turn(Duration::ZERO, place, want(Priority::Change), None), Turn::Go);
+    ledger.ended(Duration::ZERO, want(Priority::Change), Sent::Throttled(seconds(1)), rate(3600, 0, 2));
+    let asker = ledger.queue(Priority::Poll);
+    assert_eq!(ledger.turn(seconds(1), asker, want(Priority::Poll), None), Turn::Go);
+    // By what the refusal said, another create would have to wait until 73 requests have come back.
+    let Turn::Wait(until) = turn(&mut ledger, seconds(1), Priority::Change) else { panic!("it has to wait") };
+    assert!(until > seconds(70), "{until:?}");
+    assert_eq!(ledger.send_away(seconds(1), until, None), seconds(1));
+    for _ in 0..100 {
+        assert!(ledger.send_away(seconds(1), until, None) <= seconds(9));
+    }
+    // Whoever asked got no answer: nothing is known yet, and the next one asks.
+    ledger.ended(seconds(1), want(Priority::Poll), Sent::Yes, rate(3600, 0, 2));
+    assert!(ledger.send_away(seconds(1), until, None) <= seconds(9));
+    let asker = ledger.queue(Priority::Poll);
+    assert_eq!(ledger.turn(seconds(1), asker, want(Priority::Poll), None), Turn::Go);
+    // Once it is known that nothing is left, the time is the right one.
+    ledger.ended(seconds(1), want(Priority::Poll), Sent::Yes, rate(3600, 0, 3));
+    assert!(ledger.send_away(seconds(1), until, None) > seconds(70));
+}
+
+#[test]
+fn a_crowd_that_is_throttled_at_once_doubles_the_pause_once_and_a_stubborn_refusal_up_to_eightfold() {
+    let mut ledger = knowing(3600, 3600);
+    for _ in 0..10 {
+        let place = ledger.queue(Priority::Settle);
+        assert_eq!(ledger.turn(Duration::ZERO, place, want(Priority::Settle), None), Turn::Go);
+    }
+    for answers in 2..12 {
+        ledger.ended(Duration::ZERO, want(Priority::Settle), Sent::Throttled(seconds(1)), rate(3600, 0, answers));
+    }
+    let mut now = Duration::ZERO;
+    for (answers, pause) in (12..).zip([1, 2, 4, 8, 8, 8]) {
+        let place = ledger.queue(Priority::Settle);
+        assert_eq!(ledger.turn(now, place, want(Priority::Settle), None), Turn::Wait(now + seconds(pause)));
+        now += seconds(pause);
+        assert_eq!(ledger.turn(now, place, want(Priority::Settle), None), Turn::Go);
+        ledger.ended(now, want(Priority::Settle), Sent::Throttled(seconds(1)), rate(3600, 0, answers));
+    }
+}
+
 fn budget(creates: u32) -> Arc<Budget> {
     let settings = BudgetSettings { creates_unanswered: creates };
     Arc::new(Budget::new(&settings).unwrap())
