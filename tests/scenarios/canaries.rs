@@ -1,4 +1,4 @@
-//! Secrets leave no trace, in whatever form: not in logs, errors, `Debug` or the audit, nor in the file once they are used.
+//! Secrets leave no trace, in whatever form: not in logs, metrics, errors, `Debug` or the audit, nor in the file after use.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use tracing::level_filters::LevelFilter;
 use vip_adapters::hetzner::simulator::{Effect, Failure, Fault, FaultRule, RouteMatcher, Simulator, SimulatorServer};
@@ -204,6 +205,7 @@ async fn secrets_are_not_in_the_audit_nor_in_what_is_shown_nor_in_the_file_after
     let subscriber = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_ansi(false).with_writer(log);
     // For the whole process: a subscriber of one thread misses what another thread has asked about first.
     tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
+    let metrics = PrometheusBuilder::new().install_recorder().unwrap();
     let (simulator, site) = (cloud(), Site::default());
     let server = simulator.serve("127.0.0.1:0".parse().unwrap()).await.unwrap();
     provoke(&simulator, &client(&server)).await;
@@ -240,6 +242,9 @@ async fn secrets_are_not_in_the_audit_nor_in_what_is_shown_nor_in_the_file_after
     }
     demand_silence("the files of the store", &files(site.folder()));
     server.shutdown().await;
+    let measured = metrics.render();
+    assert!(measured.contains("vip_provider_calls_total"), "{measured}");
+    demand_silence("the metrics", measured.as_bytes());
     let logged = fs::read(logs.path().join("log")).unwrap();
     for heard in ["swept", "provider called", " TRACE "] {
         assert!(hits(&logged, heard.as_bytes()) > 0, "'{heard}' was not caught");

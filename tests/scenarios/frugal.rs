@@ -1,4 +1,4 @@
-//! Frugal: what many orders at once cost in requests to the provider, counted from the first to the last, in virtual time.
+//! Frugal: what many orders at once cost in requests to the provider, counted from the first to the last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use vip_adapters::hetzner::HetznerClient;
 use vip_adapters::hetzner::simulator::{DEFAULT_TOKEN, Ledger, Simulator};
 use vip_core::Provisioner;
 use vip_core::memory::{MemoryBackend, VirtualClock};
-use vip_core::model::{AccountId, InstallationId, ServerState, Timestamp};
+use vip_core::model::{AccountId, InstallationId, ServerState, Timestamp, Timing};
 use vip_core::ports::{ProviderClient, RequestContext, SeededRandomness};
 use vip_core::provisioning::sweep::SweepMode;
 use vip_core::worker::WorkerConfig;
@@ -49,6 +49,57 @@ async fn five_hundred_orders_at_once_cost_at_most_one_point_three_requests_each(
         }
     };
     let took = tokio::time::timeout(Duration::from_secs(3600), running).await.unwrap();
+    demand_frugality(&product, &simulator, took).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_sockets_and_ten_times_as_fast_they_cost_no_more() {
+    let simulator = Simulator::builder().create_time(Duration::from_millis(1_100)).rate_limit_per_hour(36_000).build();
+    let server = simulator.serve("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let client = HetznerClient::at(format!("{}/v1", server.url()), DEFAULT_TOKEN).unwrap();
+    client.catalog(&RequestContext::new(Duration::from_secs(3))).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let backend = vip_adapters::connect(&format!("sqlite://{}", folder.path().join("vip.db").display())).await.unwrap();
+    let product = Provisioner::builder(backend).provider(client).timing(ten_times_as_fast()).start().await.unwrap();
+    let began = Instant::now();
+    for number in 0..ORDERS {
+        drop(product.tenant(TENANT).create_server(spec(format!("web-{number}"))).await.unwrap());
+    }
+    while truth::all_servers(&product, TENANT).await.iter().any(|server| server.state != ServerState::Running) {
+        assert!(began.elapsed() < Duration::from_secs(120), "it takes too long");
+        pause(Duration::from_millis(200)).await;
+    }
+    demand_frugality(&product, &simulator, began.elapsed()).await;
+    assert!(product.shutdown(Duration::from_secs(5)).await.within_deadline);
+    server.shutdown().await;
+}
+
+/// Returns the default timings in a tenth of their time, but those that have a bound.
+fn ten_times_as_fast() -> Timing {
+    let mut timing = Timing::default();
+    for time in [
+        &mut timing.lease,
+        &mut timing.heartbeat,
+        &mut timing.request_deadline,
+        &mut timing.commit_deadline,
+        &mut timing.margin,
+        &mut timing.landing_allowance,
+        &mut timing.sweep_interval,
+        &mut timing.sweep_grace,
+        &mut timing.stall_after,
+        &mut timing.backoff_first,
+        &mut timing.backoff_most,
+        &mut timing.look_first,
+        &mut timing.look_again,
+        &mut timing.probe_first,
+    ] {
+        *time /= 10;
+    }
+    timing
+}
+
+/// Sweeps once, finds nothing amiss, and counts every request that came to the provider.
+async fn demand_frugality(product: &Provisioner, simulator: &Simulator, took: Duration) {
     let report = product.operator().sweep(&AccountId::default_account(), SweepMode::default()).await.unwrap();
     assert_eq!((report.listed, report.sightings.len()), (ORDERS, 0));
     let ledger: Ledger = simulator.ledger();

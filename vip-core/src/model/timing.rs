@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Longest duration: no plan reaches further, and a sum of some does not overflow.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// Holds the durations and bounds of the protocol (PROTOCOL §11); the builder refuses an unsound set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -104,6 +107,10 @@ impl Timing {
     ///
     /// [`TimingError`] with the first inequality that does not hold.
     pub fn check(&self) -> Result<(), TimingError> {
+        if self.longest() > LONGEST {
+            let (rule, consequence) = ("every duration ≤ 100 years", "times are beyond what a store can hold");
+            return Err(TimingError { rule, consequence });
+        }
         let minute = Duration::from_secs(60);
         let day = Duration::from_secs(86_400);
         let least = Duration::from_millis(1);
@@ -173,6 +180,32 @@ impl Timing {
         let broken = rules.into_iter().find(|(holds, ..)| !holds);
         broken.map_or(Ok(()), |(_, rule, consequence)| Err(TimingError { rule, consequence }))
     }
+
+    fn longest(&self) -> Duration {
+        let all = [
+            self.lease,
+            self.heartbeat,
+            self.request_deadline,
+            self.commit_deadline,
+            self.margin,
+            self.landing_allowance,
+            self.sweep_interval,
+            self.sweep_grace,
+            self.stall_after,
+            self.create_timeout,
+            self.stock_patience,
+            self.key_retention,
+            self.record_retention,
+            self.tombstone_watch,
+            self.backoff_first,
+            self.backoff_most,
+            self.look_first,
+            self.look_again,
+            self.probe_first,
+            self.park_recheck,
+        ];
+        all.into_iter().max().unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -188,6 +221,22 @@ mod tests {
     #[test]
     fn the_defaults_are_sound() {
         assert_eq!(Timing::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_duration_of_more_than_a_hundred_years_is_refused_and_not_added_up() {
+        assert_eq!(broken(|t| t.record_retention = LONGEST), None);
+        assert!(broken(|t| t.record_retention = LONGEST + Duration::from_nanos(1)).is_some());
+        // Every field counts: what a set of timings reads, with the longest number in one place after another.
+        let fields = serde_json::to_value(Timing::default()).unwrap();
+        for (name, value) in fields.as_object().unwrap() {
+            if value.is_object() {
+                let mut changed = fields.clone();
+                changed[name] = serde_json::to_value(Duration::MAX).unwrap();
+                let timing: Timing = serde_json::from_value(changed).unwrap();
+                assert_eq!(timing.check().unwrap_err().rule, "every duration ≤ 100 years", "{name}");
+            }
+        }
     }
 
     #[test]

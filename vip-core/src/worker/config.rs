@@ -60,15 +60,13 @@ impl WorkerConfig {
     pub fn check(&self, timing: &Timing) -> Result<(), WorkerConfigError> {
         let ms = Duration::from_millis;
         let day = Duration::from_secs(86_400);
+        let attempt_least = timing.request_deadline.saturating_add(timing.commit_deadline.saturating_mul(2));
         let rules = [
             ((1..=1000).contains(&self.concurrency), "1 ≤ concurrency ≤ 1000"),
             ((ms(10)..=ms(300_000)).contains(&self.poll_interval), "10 ms ≤ poll_interval ≤ 5 min"),
             ((ms(100)..=ms(600_000)).contains(&self.reap_interval), "100 ms ≤ reap_interval ≤ 10 min"),
             ((ms(1000)..=day).contains(&self.attempt_deadline), "1 s ≤ attempt_deadline ≤ 24 h"),
-            (
-                self.attempt_deadline > timing.request_deadline + 2 * timing.commit_deadline,
-                "attempt_deadline > request_deadline + 2 × commit_deadline",
-            ),
+            (self.attempt_deadline > attempt_least, "attempt_deadline > request_deadline + 2 × commit_deadline"),
             (self.retry_first >= ms(1), "retry_first ≥ 1 ms"),
             ((self.retry_first..=day).contains(&self.retry_most), "retry_first ≤ retry_most ≤ 24 h"),
         ];

@@ -183,6 +183,7 @@ impl Breaker {
         let now = self.origin.elapsed();
         let mut machine = self.machine();
         self.drain(&mut machine);
+        machine.end_ramp(now);
         let counts = machine.counts(Scope::All, now);
         let stands = |scope| match machine.circuit(scope).phase {
             Phase::Closed => None,

@@ -29,6 +29,11 @@ impl Ramp {
         self.size
     }
 
+    /// Says whether no create of this round is on its way.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.admitted == self.good
+    }
+
     /// Takes a place.
     pub(super) const fn admit(&mut self) {
         self.admitted = self.admitted.saturating_add(1);

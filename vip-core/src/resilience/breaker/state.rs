@@ -167,6 +167,7 @@ impl Machine {
             BreakerMode::ForcedClosed => return Decision::Admit(self.pass(scope)),
             BreakerMode::Automatic | BreakerMode::ObserveOnly => {}
         }
+        self.end_ramp(now);
         // First what holds it back, then who probes: a call that has to wait for one circuit never probes the other.
         if let Some((why, until)) = self.refused(now, scope) {
             return Decision::Refuse { why, until };
@@ -221,15 +222,16 @@ impl Machine {
 
     /// Says until when calls of a scope are held back, to somebody who comes back then.
     ///
-    /// Places of a round are few and free at once: all who wait for one would ask again each second.
+    /// Places of a round are few and free at once: all who wait for one would ask again each second, and so would all who
+    /// wait for a probe that hangs.
     pub(super) fn shut(&mut self, now: Duration, scope: Scope) -> Option<Shut> {
         let (why, until) = self.holds_back(now, scope)?;
         let since = self.circuit(scope).failing_since.or(self.all.failing_since);
         let since = since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let left = until.saturating_sub(now);
         let retry_after = match why {
-            Why::Ramp => self.crowd.stay_away(now, left, self.settings.open_first.max(left)),
-            Why::Open(..) | Why::Probing(_) | Why::Forced => left,
+            Why::Ramp | Why::Probing(_) => self.crowd.stay_away(now, left, self.settings.open_first.max(left)),
+            Why::Open(..) | Why::Forced => left,
         };
         Some(Shut { retry_after, since, code: why.code() })
     }
@@ -240,7 +242,7 @@ impl Machine {
             return None;
         }
         let (easing, since) = (self.settings.easing, now.saturating_sub(self.all.closed_at?));
-        let whole = easing.saturating_add(easing / 2);
+        let whole = self.easing_in_all();
         let percent =
             if since < easing { self.settings.easing_percent } else { HALF.max(self.settings.easing_percent) };
         (since < whole).then(|| (percent, whole - since))
@@ -299,6 +301,21 @@ impl Machine {
             // The first one has opened the circuit; a later one begins the rounds anew.
             Outcome::Failed => self.begin_ramp(),
         }
+    }
+
+    /// Lets all creates in again once the time of easing is over and nobody of a round is on the way: where few orders
+    /// come, the rounds would never end.
+    pub(super) fn end_ramp(&mut self, now: Duration) {
+        let closed_at = self.all.closed_at.max(self.creates.closed_at);
+        let closed = [&self.all, &self.creates].into_iter().all(|circuit| circuit.phase == Phase::Closed);
+        let over = closed_at.is_none_or(|closed_at| now.saturating_sub(closed_at) >= self.easing_in_all());
+        if closed && over && self.ramp.is_some_and(|ramp| ramp.is_idle()) {
+            self.ramp = None;
+        }
+    }
+
+    fn easing_in_all(&self) -> Duration {
+        self.settings.easing.saturating_add(self.settings.easing / 2)
     }
 
     fn begin_ramp(&mut self) {

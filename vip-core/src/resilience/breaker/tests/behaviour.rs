@@ -1,5 +1,7 @@
 //! What a breaker does where a client that buys things needs care; each case is one that published breakers get wrong.
 
+use std::time::Duration;
+
 use super::super::circuit::Phase;
 use super::*;
 use crate::resilience::breaker::{BreakerMode, Cause, Why};
@@ -129,6 +131,38 @@ fn creates_come_back_one_two_four_and_a_failing_first_one_opens_it_again_for_lon
     }
     assert_eq!(rounds, [1, 2, 4, 8, 16, 32, 64]);
     assert!(machine.plain().is_some());
+}
+
+#[test]
+fn rounds_that_too_few_orders_would_ever_fill_end_with_the_time_of_easing() {
+    let mut machine = machine();
+    let due = tripped(&mut machine, seconds(1));
+    let pass = probe(&mut machine, due, Scope::Creates);
+    assert!(goes_well(&mut machine, due, pass).is_some());
+    let first = admitted(&mut machine, due, Scope::Creates);
+    assert_eq!(goes_well(&mut machine, due, first), None);
+    assert_eq!(machine.ramp_size(), Some(2));
+    // Easing takes 60 s at a part and 30 s at half of the rate.
+    machine.end_ramp(due + seconds(90) - Duration::from_millis(1));
+    assert_eq!(machine.ramp_size(), Some(2));
+    // A create without an answer still takes its place.
+    let second = admitted(&mut machine, due + seconds(89), Scope::Creates);
+    machine.end_ramp(due + seconds(90));
+    assert_eq!(machine.ramp_size(), Some(2));
+    assert_eq!(goes_well(&mut machine, due + seconds(90), second), None);
+    machine.end_ramp(due + seconds(90));
+    assert_eq!((machine.ramp_size(), machine.plain().is_some()), (None, true));
+}
+
+#[test]
+fn a_crowd_that_waits_for_a_probe_that_hangs_comes_back_spread() {
+    let mut machine = machine();
+    let due = tripped(&mut machine, seconds(1));
+    probe(&mut machine, due, Scope::All);
+    let told: Vec<Duration> = (0..2_000).map(|_| machine.shut(due, Scope::All).unwrap().retry_after).collect();
+    let retry = BreakerSettings::default().probe_retry();
+    let at_once = told.iter().filter(|wait| **wait < retry + seconds(1)).count();
+    assert!(told.iter().all(|wait| *wait >= retry) && at_once <= 400, "{at_once}");
 }
 
 #[test]
