@@ -1,8 +1,9 @@
 //! Lets looks of many servers share one request: actions by their ids, servers by pages of the inventory.
 //!
-//! Looks that come within 50 ms are gathered; looks that come a moment later find what was seen then. A request for
-//! actions is filled up with actions of other creates of this process, whose looks come next. What creates usually take is
-//! learned on the way, so that a first look is worth its request.
+//! Looks that come within 50 ms are gathered; looks that come a moment later find what was seen then. What ends a wait, an
+//! action that has ended or a new server that runs, is kept for whoever waits for it. A request for actions is filled up
+//! with actions of other creates of this process, whose looks come next. What creates usually take is learned on the way,
+//! so that a first look is worth its request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +14,8 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::gather::Gather;
-use super::pages::{Most, Pages};
-use super::recent::Recent;
+use super::pages::{Listed, Most, Pages};
+use super::recent::{Counts, Recent};
 use super::usual::Usual;
 use crate::model::{InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest};
 use crate::ports::{
@@ -94,10 +95,10 @@ impl Batched {
     ) -> Vec<Shared<Vec<ActionView>>> {
         let began = Instant::now();
         let (mut seen, failed) = self.ask_actions(self.actions_to_ask(&wanted), context).await;
-        let memory = self.memory();
+        let mut memory = self.memory();
         for id in wanted.iter().flatten() {
-            // What was not asked for had been seen a moment before.
-            if let Some(known) = memory.actions.get(id, began) {
+            // What was not asked for had been seen before.
+            if let Some(known) = memory.actions.give(id, began) {
                 seen.entry(id.clone()).or_insert(known);
             }
         }
@@ -105,13 +106,14 @@ impl Batched {
             Some(error) if ids.iter().any(|id| !seen.contains_key(id)) => Err(error.clone()),
             _ => Ok(ids.iter().filter_map(|id| seen.get(id)?.clone()).collect()),
         };
+        drop(memory);
         wanted.iter().map(answer).collect()
     }
 
     /// Returns the wanted actions that were not seen a moment ago, filled up to whole requests with other open ones.
     fn actions_to_ask(&self, wanted: &[Vec<ProviderActionId>]) -> Vec<ProviderActionId> {
         let (mut memory, now) = (self.memory(), Instant::now());
-        let unseen = |memory: &Memory, id: &ProviderActionId| memory.actions.get(id, now).is_none();
+        let unseen = |memory: &Memory, id: &ProviderActionId| !memory.actions.has(id, now);
         let mut asked = BTreeSet::new();
         let mut ids: Vec<ProviderActionId> = wanted.iter().flatten().cloned().collect();
         ids.retain(|id| unseen(&memory, id) && asked.insert(id.clone()));
@@ -139,13 +141,15 @@ impl Batched {
             let (mut memory, now) = (self.memory(), Instant::now());
             for id in some {
                 let view = answer.remove(id);
-                match view.as_ref().map(|view| &view.status) {
-                    Some(ActionStatus::Running) => {}
-                    Some(ActionStatus::Succeeded | ActionStatus::Failed { .. }) | None => {
-                        memory.usual.action_ended(id, now);
-                    }
+                let counts = match view.as_ref().map(|view| &view.status) {
+                    Some(ActionStatus::Running) => Counts::Now,
+                    Some(ActionStatus::Succeeded | ActionStatus::Failed { .. }) => Counts::Once,
+                    None => Counts::Now,
+                };
+                if counts == Counts::Once || view.is_none() {
+                    memory.usual.action_ended(id, now);
                 }
-                memory.actions.put(id.clone(), view.clone(), asked);
+                memory.actions.put(id.clone(), view.clone(), asked, counts);
                 all.insert(id.clone(), view);
             }
         }
@@ -161,18 +165,21 @@ impl Batched {
         let context = &context.with_deadline(context.deadline / 3);
         let asked = Instant::now();
         // Looks at other new servers come next, and find what these pages show.
-        let expected = wanted.len().max(self.memory().usual.watched(asked));
-        let pages = Most { wanted: &wanted, looks: expected };
+        let pages = {
+            let usual = &mut self.memory().usual;
+            let known = wanted.iter().filter_map(|id| usual.page(id)).collect();
+            Most { wanted: &wanted, looks: wanted.len().max(usual.watched(asked)), known }
+        };
         let listed = match self.pages.newest(self.inner.as_ref(), self.owner, &pages, context).await {
             Ok(listed) => listed,
             Err(error) => return vec![Err(shared(&error)); wanted.len()],
         };
-        self.remember(listed.values(), asked);
+        self.remember(listed.values(), asked, &wanted);
         let mut answers = Vec::with_capacity(wanted.len());
         for some in wanted.chunks(AT_ONCE) {
             let asked = some.iter().map(|id| async {
                 match listed.get(id) {
-                    Some(seen) => Ok(Some(seen.clone())),
+                    Some(seen) => Ok(Some(seen.view.clone())),
                     None => self.ask(id, context).await.map_err(|error| shared(&error)),
                 }
             });
@@ -195,15 +202,19 @@ impl Batched {
         memory.usual.removed(id);
     }
 
-    fn remember<'a>(&self, listed: impl Iterator<Item = &'a ServerView>, asked: Instant) {
+    fn remember<'a>(&self, listed: impl Iterator<Item = &'a Listed>, asked: Instant, wanted: &[ProviderServerId]) {
         let (mut memory, now) = (self.memory(), Instant::now());
         // Of new servers alone: what is being removed is looked at anew each time.
-        let watched: Vec<&ServerView> = listed.filter(|view| memory.usual.watches(&view.id)).collect();
-        for view in watched {
-            if view.status == ServerStatus::Running {
+        let watched: Vec<&Listed> = listed.filter(|it| memory.usual.watches(&it.view.id)).collect();
+        for Listed { view, page } in watched {
+            memory.usual.stands_on(&view.id, *page);
+            let runs = view.status == ServerStatus::Running;
+            if runs {
                 memory.usual.is_running(&view.id, now);
             }
-            memory.servers.put(view.id.clone(), view.clone(), asked);
+            // Whoever wants it now is given it now.
+            let counts = if runs && !wanted.contains(&view.id) { Counts::Once } else { Counts::Now };
+            memory.servers.put(view.id.clone(), view.clone(), asked, counts);
         }
     }
 }
@@ -259,7 +270,7 @@ impl ProviderClient for Batched {
     }
 
     async fn get(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
-        if let Some(seen) = self.memory().servers.get(id, Instant::now()) {
+        if let Some(seen) = self.memory().servers.give(id, Instant::now()) {
             return Ok(Some(seen));
         }
         match self.servers.join(id.clone(), |wanted| self.all_servers(wanted, context)).await {
@@ -282,8 +293,9 @@ impl ProviderClient for Batched {
         context: &RequestContext,
     ) -> Result<Vec<ActionView>, ProviderError> {
         let known: Option<Vec<Option<ActionView>>> = {
-            let (memory, now) = (self.memory(), Instant::now());
-            ids.iter().map(|id| memory.actions.get(id, now)).collect()
+            let (mut memory, now) = (self.memory(), Instant::now());
+            let all = ids.iter().all(|id| memory.actions.has(id, now));
+            if all { ids.iter().map(|id| memory.actions.give(id, now)).collect() } else { None }
         };
         if let Some(known) = known {
             return Ok(known.into_iter().flatten().collect());

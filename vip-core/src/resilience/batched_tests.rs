@@ -67,9 +67,28 @@ async fn a_look_at_a_new_server_finds_what_a_page_showed_a_moment_ago_but_not_on
     batched.delete(&ids[2], &context()).await.unwrap();
     assert!(batched.get(&ids[2], &context()).await.unwrap().is_none());
     assert_eq!(provider.calls(ProviderMethod::Get), 1);
+    // Later it is looked at anew, on the page where it stood.
     tokio::time::advance(Duration::from_secs(3)).await;
     assert!(batched.get(&ids[0], &context()).await.unwrap().is_some());
-    assert_eq!(provider.calls(ProviderMethod::Get), 2);
+    assert_eq!((provider.calls(ProviderMethod::Inventory), provider.calls(ProviderMethod::Get)), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_server_that_a_page_showed_running_waits_for_its_look_and_is_shown_once() {
+    let (provider, batched, _) = cloud(0);
+    let ids = [create(&batched, "a-1").await, create(&batched, "a-2").await, create(&batched, "a-3").await];
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let looks = ids.iter().take(2).map(|id| async { batched.get(id, &context()).await.unwrap() });
+    assert_eq!(join_all(looks).await.into_iter().flatten().count(), 2);
+    // Its look comes long after the page was read: it has run since then.
+    tokio::time::advance(Duration::from_secs(50)).await;
+    assert!(batched.get(&ids[2], &context()).await.unwrap().is_some());
+    assert_eq!((provider.calls(ProviderMethod::Inventory), provider.calls(ProviderMethod::Get)), (1, 0));
+    // Those that were shown are looked at anew, and so is this one from now on.
+    for (id, gets) in ids.iter().zip(1..) {
+        assert!(batched.get(id, &context()).await.unwrap().is_some());
+        assert_eq!(provider.calls(ProviderMethod::Get), gets);
+    }
 }
 
 #[tokio::test(start_paused = true)]

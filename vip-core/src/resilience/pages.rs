@@ -1,6 +1,6 @@
-//! Reads the inventory from its end: new servers stand on the last pages.
+//! Reads the inventory where new servers stand: on the pages where they were seen before, and on the last ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::time::Instant;
@@ -18,6 +18,15 @@ pub(super) struct Most<'a> {
     pub(super) wanted: &'a [ProviderServerId],
     /// Looks that pages are shared by, now and in a moment.
     pub(super) looks: usize,
+    /// Pages on which some of them stood when they were seen last.
+    pub(super) known: BTreeSet<u32>,
+}
+
+/// Is a server and the page on which it stood.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) view: ServerView,
+    pub(super) page: u32,
 }
 
 /// Knows about how many pages the inventory has.
@@ -39,7 +48,8 @@ impl Pages {
         };
     }
 
-    /// Reads pages, the last ones first, until all wanted servers were seen or it no longer pays.
+    /// Reads pages, those that are known first and then from the last one on, until all wanted servers were seen or it no
+    /// longer pays.
     ///
     /// What is not in the answer may be there all the same.
     ///
@@ -52,19 +62,18 @@ impl Pages {
         owner: InstallationId,
         most: &Most<'_>,
         context: &RequestContext,
-    ) -> Result<BTreeMap<ProviderServerId, ServerView>, ProviderError> {
+    ) -> Result<BTreeMap<ProviderServerId, Listed>, ProviderError> {
         let end = Instant::now() + context.deadline;
         let wanted = most.wanted;
-        let mut reads = if wanted.len() < 2 { 0 } else { most.looks.div_ceil(LOOKS_PER_PAGE) };
+        // A single one is worth a page only where it is known to stand and others may stand beside it.
+        let mut reads = match wanted.len() {
+            0 | 1 => usize::from(most.looks >= LOOKS_PER_PAGE && !most.known.is_empty()),
+            _ => most.looks.div_ceil(LOOKS_PER_PAGE),
+        };
         let mut seen = BTreeMap::new();
-        let start = self.last.load(Ordering::Relaxed).max(1);
-        let (mut forward, mut backward) = (Some(start), start.checked_sub(1));
+        let mut way = Way::new(most.known.clone(), self.last.load(Ordering::Relaxed).max(1));
         while reads > 0 && !wanted.iter().all(|id| seen.contains_key(id)) {
-            let page = match (forward, backward) {
-                (Some(page), _) => page,
-                (None, Some(page)) if page > 0 => page,
-                (None, _) => break,
-            };
+            let Some(page) = way.next() else { break };
             let left = end.saturating_duration_since(Instant::now());
             // The other half is for those who were not on a page and are asked for by id.
             if left < context.deadline / 2 {
@@ -78,15 +87,69 @@ impl Pages {
                     break;
                 }
             };
-            if forward.is_some() {
-                self.saw(page, &part);
-                forward = part.next;
-            } else {
-                backward = page.checked_sub(1);
-            }
-            seen.extend(part.servers.into_iter().map(|view| (view.id.clone(), ServerView { is_listed: true, ..view })));
+            self.saw(page, &part);
+            way.read.insert(page, part.next);
+            seen.extend(part.servers.into_iter().map(|view| {
+                let view = ServerView { is_listed: true, ..view };
+                (view.id.clone(), Listed { view, page })
+            }));
             reads -= 1;
         }
         Ok(seen)
+    }
+}
+
+/// Is the order in which pages are read: those that are known, the last ones up to the end, then backward.
+struct Way {
+    known: BTreeSet<u32>,
+    forward: Option<u32>,
+    backward: u32,
+    /// What was read, and which page comes next.
+    read: BTreeMap<u32, Option<u32>>,
+}
+
+impl Way {
+    const fn new(known: BTreeSet<u32>, start: u32) -> Self {
+        Self { known, forward: Some(start), backward: start, read: BTreeMap::new() }
+    }
+
+    /// Returns the next page that was not read.
+    fn next(&mut self) -> Option<u32> {
+        if let Some(page) = self.known.pop_last() {
+            return Some(page);
+        }
+        while let Some(next) = self.forward.and_then(|page| self.read.get(&page)) {
+            self.forward = *next;
+        }
+        while self.forward.is_none() && self.backward > 0 && self.read.contains_key(&self.backward) {
+            self.backward -= 1;
+        }
+        self.forward.or_else(|| Some(self.backward).filter(|page| *page > 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the pages that are read of so many.
+    fn way(known: &[u32], start: u32, pages: u32) -> Vec<u32> {
+        let mut way = Way::new(known.iter().copied().collect(), start);
+        std::iter::from_fn(|| {
+            let page = way.next()?;
+            way.read.insert(page, Some(page + 1).filter(|next| *next <= pages));
+            Some(page)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn known_pages_come_first_then_the_last_ones_and_none_is_read_twice() {
+        assert_eq!(way(&[], 3, 5), [3, 4, 5, 2, 1]);
+        assert_eq!(way(&[1, 4], 3, 5), [4, 1, 3, 5, 2]);
+        assert_eq!(way(&[5], 4, 5), [5, 4, 3, 2, 1]);
+        assert_eq!(way(&[], 1, 1), [1]);
+        // The inventory has become shorter: a page beyond its end is empty, and the last one.
+        assert_eq!(way(&[9], 7, 5), [9, 7, 6, 5, 4, 3, 2, 1]);
     }
 }

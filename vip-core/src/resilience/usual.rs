@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(600);
 pub(super) struct Usual {
     watched: BTreeMap<ProviderServerId, Watched>,
     /// Created here and not seen running yet; its actions may have ended.
-    unseen: BTreeMap<ProviderServerId, Instant>,
+    unseen: BTreeMap<ProviderServerId, Unseen>,
     servers: BTreeMap<ProviderActionId, ProviderServerId>,
     open: VecDeque<ProviderActionId>,
     samples: BTreeMap<String, VecDeque<Duration>>,
@@ -36,6 +36,13 @@ struct Watched {
     server_type: String,
     began: Instant,
     actions: BTreeSet<ProviderActionId>,
+}
+
+#[derive(Debug)]
+struct Unseen {
+    began: Instant,
+    /// Page of the inventory on which it stood last.
+    page: Option<u32>,
 }
 
 impl Usual {
@@ -53,7 +60,7 @@ impl Usual {
         if self.unseen.len() >= WATCHED_MOST {
             return;
         }
-        self.unseen.insert(id.clone(), now);
+        self.unseen.insert(id.clone(), Unseen { began: now, page: None });
         let watched =
             Watched { server_type: server_type.to_owned(), began: now, actions: actions.iter().cloned().collect() };
         self.watched.insert(id.clone(), watched);
@@ -123,9 +130,9 @@ impl Usual {
 
     /// Forgets creates that another process looked after.
     fn forget_old(&mut self, now: Instant) {
-        let is_old = |began: &Instant| now.saturating_duration_since(*began) > LONGEST;
+        let is_old = |unseen: &Unseen| now.saturating_duration_since(unseen.began) > LONGEST;
         let old: Vec<ProviderServerId> =
-            self.unseen.iter().filter(|(_, began)| is_old(began)).map(|(id, _)| id.clone()).collect();
+            self.unseen.iter().filter(|(_, unseen)| is_old(unseen)).map(|(id, _)| id.clone()).collect();
         old.iter().for_each(|id| self.removed(id));
     }
 
@@ -133,6 +140,18 @@ impl Usual {
     pub(super) fn watched(&mut self, now: Instant) -> usize {
         self.forget_old(now);
         self.unseen.len()
+    }
+
+    /// Takes note of the page of the inventory on which a new server stands.
+    pub(super) fn stands_on(&mut self, id: &ProviderServerId, page: u32) {
+        if let Some(unseen) = self.unseen.get_mut(id) {
+            unseen.page = Some(page);
+        }
+    }
+
+    /// Returns the page on which a new server stood when it was seen last.
+    pub(super) fn page(&self, id: &ProviderServerId) -> Option<u32> {
+        self.unseen.get(id)?.page
     }
 
     /// Says whether a server is new and was not seen running yet.
