@@ -152,4 +152,42 @@ mod tests {
         // The inventory has become shorter: a page beyond its end is empty, and the last one.
         assert_eq!(way(&[9], 7, 5), [9, 7, 6, 5, 4, 3, 2, 1]);
     }
+
+    /// Reads an inventory of two pages with one server each, of which one fails.
+    #[cfg(feature = "mocks")]
+    async fn read(fails: u32) -> Result<Vec<String>, ProviderError> {
+        let mut client = crate::mocks::MockProviderClient::new();
+        client.expect_inventory().returning(move |_, page, _| {
+            if page == fails {
+                return Err(ProviderError::new(crate::ports::ProviderErrorKind::Unknown, "cut"));
+            }
+            let view = ServerView {
+                id: ProviderServerId::new(page.to_string()).unwrap(),
+                name: format!("s{page}"),
+                status: crate::ports::ServerStatus::Running,
+                labels: crate::model::Labels::new(),
+                addresses: crate::model::Addresses::default(),
+                server_type: "small".to_owned(),
+                location: "here".to_owned(),
+                is_listed: true,
+            };
+            Ok(InventoryPage { servers: vec![view], next: Some(page + 1).filter(|next| *next <= 2) })
+        });
+        let wanted = ["1", "2", "3"].map(|id| ProviderServerId::new(id).unwrap());
+        let most = Most { wanted: &wanted, looks: 20, known: BTreeSet::new() };
+        let (owner, context) = (InstallationId::from_uuid(uuid::Uuid::nil()), RequestContext::new(DEADLINE));
+        let seen = Pages::new().newest(&client, owner, &most, &context).await?;
+        Ok(seen.into_values().map(|it| format!("{} on {}", it.view.name, it.page)).collect())
+    }
+
+    #[cfg(feature = "mocks")]
+    const DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
+
+    #[cfg(feature = "mocks")]
+    #[tokio::test(start_paused = true)]
+    async fn a_later_page_that_fails_takes_nothing_of_what_was_read_and_a_first_one_is_told() {
+        assert_eq!(read(9).await.unwrap(), ["s1 on 1", "s2 on 2"]);
+        assert_eq!(read(2).await.unwrap(), ["s1 on 1"]);
+        assert_eq!(read(1).await.unwrap_err().code, "cut");
+    }
 }

@@ -140,6 +140,8 @@ fn those_who_are_sent_away_come_back_one_after_another() {
         away(&mut ledger, seconds(3));
     }
     assert_eq!(away(&mut ledger, seconds(3)), seconds(300));
+    // When all of them have come, nobody else waits behind them.
+    assert_eq!(away(&mut ledger, seconds(304)), seconds(20));
 }
 
 #[test]
