@@ -1,5 +1,8 @@
 //! Every name of a span, a field and a metric, in one list: a dashboard may rely on them.
 
+use std::error::Error;
+use std::fmt;
+
 /// Is the span around one attempt of a job.
 pub const SPAN_ATTEMPT: &str = "vip.attempt";
 /// Is the span around one run of a background loop.
@@ -209,6 +212,20 @@ pub const METRICS: &[&str] = &[
     METRIC_HTTP_SECONDS,
 ];
 
+/// Shows an error and, after a colon each, its causes: a log in JSON would show the first alone.
+#[must_use]
+pub fn causes(error: &dyn Error) -> impl fmt::Display {
+    fmt::from_fn(move |f| {
+        write!(f, "{error}")?;
+        let mut next = error.source();
+        while let Some(cause) = next {
+            write!(f, ": {cause}")?;
+            next = cause.source();
+        }
+        Ok(())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,5 +238,13 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), count);
+    }
+
+    #[test]
+    fn an_error_is_shown_with_all_its_causes() {
+        let inner = std::io::Error::other("disk is full");
+        let error = crate::ports::StoreError::OutcomeUnknown { source: Box::new(inner) };
+        assert_eq!(causes(&error).to_string(), format!("{error}: disk is full"));
+        assert_eq!(causes(&std::io::Error::other("alone")).to_string(), "alone");
     }
 }

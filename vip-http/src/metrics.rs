@@ -56,7 +56,7 @@ async fn refresh(provisioner: &Provisioner) {
             let oldest = stats.oldest_due.map_or(0.0, |age| age.as_secs_f64());
             metrics::gauge!(telemetry::METRIC_OLDEST_DUE_SECONDS).set(oldest);
         }
-        Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "the queue was not counted"),
+        Err(error) => tracing::debug!(error = %telemetry::causes(&error), "the queue was not counted"),
     }
     match operator.store_stats().await {
         Ok(stats) => {
@@ -66,7 +66,7 @@ async fn refresh(provisioner: &Provisioner) {
                 metrics::gauge!(telemetry::METRIC_SIGHTINGS, "class" => class.as_str()).set(number(count));
             }
         }
-        Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "the store was not counted"),
+        Err(error) => tracing::debug!(error = %telemetry::causes(&error), "the store was not counted"),
     }
     for account in operator.accounts() {
         of_account(&operator, &account);

@@ -43,7 +43,7 @@ impl Bell {
                 Ok(false) => {}
                 // A hint is missed; whoever waits finds out by claiming.
                 Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "cannot wait for jobs at Redis")
+                    tracing::debug!(error = %vip_core::telemetry::causes(&error), "cannot wait for jobs at Redis")
                 }
             }
         }

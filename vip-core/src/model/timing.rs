@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 /// Longest duration: no plan reaches further, and a sum of some does not overflow.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
+const TOO_LONG: &str = "every duration ≤ 100 years";
+
 /// Holds the durations and bounds of the protocol (PROTOCOL §11); the builder refuses an unsound set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -107,13 +109,11 @@ impl Timing {
     ///
     /// [`TimingError`] with the first inequality that does not hold.
     pub fn check(&self) -> Result<(), TimingError> {
+        // First, so that the sums below do not overflow.
         if self.longest() > LONGEST {
-            let (rule, consequence) = ("every duration ≤ 100 years", "times are beyond what a store can hold");
-            return Err(TimingError { rule, consequence });
+            return Err(TimingError { rule: TOO_LONG, consequence: "times are beyond what a store can hold" });
         }
-        let minute = Duration::from_secs(60);
-        let day = Duration::from_secs(86_400);
-        let least = Duration::from_millis(1);
+        let (minute, day, least) = (Duration::from_secs(60), Duration::from_secs(86_400), Duration::from_millis(1));
         let rules = [
             (
                 self.request_deadline + 2 * self.commit_deadline + self.margin < self.lease,
@@ -234,7 +234,7 @@ mod tests {
                 let mut changed = fields.clone();
                 changed[name] = serde_json::to_value(Duration::MAX).unwrap();
                 let timing: Timing = serde_json::from_value(changed).unwrap();
-                assert_eq!(timing.check().unwrap_err().rule, "every duration ≤ 100 years", "{name}");
+                assert_eq!(timing.check().unwrap_err().rule, TOO_LONG, "{name}");
             }
         }
     }

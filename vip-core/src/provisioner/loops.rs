@@ -1,6 +1,5 @@
 //! The background loops beside the worker's: checks of tokens, sealing and delivery of the audit, retention.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +52,7 @@ async fn check(context: &Context, account: &AccountId) {
 
 /// A store that cannot be used is no reason to end a loop: the next turn tries again, and health asks the store itself.
 fn failed(name: &'static str, error: &StoreError) {
-    tracing::warn!({ telemetry::LOOP_NAME } = name, { telemetry::ERROR } = error as &dyn Error, "store failed");
+    tracing::warn!({ telemetry::LOOP_NAME } = name, { telemetry::ERROR } = %telemetry::causes(error), "store failed");
 }
 
 /// Sees to it that each account has its sweep: a lost job is enqueued anew, a dead one is replayed.
@@ -67,7 +66,7 @@ pub(super) fn sweeps(supervisor: &Supervisor, context: &Context) -> LoopHandle {
                 for account in context.providers.keys() {
                     if let Err(error) = keep_sweep(&context, account).await {
                         let name = "sweeps";
-                        tracing::warn!({ telemetry::LOOP_NAME } = name, error = &error as &dyn Error, "queue failed");
+                        tracing::warn!({ telemetry::LOOP_NAME } = name, error = %telemetry::causes(&error), "queue failed");
                     }
                 }
                 tick.pause(context.timing.sweep_interval).await;
@@ -121,7 +120,7 @@ pub(super) fn deliver(supervisor: &Supervisor, store: &Arc<dyn Store>, sink: &Ar
                 pause = match &round.failed {
                     None => DELIVER_EVERY,
                     Some(error) => {
-                        tracing::warn!(error = error.as_ref() as &dyn Error, "an audit sink did not take its records");
+                        tracing::warn!(error = %telemetry::causes(error.as_ref()), "an audit sink did not take its records");
                         pause.saturating_mul(2).min(DELIVER_PAUSE_MOST)
                     }
                 };

@@ -203,7 +203,7 @@ impl Provisioner {
         let stopped = inner.supervisor.shutdown(shutdown.left().max(LEAST)).await;
         let store = &inner.shared.context.store;
         if let Some(Err(error)) = shutdown.phase("store", LEAST, store.close()).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the store was not closed in order");
+            tracing::warn!(error = %crate::telemetry::causes(&error), "the store was not closed in order");
         }
         shutdown.finish(stopped)
     }
@@ -212,7 +212,7 @@ impl Provisioner {
         let store = self.inner.shared.context.store.as_ref();
         if let Err(error) = audit_relay::seal_all(store).await {
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = %crate::telemetry::causes(&error),
                 "audit records stay unsealed until the next start"
             );
         }
@@ -221,10 +221,10 @@ impl Provisioner {
             let delivered = audit_relay::deliver_once(store, sink.as_ref()).await;
             records += delivered.records;
             if let Some(error) = &delivered.failed {
-                tracing::warn!(error = error.as_ref() as &dyn std::error::Error, "audit records are delivered later");
+                tracing::warn!(error = %crate::telemetry::causes(error.as_ref()), "audit records are delivered later");
             }
             if let Err(error) = sink.close().await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "an audit sink was not closed in order");
+                tracing::warn!(error = %crate::telemetry::causes(&error), "an audit sink was not closed in order");
             }
         }
         records

@@ -149,7 +149,7 @@ impl OperationHandle {
                 }
                 Err(error @ CommandError::Unavailable { .. }) if failures < self.shared.wait_failures => {
                     failures += 1;
-                    tracing::debug!(error = &error as &dyn std::error::Error, "operation could not be read, again");
+                    tracing::debug!(error = %crate::telemetry::causes(&error), "operation could not be read, again");
                 }
                 Err(error) => return Err(WaitError::Unavailable(error)),
             }

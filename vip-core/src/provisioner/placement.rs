@@ -1,7 +1,6 @@
 //! Where an order goes if several accounts may take it.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -82,7 +81,7 @@ impl Placer {
             Ok(loads) => loads.value,
             Err(error) => {
                 // A preference, not a promise: the commit of the order says whether the store works.
-                tracing::warn!({ telemetry::ERROR } = &error as &dyn Error, "accounts are placed as they are listed");
+                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "accounts are placed as they are listed");
                 return ordered;
             }
         };

@@ -1,6 +1,5 @@
 //! The loop that relays committed jobs to a queue elsewhere.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +60,7 @@ async fn relay_until_stopped(context: &Context, outbox: &dyn JobQueue, kinds: &[
             }
             Err(error) => {
                 // The jobs stay where they are; health shows how long the oldest has been waiting.
-                tracing::warn!({ telemetry::ERROR } = &error as &dyn Error, "committed jobs were not relayed");
+                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "committed jobs were not relayed");
                 tick.pause(Backoff::new(PAUSES.0, PAUSES.1).half_jitter(failures, &*context.randomness)).await;
                 failures = failures.saturating_add(1);
             }

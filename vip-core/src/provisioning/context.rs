@@ -76,7 +76,7 @@ impl Context {
     /// Writes what a seeded bug has left out of a commit, in a second one.
     async fn write_the_rest(&self, change: &ChangeSet) {
         if let Err(error) = self.store.commit(change).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the rest of a commit was not written");
+            tracing::warn!(error = %crate::telemetry::causes(&error), "the rest of a commit was not written");
         }
     }
 

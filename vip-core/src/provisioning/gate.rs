@@ -1,6 +1,5 @@
 //! The gate of an account's token: no look is believed and no effect is called with a token that is not checked.
 
-use std::error::Error;
 use std::time::Duration;
 
 use super::context::Context;
@@ -190,7 +189,7 @@ pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck
             return Ok(TokenCheck::Blocked { probe_at: now.plus(probe_delay(context, 0)) });
         }
         Err(error) => {
-            tracing::warn!(account.id = %id, error = &error as &dyn Error, "the token could not be checked");
+            tracing::warn!(account.id = %id, error = %crate::telemetry::causes(&error), "the token could not be checked");
             return Ok(TokenCheck::Unanswered);
         }
     };

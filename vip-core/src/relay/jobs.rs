@@ -60,7 +60,7 @@ pub async fn relay_once(route: &JobRoute<'_>, claim: ClaimId) -> Result<Relayed,
             let back = vec![Verdict::Release; claimed.len()];
             if let Err(also) = settle(route.from, &claimed, back).await {
                 tracing::warn!(
-                    error = &also as &dyn std::error::Error,
+                    error = %crate::telemetry::causes(&also),
                     "a batch of the relay waits for its lease to end"
                 );
             }

@@ -83,7 +83,7 @@ impl Pages {
                 Ok(part) => part,
                 Err(error) if seen.is_empty() => return Err(error),
                 Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, page, "no further page of the inventory");
+                    tracing::debug!(error = %crate::telemetry::causes(&error), page, "no further page of the inventory");
                     break;
                 }
             };

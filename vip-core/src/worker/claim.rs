@@ -1,6 +1,5 @@
 //! The claim loop: takes due jobs while there is room, and begins their attempts.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,10 +86,10 @@ impl Core {
                 return Some(count);
             }
             Ok(Err(error)) => {
-                tracing::warn!({ telemetry::ERROR } = &error as &dyn Error, "a claim had no answer");
+                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "a claim had no answer");
             }
             Err(elapsed) => {
-                tracing::warn!({ telemetry::ERROR } = &elapsed as &dyn Error, "a claim had no answer in time");
+                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&elapsed), "a claim had no answer in time");
             }
         }
         self.counters.claim_failures.one();

@@ -1,6 +1,5 @@
 //! Makes one attempt: bounds it, catches its panic, turns its outcome into a verdict.
 
-use std::error::Error;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -157,7 +156,7 @@ impl Core {
         match self.bounded(handler.died(attempt, code)).await {
             Bounded::Ended(Ok(())) => return (verdict, End::Finished),
             Bounded::Ended(Err(error)) => {
-                tracing::error!({ telemetry::ERROR } = &error as &dyn Error, "the end of a job was not written");
+                tracing::error!({ telemetry::ERROR } = %telemetry::causes(&error), "the end of a job was not written");
             }
             Bounded::Panicked | Bounded::TimedOut => tracing::error!("the end of a job was not written"),
             Bounded::Cancelled => return (Verdict::Release, End::Cancelled),

@@ -1,6 +1,5 @@
 //! The settle loop: writes verdicts in batches, and repeats them as they were until the queue has answered.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,11 +112,11 @@ impl Core {
             }
             Ok(Err(error)) => {
                 let error: QueueError = error;
-                tracing::warn!({ telemetry::ERROR } = &error as &dyn Error, "settlements had no answer");
+                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "settlements had no answer");
                 return Err(error.retryability());
             }
             Err(elapsed) => {
-                tracing::warn!({ telemetry::ERROR } = &elapsed as &dyn Error, "settlements had no answer in time");
+                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&elapsed), "settlements had no answer in time");
                 return Err(Retryability::OutcomeUnknown);
             }
         };

@@ -1,6 +1,5 @@
 //! The two loops that follow leases: one prolongs ours, one ends everybody's that have expired.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use tokio::time::{Instant, timeout};
@@ -65,10 +64,10 @@ impl Core {
             }
             Ok(Ok(held)) => tracing::error!({ telemetry::COUNT } = held.len(), "another number of leases was answered"),
             Ok(Err(error)) => {
-                tracing::warn!({ telemetry::ERROR } = &error as &dyn Error, "a heartbeat had no answer");
+                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "a heartbeat had no answer");
             }
             Err(elapsed) => {
-                tracing::warn!({ telemetry::ERROR } = &elapsed as &dyn Error, "a heartbeat had no answer in time");
+                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&elapsed), "a heartbeat had no answer in time");
             }
         }
         self.counters.heartbeat_failures.one();
@@ -96,10 +95,10 @@ impl Core {
                 return reaped;
             }
             Ok(Err(error)) => {
-                tracing::warn!({ telemetry::ERROR } = &error as &dyn Error, "expired leases were not reaped");
+                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "expired leases were not reaped");
             }
             Err(elapsed) => {
-                tracing::warn!({ telemetry::ERROR } = &elapsed as &dyn Error, "expired leases were not reaped in time");
+                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&elapsed), "expired leases were not reaped in time");
             }
         }
         0

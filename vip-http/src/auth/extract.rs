@@ -52,7 +52,7 @@ async fn identify(parts: &Parts, state: &ApiState, scope: Scope) -> Result<Ident
             return Err(Problem::new(ProblemCode::Unauthenticated));
         }
         Err(error @ AuthError::Unavailable { .. }) => {
-            tracing::warn!({ telemetry::ERROR } = &error as &dyn std::error::Error, "callers cannot be identified");
+            tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "callers cannot be identified");
             return Err(Problem::new(ProblemCode::Unavailable));
         }
     };

@@ -30,7 +30,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
             Err(error) if error.is::<LengthLimitError>() => return Err(Problem::new(ProblemCode::BodyTooLarge)),
             // The client went away, or what it sent is no body: whoever reads this answer is not the one that sent it.
             Err(error) => {
-                tracing::debug!(error = error.as_ref() as &dyn std::error::Error, "body broke off");
+                tracing::debug!(error = %vip_core::telemetry::causes(error.as_ref()), "body broke off");
                 return Err(Problem::new(ProblemCode::MalformedBody).with_detail("The body broke off."));
             }
         };

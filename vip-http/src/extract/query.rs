@@ -17,7 +17,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Query<T
         match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
             Ok(axum::extract::Query(query)) => Ok(Self(query)),
             Err(rejection) => {
-                tracing::debug!(error = &rejection as &dyn std::error::Error, "query refused");
+                tracing::debug!(error = %vip_core::telemetry::causes(&rejection), "query refused");
                 let detail = "A parameter is unknown, there twice, or not of the documented form.";
                 Err(Problem::new(ProblemCode::InvalidQuery).with_detail(detail))
             }

@@ -50,7 +50,7 @@ pub(super) async fn verify(
         Err(AuditFault::Store(error)) => Err(error.into()),
         // A chain that is not whole is an answer, not a failure of this request.
         Err(fault) => {
-            tracing::error!(tenant = %tenant, error = &fault as &dyn std::error::Error, "an audit chain is not whole");
+            tracing::error!(tenant = %tenant, error = %vip_core::telemetry::causes(&fault), "an audit chain is not whole");
             Ok(Json(VerifiedBody { whole: false, fault: Some(fault.to_string()), records: None, head: None }))
         }
     }

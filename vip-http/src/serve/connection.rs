@@ -97,8 +97,7 @@ impl Connection {
             }
             if let Poll::Ready(ended) = connection.as_mut().poll(context) {
                 if let Err(error) = ended {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::debug!({ telemetry::ERROR } = error, "the connection broke off");
+                    tracing::debug!({ telemetry::ERROR } = %telemetry::causes(&error), "the connection broke off");
                 }
                 return Poll::Ready(End::Closed);
             }

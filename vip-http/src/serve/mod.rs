@@ -96,7 +96,7 @@ impl Server {
                 taken = self.listener.accept() => match taken {
                     Ok(taken) => taken,
                     Err(error) => {
-                        tracing::warn!({ telemetry::ERROR } = &error as &dyn std::error::Error, "accept failed");
+                        tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "accept failed");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                         continue;
                     }
@@ -133,7 +133,7 @@ impl Server {
 /// Answers are small: none shall wait for a second packet.
 fn without_delay(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!({ telemetry::ERROR } = &error as &dyn std::error::Error, "the connection is gone already");
+        tracing::debug!({ telemetry::ERROR } = %telemetry::causes(&error), "the connection is gone already");
     }
 }
 

@@ -81,7 +81,7 @@ async fn commit(context: &Context, change: &ChangeSet) -> Result<Outcome, Comman
     match context.commit(change).await {
         Ok(_committed) => Ok(Outcome::Committed),
         Err(error) if is_on(SeededBug::AckBeforeCommit) && error.retryability() != Retryability::Permanent => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the commit of an accepted command failed");
+            tracing::warn!(error = %crate::telemetry::causes(&error), "the commit of an accepted command failed");
             Ok(Outcome::Committed)
         }
         Err(StoreError::Conflict | StoreError::KeyTaken) => Ok(Outcome::Again),

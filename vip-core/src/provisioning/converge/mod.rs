@@ -150,12 +150,12 @@ impl JobHandler for Converge {
             Err(Stop::Bug(code)) => JobOutcome::Retry { code, delay: None },
             Err(Stop::Store(error)) => {
                 // The record says where to go on; nothing was burned, and the store's health shows the cause.
-                tracing::warn!(error = &error as &dyn std::error::Error, server.id = %payload.server, "store failed");
+                tracing::warn!(error = %crate::telemetry::causes(&error), server.id = %payload.server, "store failed");
                 let delay = self.context.timing.backoff_first.mul_f64(1.0 + self.context.randomness.share());
                 JobOutcome::Snooze { delay }
             }
             Err(Stop::Corrupt(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, server.id = %payload.server, "record unreadable");
+                tracing::error!(error = %crate::telemetry::causes(&error), server.id = %payload.server, "record unreadable");
                 JobOutcome::Retry { code: "store_corrupt".to_owned(), delay: None }
             }
             Err(Stop::Unknown) => {

@@ -217,8 +217,8 @@ impl<'a> Session<'a> {
                 self.loaded.accounts.push(fresh);
             }
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(account.id = %refusal.account, error, "the gate could not be closed");
+                let error = crate::telemetry::causes(&error);
+                tracing::warn!(account.id = %refusal.account, %error, "the gate could not be closed");
             }
         }
     }
@@ -381,7 +381,7 @@ async fn within(left: Duration, answer: impl Future<Output = Result<Answer, Prov
     match tokio::time::timeout(left, answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
-            tracing::debug!(error = &error as &dyn std::error::Error, "provider call failed");
+            tracing::debug!(error = %crate::telemetry::causes(&error), "provider call failed");
             Answer::Failed(Failure::from(&error))
         }
         Err(_elapsed) => Answer::Failed(Failure::unanswered()),

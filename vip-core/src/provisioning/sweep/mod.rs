@@ -215,7 +215,7 @@ impl JobHandler for Sweep {
                 JobOutcome::Snooze { delay: self.interval() }
             }
             Err(error) => {
-                tracing::warn!(account.id = %payload.account, error = &error as &dyn Error, "sweep failed");
+                tracing::warn!(account.id = %payload.account, error = %crate::telemetry::causes(&error), "sweep failed");
                 JobOutcome::Snooze { delay: self.context.timing.backoff_most.min(self.interval()) }
             }
         }

@@ -157,7 +157,7 @@ impl SweepReport {
             Some(prices) if is_priced => match prices.catalog(account).await {
                 Ok(catalog) => Some(catalog),
                 Err(error) => {
-                    tracing::warn!(account.id = %account, error = error.as_ref() as &dyn Error, "prices are not known");
+                    tracing::warn!(account.id = %account, error = %crate::telemetry::causes(error.as_ref()), "prices are not known");
                     self.unpriced_because = Some(error.to_string());
                     None
                 }

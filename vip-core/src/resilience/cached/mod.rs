@@ -232,7 +232,7 @@ impl<S: Source> Inner<S> {
             && let Err(error) = second.forget(newer).await
         {
             // It was invalidated while it was written; the second level stays unread here, and health says so.
-            tracing::warn!(error = &error as &dyn Error, "a value that was invalidated is still kept");
+            tracing::warn!(error = %crate::telemetry::causes(&error), "a value that was invalidated is still kept");
         }
     }
 
@@ -249,7 +249,7 @@ impl<S: Source> Inner<S> {
             match second.forget(epoch).await {
                 Ok(()) => return,
                 Err(error) if is_last => {
-                    tracing::error!(error = &error as &dyn Error, "a value that was invalidated is still kept");
+                    tracing::error!(error = %crate::telemetry::causes(&error), "a value that was invalidated is still kept");
                     return;
                 }
                 // It was counted and logged.

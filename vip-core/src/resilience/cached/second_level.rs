@@ -1,6 +1,5 @@
 //! A value in a cache that processes share: asked before the source, never instead of it.
 
-use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -157,7 +156,7 @@ impl SecondLevel {
             { telemetry::CACHE_KEY } = self.key.name(),
             { telemetry::CACHE_CALL } = what,
             { telemetry::COUNT } = trust.failures,
-            { telemetry::ERROR } = error as &dyn Error,
+            { telemetry::ERROR } = %telemetry::causes(error),
             "the shared cache failed"
         );
     }

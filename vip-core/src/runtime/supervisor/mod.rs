@@ -179,7 +179,7 @@ async fn join(tasks: &mut JoinSet<()>) {
         if let Err(error) = ended
             && !error.is_cancelled()
         {
-            tracing::error!({ telemetry::ERROR } = &error as &dyn Error, "a keeper of a loop panicked");
+            tracing::error!({ telemetry::ERROR } = %telemetry::causes(&error), "a keeper of a loop panicked");
         }
     }
 }
@@ -230,7 +230,7 @@ impl Keeper {
             self.watched.give_up();
             let name = self.watched.name.clone();
             let failed = LoopFailed { name, failures, within: WINDOW, last };
-            tracing::error!({ telemetry::ERROR } = &failed as &dyn Error, "a critical loop is given up");
+            tracing::error!({ telemetry::ERROR } = %telemetry::causes(&failed), "a critical loop is given up");
             self.verdict.failed.get_or_init(|| failed);
             self.verdict.spoken.cancel();
             return None;
