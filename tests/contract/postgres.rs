@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "the whole file is a test")]
 
 mod guards;
+mod postgres_accept;
 mod postgres_database;
 mod postgres_faults;
 mod postgres_roles;

@@ -99,6 +99,8 @@ pub(super) enum Obstacle {
     Misplaced,
     #[error("the chain head of a tenant is missing or was moved by somebody else")]
     Head,
+    #[error("the transaction reaches the database of another installation")]
+    OtherInstallation,
     #[error("the database has no installation id")]
     NoInstallation,
     #[error("the server of a committed change is gone")]

@@ -7,6 +7,7 @@
 mod commit;
 mod config;
 mod error;
+mod host_transaction;
 mod job_queue;
 mod jobs;
 mod lanes;

@@ -65,6 +65,7 @@ statements! {
     audit_turn,
     audit_unsealed,
     epoch_raise,
+    host_look,
     installation_find,
     installation_insert,
     job_beat,

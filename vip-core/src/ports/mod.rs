@@ -23,6 +23,6 @@ pub use provider_client::{
 };
 pub use retryability::Retryability;
 pub use store::{
-    ChangeSet, Committed, Delivery, Durability, Guard, KeyRecord, Loaded, Note, OperationChange, QuotaChange,
-    RecordedRef, Retention, SealReport, ServerVersions, Stalled, Store, StoreError, StoreStats, Trimmed,
+    ChangeSet, CommandStore, Committed, Delivery, Durability, Guard, KeyRecord, Loaded, Note, OperationChange,
+    QuotaChange, RecordedRef, Retention, SealReport, ServerVersions, Stalled, Store, StoreError, StoreStats, Trimmed,
 };

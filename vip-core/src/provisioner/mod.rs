@@ -11,6 +11,7 @@ mod loops;
 mod operation;
 mod operator;
 mod placement;
+mod prepared;
 mod provider_health;
 mod relay;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use catalogs::CatalogError;
 pub use operation::{OperationHandle, Progress, WaitError};
 pub use operator::{Operator, SweepFailed, UnknownAccount};
 pub use placement::Placement;
+pub use prepared::PreparedOrder;
 pub use replay::{
     PATIENCE_MOST, REPLAY_MOST, ReplayError, ReplayPlan, ReplayReport, SAMPLE_MOST, SampleFate, SampledJob,
 };

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use super::Shared;
 use super::catalogs::CatalogError;
 use super::operation::{OperationHandle, as_blocked, shows_blocked};
+use super::prepared::PreparedOrder;
 use crate::model::{
     AccountId, Actor, IdempotencyKey, Invalid, NameError, Operation, OperationId, OperationStatus, Page, PageRequest,
     RequestId, Server, ServerId, ServerSpec, TenantId,
@@ -182,7 +183,17 @@ impl CreateOrder {
         self
     }
 
-    async fn send(self) -> Result<OperationHandle, CommandError> {
+    /// Checks and names the order, for a transaction of the host's own: a SQL adapter's `accept_in` accepts it there.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; nothing was changed.
+    pub async fn prepare(self) -> Result<PreparedOrder, CommandError> {
+        let (shared, caller, command) = self.command().await?;
+        PreparedOrder::create(shared, caller, command).await
+    }
+
+    async fn command(self) -> Result<(Shared, Caller, CreateServer), CommandError> {
         let shared = self.tenant.shared.clone();
         shared.refuse_while_closing()?;
         let caller = self.tenant.caller(self.key.as_deref())?;
@@ -194,6 +205,11 @@ impl CreateOrder {
             return Err(Invalid::one("account", unknown.as_str(), "must be one of the accounts of this product").into());
         }
         let command = CreateServer { spec: self.spec, accounts, quota: shared.quota };
+        Ok((shared, caller, command))
+    }
+
+    async fn send(self) -> Result<OperationHandle, CommandError> {
+        let (shared, caller, command) = self.command().await?;
         let accepted = accept::create_server(&shared.context, &caller, &command).await?;
         Ok(OperationHandle::new(shared, accepted.operation, accepted.replayed))
     }
@@ -222,6 +238,18 @@ impl DeleteOrder {
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
+    }
+
+    /// Checks the deletion, for a transaction of the host's own: a SQL adapter's `accept_in` accepts it there.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; nothing was changed.
+    pub fn prepare(self) -> Result<PreparedOrder, CommandError> {
+        let shared = self.tenant.shared.clone();
+        shared.refuse_while_closing()?;
+        let caller = self.tenant.caller(self.key.as_deref())?;
+        Ok(PreparedOrder::delete(shared, caller, DeleteServer { server: self.server }))
     }
 
     async fn send(self) -> Result<OperationHandle, CommandError> {

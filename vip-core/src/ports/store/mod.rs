@@ -1,6 +1,7 @@
 //! The unit of truth: servers, operations, keys, quotas, sightings, accounts and the audit chain.
 
 mod change_set;
+mod command_store;
 mod error;
 mod rows;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use change_set::{ChangeSet, Committed, Guard, KeyRecord, Note, OperationChange, QuotaChange};
+pub use command_store::CommandStore;
 pub use error::StoreError;
 pub use rows::{
     Delivery, Durability, Loaded, RecordedRef, Retention, SealReport, ServerVersions, Stalled, StoreStats, Trimmed,

@@ -1,8 +1,9 @@
 //! Accepts that an order shall not be fulfilled any more: a deletion, as long as its server has not run.
 
 use super::delete_server::{Ids, decide};
-use super::{Accepted, Caller, CommandError, Outcome, RACES, commit, read};
+use super::{Accepted, Caller, CommandError, Direct, Outcome, RACES, read, write};
 use crate::model::{Desired, Fingerprint, OperationId, OperationStatus, OperationVerb, Server, ServerState};
+use crate::ports::CommandStore;
 use crate::provisioning::context::Context;
 
 /// Gives up an order.
@@ -25,13 +26,14 @@ pub async fn cancel_create(
     caller: &Caller,
     command: CancelCreate,
 ) -> Result<Accepted, CommandError> {
+    let store = &mut Direct(context);
     for _ in 0..RACES {
-        let operation = read(context, &caller.tenant, command.operation).await?;
-        let loaded = context.store.load(&caller.tenant, operation.server).await?.ok_or(CommandError::NotFound)?;
+        let operation = read(store, &caller.tenant, command.operation).await?;
+        let loaded = store.load(&caller.tenant, operation.server).await?.ok_or(CommandError::NotFound)?;
         match (operation.verb, operation.status) {
             (OperationVerb::Create, OperationStatus::Superseded) => {
                 let deletion = loaded.server.delete_operation.ok_or(CommandError::NotFound)?;
-                return Ok(Accepted { operation: read(context, &caller.tenant, deletion).await?, replayed: true });
+                return Ok(Accepted { operation: read(store, &caller.tenant, deletion).await?, replayed: true });
             }
             (OperationVerb::Create, OperationStatus::Pending | OperationStatus::Parked) => {}
             (OperationVerb::Delete, _)
@@ -45,9 +47,9 @@ pub async fn cancel_create(
         }
         let fingerprint = Fingerprint::of_delete(loaded.server.id);
         let (change, answer) = decide(caller, &loaded, &fingerprint, &Ids::fresh(context))?;
-        match commit(context, &change).await? {
-            Outcome::Committed => {
-                return Ok(Accepted { operation: read(context, &caller.tenant, answer).await?, replayed: false });
+        match write(store, &change).await? {
+            Outcome::Written { .. } => {
+                return Ok(Accepted { operation: read(store, &caller.tenant, answer).await?, replayed: false });
             }
             Outcome::Again => {}
         }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Accepted, Caller, CommandError, Outcome, RACES, commit, key_record, read, replay};
+use super::{Accepted, Caller, CommandError, Direct, Outcome, RACES, key_record, read, replay, write};
 use crate::model::{
     AccountId, Addresses, AuditDraft, ChangeId, CreateHash, Desired, Fingerprint, InstallationId, Invalid, JobId,
     Labels, OWNER_LABEL, Operation, OperationId, OperationVerb, OutcomeClass, PageLimit, PageRequest, ProviderName,
     SERVER_LABEL, SPEC_LABEL, Server, ServerId, ServerSpec, ServerState, Timestamp, ValidSpec, Verb, WaitReason,
 };
-use crate::ports::{ChangeSet, Guard, OperationChange, QuotaChange};
+use crate::ports::{ChangeSet, CommandStore, Guard, OperationChange, QuotaChange};
 use crate::provisioning::context::Context;
 use crate::provisioning::kinds;
 use crate::seeded_bugs::{SeededBug, is_on};
@@ -34,35 +34,67 @@ pub async fn create_server(
     caller: &Caller,
     command: &CreateServer,
 ) -> Result<Accepted, CommandError> {
+    create_in(&mut Direct(context), caller, command, Names::Fresh(context)).await
+}
+
+/// Says where the ids of an order come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Names<'c> {
+    /// From the context, others in each round.
+    Fresh(&'c Context),
+    /// They were given before: the same order in a second transaction is found to be the same.
+    Given(&'c Ids),
+}
+
+/// Accepts an order through a store that may be a transaction of the host's own.
+pub(crate) async fn create_in(
+    store: &mut dyn CommandStore,
+    caller: &Caller,
+    command: &CreateServer,
+    names: Names<'_>,
+) -> Result<Accepted, CommandError> {
     let fingerprint = Fingerprint::of_create(&command.spec);
     for _ in 0..RACES {
-        if let Some(accepted) = replay(context, caller, &fingerprint).await? {
+        if let Some(accepted) = replay(store, caller, &fingerprint).await? {
             return Ok(accepted);
         }
         let spec = command.spec.validate()?;
-        let ids = Ids {
-            server: context.server_id(),
-            operation: OperationId::from_uuid(context.randomness.uuid_at(context.clock.now())),
-            job: JobId::from_uuid(context.randomness.uuid_at(context.clock.now())),
-            change: context.change_id(),
+        let ids = match names {
+            Names::Fresh(context) => Ids::fresh(context),
+            Names::Given(ids) => *ids,
         };
         let mut change = decide(caller, command, &spec, &fingerprint, &ids)?;
-        if is_on(SeededBug::QuotaOutsideCommit) {
+        if let (true, Names::Fresh(context)) = (is_on(SeededBug::QuotaOutsideCommit), names) {
             count_before(context, caller, command).await?;
             change.quota = Some(QuotaChange::Take { limit: None });
         }
-        match commit(context, &change).await? {
-            Outcome::Committed => {
+        match write(store, &change).await? {
+            Outcome::Written { replayed } => {
                 let operation = match change.operations.into_iter().next() {
                     Some(OperationChange::Insert(new)) if is_on(SeededBug::AckBeforeCommit) => new,
-                    _ => read(context, &caller.tenant, ids.operation).await?,
+                    _ => read(store, &caller.tenant, ids.operation).await?,
                 };
-                return Ok(Accepted { operation, replayed: false });
+                // With fresh ids it is a repeat of this very call, whose first answer was lost.
+                let replayed = replayed && matches!(names, Names::Given(_));
+                return Ok(Accepted { operation, replayed });
             }
             Outcome::Again => {}
         }
     }
     Err(crate::ports::StoreError::Conflict.into())
+}
+
+/// Refuses an order that would be refused as invalid, before a transaction is begun for it.
+///
+/// An order whose key is known is answered by its key, whatever the rules for fields are by now.
+pub(crate) async fn check_create(
+    context: &Context,
+    caller: &Caller,
+    command: &CreateServer,
+) -> Result<(), CommandError> {
+    let Err(invalid) = command.spec.validate() else { return Ok(()) };
+    let known = replay(&mut Direct(context), caller, &Fingerprint::of_create(&command.spec)).await?;
+    known.map(drop).ok_or_else(|| invalid.into())
 }
 
 /// Counts what a tenant holds before the commit; only a seeded bug does so.
@@ -79,11 +111,24 @@ async fn count_before(context: &Context, caller: &Caller, command: &CreateServer
     }
 }
 
-struct Ids {
+/// Names what one order makes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ids {
     server: ServerId,
     operation: OperationId,
     job: JobId,
     change: ChangeId,
+}
+
+impl Ids {
+    pub(crate) fn fresh(context: &Context) -> Self {
+        Self {
+            server: context.server_id(),
+            operation: OperationId::from_uuid(context.randomness.uuid_at(context.clock.now())),
+            job: JobId::from_uuid(context.randomness.uuid_at(context.clock.now())),
+            change: context.change_id(),
+        }
+    }
 }
 
 /// Turns an order into a change set; pure.

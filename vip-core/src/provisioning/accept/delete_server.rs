@@ -1,11 +1,11 @@
 //! Accepts the deletion of a server; it overtakes a create that is still under way.
 
-use super::{Accepted, Caller, CommandError, Outcome, RACES, commit, key_record, read, replay};
+use super::{Accepted, Caller, CommandError, Direct, Outcome, RACES, key_record, read, replay, write};
 use crate::model::{
     AuditDraft, ChangeId, Desired, Fingerprint, JobId, Operation, OperationId, OperationStatus, OperationVerb,
     OutcomeClass, Server, ServerId, ServerState, Verb,
 };
-use crate::ports::{ChangeSet, Guard, Loaded, OperationChange};
+use crate::ports::{ChangeSet, CommandStore, Guard, Loaded, OperationChange};
 use crate::provisioning::context::Context;
 use crate::provisioning::kinds;
 
@@ -26,22 +26,32 @@ pub async fn delete_server(
     caller: &Caller,
     command: DeleteServer,
 ) -> Result<Accepted, CommandError> {
+    delete_in(context, &mut Direct(context), caller, command).await
+}
+
+/// Accepts a deletion through a store that may be a transaction of the host's own.
+pub(crate) async fn delete_in(
+    context: &Context,
+    store: &mut dyn CommandStore,
+    caller: &Caller,
+    command: DeleteServer,
+) -> Result<Accepted, CommandError> {
     let fingerprint = Fingerprint::of_delete(command.server);
     for _ in 0..RACES {
-        if let Some(accepted) = replay(context, caller, &fingerprint).await? {
+        if let Some(accepted) = replay(store, caller, &fingerprint).await? {
             return Ok(accepted);
         }
-        let loaded = context.store.load(&caller.tenant, command.server).await?.ok_or(CommandError::NotFound)?;
+        let loaded = store.load(&caller.tenant, command.server).await?.ok_or(CommandError::NotFound)?;
         // A parked delete may have lost its job: a repeat is a new command, and takes it up again.
         let parked = loaded.server.state == ServerState::Parked;
         if let (Some(first), None, false) = (loaded.server.delete_operation, &caller.key, parked) {
-            let operation = read(context, &caller.tenant, first).await?;
+            let operation = read(store, &caller.tenant, first).await?;
             return Ok(Accepted { operation, replayed: true });
         }
         let (change, answer) = decide(caller, &loaded, &fingerprint, &Ids::fresh(context))?;
-        match commit(context, &change).await? {
-            Outcome::Committed => {
-                let operation = read(context, &caller.tenant, answer).await?;
+        match write(store, &change).await? {
+            Outcome::Written { .. } => {
+                let operation = read(store, &caller.tenant, answer).await?;
                 let replayed = loaded.server.delete_operation.is_some();
                 return Ok(Accepted { operation, replayed });
             }

@@ -5,18 +5,22 @@
 mod cancel_create;
 mod create_server;
 mod delete_server;
+mod direct;
 mod error;
 
 pub use cancel_create::{CancelCreate, cancel_create};
 #[cfg(test)]
 pub(crate) use create_server::change_for_tests;
 pub use create_server::{CreateServer, create_server, provider_labels};
+pub(crate) use create_server::{Ids, Names, check_create, create_in};
+pub(crate) use delete_server::delete_in;
 pub use delete_server::{DeleteServer, delete_server};
 pub use error::CommandError;
 
-use super::context::Context;
+use direct::Direct;
+
 use crate::model::{Actor, Fingerprint, IdempotencyKey, Operation, OperationId, RequestId, ServerId, TenantId};
-use crate::ports::{ChangeSet, KeyRecord, Retryability, StoreError};
+use crate::ports::{ChangeSet, CommandStore, Committed, KeyRecord, Retryability, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Most times a command starts anew because the record moved on in between.
@@ -47,42 +51,42 @@ pub struct Accepted {
 
 /// Answers a command whose key is known: the old operation, or a conflict.
 async fn replay(
-    context: &Context,
+    store: &mut dyn CommandStore,
     caller: &Caller,
     fingerprint: &Fingerprint,
 ) -> Result<Option<Accepted>, CommandError> {
     let Some(key) = &caller.key else {
         return Ok(None);
     };
-    let Some(record) = context.store.key(&caller.tenant, key).await? else {
+    let Some(record) = store.key(&caller.tenant, key).await? else {
         return Ok(None);
     };
     if &record.fingerprint != fingerprint {
         return Err(CommandError::IdempotencyConflict);
     }
-    let operation = read(context, &caller.tenant, record.operation).await?;
+    let operation = read(store, &caller.tenant, record.operation).await?;
     Ok(Some(Accepted { operation, replayed: true }))
 }
 
 /// Reads an operation that must exist, because a key or record names it.
-async fn read(context: &Context, tenant: &TenantId, id: OperationId) -> Result<Operation, CommandError> {
-    context.store.operation(tenant, id).await?.ok_or(CommandError::NotFound)
+async fn read(store: &mut dyn CommandStore, tenant: &TenantId, id: OperationId) -> Result<Operation, CommandError> {
+    store.operation(tenant, id).await?.ok_or(CommandError::NotFound)
 }
 
 /// Says what the commit of a command came to.
 enum Outcome {
-    /// It is committed.
-    Committed,
+    /// It is written; before this call already, if so it says.
+    Written { replayed: bool },
     /// The key or the record moved on: begin anew.
     Again,
 }
 
-async fn commit(context: &Context, change: &ChangeSet) -> Result<Outcome, CommandError> {
-    match context.commit(change).await {
-        Ok(_committed) => Ok(Outcome::Committed),
+async fn write(store: &mut dyn CommandStore, change: &ChangeSet) -> Result<Outcome, CommandError> {
+    match store.write(change).await {
+        Ok(Committed { replayed, .. }) => Ok(Outcome::Written { replayed }),
         Err(error) if is_on(SeededBug::AckBeforeCommit) && error.retryability() != Retryability::Permanent => {
             tracing::warn!(error = %crate::telemetry::causes(&error), "the commit of an accepted command failed");
-            Ok(Outcome::Committed)
+            Ok(Outcome::Written { replayed: false })
         }
         Err(StoreError::Conflict | StoreError::KeyTaken) => Ok(Outcome::Again),
         Err(error) => Err(error.into()),
