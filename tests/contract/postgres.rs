@@ -5,6 +5,7 @@ mod guards;
 mod postgres_accept;
 mod postgres_database;
 mod postgres_faults;
+mod postgres_jobs;
 mod postgres_roles;
 mod postgres_schema;
 

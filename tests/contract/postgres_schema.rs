@@ -1,6 +1,8 @@
 //! The schema on PostgreSQL: starting at once, failing midway, older and newer ones, statements, and what is refused.
 
 use std::borrow::Cow;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -9,7 +11,7 @@ use vip_adapters::postgres::{OlderSchema, OpenError, PostgresBackend, PostgresCo
 use vip_core::ports::{Durability, Store};
 
 use crate::postgres_database::open;
-use crate::server;
+use crate::{ACTOR, server};
 
 async fn refused(database: &str) -> OpenError {
     PostgresBackend::connect(&server().url(database), PostgresConfig::default()).await.unwrap_err()
@@ -40,6 +42,30 @@ async fn sixteen_openings_at_once_of_an_empty_database_agree_on_one_installation
     installations.dedup();
     assert_eq!(installations.len(), 1);
     assert_eq!(number(&database, "SELECT count(*) FROM vip.migrations").await, 1);
+}
+
+#[tokio::test]
+async fn sixteen_processes_that_open_an_empty_database_at_once_agree_on_one_installation() {
+    let database = server().new_database().await;
+    let start = || {
+        let mut process = Command::new(ACTOR);
+        process.args(["installation", &server().url(&database)]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        process.spawn().unwrap()
+    };
+    let mut processes: Vec<_> = (0..16).map(|_| start()).collect();
+    // Each has started and reads when it is told to begin.
+    for process in &mut processes {
+        process.stdin.take().unwrap().write_all(b"open\n").unwrap();
+    }
+    let mut installations = std::collections::BTreeSet::new();
+    for process in processes {
+        let output = process.wait_with_output().unwrap();
+        assert!(output.status.success());
+        installations.insert(String::from_utf8(output.stdout).unwrap());
+    }
+    assert_eq!(installations.len(), 1, "{installations:?}");
+    assert_eq!(number(&database, "SELECT count(*) FROM vip.migrations").await, 1);
+    assert_eq!(number(&database, "SELECT count(*) FROM vip.installation").await, 1);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -14,6 +15,7 @@ use vip_core::ports::{ChangeSet, Guard, JobQueue, Settled, Settlement, Store, St
 
 use vip_core::conformance::job_queue::{claim, job, settle};
 use vip_core::conformance::samples::{change, job_of, key_of, order, server, tenant};
+use vip_tests::unreadable::an_unreadable_job_hurts_no_other;
 
 /// Long enough for anything on a busy machine; a test that gets here has failed.
 const NEVER: Duration = Duration::from_secs(30);
@@ -313,4 +315,18 @@ async fn closing_answers_what_was_handed_in_and_refuses_the_rest() {
     }
     assert!(counts.contains_key(&true), "{counts:?}");
     again.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_hurts_no_other() {
+    let file = File::new();
+    let backend = file.open().await;
+    let damage = async |id: JobId| {
+        let mut connection = SqliteConnection::connect(file.path().to_str().unwrap()).await.unwrap();
+        let damage = sqlx::query("UPDATE vip_jobs SET tenant = 'no name at all' WHERE id = ?").bind(id.to_string());
+        assert_eq!(damage.execute(&mut connection).await.unwrap().rows_affected(), 1);
+        connection.close().await.unwrap();
+    };
+    an_unreadable_job_hurts_no_other(&backend, damage).await;
+    backend.close().await.unwrap();
 }

@@ -16,3 +16,4 @@ pub mod redis_server;
 pub mod site;
 pub mod timing;
 pub mod truth;
+pub mod unreadable;

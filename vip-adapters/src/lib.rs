@@ -11,6 +11,8 @@ pub mod postgres;
 pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod unreadable;
 
 pub use connect::{ConnectError, REDIS_URL_VARIABLE, connect, connect_queue, connect_queue_at};
 

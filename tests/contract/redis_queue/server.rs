@@ -9,6 +9,7 @@ use vip_core::model::{JobKey, JobState, NewJob, PageLimit, PageRequest, Payload}
 use vip_core::ports::{ClaimRequest, Durability, Enqueued, JobQueue, QueueError, Settled, Verdict};
 use vip_tests::redis_server::RedisServer;
 use vip_tests::site::pause;
+use vip_tests::unreadable::an_unreadable_job_hurts_no_other;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -241,4 +242,19 @@ async fn a_wait_that_is_dropped_or_has_no_server_holds_nobody_up() {
     queue.wait(Duration::from_millis(200)).await;
     assert!(begin.elapsed() >= Duration::from_millis(199), "a server that is away makes no busy loop");
     assert!(begin.elapsed() < 5 * SECOND);
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_hurts_no_other() {
+    let server = RedisServer::start();
+    let damage = async |id: vip_core::model::JobId| {
+        let jobs: Vec<String> = server.ask(&["KEYS", &format!("*:job:{id}")]);
+        assert_eq!(jobs.len(), 1);
+        assert_eq!(
+            server.ask::<i64>(&["HSET", &jobs[0], "tenant", "no name at all"]),
+            0,
+            "it was there and is another one now"
+        );
+    };
+    an_unreadable_job_hurts_no_other(&open(&server).await, damage).await;
 }

@@ -18,6 +18,7 @@ async fn main() {
         ["simulator", seed, mood] => simulator(seed.parse().unwrap(), mood).await,
         ["postgres"] => vip_tests::postgres::guard().await,
         ["pgbouncer", server] => vip_tests::postgres::guard_pooler(server).await,
+        ["installation", store] => installation(store).await,
         ["worker", store, endpoint] => worker(store, endpoint).await,
         other => panic!("unknown role: {other:?}"),
     }
@@ -39,6 +40,14 @@ async fn simulator(seed: u64, mood: &str) {
     std::io::stdout().flush().unwrap();
     until_input_closes().await;
     server.shutdown().await;
+}
+
+/// Waits for a line, so that many begin at one moment; then opens the store and says which installation it is.
+async fn installation(store: &str) {
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+    let backend = vip_adapters::connect(store).await.unwrap();
+    println!("{}", backend.store.installation().await.unwrap());
+    backend.store.close().await.unwrap();
 }
 
 async fn worker(store: &str, endpoint: &str) {

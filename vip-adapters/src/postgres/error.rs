@@ -126,6 +126,14 @@ impl Failure {
         }
     }
 
+    /// Judges it as the failure of a later one of several commits.
+    pub(super) fn of_a_part(self) -> Self {
+        match self {
+            Self::Unavailable(source) | Self::Lost(source) => Self::Unknown(source),
+            Self::Refused(_) | Self::Unknown(_) | Self::Corrupt(_) => self,
+        }
+    }
+
     /// Judges it as a failure to connect.
     pub(super) fn of_nothing_sent(self) -> Self {
         match self {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
 use vip_core::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest};
 use vip_core::ports::{
     ClaimRequest, Claimed, Durability, Enqueued, JobQueue, LeaseRef, QueueError, QueueStats, Settled, Settlement,
@@ -14,6 +16,7 @@ use super::error::Failure;
 use super::jobs::{Beat, Cancel, EnqueueJobs, Reap, Replay, Settle};
 use super::rows;
 use super::store::{COUNTED_MOST, page};
+use crate::unreadable;
 
 /// Rounds of one reap; each looks at a thousand claims.
 const REAP_ROUNDS: u32 = 20;
@@ -82,7 +85,7 @@ impl JobQueue for PostgresBackend {
             let query = queries.job_list.query().bind(rows::state_number(state));
             query.bind(request.after).bind(i64::from(request.limit.items()) + 1)
         });
-        Ok(page(&rows.await?, request, rows::job, |job| job.id.as_uuid())?)
+        Ok(readable(&rows.await?, request)?)
     }
 
     async fn replay(&self, job: JobId) -> Result<bool, QueueError> {
@@ -98,6 +101,14 @@ impl JobQueue for PostgresBackend {
         let row = self.sessions().row(query).await?;
         Ok(row.map_or_else(|| Ok(QueueStats::default()), |row| rows::queue_stats(&row))?)
     }
+}
+
+/// Cuts rows to a page; a job that cannot be read is left out and said so, and does not hide the others.
+fn readable(rows: &[PgRow], request: &PageRequest) -> Result<Page<Job>, Failure> {
+    let ids = page(rows, request, |row| rows::id(row, "id", |id| id), |id| *id)?;
+    let shown = ids.items.iter().zip(rows);
+    let read = |(id, row): (&Uuid, &PgRow)| rows::job(row).map_err(|failure| unreadable::report(id, &failure)).ok();
+    Ok(Page::new(shown.filter_map(read).collect(), ids.next))
 }
 
 impl PostgresBackend {

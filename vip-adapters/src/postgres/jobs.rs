@@ -15,6 +15,7 @@ use super::lanes::Lane;
 use super::rows::{self, integer, micros};
 use super::session::{Form, Repeat, Write};
 use super::transaction::Transaction;
+use crate::unreadable;
 
 /// Why a job died whose workers disappeared too often.
 const LOST_WORKER: &str = "lost_worker";
@@ -124,8 +125,18 @@ impl Write for ClaimRequest {
             .bind(i64::from(self.most))
             .bind(self.claim.as_uuid())
             .bind(micros(self.lease));
-        let rows = transaction.rows(query).await?;
-        let mut jobs = rows.iter().map(rows::job).collect::<Result<Vec<_>, _>>()?;
+        let (mut jobs, mut unreadable) = (Vec::new(), Vec::new());
+        for row in &transaction.rows(query).await? {
+            match rows::job(row) {
+                Ok(job) => jobs.push(job),
+                Err(failure) => {
+                    let lease = lease_of(row)?;
+                    unreadable::report(lease.job, &failure);
+                    unreadable.push(unreadable::end(lease));
+                }
+            }
+        }
+        set_apart(transaction, &unreadable).await;
         // RETURNING has no order; epochs were given earliest due first.
         jobs.sort_by_key(|job| job.epoch);
         let claimed = |job: vip_core::model::Job| {
@@ -134,6 +145,24 @@ impl Write for ClaimRequest {
         };
         Ok(jobs.into_iter().map(claimed).collect())
     }
+}
+
+/// Ends claimed jobs that cannot be read.
+async fn set_apart(transaction: &mut Transaction<'_>, unreadable: &[Settlement]) {
+    let unreadable: Vec<&Settlement> = unreadable.iter().collect();
+    if !unreadable.is_empty()
+        && let Err(failure) = settle_round(transaction, &unreadable).await
+    {
+        // The others are claimed all the same. These are claimed again when their leases have expired.
+        tracing::warn!(?failure, "jobs that cannot be read were not set apart yet");
+    }
+}
+
+/// Puts what is about jobs into the order in which all statements lock their rows.
+fn in_order<T>(items: &[T], job: impl Fn(&T) -> JobId) -> Vec<&T> {
+    let mut ordered: Vec<&T> = items.iter().collect();
+    ordered.sort_by_key(|item| job(item));
+    ordered
 }
 
 /// Prolongs leases.
@@ -150,11 +179,12 @@ impl Write for Beat {
     const FORM: Form = Form::Statements;
 
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<bool>, Failure> {
+        let leases = in_order(&self.leases, |lease| lease.job);
         let query = transaction.queries().job_beat.query();
         let query = query
-            .bind(self.leases.iter().map(|lease| lease.job.as_uuid()).collect::<Vec<_>>())
-            .bind(self.leases.iter().map(|lease| integer(lease.epoch)).collect::<Vec<_>>())
-            .bind(self.leases.iter().map(|lease| lease.claim.as_uuid()).collect::<Vec<_>>())
+            .bind(leases.iter().map(|lease| lease.job.as_uuid()).collect::<Vec<_>>())
+            .bind(leases.iter().map(|lease| integer(lease.epoch)).collect::<Vec<_>>())
+            .bind(leases.iter().map(|lease| lease.claim.as_uuid()).collect::<Vec<_>>())
             .bind(micros(self.lease))
             .bind(transaction.bound_now());
         let rows = transaction.rows(query).await?;
@@ -182,14 +212,20 @@ impl Write for Settle {
 
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Settled>, Failure> {
         let mut answers = vec![Settled::Stale; self.0.len()];
+        // Each statement is a commit. A later one that fails does not undo the first: the caller is not to be told that
+        // nothing was changed, and a repeat of our own would call stale what this call has settled.
+        let mut is_partly_done = false;
+        let judge = |is_partly_done| move |failure: Failure| if is_partly_done { failure.of_a_part() } else { failure };
         for round in rounds(&self.0, |settlement| [settlement.lease.job.to_string()]) {
             let settlements: Vec<&Settlement> = round.iter().map(|(_, settlement)| *settlement).collect();
-            let mut found = settle_round(transaction, &settlements).await?;
+            let mut found = settle_round(transaction, &settlements).await.map_err(judge(is_partly_done))?;
+            is_partly_done |= !found.is_empty();
             let missing: Vec<&Settlement> =
                 settlements.iter().copied().filter(|it| !found.contains_key(&it.lease.job)).collect();
             if !missing.is_empty() {
                 // An enqueue may have marked them between snapshot and lock; a lease that is gone is not found again.
-                found.extend(settle_round(transaction, &missing).await?);
+                found.extend(settle_round(transaction, &missing).await.map_err(judge(is_partly_done))?);
+                is_partly_done |= !found.is_empty();
             }
             for (place, settlement) in round {
                 if let (Some(answer), Some(settled)) = (answers.get_mut(place), found.get(&settlement.lease.job)) {
@@ -206,8 +242,9 @@ async fn settle_round(
     transaction: &mut Transaction<'_>,
     settlements: &[&Settlement],
 ) -> Result<BTreeMap<JobId, Settled>, Failure> {
+    let settlements = in_order(settlements, |settlement| settlement.lease.job);
     let (mut verdicts, mut delays, mut codes) = (Vec::new(), Vec::new(), Vec::new());
-    for settlement in settlements {
+    for settlement in &settlements {
         let (number, delay, code): (i16, Duration, Option<String>) = match &settlement.verdict {
             Verdict::Done => (0, Duration::ZERO, None),
             Verdict::Retry { delay, code } => (1, *delay, Some(code.clone())),

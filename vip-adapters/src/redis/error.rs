@@ -74,6 +74,14 @@ pub(super) enum Obstacle {
 }
 
 impl Failure {
+    /// Judges it as the failure of a later one of several calls.
+    pub(super) fn of_a_part(self) -> Self {
+        match self {
+            Self::NotDone(source) => Self::Unknown(source),
+            Self::Unknown(_) | Self::Corrupt(_) => self,
+        }
+    }
+
     pub(super) fn not_done(source: impl Error + Send + Sync + 'static) -> Self {
         Self::NotDone(Arc::new(source))
     }

@@ -16,6 +16,7 @@ use super::link::Link;
 use super::rows;
 use super::scripts::QueueScripts;
 use super::soundness::Demand;
+use crate::unreadable;
 
 /// Most jobs that one call may enqueue, and that any script looks at: it stops the server while it runs.
 pub const REDIS_QUEUE_BATCH: usize = 256;
@@ -82,7 +83,11 @@ impl RedisQueue {
     async fn piece(&self, told: [Vec<u8>; 3]) -> Result<(String, Vec<Job>), Failure> {
         let mut answer = rows::list(self.run(&self.scripts.job_list, told).await?)?.into_iter();
         let go_on = rows::text(answer.next().ok_or_else(|| Failure::corrupt(Obstacle::Form))?)?;
-        Ok((go_on, answer.map(rows::job).collect::<Result<_, _>>()?))
+        let readable = |value: Value| {
+            let id = rows::id(&value);
+            rows::job(value).map_err(|failure| unreadable::report(id.as_deref().unwrap_or("unknown"), &failure)).ok()
+        };
+        Ok((go_on, answer.filter_map(readable).collect()))
     }
 }
 
@@ -123,11 +128,31 @@ impl JobQueue for RedisQueue {
         let mut answer = rows::list(answer)?.into_iter();
         let now = answer.next().ok_or_else(|| Failure::corrupt(Obstacle::Form))?;
         self.bell.note_claim(&request.kinds, rows::integer(&now)?);
-        let claimed = |job: Job| {
-            let reference = LeaseRef { job: job.id, epoch: job.epoch, claim: request.claim };
-            Claimed { job, lease: Lease { reference, duration: request.lease } }
-        };
-        Ok(answer.map(|job| rows::job(job).map(claimed)).collect::<Result<_, _>>()?)
+        let (mut claimed, mut unreadable) = (Vec::new(), Vec::new());
+        for value in answer {
+            let lease = rows::lease(&value, request.claim);
+            match rows::job(value) {
+                Ok(job) => {
+                    let reference = LeaseRef { job: job.id, epoch: job.epoch, claim: request.claim };
+                    claimed.push(Claimed { job, lease: Lease { reference, duration: request.lease } });
+                }
+                Err(failure) => match lease {
+                    Some(lease) => {
+                        unreadable::report(lease.job, &failure);
+                        unreadable.push(unreadable::end(lease));
+                    }
+                    // It stays leased, and dies after its rescues.
+                    None => unreadable::report("unknown", &failure),
+                },
+            }
+        }
+        if !unreadable.is_empty()
+            && let Err(error) = self.settle(&unreadable).await
+        {
+            // The others are claimed all the same. These are claimed again when their leases have expired.
+            tracing::warn!(error = %vip_core::telemetry::causes(&error), "jobs that cannot be read were not set apart yet");
+        }
+        Ok(claimed)
     }
 
     async fn heartbeat(&self, leases: &[LeaseRef], lease: Duration) -> Result<Vec<bool>, QueueError> {
@@ -144,7 +169,9 @@ impl JobQueue for RedisQueue {
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, QueueError> {
         let mut answers = Vec::with_capacity(settlements.len());
         for batch in settlements.chunks(REDIS_QUEUE_BATCH) {
-            let answer = self.run(&self.scripts.job_settle, batch.iter().flat_map(rows::of_settlement)).await?;
+            let answer = self.run(&self.scripts.job_settle, batch.iter().flat_map(rows::of_settlement)).await;
+            // A part was settled: the caller is not to be told that nothing was changed.
+            let answer = answer.map_err(|failure| if answers.is_empty() { failure } else { failure.of_a_part() })?;
             for settled in rows::list(answer)? {
                 answers.push(rows::settled(settled)?);
             }

@@ -4,7 +4,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use redis::Value;
-use vip_core::model::{Job, JobKey, JobKind, JobState, NameError, NewJob, Payload, RequestId, TenantId, Timestamp};
+use vip_core::model::{
+    ClaimId, Job, JobKey, JobKind, JobState, NameError, NewJob, Payload, RequestId, TenantId, Timestamp,
+};
 use vip_core::ports::{Enqueued, LeaseRef, QueueStats, Settled, Settlement, Verdict};
 
 use super::error::{Failure, Obstacle};
@@ -134,6 +136,23 @@ impl Fields {
         let known = [JobState::Waiting, JobState::Leased, JobState::Dead];
         known.into_iter().find(|state| state.as_str() == name).ok_or_else(|| Failure::corrupt(Obstacle::Field("state")))
     }
+}
+
+fn field(value: &Value, place: usize) -> Option<&str> {
+    let Value::Array(fields) = value else { return None };
+    let Value::BulkString(bytes) = fields.get(place)? else { return None };
+    str::from_utf8(bytes).ok()
+}
+
+/// Reads the id of a job that may not be readable.
+pub(super) fn id(value: &Value) -> Option<String> {
+    field(value, 0).map(ToOwned::to_owned)
+}
+
+/// Reads the lease of a claimed job that may not be readable; the epoch's place is that of the list of shown fields.
+pub(super) fn lease(value: &Value, claim: ClaimId) -> Option<LeaseRef> {
+    const EPOCH: usize = 13;
+    Some(LeaseRef { job: field(value, 0)?.parse().ok()?, epoch: field(value, EPOCH)?.parse().ok()?, claim })
 }
 
 pub(super) fn job(value: Value) -> Result<Job, Failure> {

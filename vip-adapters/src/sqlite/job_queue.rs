@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 use vip_core::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest};
 use vip_core::ports::{
     ClaimRequest, Claimed, Durability, Enqueued, JobQueue, LeaseRef, QueueError, QueueStats, Settled, Settlement,
@@ -14,6 +15,7 @@ use super::error::Failure;
 use super::jobs::{Beat, Cancel, EnqueueJobs, Reap, Replay, Settle};
 use super::rows;
 use super::store::page;
+use crate::unreadable;
 
 #[async_trait]
 impl JobQueue for SqliteBackend {
@@ -79,7 +81,7 @@ impl JobQueue for SqliteBackend {
             let query = queries.job_list.query().bind(state.as_str());
             query.bind(super::store::after_text(request)).bind(i64::from(request.limit.items()) + 1)
         });
-        Ok(page(&rows.await?, request, rows::job, |job| job.id.as_uuid())?)
+        Ok(readable(&rows.await?, request)?)
     }
 
     async fn replay(&self, job: JobId) -> Result<bool, QueueError> {
@@ -94,6 +96,15 @@ impl JobQueue for SqliteBackend {
         let row = self.reader().row(query).await?;
         Ok(row.map_or_else(|| Ok(QueueStats::default()), |row| rows::queue_stats(&row, now))?)
     }
+}
+
+/// Cuts rows to a page; a job that cannot be read is left out and said so, and does not hide the others.
+fn readable(rows: &[SqliteRow], request: &PageRequest) -> Result<Page<Job>, Failure> {
+    let ids = page(rows, request, |row| rows::word::<JobId>(row, "id"), JobId::as_uuid)?;
+    let shown = ids.items.iter().zip(rows);
+    let read =
+        |(id, row): (&JobId, &SqliteRow)| rows::job(row).map_err(|failure| unreadable::report(id, &failure)).ok();
+    Ok(Page::new(shown.filter_map(read).collect(), ids.next))
 }
 
 impl SqliteBackend {

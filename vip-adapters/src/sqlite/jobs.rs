@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use vip_core::model::{Job, JobId, JobKey, JobState, NewJob};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use vip_core::model::{ClaimId, Job, JobId, JobKey, JobState, NewJob};
 use vip_core::ports::{ClaimRequest, Claimed, Enqueued, Lease, LeaseRef, Settled, Settlement, Verdict};
 
 use super::error::Failure;
@@ -11,6 +13,7 @@ use super::queries::{Query, Statement};
 use super::rows::{self, after, integer, word};
 use super::transaction::WriteTransaction;
 use super::writer::Write;
+use crate::unreadable;
 
 /// Why a job died whose workers disappeared too often.
 const LOST_WORKER: &str = "lost_worker";
@@ -54,8 +57,15 @@ pub(super) async fn enqueue(transaction: &mut WriteTransaction<'_>, job: &NewJob
         // The id belongs to another key.
         return Ok(Enqueued::Conflict);
     };
-    let found = rows::job(&row)?;
-    Ok(if found.kind == job.kind && found.payload == job.payload { Enqueued::Dead } else { Enqueued::Conflict })
+    Ok(match rows::job(&row) {
+        Ok(found) if found.kind == job.kind && found.payload == job.payload => Enqueued::Dead,
+        Ok(_) => Enqueued::Conflict,
+        // Whatever stands there, it is not this one; the record that it belongs to is changed all the same.
+        Err(failure) => {
+            unreadable::report(&job.key, &failure);
+            Enqueued::Conflict
+        }
+    })
 }
 
 /// Enqueues jobs, all or none.
@@ -88,12 +98,19 @@ impl Write for ClaimRequest {
             .bind(self.most)
             .bind(self.claim.to_string())
             .bind(after(transaction.now(), self.lease));
-        let rows = transaction.rows(query).await?;
-        let mut jobs = rows.iter().map(rows::job).collect::<Result<Vec<_>, _>>()?;
+        let (mut jobs, mut last) = (Vec::new(), None);
+        for row in &transaction.rows(query).await? {
+            let epoch: u64 = rows::count(row, "epoch")?;
+            last = last.max(Some(epoch));
+            match rows::job(row) {
+                Ok(job) => jobs.push(job),
+                Err(failure) => set_apart(transaction, row, (epoch, self.claim), &failure).await?,
+            }
+        }
         // RETURNING has no order; epochs were given earliest due first.
         jobs.sort_by_key(|job| job.epoch);
-        if let Some(last) = jobs.last() {
-            transaction.execute(queries.epoch_raise.query().bind(integer(last.epoch))).await?;
+        if let Some(last) = last {
+            transaction.execute(queries.epoch_raise.query().bind(integer(last))).await?;
         }
         let claimed = |job: Job| {
             let reference = LeaseRef { job: job.id, epoch: job.epoch, claim: self.claim };
@@ -101,6 +118,21 @@ impl Write for ClaimRequest {
         };
         Ok(jobs.into_iter().map(claimed).collect())
     }
+}
+
+/// Ends a claimed job that cannot be read; one without a readable id stays leased, and dies after its rescues.
+async fn set_apart(
+    transaction: &mut WriteTransaction<'_>,
+    row: &SqliteRow,
+    (epoch, claim): (u64, ClaimId),
+    failure: &Failure,
+) -> Result<(), Failure> {
+    let id: String = row.try_get("id")?;
+    unreadable::report(&id, failure);
+    if let Ok(job) = word(row, "id") {
+        settle(transaction, &unreadable::end(LeaseRef { job, epoch, claim })).await?;
+    }
+    Ok(())
 }
 
 /// Prolongs leases.

@@ -3,10 +3,19 @@
 WITH clock AS MATERIALIZED (
     SELECT coalesce($6::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
 ),
+-- All rows are locked before one is changed, in the order in which they are sent, that is by their ids: heartbeats and
+-- enqueues do the same, so that none of them ever waits in a circle.
 said AS MATERIALIZED (
-    SELECT said.*, clock.now, clock.now + said.delay AS then
-    FROM clock, unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::smallint[], $5::bigint[], $7::text[])
-        AS said(id, epoch, claim, verdict, delay, code)
+    SELECT said.id, said.verdict, said.code, clock.now, clock.now + said.delay AS then
+    FROM clock
+    CROSS JOIN unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::smallint[], $5::bigint[], $7::text[])
+        WITH ORDINALITY AS said(id, epoch, claim, verdict, delay, code, place)
+    JOIN vip.jobs AS job ON job.id = said.id
+    WHERE job.state = 1
+      AND job.epoch = said.epoch -- guard: epoch
+      AND job.claim = said.claim -- guard: claim
+    ORDER BY said.place
+    FOR NO KEY UPDATE OF job
 ),
 -- Done for good. A mark to run again keeps the row.
 ended AS (
@@ -14,9 +23,6 @@ ended AS (
     USING said
     WHERE said.verdict = 0
       AND job.id = said.id
-      AND job.state = 1
-      AND job.epoch = said.epoch -- guard: epoch of an ended one
-      AND job.claim = said.claim -- guard: claim of an ended one
       AND job.rerun_due IS NULL -- guard: rerun
     RETURNING said.id
 ),
@@ -57,9 +63,6 @@ moved AS (
         claim = NULL, lease_until = NULL, rerun_due = NULL, rerun_why = NULL
     FROM said
     WHERE job.id = said.id
-      AND job.state = 1
-      AND job.epoch = said.epoch -- guard: epoch
-      AND job.claim = said.claim -- guard: claim
       AND (said.verdict <> 0 OR job.rerun_due IS NOT NULL)
     RETURNING said.id, job.state
 )

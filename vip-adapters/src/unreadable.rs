@@ -1,0 +1,18 @@
+//! What becomes of a job whose stored form cannot be read: it is said so and set apart, and hurts no other job.
+
+use std::fmt::{Debug, Display};
+
+use vip_core::ports::{LeaseRef, Settlement, Verdict};
+
+/// Why a job died that nobody could read; it is kept among the dead until somebody cancels it.
+const UNREADABLE: &str = "unreadable";
+
+/// Says which job cannot be read; what it holds is not shown.
+pub(crate) fn report(job: impl Display, failure: &impl Debug) {
+    tracing::error!(job.id = %job, error = ?failure, "a stored job cannot be read and is set apart");
+}
+
+/// Makes the end of a claimed job that cannot be read.
+pub(crate) fn end(lease: LeaseRef) -> Settlement {
+    Settlement { lease, verdict: Verdict::Dead { code: UNREADABLE.to_owned() } }
+}
