@@ -3,6 +3,7 @@
 
 mod guards;
 mod postgres_accept;
+mod postgres_bell;
 mod postgres_database;
 mod postgres_faults;
 mod postgres_jobs;

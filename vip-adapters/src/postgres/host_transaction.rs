@@ -81,7 +81,15 @@ impl HostTransaction<'_, '_> {
         // sqlx takes it back if this future is dropped: a part of a change set is never committed.
         let mut apart = self.transaction.begin().await?;
         match change.write(&mut Transaction::new(&mut apart, &self.sessions.queries, scope)).await {
-            Ok(committed) => apart.commit().await.map(|()| committed).map_err(Failure::from),
+            Ok(committed) => {
+                // Heard when the host has committed; behind a pooler nobody listens.
+                if self.sessions.lanes.named {
+                    Transaction::new(&mut apart, &self.sessions.queries, scope)
+                        .rows(self.sessions.ring_in_host())
+                        .await?;
+                }
+                apart.commit().await.map(|()| committed).map_err(Failure::from)
+            }
             Err(failure) => {
                 if let Err(error) = apart.rollback().await {
                     tracing::debug!(%error, "the connection of the host broke during an order");

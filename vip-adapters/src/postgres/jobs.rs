@@ -52,7 +52,7 @@ async fn enqueue_round(transaction: &mut Transaction<'_>, jobs: &[&NewJob]) -> R
             _ => Enqueued::Revived,
         };
         if answer != Enqueued::WillRunAgain {
-            transaction.announce_arrival();
+            transaction.announce_to_all();
         }
         answers.insert(row.try_get::<String, _>("key")?, answer);
     }
@@ -347,7 +347,7 @@ impl Write for Replay {
         let queries = transaction.queries();
         let (id, now) = (self.0.as_uuid(), transaction.now().as_micros());
         if transaction.execute(queries.job_replay.query().bind(id).bind(now)).await? > 0 {
-            transaction.announce_arrival();
+            transaction.announce_to_all();
             return Ok(true);
         }
         Ok(transaction.execute(queries.job_replay_leased.query().bind(id).bind(now)).await? > 0)

@@ -92,6 +92,8 @@ pub(super) struct Lanes {
     pools: [Pool; 3],
     pool_wait: Duration,
     closed: AtomicBool,
+    /// For listening; none behind a pooler that shares sessions.
+    hints: Option<PgPool>,
     /// Whether statements are prepared under a name; a pooler in transaction mode forbids it.
     pub(super) named: bool,
 }
@@ -133,6 +135,10 @@ impl Lanes {
             Pooler::None => session.clone().options(CLAIM_PLANS.map(|plan| (plan, "off"))),
             Pooler::Transaction => session.clone(),
         };
+        let hints = match config.pooler {
+            Pooler::None => Some(pool_of(1, config).connect_lazy_with(session.clone())),
+            Pooler::Transaction => None,
+        };
         let pools = [
             pool(Lane::Work, config.connections, session),
             pool(Lane::Claim, CLAIM_CONNECTIONS, claims.clone()),
@@ -142,6 +148,7 @@ impl Lanes {
             pools,
             pool_wait: config.pool_wait,
             closed: AtomicBool::new(false),
+            hints,
             named: config.pooler == Pooler::None,
         }
     }
@@ -205,6 +212,11 @@ impl Lanes {
         }
     }
 
+    /// Returns the pool of the one connection that listens.
+    pub(super) fn hints(&self) -> Option<PgPool> {
+        self.hints.clone()
+    }
+
     /// Shows how busy the connections are.
     pub(super) fn figures(&self) -> Vec<PoolFigures> {
         self.pools.iter().map(Pool::figures).collect()
@@ -212,6 +224,9 @@ impl Lanes {
 
     pub(super) async fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
+        if let Some(hints) = &self.hints {
+            hints.close().await;
+        }
         for pool in self.pools.iter().filter(|pool| pool.owner == Owner::Us) {
             pool.pool.close().await;
         }

@@ -4,6 +4,7 @@
 //! views with times that can be read, such as `vip.servers_readable`. Times are the database's: all processes share
 //! one clock, whatever their own say.
 
+mod bell;
 mod commit;
 mod config;
 mod error;
@@ -31,6 +32,7 @@ use tokio_util::task::TaskTracker;
 use vip_core::model::InstallationId;
 use vip_core::ports::{Backend, Durability};
 
+use bell::Bell;
 use config::BoundedLoss;
 pub use config::{OlderSchema, Pooler, PostgresConfig};
 pub use error::OpenError;
@@ -65,7 +67,7 @@ struct Shared {
     watcher: Watcher,
     durability: Durability,
     closing: watch::Sender<bool>,
-    /// Calls under way: a caller that goes away does not cut a call in the middle.
+    /// Calls under way, which a caller that goes away does not cut in the middle, and both sides of the bell.
     calls: TaskTracker,
 }
 
@@ -119,10 +121,25 @@ impl PostgresBackend {
             randomness: Arc::clone(&config.randomness),
             call_deadline: config.call_deadline,
             arrivals: watch::Sender::new(0),
+            rung: watch::Sender::new(()),
         });
         let (closing, closing_seen) = watch::channel(false);
-        let watcher = Watcher::new(Arc::clone(&sessions), config.poll_interval, closing_seen);
-        let shared = Shared { sessions, watcher, durability, closing, calls: TaskTracker::new() };
+        let watcher = Watcher::new(Arc::clone(&sessions), config.poll_interval, closing_seen.clone());
+        let calls = TaskTracker::new();
+        if let Some(pool) = sessions.lanes.hints() {
+            let (rung, name) = (sessions.rung.subscribe(), config.randomness.uuid().to_string());
+            let bell = Bell {
+                sessions: Arc::clone(&sessions),
+                pool,
+                name,
+                rung,
+                closing: closing_seen,
+                wanted: watcher.wanted(),
+            };
+            calls.spawn(bell.clone().ring());
+            calls.spawn(bell.listen());
+        }
+        let shared = Shared { sessions, watcher, durability, closing, calls };
         let backend = Self { shared: Arc::new(shared) };
         let id = InstallationId::from_uuid(config.randomness.uuid());
         match backend.write(Install(id)).await {

@@ -78,6 +78,7 @@ statements! {
     job_reap,
     job_replay,
     job_replay_leased,
+    job_ring,
     job_settle,
     job_standing,
     job_stats,

@@ -17,7 +17,7 @@ use crate::backoff::Backoff;
 use super::error::{Failure, Obstacle};
 use super::lanes::{Lane, Lanes, Loan};
 use super::queries::{Queries, Query};
-use super::transaction::{Scope, Transaction};
+use super::transaction::{Arrivals, Scope, Transaction};
 
 /// Shortest pause before a call is tried again: about as long as a commit takes.
 const BACKOFF_FIRST: Duration = Duration::from_millis(2);
@@ -66,8 +66,10 @@ pub(super) struct Sessions {
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) randomness: Arc<dyn Randomness>,
     pub(super) call_deadline: Duration,
-    /// Counts the jobs that this process put among the waiting ones.
+    /// Counts the jobs that this process put among the waiting ones, and what it heard of those of others.
     pub(super) arrivals: watch::Sender<u64>,
+    /// Changes when others are to be told.
+    pub(super) rung: watch::Sender<()>,
 }
 
 impl Sessions {
@@ -132,8 +134,11 @@ impl Sessions {
         match outcome {
             Ok((answer, arrivals)) => {
                 loan.give_back();
-                if arrivals > 0 {
-                    self.arrivals.send_modify(|count| *count = count.wrapping_add(arrivals));
+                if arrivals.count > 0 {
+                    self.arrivals.send_modify(|count| *count = count.wrapping_add(arrivals.count));
+                }
+                if arrivals.outward {
+                    self.rung.send_replace(());
                 }
                 Ok(answer)
             }
@@ -151,7 +156,7 @@ impl Sessions {
         write: &W,
         loan: &mut Loan,
         committing: &AtomicBool,
-    ) -> Result<(W::Answer, u64), Failure> {
+    ) -> Result<(W::Answer, Arrivals), Failure> {
         let connection = loan.connection()?;
         let time = begin(connection, self.lanes.begin(W::LANE)).await?;
         let now = self.clock.as_ref().map_or(time, |clock| clock.now());

@@ -13,7 +13,15 @@ pub(super) struct Transaction<'c> {
     connection: &'c mut PgConnection,
     queries: &'c Queries,
     scope: Scope,
-    arrivals: u64,
+    arrivals: Arrivals,
+}
+
+/// Counts the jobs that a write put among the waiting ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Arrivals {
+    pub(super) count: u64,
+    /// Whether other processes are told: of new work, not of what goes on here.
+    pub(super) outward: bool,
 }
 
 /// Says what the statements of a write have in common.
@@ -27,7 +35,7 @@ pub(super) struct Scope {
 
 impl<'c> Transaction<'c> {
     pub(super) const fn new(connection: &'c mut PgConnection, queries: &'c Queries, scope: Scope) -> Self {
-        Self { connection, queries, scope, arrivals: 0 }
+        Self { connection, queries, scope, arrivals: Arrivals { count: 0, outward: false } }
     }
 
     /// Returns the time of the transaction, by the clock of store and queue.
@@ -62,10 +70,16 @@ impl<'c> Transaction<'c> {
 
     /// Remembers that a job was put among the waiting ones, so that waiting workers are told after the commit.
     pub(super) const fn announce_arrival(&mut self) {
-        self.arrivals += 1;
+        self.arrivals.count += 1;
     }
 
-    pub(super) const fn arrivals(&self) -> u64 {
+    /// The same for workers of other processes, too.
+    pub(super) const fn announce_to_all(&mut self) {
+        self.announce_arrival();
+        self.arrivals.outward = true;
+    }
+
+    pub(super) const fn arrivals(&self) -> Arrivals {
         self.arrivals
     }
 }

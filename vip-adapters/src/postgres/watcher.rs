@@ -1,4 +1,4 @@
-//! How a waiting worker learns of jobs: at once from its own process, by looking now and then from others.
+//! How a waiting worker learns of jobs: at once from its own process and by the bell, by looking now and then in any case.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,12 +32,27 @@ pub(super) struct Watcher {
     seen: AtomicU64,
     /// Kinds that were claimed here: jobs of others end no waiting.
     kinds: Mutex<BTreeSet<JobKind>>,
+    /// Whether anybody waits here, so that it is worth listening.
+    wanted: watch::Sender<bool>,
 }
 
 impl Watcher {
     pub(super) fn new(sessions: Arc<Sessions>, poll_interval: Duration, closing: watch::Receiver<bool>) -> Self {
         let arrivals = sessions.arrivals.subscribe();
-        Self { sessions, poll_interval, arrivals, closing, seen: AtomicU64::new(0), kinds: Mutex::default() }
+        Self {
+            sessions,
+            poll_interval,
+            arrivals,
+            closing,
+            seen: AtomicU64::new(0),
+            kinds: Mutex::default(),
+            wanted: watch::Sender::new(false),
+        }
+    }
+
+    /// Changes as soon as somebody waits.
+    pub(super) fn wanted(&self) -> watch::Receiver<bool> {
+        self.wanted.subscribe()
     }
 
     /// Notes that somebody claims now: what arrived before is no news any more.
@@ -53,6 +68,7 @@ impl Watcher {
 
     /// Returns when a job may have become due, or after `timeout`.
     pub(super) async fn wait(&self, timeout: Duration) {
+        self.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
         let deadline = Instant::now() + timeout;
         let mut arrivals = self.arrivals.clone();
         let mut closing = self.closing.clone();
