@@ -59,7 +59,7 @@ where
     let mut leases: Vec<LeaseRef> = claim(&backend, 3).await.iter().map(|claimed| claimed.lease.reference).collect();
     // Nor does the caller order them.
     leases.sort_by_key(|lease| std::cmp::Reverse(lease.job));
-    let holder = hold(&database, jobs[1].id).await;
+    let holder = hold(&database, jobs.get(1).unwrap().id).await;
     let mut calls = JoinSet::new();
     calls.spawn(call(backend.clone(), leases, jobs.clone()));
     let mut watching = PgConnection::connect(&server().url(&database)).await.unwrap();
@@ -67,7 +67,7 @@ where
     while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watching).await.unwrap() == 0 {}
     let free = "SELECT id FROM vip.jobs FOR UPDATE SKIP LOCKED";
     let free: Vec<Uuid> = sqlx::query_scalar(free).fetch_all(&mut watching).await.unwrap();
-    assert_eq!(free, [jobs[2].id.as_uuid()]);
+    assert_eq!(free, [jobs.get(2).unwrap().id.as_uuid()]);
     holder.close().await.unwrap();
     calls.join_next().await.unwrap().unwrap();
     watching.close().await.unwrap();
