@@ -141,7 +141,7 @@ fn named(text: &str) -> BTreeSet<&str> {
     let contract = text.split_once("/// # Contract").map_or("", |(_, rest)| rest);
     let contract = contract.split_once("\n#[").map_or(contract, |(bullets, _)| bullets);
     let groups = contract.split("(`").skip(1).filter_map(|rest| rest.split_once("`)"));
-    groups.flat_map(|(names, _)| names.split("`, `")).collect()
+    groups.flat_map(|(names, _)| names.split("`,").map(|name| name.trim_matches([' ', '\n', '/', '`']))).collect()
 }
 
 fn bullets(text: &str) -> usize {
@@ -157,7 +157,8 @@ fn every_contract_bullet_names_a_case_and_every_case_is_named_by_a_bullet() {
     let of_history = |prefix| names(history_contract::CASES).into_iter().filter(move |name| name.starts_with(prefix));
     let queue = names(job_queue_contract::CASES).into_iter().chain(of_history("many_workers"));
     let store = names(store_contract::CASES).into_iter().chain(names(store_upkeep_contract::CASES));
-    let store = store.chain(of_history("many_writers")).chain(of_history("many_orders"));
+    let histories = ["many_writers", "many_orders", "first_orders"].into_iter().flat_map(of_history);
+    let store = store.chain(histories);
     let ports = [
         (
             include_str!("../src/ports/job_queue/mod.rs"),
