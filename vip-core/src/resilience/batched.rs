@@ -142,11 +142,10 @@ impl Batched {
             for id in some {
                 let view = answer.remove(id);
                 let counts = match view.as_ref().map(|view| &view.status) {
-                    Some(ActionStatus::Running) => Counts::Now,
-                    Some(ActionStatus::Succeeded | ActionStatus::Failed { .. }) => Counts::Once,
-                    None => Counts::Now,
+                    Some(ActionStatus::Succeeded | ActionStatus::Failed { .. }) => Counts::Final,
+                    Some(ActionStatus::Running) | None => Counts::Now,
                 };
-                if counts == Counts::Once || view.is_none() {
+                if counts == Counts::Final || view.is_none() {
                     memory.usual.action_ended(id, now);
                 }
                 memory.actions.put(id.clone(), view.clone(), asked, counts);

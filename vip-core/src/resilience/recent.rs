@@ -16,8 +16,10 @@ const WAITED_FOR: u32 = 30;
 pub(super) enum Counts {
     /// For a moment: it may be out of date at any time.
     Now,
-    /// Until it was given to whoever waits for it, which comes once: it is what they wait for.
+    /// Until it was given to whoever waits for it, which comes once: it is what they wait for, and may change later.
     Once,
+    /// For as long, however often it is given: it does not change any more.
+    Final,
 }
 
 /// Is what was seen, and since when it may be out of date.
@@ -59,7 +61,9 @@ impl<K: Ord, V: Clone> Recent<K, V> {
     /// Gives what was seen.
     pub(super) fn give(&mut self, key: &K, now: Instant) -> Option<V> {
         let entry = self.seen.get_mut(key).filter(|entry| entry.counts_at(now, self.moment))?;
-        entry.counts = Counts::Now;
+        if entry.counts == Counts::Once {
+            entry.counts = Counts::Now;
+        }
         Some(entry.value.clone())
     }
 
@@ -73,7 +77,7 @@ impl<V> Entry<V> {
     fn counts_at(&self, now: Instant, moment: Duration) -> bool {
         let longest = match self.counts {
             Counts::Now => moment,
-            Counts::Once => moment * WAITED_FOR,
+            Counts::Once | Counts::Final => moment.saturating_mul(WAITED_FOR),
         };
         now.saturating_duration_since(self.at) <= longest
     }
@@ -102,6 +106,8 @@ mod tests {
         recent.put(1, "runs", start, Counts::Once);
         assert!(recent.has(&1, minute) && !recent.has(&1, minute + Duration::from_micros(1)));
         assert_eq!((recent.give(&1, minute), recent.give(&1, minute)), (Some("runs"), None));
+        recent.put(3, "has ended", start, Counts::Final);
+        assert_eq!((recent.give(&3, minute), recent.give(&3, minute)), (Some("has ended"), Some("has ended")));
         // A moment it counts as anything else does, for whoever looks.
         recent.put(2, "runs", start, Counts::Once);
         assert_eq!((recent.give(&2, start), recent.give(&2, start + MOMENT)), (Some("runs"), Some("runs")));

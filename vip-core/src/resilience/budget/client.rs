@@ -44,11 +44,12 @@ impl Budgeted {
 
     fn end<T>(&self, turned: Turned, result: Result<T, ProviderError>) -> Result<T, ProviderError> {
         let sent = match &result {
-            Ok(_) => Sent::Yes,
+            Ok(_) => Sent::Answered,
             Err(error) => match (error.kind, error.service) {
                 (ProviderErrorKind::Throttled { retry_after }, _) => Sent::Throttled(retry_after),
                 (_, Service::Unasked) => Sent::No,
-                (_, Service::Answering | Service::Failing) => Sent::Yes,
+                (_, Service::Answering) => Sent::Answered,
+                (_, Service::Failing) => Sent::Unanswered,
             },
         };
         turned.ended(sent, self.inner.outlook().rate);

@@ -221,7 +221,7 @@ impl Drop for Turned {
     fn drop(&mut self) {
         if self.open {
             // Its caller went away: it may have been sent.
-            self.end(Sent::Yes, None);
+            self.end(Sent::Unanswered, None);
         }
     }
 }

@@ -52,8 +52,10 @@ pub(super) enum Turn {
 /// Says how a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sent {
-    /// It was sent, and answered or not.
-    Yes,
+    /// It was answered, whatever was said.
+    Answered,
+    /// It was sent, or may have been, and no answer says how much is left.
+    Unanswered,
     /// It was held back behind us: what it took is given back.
     No,
     /// The provider refused it as one too many; when the next one has a chance.
@@ -199,8 +201,7 @@ impl Ledger {
     /// Takes note of how a call ended and of what the last answer said.
     pub(super) fn ended(&mut self, now: Duration, want: Want, sent: Sent, rate: Option<RateLimit>) {
         self.under_way = self.under_way.saturating_sub(1);
-        let fresh = rate.filter(|rate| rate.answers > self.answers);
-        if let Some(rate) = fresh {
+        if let Some(rate) = rate.filter(|rate| rate.answers > self.answers) {
             self.answers = rate.answers;
             let told = f64::from(rate.remaining);
             // Upward the answer counts only when nothing is under way that it does not know of.
@@ -212,9 +213,8 @@ impl Ledger {
             self.level = Some(Level { limit: rate.limit_per_hour.max(1), tokens, at: now });
         }
         match sent {
-            // A failure without headers says nothing of the rest.
-            Sent::Yes if fresh.is_none() => {}
-            Sent::Yes => {
+            Sent::Unanswered => {}
+            Sent::Answered => {
                 self.throttles = 0;
                 self.doubtful = false;
             }

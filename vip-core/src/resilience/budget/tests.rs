@@ -21,7 +21,7 @@ fn knowing(limit: u32, remaining: u32) -> Ledger {
     let mut ledger = Ledger::new();
     let place = ledger.queue(Priority::Settle);
     assert_eq!(ledger.turn(Duration::ZERO, place, want(Priority::Settle), None), Turn::Go);
-    ledger.ended(Duration::ZERO, want(Priority::Settle), Sent::Yes, rate(limit, remaining, 1));
+    ledger.ended(Duration::ZERO, want(Priority::Settle), Sent::Answered, rate(limit, remaining, 1));
     ledger
 }
 
@@ -80,7 +80,7 @@ fn after_throttling_one_request_of_any_priority_asks_how_much_is_left() {
     let (poll, second) = (ledger.queue(Priority::Poll), ledger.queue(Priority::Poll));
     assert_eq!(ledger.turn(seconds(1), poll, want(Priority::Poll), None), Turn::Go);
     assert!(matches!(ledger.turn(seconds(1), second, want(Priority::Poll), None), Turn::Wait(_)));
-    ledger.ended(seconds(1), want(Priority::Poll), Sent::Yes, rate(3600, 3500, 3));
+    ledger.ended(seconds(1), want(Priority::Poll), Sent::Answered, rate(3600, 3500, 3));
     assert_eq!(ledger.turn(seconds(1), second, want(Priority::Poll), None), Turn::Go);
 }
 
@@ -92,14 +92,14 @@ fn headers_count_downward_at_once_and_upward_only_when_nothing_is_under_way() {
         assert_eq!(ledger.turn(Duration::ZERO, place, want(Priority::Settle), None), Turn::Go);
     }
     let left = |ledger: &Ledger| ledger.left(Duration::ZERO).unwrap().1;
-    ledger.ended(Duration::ZERO, want(Priority::Settle), Sent::Yes, rate(3600, 3000, 2));
+    ledger.ended(Duration::ZERO, want(Priority::Settle), Sent::Answered, rate(3600, 3000, 2));
     assert!((left(&ledger) - 98.0).abs() < 0.001);
     // The same answer is not read twice.
-    ledger.ended(Duration::ZERO, want(Priority::Settle), Sent::Yes, rate(3600, 3000, 2));
+    ledger.ended(Duration::ZERO, want(Priority::Settle), Sent::Answered, rate(3600, 3000, 2));
     assert!((left(&ledger) - 98.0).abs() < 0.001);
     let place = ledger.queue(Priority::Settle);
     assert_eq!(ledger.turn(Duration::ZERO, place, want(Priority::Settle), None), Turn::Go);
-    ledger.ended(Duration::ZERO, want(Priority::Settle), Sent::Yes, rate(3600, 3000, 3));
+    ledger.ended(Duration::ZERO, want(Priority::Settle), Sent::Answered, rate(3600, 3000, 3));
     assert!((left(&ledger) - 3000.0).abs() < 0.001);
 }
 
@@ -160,12 +160,12 @@ fn those_who_are_sent_away_while_one_asks_how_much_is_left_come_back_soon() {
         assert!(ledger.send_away(seconds(1), until, None) <= seconds(9));
     }
     // Whoever asked got no answer: nothing is known yet, and the next one asks.
-    ledger.ended(seconds(1), want(Priority::Poll), Sent::Yes, rate(3600, 0, 2));
+    ledger.ended(seconds(1), want(Priority::Poll), Sent::Unanswered, None);
     assert!(ledger.send_away(seconds(1), until, None) <= seconds(9));
     let asker = ledger.queue(Priority::Poll);
     assert_eq!(ledger.turn(seconds(1), asker, want(Priority::Poll), None), Turn::Go);
     // Once it is known that nothing is left, the time is the right one.
-    ledger.ended(seconds(1), want(Priority::Poll), Sent::Yes, rate(3600, 0, 3));
+    ledger.ended(seconds(1), want(Priority::Poll), Sent::Answered, rate(3600, 0, 3));
     assert!(ledger.send_away(seconds(1), until, None) > seconds(70));
 }
 
@@ -187,6 +187,24 @@ fn a_crowd_that_is_throttled_at_once_doubles_the_pause_once_and_a_stubborn_refus
         assert_eq!(ledger.turn(now, place, want(Priority::Settle), None), Turn::Go);
         ledger.ended(now, want(Priority::Settle), Sent::Throttled(seconds(1)), rate(3600, 0, answers));
     }
+}
+
+#[test]
+fn an_answer_ends_the_doubling_also_where_the_provider_does_not_say_how_much_is_left() {
+    let mut ledger = Ledger::new();
+    let mut refused_at = |now: Duration| {
+        let place = ledger.queue(Priority::Settle);
+        assert_eq!(ledger.turn(now, place, want(Priority::Settle), None), Turn::Go);
+        ledger.ended(now, want(Priority::Settle), Sent::Throttled(seconds(1)), None);
+        let Turn::Wait(until) = turn(&mut ledger, now, Priority::Settle) else { panic!("it has to wait") };
+        until.saturating_sub(now)
+    };
+    assert_eq!((refused_at(seconds(10)), refused_at(seconds(20))), (seconds(1), seconds(2)));
+    ledger.ended(seconds(30), want(Priority::Settle), Sent::Answered, None);
+    let place = ledger.queue(Priority::Settle);
+    assert_eq!(ledger.turn(seconds(30), place, want(Priority::Settle), None), Turn::Go);
+    ledger.ended(seconds(30), want(Priority::Settle), Sent::Throttled(seconds(1)), None);
+    assert_eq!(turn(&mut ledger, seconds(30), Priority::Settle), Turn::Wait(seconds(31)));
 }
 
 fn budget(creates: u32) -> Arc<Budget> {
@@ -211,7 +229,7 @@ async fn of_creates_without_an_answer_there_are_ten_and_the_eleventh_waits_for_o
     assert!(early.is_err(), "an eleventh create was sent");
     // Others do not wait for creates that are slow.
     assert!(go(&budget, want(Priority::Catalog), seconds(1)).await.is_ok());
-    under_way.pop().unwrap().ended(Sent::Yes, None);
+    under_way.pop().unwrap().ended(Sent::Answered, None);
     under_way.push(eleventh.await.unwrap());
     assert_eq!(budget.view().creates_unanswered, 10);
     assert!(Budget::new(&BudgetSettings { creates_unanswered: 0 }).is_err());
@@ -220,7 +238,7 @@ async fn of_creates_without_an_answer_there_are_ten_and_the_eleventh_waits_for_o
 #[tokio::test(start_paused = true)]
 async fn who_cannot_have_a_turn_in_time_leaves_at_once_and_is_told_when_to_come_back() {
     let budget = budget(10);
-    go(&budget, want(Priority::Settle), seconds(30)).await.unwrap().ended(Sent::Yes, rate(3600, 0, 1));
+    go(&budget, want(Priority::Settle), seconds(30)).await.unwrap().ended(Sent::Answered, rate(3600, 0, 1));
     let began = Instant::now();
     let error = go(&budget, want(Priority::Catalog), seconds(30)).await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (ProviderErrorKind::NotSent, "budget"));
@@ -234,7 +252,7 @@ async fn who_cannot_have_a_turn_in_time_leaves_at_once_and_is_told_when_to_come_
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_goes_away_leaves_the_queue_and_what_it_sent_still_counts() {
     let budget = budget(10);
-    go(&budget, want(Priority::Settle), seconds(30)).await.unwrap().ended(Sent::Yes, rate(3600, 0, 1));
+    go(&budget, want(Priority::Settle), seconds(30)).await.unwrap().ended(Sent::Answered, rate(3600, 0, 1));
     {
         let mut waits = std::pin::pin!(go(&budget, want(Priority::Settle), seconds(30)));
         assert!(tokio::time::timeout(Duration::from_millis(100), waits.as_mut()).await.is_err());
