@@ -15,7 +15,7 @@ use vip_core::ports::{
 };
 
 use crate::method::Method;
-use crate::refusals::{Refusals, Tamper, lists_all};
+use crate::refusals::{Refusals, Stock, Tamper, lists_all};
 
 /// How far a stale read lags behind; well below the landing allowance, which is what empty looks wait for.
 const LAG: Duration = Duration::from_millis(1_000);
@@ -56,15 +56,6 @@ struct Rows {
     foreign_deletes: u32,
 }
 
-/// Says whether there was stock for a create when it was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stock {
-    /// There was.
-    Left,
-    /// There was none.
-    None,
-}
-
 /// Is one server that was ever made here.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -78,6 +69,8 @@ pub struct Entry {
     pub was_shown: bool,
     /// Whether we made it.
     pub is_foreign: bool,
+    /// Whether its create ends in error: it never runs, whether or not anybody looks at the action.
+    pub fails: bool,
 }
 
 impl Entry {
@@ -87,7 +80,8 @@ impl Entry {
 
     fn suffer(&mut self, how: Tamper) {
         match how {
-            Tamper::Rename => self.view.name = "renamed".to_owned(),
+            // Renamed and hidden by lists at once is for the sweep.
+            Tamper::Rename => (self.view.name, self.was_shown) = ("renamed".to_owned(), true),
             Tamper::Relabel => drop(self.view.labels.insert(SPEC_LABEL.to_owned(), "another".to_owned())),
             Tamper::Remove => self.deleted_at = self.made_at.checked_sub(REMOVAL),
         }
@@ -97,7 +91,7 @@ impl Entry {
         let mut view = self.view.clone();
         if self.deleted_at.is_some() {
             view.status = ServerStatus::Deleting;
-        } else if self.made_at + START <= Instant::now() {
+        } else if self.made_at + START <= Instant::now() && !self.fails {
             view.status = ServerStatus::Running;
         }
         view
@@ -156,6 +150,11 @@ impl Cloud {
     /// Refuses the next call of a method that is about a server whose name begins so.
     pub fn refuse(&self, method: Method, name: &str, kind: ProviderErrorKind) {
         self.lock().refusals.next(method, name, kind);
+    }
+
+    /// Refuses every call of a method that is about a server whose name begins so.
+    pub fn refuse_always(&self, method: Method, name: &str, kind: ProviderErrorKind) {
+        self.lock().refusals.always(method, name, kind);
     }
 
     /// Lets the creates of servers whose name begins so end in error.
@@ -346,8 +345,7 @@ impl Cloud {
             let of = |entry: &&Entry| id.as_str().strip_prefix('a') == Some(entry.view.id.as_str());
             let entry = rows.ledger.iter().find(of)?;
             let is_done = entry.made_at + START <= now;
-            let fails = rows.failing.as_ref().is_some_and(|name| entry.view.name.starts_with(name));
-            let status = match (is_done, fails) {
+            let status = match (is_done, entry.fails) {
                 (false, _) => ActionStatus::Running,
                 (true, false) => ActionStatus::Succeeded,
                 (true, true) => ActionStatus::Failed { code: "no_luck".to_owned() },
@@ -394,7 +392,8 @@ impl Rows {
             location: location.to_owned(),
         };
         let made_at = Instant::now();
-        self.ledger.push(Entry { view: view.clone(), made_at, deleted_at: None, was_shown: false, is_foreign });
+        let fails = self.failing.as_ref().is_some_and(|failing| view.name.starts_with(failing.as_str()));
+        self.ledger.push(Entry { view: view.clone(), made_at, deleted_at: None, was_shown: false, is_foreign, fails });
         view
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::matrix::Matrix;
 use crate::method::{Kind, Method};
 use crate::orders::Order;
+use crate::parts::Share;
 use crate::plan::{Fault, Plan};
 use crate::run::{Outcome, Setup, Trace, run};
 use crate::shrink;
@@ -29,6 +30,8 @@ pub struct Extent {
     pub one_pair_of: u64,
     /// One single fault of so many is run; 1 means all.
     pub one_single_of: usize,
+    /// Which share of all of them.
+    pub share: Share,
     /// Threads.
     pub threads: usize,
 }
@@ -55,9 +58,9 @@ pub fn enumerate(order: Order, extent: Extent) -> Found {
     let extent = Extent { one_pair_of: extent.one_pair_of * rarity(order), ..extent };
     let found = Mutex::new(Found::default());
     let mut firsts = Vec::new();
-    // Which refusal meets which call depends on who comes first, so with faults besides nobody can say how it ends.
-    let step = if order == Order::Refusals { usize::MAX } else { extent.one_single_of.max(1) };
-    firsts.extend(faults(&usual.counted, 0, &[false, true]).into_iter().step_by(step));
+    // Whoever has a first fault has all pairs that begin with it, too.
+    let all = faults(&usual.counted, 0, &[false, true]).into_iter().step_by(extent.one_single_of.max(1));
+    firsts.extend(all.enumerate().filter(|(number, _)| extent.share.has(*number)).map(|(_, first)| first));
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..extent.threads.max(1) {

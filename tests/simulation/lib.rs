@@ -26,6 +26,7 @@ pub mod mishaps;
 pub mod observed;
 pub mod oracle;
 pub mod orders;
+pub mod parts;
 pub mod plan;
 pub mod process;
 pub mod refusals;

@@ -1,4 +1,4 @@
-//! The simulation at full length, or one run again: `--replay LINE`, `--seed SEED` for a random schedule.
+//! The simulation at full length or in parts, or one run again: `--replay LINE`, `--seed SEED` for a random schedule.
 
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a program for a terminal; it fails by panicking")]
 
@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 use vip_simulation::exhaustive::{Extent, enumerate};
-use vip_simulation::matrix::Matrix;
 use vip_simulation::method::Method;
 use vip_simulation::orders::Order;
+use vip_simulation::parts::{Share, Shelf, Tally, cpu_millis};
 use vip_simulation::run::{Outcome, Setup, Trace, run, silence_planned_panics};
 use vip_simulation::swarm;
 
@@ -40,58 +40,120 @@ fn main() -> ExitCode {
     if words.iter().any(|word| word == "--gate") {
         return gate(option(&words, "--bug").as_deref(), threads);
     }
-    let one_pair_of = number("--one-pair-of", 1);
-    let seeds = number("--seeds", SEEDS);
-    let only = option(&words, "--order");
-    let mut matrix = Matrix::default();
-    let mut failed = 0;
-    for order in Order::every().filter(|order| only.as_deref().is_none_or(|only| only == order.as_str())) {
-        let begin = Instant::now();
-        let found = enumerate(order, Extent { seed: 1, one_pair_of, one_single_of: 1, threads });
-        let seconds = begin.elapsed().as_secs_f64();
-        println!(
-            "{}: {} singles, {} pairs, {} failed, {seconds:.1} s, {:.0} runs/s/thread",
-            order.as_str(),
-            found.singles,
-            found.pairs,
-            found.failed,
-            rate(found.matrix.runs, seconds, threads)
-        );
-        found.failures.iter().for_each(|failure| println!("{failure}"));
-        failed += found.failed;
-        matrix.add(&found.matrix);
+    let of = usize::try_from(number("--parts", 1)).expect("a number of parts").max(1);
+    let extent =
+        Extent { seed: 1, one_pair_of: number("--one-pair-of", 1), one_single_of: 1, share: Share::ALL, threads };
+    let plan = Plan { extent, seeds: number("--seeds", SEEDS), only: option(&words, "--order") };
+    let options = format!("{} {} {:?}", extent.one_pair_of, plan.seeds, plan.only);
+    let shelf =
+        option(&words, "--keep").map(|folder| Shelf::open(folder.as_ref(), &options).expect("a folder for parts"));
+    let part = number("--part", 0);
+    let parts = (0..of).filter(|it| part == 0 || usize::try_from(part) == Ok(*it + 1));
+    let (mut sum, mut done) = (Tally::default(), 0);
+    for share in parts.map(|part| Share { part, of }) {
+        let kept = shelf.as_ref().and_then(|shelf| shelf.kept(share).expect("a part that can be read"));
+        if kept.is_none() && words.iter().any(|word| word == "--sum") {
+            continue;
+        }
+        let tally = kept.unwrap_or_else(|| {
+            let tally = plan.run(share);
+            if let Some(shelf) = &shelf {
+                shelf.keep(share, &tally).expect("a part that can be kept");
+            }
+            tally
+        });
+        sum.add(&tally);
+        done += 1;
     }
-    failed += swarms(seeds, threads, &mut matrix);
-    println!("{matrix}");
+    verdict(&sum, done == of && plan.only.is_none(), done, of)
+}
+
+/// Is what shall be run.
+struct Plan {
+    extent: Extent,
+    seeds: u64,
+    only: Option<String>,
+}
+
+impl Plan {
+    /// Runs a share of it.
+    fn run(&self, share: Share) -> Tally {
+        let mut tally = Tally::default();
+        let before = cpu_millis().unwrap_or(0);
+        for order in Order::every().filter(|order| self.only.as_deref().is_none_or(|only| only == order.as_str())) {
+            let begin = Instant::now();
+            let found = enumerate(order, Extent { share, ..self.extent });
+            println!(
+                "part {} of {}: {}: {} singles, {} pairs, {} failed, {:.1} s",
+                share.part + 1,
+                share.of,
+                order.as_str(),
+                found.singles,
+                found.pairs,
+                found.failed,
+                begin.elapsed().as_secs_f64(),
+            );
+            found.failures.iter().for_each(|failure| println!("{failure}"));
+            tally.singles += found.singles;
+            tally.pairs += found.pairs;
+            tally.failed += found.failed;
+            tally.failures.extend(found.failures);
+            tally.matrix.add(&found.matrix);
+        }
+        swarms(self.seeds, self.extent.threads, share, &mut tally);
+        tally.cpu_millis = cpu_millis().unwrap_or(0).saturating_sub(before);
+        tally
+    }
+}
+
+/// Prints what was found; a zero in the matrix is a failure only when everything was run.
+fn verdict(sum: &Tally, is_whole: bool, done: usize, of: usize) -> ExitCode {
+    println!("{}", sum.matrix);
     let methods: Vec<Method> =
         Method::ALL.iter().copied().filter(|it| it.is_on_the_path() || it.is_of_the_sweep()).collect();
-    let zeros = if only.is_none() { matrix.zeros(&methods) } else { Vec::new() };
+    let zeros = sum.matrix.zeros(&methods);
     zeros.iter().for_each(|zero| println!("ZERO: {zero}"));
-    println!("{failed} runs failed, {} zeros", zeros.len());
-    if failed == 0 && zeros.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    sum.failures.iter().for_each(|failure| println!("FAILED: {failure}"));
+    println!(
+        "{done} of {of} parts: {} singles, {} pairs, {} random schedules; {:.0} runs per second of processor time",
+        sum.singles,
+        sum.pairs,
+        sum.seeds,
+        rate(sum.matrix.runs, sum.cpu_millis),
+    );
+    println!("{} runs failed, {} zeros", sum.failed, zeros.len());
+    if sum.failed == 0 && (zeros.is_empty() || !is_whole) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-fn rate(runs: u64, seconds: f64, threads: usize) -> f64 {
-    runs as f64 / seconds / threads as f64
+fn rate(runs: u64, cpu_millis: u64) -> f64 {
+    runs as f64 * 1000.0 / cpu_millis.max(1) as f64
 }
 
-fn swarms(seeds: u64, threads: usize, matrix: &mut Matrix) -> u64 {
+fn swarms(seeds: u64, threads: usize, share: Share, tally: &mut Tally) {
     let begin = Instant::now();
-    let (next, failed, all) = (AtomicU64::new(1), AtomicU64::new(0), Mutex::new(Matrix::default()));
+    let (next, failed, all) = (AtomicU64::new(1), AtomicU64::new(0), Mutex::new(Tally::default()));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let mut mine = Matrix::default();
+                let mut mine = Tally::default();
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed > seeds {
                         break;
                     }
+                    if !share.has(usize::try_from(seed).unwrap_or(usize::MAX)) {
+                        continue;
+                    }
                     let outcome = swarm::run(seed, Trace::Off);
-                    mine.count(&outcome, 0);
+                    mine.matrix.count(&outcome, 0);
+                    mine.seeds += 1;
+                    mine.failed += u64::from(!outcome.violations.is_empty());
                     if !outcome.violations.is_empty() && failed.fetch_add(1, Ordering::Relaxed) < 10 {
-                        println!("tests/run simulation --seed {seed}\n    {}", outcome.violations.join("\n    "));
+                        let text =
+                            format!("tests/run simulation --seed {seed}\n    {}", outcome.violations.join("\n    "));
+                        println!("{text}");
+                        mine.failures.push(text);
                     }
                 }
                 all.lock().expect("no thread panicked").add(&mine);
@@ -99,13 +161,9 @@ fn swarms(seeds: u64, threads: usize, matrix: &mut Matrix) -> u64 {
         }
     });
     let all = all.into_inner().expect("no thread panicked");
-    let (seconds, failed) = (begin.elapsed().as_secs_f64(), failed.into_inner());
-    println!(
-        "swarm: {seeds} seeds, {failed} failed, {seconds:.1} s, {:.0} runs/s/thread",
-        rate(all.runs, seconds, threads)
-    );
-    matrix.add(&all);
-    failed
+    let seconds = begin.elapsed().as_secs_f64();
+    println!("swarm: {} seeds, {} failed, {seconds:.1} s", all.seeds, all.failed);
+    tally.add(&all);
 }
 
 #[cfg(not(vip_seeded_bugs))]

@@ -1,17 +1,16 @@
 //! What was tried and what it did: method × kind, and what commits recorded.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::method::{Kind, Method};
-use crate::observed::Arm;
 use crate::run::Outcome;
 
 /// Counts faults and what came of them.
 #[derive(Debug, Clone, Default)]
 pub struct Matrix {
     cells: BTreeMap<(Method, Kind), Cell>,
-    arms: BTreeMap<Arm, u64>,
+    arms: BTreeMap<[String; 3], u64>,
     reached: BTreeMap<String, u64>,
     waits: u64,
     rests: u64,
@@ -39,8 +38,9 @@ impl Matrix {
             cell.fired += 1;
             cell.differed += u64::from(outcome.path != usual);
         }
-        for (arm, count) in &outcome.arms {
-            *self.arms.entry(arm.clone()).or_default() += count;
+        for ((verb, effect, ended), count) in &outcome.arms {
+            let effect = effect.clone().unwrap_or_else(|| "-".to_owned());
+            *self.arms.entry([format!("{verb:?}"), effect, format!("{ended:?}")]).or_default() += count;
         }
         for (name, count) in &outcome.reached {
             *self.reached.entry(name.clone()).or_default() += count;
@@ -78,6 +78,57 @@ impl Matrix {
         self.calls += other.calls;
     }
 
+    /// Writes it down, a line for each count.
+    #[must_use]
+    pub fn written(&self) -> String {
+        let mut text = String::new();
+        for ((method, kind), cell) in &self.cells {
+            writeln!(text, "cell\t{}\t{}\t{}\t{}", method.as_str(), kind.as_str(), cell.fired, cell.differed).unwrap();
+        }
+        for ([verb, effect, outcome], count) in &self.arms {
+            writeln!(text, "arm\t{verb}\t{effect}\t{outcome}\t{count}").unwrap();
+        }
+        for (name, count) in &self.reached {
+            writeln!(text, "reached\t{name}\t{count}").unwrap();
+        }
+        let sums = [
+            ("waits", self.waits),
+            ("rests", self.rests),
+            ("looks", self.looks),
+            ("runs", self.runs),
+            ("calls", self.calls),
+        ];
+        for (name, count) in sums {
+            writeln!(text, "{name}\t{count}").unwrap();
+        }
+        text
+    }
+
+    /// Adds the words of a line that was written; none if it is something else.
+    pub fn read(&mut self, words: &[&str]) -> Option<()> {
+        let count = |text: &str| text.parse::<u64>().ok();
+        match *words {
+            ["cell", method, kind, fired, differed] => {
+                let method = Method::ALL.iter().find(|it| it.as_str() == method)?;
+                let kind = Kind::ALL.iter().find(|it| it.as_str() == kind)?;
+                let cell = self.cells.entry((*method, *kind)).or_default();
+                cell.fired += count(fired)?;
+                cell.differed += count(differed)?;
+            }
+            ["arm", verb, effect, outcome, text] => {
+                *self.arms.entry([verb, effect, outcome].map(str::to_owned)).or_default() += count(text)?;
+            }
+            ["reached", name, text] => *self.reached.entry(name.to_owned()).or_default() += count(text)?,
+            ["waits", text] => self.waits += count(text)?,
+            ["rests", text] => self.rests += count(text)?,
+            ["looks", text] => self.looks += count(text)?,
+            ["runs", text] => self.runs += count(text)?,
+            ["calls", text] => self.calls += count(text)?,
+            _ => return None,
+        }
+        Some(())
+    }
+
     /// Names what should have happened and never did: a fault that never fired or never mattered, a step or an
     /// outcome that no run reached.
     #[must_use]
@@ -95,7 +146,7 @@ impl Matrix {
             }
         }
         for (effect, outcome) in ARMS {
-            let seen = self.arms.keys().any(|(_, e, o)| e.as_deref() == Some(effect) && format!("{o:?}") == outcome);
+            let seen = self.arms.keys().any(|[_, e, o]| e == effect && o == outcome);
             if !seen {
                 zeros.push(format!("absorb({effect}, {outcome}) never happened"));
             }
@@ -154,8 +205,8 @@ impl fmt::Display for Matrix {
             "steps: {} looks, {} waits, {} settled jobs; what commits recorded:",
             self.looks, self.waits, self.rests
         )?;
-        for ((verb, effect, outcome), count) in &self.arms {
-            writeln!(formatter, "{count:>12}  {verb:?} {} {outcome:?}", effect.as_deref().unwrap_or("-"))?;
+        for ([verb, effect, outcome], count) in &self.arms {
+            writeln!(formatter, "{count:>12}  {verb} {effect} {outcome}")?;
         }
         write!(formatter, "{} runs, {} port calls", self.runs, self.calls)
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use vip_core::model::{AccountId, PageLimit, PageRequest, ProviderServerId, Server, ServerState, TenantId};
+use vip_core::model::{AccountId, FailReason, PageLimit, PageRequest, ProviderServerId, Server, ServerState, TenantId};
 use vip_core::ports::{Backend, Loaded};
 
 use crate::cloud::{Cloud, Entry};
@@ -123,7 +123,7 @@ pub async fn end_state(site: &Site, orders: &[Accepted]) -> String {
     let mut ends = Vec::new();
     for order in orders {
         let server = load(site, order).await.map(|it| it.server);
-        let parts = server.map(|it| (it.state, it.desired, it.fail_reason, it.park_reason, it.quota_held));
+        let parts = server.map(|it| (it.state, it.desired, why(it.fail_reason), it.park_reason, it.quota_held));
         ends.push(format!("{} {parts:?}; ", order.tenant));
     }
     // Which of several orders comes first is nobody's promise.
@@ -132,6 +132,12 @@ pub async fn end_state(site: &Site, orders: &[Accepted]) -> String {
     let live: usize = site.clouds.iter().map(|(_, cloud)| cloud.live().len()).sum();
     text.push_str(&format!("{live} servers"));
     text
+}
+
+/// Says why an order failed. A server that does not come up is told by its create's action, and where the answer with the
+/// action was lost, by time.
+fn why(reason: Option<FailReason>) -> Option<FailReason> {
+    reason.map(|why| if why == FailReason::CreateTimeout { FailReason::ProviderFailed } else { why })
 }
 
 fn demand_ledger(site: &Site, running: &BTreeSet<String>, broken: &mut Vec<String>) {

@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::time::Instant;
 use uuid::Uuid;
 use vip_core::CommandError;
 use vip_core::model::{
@@ -17,6 +18,9 @@ use crate::world::pause;
 
 /// Time between two tries of a client.
 const AGAIN: Duration = Duration::from_millis(50);
+
+/// How long a write may be on its way to the store.
+const ON_ITS_WAY: Duration = Duration::from_millis(2_600);
 
 /// Names a reference order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -183,17 +187,24 @@ impl Client<'_> {
     where
         F: Future<Output = Result<OperationHandle, CommandError>>,
     {
+        // Until when a try whose outcome is unknown may still be applied.
+        let mut open_until = Instant::now();
         for which in self.first.. {
             let (provisioner, life) = self.processes.up(which).await;
             let answer = tokio::select! {
                 biased;
                 answer = AssertUnwindSafe(command(provisioner)).catch_unwind() => answer,
-                _ = life.ended() => continue,
+                _ = life.ended() => {
+                    open_until = Instant::now() + ON_ITS_WAY;
+                    continue;
+                }
             };
             match answer {
                 Ok(Ok(handle)) => return Some(handle),
-                Ok(Err(CommandError::QuotaExceeded { .. })) => return None,
-                Ok(Err(_)) | Err(_) => {}
+                // A refusal says nothing about a try that is still on its way.
+                Ok(Err(CommandError::QuotaExceeded { .. })) if Instant::now() >= open_until => return None,
+                Ok(Err(CommandError::OutcomeUnknown { .. })) | Err(_) => open_until = Instant::now() + ON_ITS_WAY,
+                Ok(Err(_)) => {}
             }
             pause(AGAIN).await;
         }

@@ -10,6 +10,7 @@ use crate::method::Method;
 #[derive(Debug, Default)]
 pub struct Refusals {
     all: Option<ProviderErrorKind>,
+    always: BTreeMap<Method, Vec<(String, ProviderErrorKind)>>,
     next: BTreeMap<Method, Vec<(String, ProviderErrorKind)>>,
 }
 
@@ -19,12 +20,17 @@ impl Refusals {
         self.all = kind;
     }
 
+    /// Refuses all calls of a method that are about a server whose name begins so.
+    pub fn always(&mut self, method: Method, name: &str, kind: ProviderErrorKind) {
+        self.always.entry(method).or_default().push((name.to_owned(), kind));
+    }
+
     /// Refuses one more call of a method that is about a server whose name begins so.
     pub fn next(&mut self, method: Method, name: &str, kind: ProviderErrorKind) {
         self.next.entry(method).or_default().push((name.to_owned(), kind));
     }
 
-    /// Uses up a refusal that fits.
+    /// Uses up a refusal that fits; those for good are never used up.
     ///
     /// # Errors
     ///
@@ -33,6 +39,10 @@ impl Refusals {
         if let Some(kind) = self.all {
             return Err(ProviderError::new(kind, "outage"));
         }
+        let is_about = |(wanted, _): &&(String, ProviderErrorKind)| name.starts_with(wanted.as_str());
+        if let Some((_, kind)) = self.always.get(&method).and_then(|refused| refused.iter().find(is_about)) {
+            return Err(ProviderError::new(*kind, "refused"));
+        }
         let Some(queued) = self.next.get_mut(&method) else { return Ok(()) };
         let Some(place) = queued.iter().position(|(wanted, _)| name.starts_with(wanted.as_str())) else {
             return Ok(());
@@ -40,6 +50,15 @@ impl Refusals {
         let (_, kind) = queued.remove(place);
         Err(ProviderError::new(kind, "refused"))
     }
+}
+
+/// Says whether there was stock for a create when it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stock {
+    /// There was.
+    Left,
+    /// There was none.
+    None,
 }
 
 /// Says what somebody else does to a new server at once.

@@ -52,14 +52,10 @@ pub async fn give(site: &Site, client: &Client<'_>) -> Vec<Accepted> {
     cloud.refuse(Method::Create, "choosy", ProviderErrorKind::Exhausted);
     cloud.refuse(Method::Create, "placed", ProviderErrorKind::Placement);
     cloud.tamper("vanished", Tamper::Remove);
-    // Once for each candidate.
-    cloud.refuse(Method::Create, "rejected", ProviderErrorKind::InvalidInput);
-    cloud.refuse(Method::Create, "rejected", ProviderErrorKind::InvalidInput);
-    // As often as it is checked again while the run lasts.
-    for _ in 0..5 {
-        cloud.refuse(Method::Create, "limited", ProviderErrorKind::AccountLimit);
-    }
-    cloud.refuse(Method::Delete, "guarded", ProviderErrorKind::Protected);
+    // A provider that refuses an input refuses it again when it is asked again, because the first answer was lost.
+    cloud.refuse_always(Method::Create, "rejected", ProviderErrorKind::InvalidInput);
+    cloud.refuse_always(Method::Create, "limited", ProviderErrorKind::AccountLimit);
+    cloud.refuse_always(Method::Delete, "guarded", ProviderErrorKind::Protected);
     cloud.refuse(Method::Create, "reader", ProviderErrorKind::ReadOnly);
     cloud.fail_actions_of("unlucky");
     let mut orders = Vec::new();

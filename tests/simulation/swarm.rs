@@ -1,9 +1,11 @@
 //! Random schedules: several processes with clocks apart, several tenants, faults by chance, restarts, a wiped queue, a
 //! restored backup.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 use vip_core::memory::{MemoryBackend, MemoryBackup};
@@ -17,7 +19,7 @@ use crate::oracle;
 use crate::orders::{Accepted, Client, spec};
 use crate::plan::Plan;
 use crate::process::{Processes, Site};
-use crate::run::{Outcome, Trace, collect, paused, settle};
+use crate::run::{Outcome, Trace, caught, collect, paused, settle};
 use crate::world::{Rates, Scope, World, pause};
 
 /// Time in which all orders must converge after the faults.
@@ -26,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Makes a random run.
 #[must_use]
 pub fn run(seed: u64, trace: Trace) -> Outcome {
-    paused(simulate(seed, trace))
+    caught(|| paused(simulate(seed, trace)))
 }
 
 async fn simulate(seed: u64, trace: Trace) -> Outcome {
@@ -130,13 +132,15 @@ async fn ask_for_the_catalog(site: &Site, processes: &Processes, which: usize) {
     let account = &site.clouds[0].0;
     tokio::select! {
         biased;
-        // A catalog may be missing while its provider fails; no order waits for one.
-        catalog = provisioner.catalog(account) => drop(catalog),
+        // A catalog may be missing while its provider fails; no order waits for one. A host asks for it in a task of its own.
+        catalog = AssertUnwindSafe(provisioner.catalog(account)).catch_unwind() => drop(catalog),
         _ = life.ended() => {}
     }
     tokio::select! {
         biased;
-        forgotten = async { provisioner.operator().forget_catalog(account).await } => drop(forgotten),
+        forgotten = AssertUnwindSafe(async { provisioner.operator().forget_catalog(account).await }).catch_unwind() => {
+            drop(forgotten);
+        }
         _ = life.ended() => {}
     }
 }

@@ -56,7 +56,12 @@ impl ProviderClient for FaultyProvider {
         let stock = self.cloud.announced(request);
         let later = || {
             let (cloud, request) = (self.cloud.clone(), request.clone());
-            Box::pin(async move { drop(cloud.create(&request, stock)) }) as super::Effect
+            Box::pin(async move {
+                // A request that arrives late is refused as one that arrives at once.
+                if cloud.admits(Method::Create, request.name.as_str()).is_ok() {
+                    drop(cloud.create(&request, stock));
+                }
+            }) as super::Effect
         };
         if let Some(delay) = self.cloud.delay() {
             self.link.world.later(delay, later());
@@ -105,7 +110,11 @@ impl ProviderClient for FaultyProvider {
     async fn delete(&self, id: &ProviderServerId, _context: &RequestContext) -> Result<Deletion, ProviderError> {
         let later = || {
             let (cloud, id) = (self.cloud.clone(), id.clone());
-            Box::pin(async move { drop(cloud.delete(&id)) }) as super::Effect
+            Box::pin(async move {
+                if cloud.admits_id(Method::Delete, id.as_str()).is_ok() {
+                    drop(cloud.delete(&id));
+                }
+            }) as super::Effect
         };
         let call = || async {
             self.cloud.admits_id(Method::Delete, id.as_str())?;

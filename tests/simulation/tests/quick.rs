@@ -4,6 +4,7 @@
 
 use vip_simulation::exhaustive::{Extent, enumerate};
 use vip_simulation::orders::Order;
+use vip_simulation::parts::{Share, Shelf, Tally};
 use vip_simulation::plan::Plan;
 use vip_simulation::run::{Setup, Trace, run, run_twin, silence_planned_panics};
 use vip_simulation::swarm;
@@ -23,7 +24,10 @@ fn replay(line: &str) {
 fn every_single_fault_and_a_sample_of_pairs_break_no_promise() {
     silence_planned_panics();
     for order in Order::ALL {
-        let found = enumerate(order, Extent { seed: 1, one_pair_of: 499, one_single_of: 1, threads: THREADS });
+        let found = enumerate(
+            order,
+            Extent { seed: 1, one_pair_of: 499, one_single_of: 1, share: Share::ALL, threads: THREADS },
+        );
         assert!(found.singles > 100 && found.pairs > 0, "{}: {} singles", order.as_str(), found.singles);
         assert_eq!(found.failed, 0, "{}:\n{}", order.as_str(), found.failures.join("\n"));
     }
@@ -84,7 +88,10 @@ fn orders_with_a_mishap_of_their_own_and_a_sample_of_single_faults_break_no_prom
         for seed in 1..=5 {
             replay(&format!("seed={seed} order={} faults=", order.as_str()));
         }
-        let found = enumerate(order, Extent { seed: 1, one_pair_of: 0, one_single_of: 40, threads: THREADS });
+        let found = enumerate(
+            order,
+            Extent { seed: 1, one_pair_of: 0, one_single_of: 40, share: Share::ALL, threads: THREADS },
+        );
         assert!(found.singles > 5 || order == Order::Refusals, "{}: {} singles", order.as_str(), found.singles);
         assert_eq!(found.failed, 0, "{}:\n{}", order.as_str(), found.failures.join("\n"));
     }
@@ -96,4 +103,55 @@ fn a_setup_is_read_back_as_it_was_printed() {
     let setup: Setup = line.parse().unwrap();
     assert_eq!(setup.to_string(), line);
     assert!("seed=1 order=none".parse::<Setup>().is_err() && "faults=1:Nothing".parse::<Setup>().is_err());
+}
+
+#[test]
+fn parts_are_all_runs_each_once_and_a_part_that_is_done_is_read_back_and_not_of_another_plan() {
+    silence_planned_panics();
+    let part = |share| {
+        let found = enumerate(Order::Create, Extent { seed: 1, one_pair_of: 500, one_single_of: 1, share, threads: 1 });
+        Tally { matrix: found.matrix, singles: found.singles, pairs: found.pairs, ..Tally::default() }
+    };
+    let folder = std::env::temp_dir().join(format!("vip-parts-{}", std::process::id()));
+    let shelf = Shelf::open(&folder, "one plan").unwrap();
+    let mut sum = Tally::default();
+    for number in 0..3 {
+        let share = Share { part: number, of: 3 };
+        assert!(shelf.kept(share).unwrap().is_none());
+        let mut tally = part(share);
+        tally.failures.push("a line\nand another".to_owned());
+        shelf.keep(share, &tally).unwrap();
+        let kept = shelf.kept(share).unwrap().unwrap();
+        assert_eq!(kept.failures, ["a line and another"]);
+        assert_eq!(
+            Tally { failures: Vec::new(), ..kept.clone() }.written(),
+            Tally { failures: Vec::new(), ..tally }.written()
+        );
+        sum.add(&Tally { failures: Vec::new(), ..kept });
+    }
+    assert_eq!(sum.written(), part(Share::ALL).written());
+    let other = Shelf::open(&folder, "another plan").unwrap();
+    assert!(other.kept(Share { part: 0, of: 3 }).unwrap().is_none());
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn an_order_that_is_refused_for_its_quota_is_not_accepted_later_by_a_commit_that_was_on_its_way() {
+    silence_planned_panics();
+    for seed in [7401, 27_400, 848_200, 999_400] {
+        assert_eq!(swarm::run(seed, Trace::Off).violations, Vec::<String>::new(), "tests/run simulation --seed {seed}");
+    }
+}
+
+#[test]
+fn a_panic_of_the_catalog_ends_no_run() {
+    silence_planned_panics();
+    assert_eq!(swarm::run(471_603, Trace::Off).violations, Vec::<String>::new(), "tests/run simulation --seed 471603");
+}
+
+#[test]
+fn what_a_provider_refuses_for_good_is_refused_again_when_the_first_answer_was_lost() {
+    for faults in ["17:Stall", "30:Malformed", "15:Stall", "10:Duplicate*", "406:Nonsense", "406:StaleRead"] {
+        replay(&format!("seed=1 order=refusals faults={faults}"));
+    }
 }

@@ -62,11 +62,22 @@ impl Context {
             unknown |= error.retryability() == Retryability::OutcomeUnknown;
             let may_repeat = error.retryability() != Retryability::Permanent;
             if !may_repeat || Instant::now() + pause >= end {
-                if unknown && let StoreError::Unavailable { source } | StoreError::Corrupt { source } = error {
+                return Err(match error {
                     // An earlier try may have been applied, so "not changed" would be too much said.
-                    return Err(StoreError::OutcomeUnknown { source });
-                }
-                return Err(error);
+                    StoreError::Unavailable { source } | StoreError::Corrupt { source } if unknown => {
+                        StoreError::OutcomeUnknown { source }
+                    }
+                    // It may also be on its way still, and be applied when the quota is free again.
+                    StoreError::QuotaExceeded { .. } if unknown => {
+                        StoreError::OutcomeUnknown { source: Box::new(error) }
+                    }
+                    StoreError::Conflict
+                    | StoreError::KeyTaken
+                    | StoreError::QuotaExceeded { .. }
+                    | StoreError::Unavailable { .. }
+                    | StoreError::OutcomeUnknown { .. }
+                    | StoreError::Corrupt { .. } => error,
+                });
             }
             tokio::time::sleep(pause.mul_f64(0.5 + 0.5 * self.randomness.share())).await;
             pause = pause.saturating_mul(2);

@@ -15,7 +15,8 @@ pub enum CommandError {
     /// The key was used for another command. Use a new key for a new command.
     #[error("the idempotency key was used for another command")]
     IdempotencyConflict,
-    /// The tenant has as many servers as it may. Delete one, or have the quota raised.
+    /// The tenant has as many servers as it may. Delete one, or have the quota raised. If an earlier try with the same key
+    /// had an unknown outcome, that one may still be applied for as long as a statement can be on its way to the store.
     #[error("the quota of {limit} servers is used up")]
     QuotaExceeded {
         /// How many it may have.

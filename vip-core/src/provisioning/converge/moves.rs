@@ -115,7 +115,7 @@ pub(super) fn park(view: &View<'_>, mut server: Server, reason: ParkReason) -> C
     }
     let parked_already = view.server.state == ServerState::Parked && view.server.park_reason == Some(reason);
     progress(&mut server);
-    server.parked_from = Some(view.state());
+    server.parked_from = Some(goes_on_as(view));
     server.state = ServerState::Parked;
     server.park_reason = Some(reason);
     server.not_before = Some(view.now.plus(view.timing.park_recheck));
@@ -136,12 +136,19 @@ pub(super) fn to_parked(view: &View<'_>, reason: ParkReason) -> Change {
     park(view, view.server.clone(), reason)
 }
 
+/// Returns the state in which a record that is parked now goes on: a wish to remove it that converge has not begun would
+/// be taken up from any other state than this one, and then the record would not rest.
+fn goes_on_as(view: &View<'_>) -> ServerState {
+    match view.server.desired {
+        Desired::Absent => ServerState::Deleting,
+        Desired::Present => view.state(),
+    }
+}
+
 /// Parks a record without a re-check: only a person, a replay or a new command ends this.
 pub(super) fn park_for_good(view: &View<'_>, reason: ParkReason) -> Change {
     let mut server = view.server.clone();
-    // A wish to remove it that converge has not begun would be taken up from any other state.
-    let overtaken = server.desired == Desired::Absent && view.state() != ServerState::Failing;
-    server.parked_from = Some(if overtaken { ServerState::Deleting } else { view.state() });
+    server.parked_from = Some(goes_on_as(view));
     server.state = ServerState::Parked;
     server.park_reason = Some(reason);
     server.wait_reason = Some(WaitReason::Parked);

@@ -108,7 +108,8 @@ async fn mark_tenant(
 /// Says whether nothing happens to a record by itself.
 fn is_settled(server: &crate::model::Server) -> bool {
     match server.state {
-        ServerState::Parked => server.park_reason == Some(ParkReason::Restored),
+        // A wish that came after an earlier mark has ended that wait.
+        ServerState::Parked => server.park_reason == Some(ParkReason::Restored) && server.is_converged(),
         ServerState::Failed
         | ServerState::Deleted
         | ServerState::Running

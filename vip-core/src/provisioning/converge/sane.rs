@@ -18,10 +18,16 @@ pub(super) fn with_id(id: &ProviderServerId, seen: Option<ServerView>) -> Result
     only(seen, |seen| &seen.id == id)
 }
 
-/// Leaves out servers without the labels that were asked for.
-pub(super) fn labelled(owner: InstallationId, server: ServerId, mut seen: Vec<ServerView>) -> Vec<ServerView> {
+/// Leaves out servers without the labels that were asked for; a list of such servers alone is no answer: it proves no
+/// absence.
+pub(super) fn labelled(
+    owner: InstallationId,
+    server: ServerId,
+    mut seen: Vec<ServerView>,
+) -> Result<Vec<ServerView>, ProviderError> {
+    let is_empty = seen.is_empty();
     seen.retain(|seen| seen.is_ours(owner, server));
-    seen
+    if seen.is_empty() && !is_empty { Err(nonsense()) } else { Ok(seen) }
 }
 
 /// Leaves out actions that were not asked for.
@@ -82,9 +88,16 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_nothing_but_servers_of_others_does_not_say_that_there_is_none_of_ours() {
+        assert_eq!(labelled(owner(1), server(), Vec::new()).unwrap(), Vec::new());
+        let others = labelled(owner(1), server(), vec![view("2", "web", owner(9))]);
+        assert_eq!(others.unwrap_err().kind, ProviderErrorKind::Unknown);
+    }
+
+    #[test]
     fn what_was_not_asked_for_is_left_out_of_a_list() {
         let seen = vec![view("1", "web", owner(1)), view("2", "web", owner(9))];
-        let ids: Vec<_> = labelled(owner(1), server(), seen).into_iter().map(|seen| seen.id).collect();
+        let ids: Vec<_> = labelled(owner(1), server(), seen).unwrap().into_iter().map(|seen| seen.id).collect();
         assert_eq!(ids, [ProviderServerId::new("1").unwrap()]);
         let action = |id: &str| ActionView { id: ProviderActionId::new(id).unwrap(), status: ActionStatus::Succeeded };
         assert_eq!(asked_for(&[action("a").id], vec![action("a"), action("b")]), vec![action("a")]);

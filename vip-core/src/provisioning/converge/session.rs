@@ -349,7 +349,7 @@ impl<'a> Session<'a> {
                         Vec::new()
                     } else {
                         let id = self.loaded.server.id;
-                        sane::labelled(owner, id, client.find_labelled(owner, id, &context).await?)
+                        sane::labelled(owner, id, client.find_labelled(owner, id, &context).await?)?
                     };
                     Ok(Answer::Name(NameFinding { named, labelled }))
                 }

@@ -146,3 +146,29 @@ async fn a_request_id_is_in_the_operation_the_job_and_every_audit_record_of_the_
         assert!(record.body.contains("\"request_id\":\"req-7\""), "{}", record.body);
     }
 }
+
+/// The first try may be on its way still, and be applied when the quota is free again: "refused" would be too much said.
+#[cfg(feature = "mocks")]
+#[tokio::test(start_paused = true)]
+async fn an_order_whose_repeated_commit_meets_the_quota_has_an_unknown_outcome() {
+    use crate::ports::StoreError;
+    let product = Product::new().await;
+    let command = CreateServer { spec: spec("web-1"), accounts: vec![AccountId::default_account()], quota: Some(1) };
+    for (unknown_first, is_unknown) in [(false, false), (true, true)] {
+        let mut store = crate::mocks::MockStore::new();
+        let mut tries = 0;
+        store.expect_commit().returning(move |_change| {
+            tries += 1;
+            let lost = unknown_first && tries == 1;
+            Err(if lost {
+                StoreError::OutcomeUnknown { source: "lost".into() }
+            } else {
+                StoreError::QuotaExceeded { limit: 1 }
+            })
+        });
+        let context = Context { store: Arc::new(store), ..product.context.clone() };
+        let refused = create_server(&context, &Product::caller(None), &command).await.unwrap_err();
+        assert_eq!(matches!(refused, CommandError::OutcomeUnknown { .. }), is_unknown, "{refused:?}");
+        assert_eq!(matches!(refused, CommandError::QuotaExceeded { limit: 1 }), !is_unknown, "{refused:?}");
+    }
+}

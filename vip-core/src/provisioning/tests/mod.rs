@@ -2,6 +2,7 @@
 
 mod accept;
 mod faults;
+mod others;
 mod restored;
 #[cfg(vip_seeded_bugs)]
 mod seeded_bugs;

@@ -1,8 +1,9 @@
 //! After a backup was put back: what is open waits for an operator, what rests is left alone.
 
 use super::*;
-use crate::memory::ProviderMethod;
+use crate::memory::{ProviderFault, ProviderMethod};
 use crate::model::{OperationStatus, ParkReason, ServerState};
+use crate::ports::ProviderErrorKind;
 use crate::provisioning::converge::{OperateError, mark_restored, resume};
 
 fn operator() -> Actor {
@@ -89,4 +90,85 @@ async fn an_order_that_a_backup_shows_untouched_is_looked_for_before_anything_is
     let server = product.server(order.server).await;
     assert_eq!((server.state, product.provider.calls(ProviderMethod::Create)), (ServerState::Running, 1));
     assert_eq!(server.provider_ref.map(|own| own.id), created.map(|own| own.id));
+}
+
+/// Makes an order that fails and is deleted before its absence is proven: converge has not seen the delete yet.
+async fn failing_and_deleted(product: &Product) -> (Operation, Operation) {
+    product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unknown));
+    product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::InvalidInput));
+    let order = product.order("web-1", None).await.unwrap().operation;
+    product.settle_within(Duration::from_secs(60)).await;
+    assert_eq!(product.server(order.server).await.state, ServerState::Failing, "absence is not proven yet");
+    let deletion = product.delete(order.server).await.unwrap().operation;
+    (order, deletion)
+}
+
+/// The delete is in the backup, so it waits for the operator as all that is open does.
+#[tokio::test(start_paused = true)]
+async fn a_delete_of_a_failing_order_of_a_restored_store_rests_until_an_operator_resumes_it() {
+    let product = Product::new().await;
+    let (order, deletion) = failing_and_deleted(&product).await;
+    assert_eq!(mark_restored(&product.context, &operator()).await.unwrap().parked, 1);
+    let asked = product.provider.calls(ProviderMethod::Find);
+    product.settle_within(Duration::from_secs(4 * 3600)).await;
+    let parked = product.server(order.server).await;
+    assert_eq!((parked.state, parked.park_reason), (ServerState::Parked, Some(ParkReason::Restored)));
+    assert_eq!(product.operation(deletion.id).await.status, OperationStatus::Parked);
+    assert_eq!(product.provider.calls(ProviderMethod::Find), asked, "nothing was asked meanwhile");
+
+    resume(&product.context, &operator(), &tenant(), order.server).await.unwrap();
+    product.settle_within(Duration::from_secs(4 * 3600)).await;
+    assert_eq!(product.server(order.server).await.state, ServerState::Deleted);
+    assert_eq!(product.operation(deletion.id).await.status, OperationStatus::Succeeded);
+    product.demand_audit().await;
+}
+
+/// PROTOCOL §2: only a replay or a new command ends this; here the wish was there before the handler died.
+#[tokio::test(start_paused = true)]
+async fn a_delete_of_a_failing_order_whose_job_died_rests_until_it_is_given_again() {
+    let product = Product::new().await;
+    let (order, deletion) = failing_and_deleted(&product).await;
+    let attempt = product.claim().await.unwrap();
+    product.converge.died(attempt.job().payload.decode().ok(), &attempt, "panic").await.unwrap();
+    let verdict = Verdict::Dead { code: "panic".to_owned() };
+    product.context.queue.settle(&[Settlement { lease: attempt.lease(), verdict }]).await.unwrap();
+    assert!(product.server(order.server).await.is_converged(), "it has nothing to do and nobody wakes it");
+    assert_eq!(product.operation(deletion.id).await.status, OperationStatus::Parked);
+    drop(product.delete(order.server).await.unwrap());
+    product.settle_within(Duration::from_secs(4 * 3600)).await;
+    assert_eq!(product.server(order.server).await.state, ServerState::Deleted);
+    assert_eq!(product.operation(deletion.id).await.status, OperationStatus::Succeeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_mark_resumes_nothing_that_the_first_one_parked() {
+    let product = Product::new().await;
+    let running = product.order("web-1", None).await.unwrap().operation;
+    product.settle_within(Duration::from_secs(600)).await;
+    drop(product.delete(running.server).await.unwrap());
+    let open = product.order("web-2", None).await.unwrap().operation;
+    assert_eq!(mark_restored(&product.context, &operator()).await.unwrap().parked, 2);
+    let before = (product.server(running.server).await, product.server(open.server).await);
+    assert_eq!(mark_restored(&product.context, &operator()).await.unwrap().parked, 0);
+    assert_eq!((product.server(running.server).await, product.server(open.server).await), before);
+    product.settle_within(Duration::from_secs(4 * 3600)).await;
+    assert_eq!(product.server(running.server).await.state, ServerState::Parked);
+    assert_eq!(product.server(open.server).await.state, ServerState::Parked);
+    assert_eq!((product.provider.servers().len(), product.provider.ever_created().len()), (1, 1));
+}
+
+/// The second backup holds a delete that came after the first mark: what it would remove may not be what was meant.
+#[tokio::test(start_paused = true)]
+async fn a_second_mark_parks_a_delete_that_came_after_the_first_one() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    mark_restored(&product.context, &operator()).await.unwrap();
+    let deletion = product.delete(order.server).await.unwrap().operation;
+    assert_eq!(mark_restored(&product.context, &operator()).await.unwrap().parked, 1);
+    product.settle_within(Duration::from_secs(4 * 3600)).await;
+    assert_eq!(product.server(order.server).await.state, ServerState::Parked);
+    assert_eq!(product.operation(deletion.id).await.status, OperationStatus::Parked);
+    resume(&product.context, &operator(), &tenant(), order.server).await.unwrap();
+    product.settle_within(Duration::from_secs(4 * 3600)).await;
+    assert_eq!(product.server(order.server).await.state, ServerState::Deleted);
 }
