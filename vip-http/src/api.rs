@@ -13,7 +13,7 @@ use vip_core::Provisioner;
 
 use crate::auth::Authenticator;
 use crate::cursor::Cursors;
-use crate::edge::{self, HandlerLimit};
+use crate::edge::{self, Edge, HandlerLimit};
 use crate::health::KeptReports;
 use crate::limits;
 use crate::metrics::Render;
@@ -135,7 +135,7 @@ impl Api {
             .merge(crate::openapi::routes())
             .merge(crate::metrics::routes())
             .method_not_allowed_fallback(|| async { Problem::new(ProblemCode::MethodNotAllowed) })
-            .layer(middleware::from_fn_with_state(self.limit, edge::around))
+            .layer(middleware::from_fn_with_state(self.edge(), edge::around))
             .with_state(self.state.clone())
     }
 
@@ -144,7 +144,7 @@ impl Api {
         let routes = crate::health::routes()
             .route("/healthz", get(crate::health::health))
             .merge(crate::metrics::routes())
-            .layer(middleware::from_fn_with_state(self.limit, edge::around))
+            .layer(middleware::from_fn_with_state(self.edge(), edge::around))
             .with_state(self.state.clone());
         self.whole(routes)
     }
@@ -154,10 +154,14 @@ impl Api {
         self.whole(self.router())
     }
 
+    fn edge(&self) -> Edge {
+        Edge { limit: self.limit, draining: self.state.draining.clone() }
+    }
+
     fn whole(&self, routes: Router) -> Router {
         let nothing = || async { Problem::new(ProblemCode::NotFound) };
         let outside = Router::new().fallback(nothing);
-        let outside = outside.layer(middleware::from_fn_with_state(self.limit, edge::around));
+        let outside = outside.layer(middleware::from_fn_with_state(self.edge(), edge::around));
         routes.fallback_service(outside)
     }
 

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use vip_core::model::RequestId;
 use vip_core::telemetry;
@@ -40,13 +41,20 @@ impl HandlerLimit {
     }
 }
 
+/// Is what stands around handlers needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Edge {
+    pub(crate) limit: HandlerLimit,
+    pub(crate) draining: CancellationToken,
+}
+
 /// Runs a handler, and answers for it if it does not.
-pub(crate) async fn around(State(limit): State<HandlerLimit>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn around(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
     let request_id = request_id(request.headers());
     request.extensions_mut().insert(request_id.clone());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let time = limit.of(&request);
+    let time = edge.limit.of(&request);
     let started = tokio::time::Instant::now();
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
     let response = match tokio::time::timeout(time, handled).await {
@@ -61,7 +69,11 @@ pub(crate) async fn around(State(limit): State<HandlerLimit>, mut request: Reque
         }
         Err(_elapsed) => Problem::new(ProblemCode::OutcomeUnknown).render(Some(&request_id)),
     };
-    let response = shaped(response, &request_id);
+    let mut response = shaped(response, &request_id);
+    if edge.draining.is_cancelled() {
+        // Whoever keeps a connection goes to another process with the next request, not into the end of this one.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     count(&route, &method, response.status(), started.elapsed());
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::debug!(
