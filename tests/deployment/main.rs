@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code fails by panicking")]
 
-
+mod outages;
 mod rolling_restart;
 
 use std::collections::{BTreeMap, BTreeSet};
