@@ -18,6 +18,7 @@ use crate::health::KeptReports;
 use crate::limits;
 use crate::metrics::Render;
 use crate::problem::{Problem, ProblemCode};
+use crate::rate::{RateLimits, Rates};
 use crate::routes;
 
 /// Is what handlers share; extractors of a host's own routes take it from the host's state.
@@ -31,6 +32,7 @@ pub struct ApiState {
     pub(crate) reports: Arc<KeptReports>,
     pub(crate) base_path: Arc<str>,
     pub(crate) metrics: Option<Render>,
+    pub(crate) rates: Rates,
 }
 
 impl fmt::Debug for ApiState {
@@ -98,6 +100,7 @@ impl Api {
             reports: Arc::new(KeptReports::default()),
             base_path: Arc::from(""),
             metrics: None,
+            rates: Rates::default(),
         };
         Ok(Self { state, limit: HandlerLimit::USUAL })
     }
@@ -118,6 +121,13 @@ impl Api {
     /// Sets how long a handler may take, waiting on purpose not counted. Default 10 s; beyond it the answer is 503.
     pub const fn handler_limit(mut self, limit: Duration) -> Self {
         self.limit = HandlerLimit(limit);
+        self
+    }
+
+    /// Limits the requests of each tenant and of each caller; whoever sends more is answered 429. Default: no limit. Each
+    /// process counts what it serves itself: behind one address, all of them together allow as many times as much.
+    pub fn rate_limits(mut self, limits: RateLimits) -> Self {
+        self.state.rates = Rates::new(limits);
         self
     }
 

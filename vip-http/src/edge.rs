@@ -4,8 +4,8 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::extract::{MatchedPath, Query, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
@@ -16,6 +16,7 @@ use vip_core::telemetry;
 
 use crate::limits;
 use crate::problem::{Problem, ProblemCode};
+use crate::rate::RateTold;
 
 /// Carries the id of a request, both ways.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -29,8 +30,7 @@ impl HandlerLimit {
 
     /// Adds what a caller may ask to wait, or needs for a body.
     fn of(self, request: &Request) -> Duration {
-        let asks_to_wait = request.method() == Method::GET
-            && request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("wait=")));
+        let asks_to_wait = matches!(*request.method(), Method::GET | Method::HEAD) && has_wait(request.uri());
         let has_body = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
         let body = if has_body { limits::BODY } else { Duration::ZERO };
         if asks_to_wait {
@@ -39,6 +39,12 @@ impl HandlerLimit {
             self.0.saturating_add(body)
         }
     }
+}
+
+/// Says whether the query has `wait`, read as the handler reads it: a name may be percent-encoded.
+fn has_wait(uri: &Uri) -> bool {
+    let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
+    pairs.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, _)| name == "wait"))
 }
 
 /// Is what stands around handlers needs to know.
@@ -52,6 +58,8 @@ pub(crate) struct Edge {
 pub(crate) async fn around(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
     let request_id = request_id(request.headers());
     request.extensions_mut().insert(request_id.clone());
+    let told = RateTold::default();
+    request.extensions_mut().insert(told.clone());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let time = edge.limit.of(&request);
@@ -70,6 +78,7 @@ pub(crate) async fn around(State(edge): State<Edge>, mut request: Request, next:
         Err(_elapsed) => Problem::new(ProblemCode::OutcomeUnknown).render(Some(&request_id)),
     };
     let mut response = shaped(response, &request_id);
+    told.write(response.headers_mut());
     if edge.draining.is_cancelled() {
         // Whoever keeps a connection goes to another process with the next request, not into the end of this one.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
