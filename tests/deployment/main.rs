@@ -2,7 +2,13 @@
 //!
 //! `VIP_TEST_DEPLOYMENT_ORDERS` says how many orders; 120 unless it says more.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code fails by panicking"
+)]
 
 mod outages;
 mod rolling_restart;

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use vip_core::model::TenantId;
+use vip_core::telemetry;
 
 use super::{AuthError, Authenticator, Identity, Scope, bearer};
 use crate::limits;
@@ -250,7 +251,7 @@ impl Tokens {
         let claims = match decoded {
             Ok(decoded) => decoded.claims,
             Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "a token is not valid");
+                tracing::debug!(error = %telemetry::causes(&error), "a token is not valid");
                 return Err(AuthError::refused("token_invalid"));
             }
         };

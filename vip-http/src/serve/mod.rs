@@ -4,8 +4,6 @@ mod addresses;
 mod connection;
 mod head;
 mod settings;
-#[cfg(test)]
-mod split_tests;
 mod watched;
 
 use std::io;
@@ -112,7 +110,7 @@ impl Server {
         }
         if let Err(error) = taking.take_rest(self.listener) {
             tracing::warn!(
-                { telemetry::ERROR } = &error as &dyn std::error::Error,
+                { telemetry::ERROR } = %telemetry::causes(&error),
                 "the last connections were not taken"
             );
         }
@@ -193,3 +191,6 @@ impl Counts {
         }
     }
 }
+
+#[cfg(test)]
+mod split_tests;
