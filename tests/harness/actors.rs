@@ -6,37 +6,45 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
 use vip_adapters::hetzner::simulator::Ledger;
 
 /// Is a running process of the program `actor`.
 #[derive(Debug)]
 pub struct Actor {
     child: Child,
+    output: Option<BufReader<ChildStdout>>,
 }
 
 impl Actor {
     /// Starts the program with a role.
     #[must_use]
     pub fn start(program: &Path, arguments: &[&str]) -> Self {
-        let child = Command::new(program)
+        let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("the actor starts");
-        Self { child }
+        let output = child.stdout.take().map(BufReader::new);
+        Self { child, output }
     }
 
-    /// Reads the first line that it prints.
-    pub async fn first_line(&mut self) -> String {
-        let stdout = self.child.stdout.take().expect("its output is ours");
+    /// Reads the next line that it prints.
+    pub async fn line(&mut self) -> String {
         let mut line = String::new();
-        let mut reader = BufReader::new(stdout);
-        reader.read_line(&mut line).await.expect("the actor prints a line");
+        let output = self.output.as_mut().expect("its output is ours");
+        output.read_line(&mut line).await.expect("the actor prints a line");
         line.trim().to_owned()
+    }
+
+    /// Tells it something, and demands that it has done it.
+    async fn tell(&mut self, order: &str) {
+        let input = self.child.stdin.as_mut().expect("its input is ours");
+        input.write_all(format!("{order}\n").as_bytes()).await.expect("the actor listens");
+        assert_eq!(self.line().await, "done", "the actor did not obey");
     }
 
     /// Ends it as a power cut would.
@@ -71,7 +79,7 @@ impl CloudActor {
     /// Starts it.
     pub async fn start(program: &Path, seed: u64, mood: &str) -> Self {
         let mut actor = Actor::start(program, &["simulator", &seed.to_string(), mood]);
-        let url = actor.first_line().await;
+        let url = actor.line().await;
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().expect("a client");
         Self { actor, url, client }
     }
@@ -80,6 +88,16 @@ impl CloudActor {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Takes its API away: nobody listens there, and what it has goes on existing.
+    pub async fn leave(&mut self) {
+        self.actor.tell("leave").await;
+    }
+
+    /// Brings its API back, at the same address.
+    pub async fn come_back(&mut self) {
+        self.actor.tell("come back").await;
     }
 
     /// Reads its ledger.
@@ -124,7 +142,7 @@ impl WorkerActors {
     /// Waits until all work.
     pub async fn ready(&mut self) {
         for worker in &mut self.workers {
-            assert_eq!(worker.first_line().await, "ready", "a worker did not start");
+            assert_eq!(worker.line().await, "ready", "a worker did not start");
         }
     }
 

@@ -11,6 +11,8 @@
 
 pub mod actors;
 pub mod asked;
+pub mod deployment;
+pub mod loader;
 pub mod postgres;
 pub mod redis_server;
 pub mod site;

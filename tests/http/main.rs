@@ -10,5 +10,7 @@ mod limits;
 mod operators;
 mod orders;
 mod pages;
+mod rates;
 mod route_table;
 mod server;
+mod tokens;

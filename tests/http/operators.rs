@@ -1,7 +1,8 @@
 //! What an operator sees and does: jobs, accounts, sweeps, audits, health.
 
 use serde_json::{Value, json};
-use vip_core::model::{JobKey, JobKind, NewJob, Payload};
+use vip_adapters::hetzner::simulator::DEFAULT_TOKEN;
+use vip_core::model::{AccountId, Gate, JobKey, JobKind, NewJob, Payload, TokenDigest};
 use vip_http::axum::http::StatusCode;
 
 use crate::app::{App, json_request, order};
@@ -117,5 +118,43 @@ async fn health_names_every_part_and_what_the_process_costs_and_tells_when_the_s
     vip_tests::site::pause(vip_http::limits::HEALTH_KEPT).await;
     let health = app.get(&app.operator, "/healthz").await;
     assert_eq!((health.status, health.text("/status")), (StatusCode::OK, "down"));
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspect_token_is_vouched_for_by_its_digest_and_one_that_nobody_knows_is_not_found() {
+    let app = App::accepting().await;
+    let digest = TokenDigest::of(DEFAULT_TOKEN);
+    let store = &app.backend.store;
+    let account = store.account(&AccountId::default_account()).await.unwrap();
+    let suspect = Gate::Suspect { why: "of a test".to_owned() };
+    store.save_account(&account.with_gate(&digest, suspect, 0)).await.unwrap();
+    let accounts = app.get(&app.operator, "/v1/operator/accounts").await;
+    assert_eq!(accounts.text("/items/0/gates/0/gate"), "suspect");
+    let of = |digest: &str| format!("/v1/operator/accounts/default/tokens/{digest}/confirm");
+    assert_eq!(app.post(&app.operator, &of("0123456789abcdef"), &json!({})).await.code(), "not_found");
+    let nobody = of(digest.as_str()).replace("default", "nobody");
+    assert_eq!(app.post(&app.operator, &nobody, &json!({})).await.code(), "not_found");
+    let confirmed = app.post(&app.operator, &of(accounts.text("/items/0/gates/0/token_digest")), &json!({})).await;
+    assert_eq!(confirmed.status, StatusCode::NO_CONTENT);
+    assert_eq!(app.get(&app.operator, "/v1/operator/accounts").await.text("/items/0/gates/0/gate"), "open");
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_server_goes_on_when_an_operator_says_so_and_one_that_is_not_parked_is_409() {
+    let app = App::accepting().await;
+    let accepted = app.order(&app.acme, "order-1", &order("web-1")).await;
+    let resume = format!("/v1/operator/tenants/acme/servers/{}/resume", accepted.text("/server_id"));
+    let answer = app.post(&app.operator, &resume, &json!({})).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (409, "not_parked"));
+    let actor = vip_core::model::Actor::Operator { name: "root".to_owned() };
+    app.provisioner.operator().mark_restored(&actor).await.unwrap();
+    let path = format!("/v1/servers/{}", accepted.text("/server_id"));
+    assert_eq!(app.get(&app.acme, &path).await.text("/state"), "parked");
+    assert_eq!(app.post(&app.operator, &resume.replace("acme", "other"), &json!({})).await.code(), "not_found");
+    assert_eq!(app.post(&app.operator, &resume, &json!({})).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(app.get(&app.acme, &path).await.text("/state"), "requested");
+    assert_eq!(app.post(&app.operator, &resume, &json!({})).await.code(), "not_parked");
     app.end().await;
 }

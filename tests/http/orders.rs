@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
+use vip_http::axum::body::Body;
 use vip_http::axum::http::StatusCode;
 
-use crate::app::{App, json_request, order};
+use crate::app::{App, json_request, order, request};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_accepted_followed_shown_and_deleted() {
@@ -140,5 +141,21 @@ async fn the_catalog_shows_what_can_be_ordered_with_its_age() {
     assert!(!catalog.body["prices"].as_array().unwrap().is_empty());
     assert_eq!(app.get(&app.acme, "/v1/catalog?account=nobody").await.code(), "not_found");
     assert_eq!(app.get(&app.acme, "/v1/catalog?account=%20").await.code(), "invalid_query");
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_to_wait_is_not_cut_at_the_limit_of_handlers_however_it_asks() {
+    let mut app = App::accepting().await;
+    let accepted = app.order(&app.acme, "order-1", &order("web-1")).await;
+    let path = accepted.header("location").to_owned();
+    app.router = app.api.clone().handler_limit(Duration::from_millis(500)).application();
+    for (method, query) in [("GET", "wait=1"), ("GET", "w%61it=1"), ("HEAD", "wait=1")] {
+        let began = tokio::time::Instant::now();
+        let asked = request(method, &format!("{path}?{query}"), Some(&app.acme)).body(Body::empty()).unwrap();
+        let answer = app.send(asked).await;
+        assert_eq!(answer.status.as_u16(), 200, "{method} {query}");
+        assert!(began.elapsed() >= Duration::from_secs(1), "it waited: {method} {query}");
+    }
     app.end().await;
 }

@@ -41,7 +41,11 @@ impl Route {
     /// Fills the path in with ids of the tenant `acme`.
     fn path_of(&self, accepted: &Answer) -> String {
         let id = if self.path.starts_with("/v1/servers") { accepted.text("/server_id") } else { accepted.text("/id") };
-        self.path.replace("{id}", id).replace("{tenant}", "acme").replace("{account}", "default")
+        self.path
+            .replace("{id}", id)
+            .replace("{tenant}", "acme")
+            .replace("{account}", "default")
+            .replace("{digest}", "0123456789abcdef")
     }
 
     async fn send(&self, app: &App, key: Option<&Key>, path: &str, body: &str) -> Answer {
@@ -198,4 +202,5 @@ fn filled(path: &str) -> String {
     path.replace("{id}", "01890a5d-ac96-774b-bcce-b302099a8057")
         .replace("{tenant}", "acme")
         .replace("{account}", "default")
+        .replace("{digest}", "0123456789abcdef")
 }

@@ -127,6 +127,12 @@ pub const METRIC_SIGHTINGS: &str = "vip_sightings";
 pub const METRIC_LOOP_RESTARTS: &str = "vip_loop_restarts";
 /// Says how the process fares: 0 ok, 1 degraded, 2 down.
 pub const METRIC_HEALTH: &str = "vip_health";
+/// Counts connections to the database by `purpose` and `state`: `open`, `idle`, and `most` that may be open.
+pub const METRIC_POOL_CONNECTIONS: &str = "vip_pool_connections";
+/// Counts callers that wait for a connection now, by `purpose`.
+pub const METRIC_POOL_WAITING: &str = "vip_pool_waiting";
+/// Counts callers that got no connection in time since the start, by `purpose`.
+pub const METRIC_POOL_TIMED_OUT: &str = "vip_pool_timed_out";
 /// Says how much memory is resident.
 pub const METRIC_PROCESS_MEMORY_BYTES: &str = "vip_process_memory_bytes";
 /// Counts open files and sockets.
@@ -205,6 +211,9 @@ pub const METRICS: &[&str] = &[
     METRIC_SIGHTINGS,
     METRIC_LOOP_RESTARTS,
     METRIC_HEALTH,
+    METRIC_POOL_CONNECTIONS,
+    METRIC_POOL_WAITING,
+    METRIC_POOL_TIMED_OUT,
     METRIC_PROCESS_MEMORY_BYTES,
     METRIC_PROCESS_DESCRIPTORS,
     METRIC_PROCESS_TASKS,

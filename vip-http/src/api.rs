@@ -13,11 +13,12 @@ use vip_core::Provisioner;
 
 use crate::auth::Authenticator;
 use crate::cursor::Cursors;
-use crate::edge::{self, HandlerLimit};
+use crate::edge::{self, Edge, HandlerLimit};
 use crate::health::KeptReports;
 use crate::limits;
 use crate::metrics::Render;
 use crate::problem::{Problem, ProblemCode};
+use crate::rate::{RateLimits, Rates};
 use crate::routes;
 
 /// Is what handlers share; extractors of a host's own routes take it from the host's state.
@@ -31,6 +32,7 @@ pub struct ApiState {
     pub(crate) reports: Arc<KeptReports>,
     pub(crate) base_path: Arc<str>,
     pub(crate) metrics: Option<Render>,
+    pub(crate) rates: Rates,
 }
 
 impl fmt::Debug for ApiState {
@@ -98,6 +100,7 @@ impl Api {
             reports: Arc::new(KeptReports::default()),
             base_path: Arc::from(""),
             metrics: None,
+            rates: Rates::default(),
         };
         Ok(Self { state, limit: HandlerLimit::USUAL })
     }
@@ -121,6 +124,13 @@ impl Api {
         self
     }
 
+    /// Limits the requests of each tenant and of each caller; whoever sends more is answered 429. Default: no limit. Each
+    /// process counts what it serves itself: behind one address, all of them together allow as many times as much.
+    pub fn rate_limits(mut self, limits: RateLimits) -> Self {
+        self.state.rates = Rates::new(limits);
+        self
+    }
+
     /// Serves `/metrics` to operators: `render` writes what the exporter that the host has installed knows.
     pub fn metrics(mut self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
         self.state.metrics = Some(Render(Arc::new(render)));
@@ -135,7 +145,7 @@ impl Api {
             .merge(crate::openapi::routes())
             .merge(crate::metrics::routes())
             .method_not_allowed_fallback(|| async { Problem::new(ProblemCode::MethodNotAllowed) })
-            .layer(middleware::from_fn_with_state(self.limit, edge::around))
+            .layer(middleware::from_fn_with_state(self.edge(), edge::around))
             .with_state(self.state.clone())
     }
 
@@ -144,7 +154,7 @@ impl Api {
         let routes = crate::health::routes()
             .route("/healthz", get(crate::health::health))
             .merge(crate::metrics::routes())
-            .layer(middleware::from_fn_with_state(self.limit, edge::around))
+            .layer(middleware::from_fn_with_state(self.edge(), edge::around))
             .with_state(self.state.clone());
         self.whole(routes)
     }
@@ -154,10 +164,14 @@ impl Api {
         self.whole(self.router())
     }
 
+    fn edge(&self) -> Edge {
+        Edge { limit: self.limit, draining: self.state.draining.clone() }
+    }
+
     fn whole(&self, routes: Router) -> Router {
         let nothing = || async { Problem::new(ProblemCode::NotFound) };
         let outside = Router::new().fallback(nothing);
-        let outside = outside.layer(middleware::from_fn_with_state(self.limit, edge::around));
+        let outside = outside.layer(middleware::from_fn_with_state(self.edge(), edge::around));
         routes.fallback_service(outside)
     }
 

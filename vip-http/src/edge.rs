@@ -4,17 +4,19 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::extract::{MatchedPath, Query, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use vip_core::model::RequestId;
 use vip_core::telemetry;
 
 use crate::limits;
 use crate::problem::{Problem, ProblemCode};
+use crate::rate::RateTold;
 
 /// Carries the id of a request, both ways.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,8 +30,7 @@ impl HandlerLimit {
 
     /// Adds what a caller may ask to wait, or needs for a body.
     fn of(self, request: &Request) -> Duration {
-        let asks_to_wait = request.method() == Method::GET
-            && request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("wait=")));
+        let asks_to_wait = matches!(*request.method(), Method::GET | Method::HEAD) && has_wait(request.uri());
         let has_body = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
         let body = if has_body { limits::BODY } else { Duration::ZERO };
         if asks_to_wait {
@@ -40,13 +41,28 @@ impl HandlerLimit {
     }
 }
 
+/// Says whether the query has `wait`, read as the handler reads it: a name may be percent-encoded.
+fn has_wait(uri: &Uri) -> bool {
+    let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
+    pairs.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, _)| name == "wait"))
+}
+
+/// Is what stands around handlers needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Edge {
+    pub(crate) limit: HandlerLimit,
+    pub(crate) draining: CancellationToken,
+}
+
 /// Runs a handler, and answers for it if it does not.
-pub(crate) async fn around(State(limit): State<HandlerLimit>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn around(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
     let request_id = request_id(request.headers());
     request.extensions_mut().insert(request_id.clone());
+    let told = RateTold::default();
+    request.extensions_mut().insert(told.clone());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let time = limit.of(&request);
+    let time = edge.limit.of(&request);
     let started = tokio::time::Instant::now();
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
     let response = match tokio::time::timeout(time, handled).await {
@@ -61,7 +77,12 @@ pub(crate) async fn around(State(limit): State<HandlerLimit>, mut request: Reque
         }
         Err(_elapsed) => Problem::new(ProblemCode::OutcomeUnknown).render(Some(&request_id)),
     };
-    let response = shaped(response, &request_id);
+    let mut response = shaped(response, &request_id);
+    told.write(response.headers_mut());
+    if edge.draining.is_cancelled() {
+        // Whoever keeps a connection goes to another process with the next request, not into the end of this one.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     count(&route, &method, response.status(), started.elapsed());
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::debug!(

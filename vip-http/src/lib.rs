@@ -14,6 +14,7 @@ mod metrics;
 mod openapi;
 mod problem;
 mod process;
+mod rate;
 mod routes;
 mod serve;
 mod wire;
@@ -22,6 +23,7 @@ pub use api::{Api, ApiError, ApiState};
 pub use auth::{ApiKeys, AuthError, Authenticator, Identity, NewApiKey, Scope};
 pub use health::probes;
 pub use problem::{FieldProblem, Problem, ProblemCode};
+pub use rate::{RateLimit, RateLimitError, RateLimits};
 pub use serve::{PeerAddress, ServeReport, Server, ServerSettings};
 
 // So that a host needs one version of it.

@@ -30,3 +30,19 @@ pub const API_KEY_ID_BYTES: usize = 32;
 pub const API_KEYS: usize = 10_000;
 /// How long a report of health is kept: a probe more often than that asks nobody.
 pub const HEALTH_KEPT: Duration = Duration::from_secs(1);
+/// Most requests that a limit of requests can allow; more is no limit.
+pub const RATE_REQUESTS: u32 = 1_000_000;
+/// Shortest time of a limit of requests.
+pub const RATE_WINDOW_LEAST: Duration = Duration::from_secs(1);
+/// Longest time of a limit of requests.
+pub const RATE_WINDOW_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Callers, and tenants, whose requests are counted before those with nothing used up are forgotten.
+pub const RATE_KEYS: usize = 10_000;
+/// Longest token, in bytes.
+pub const TOKEN_BYTES: usize = 8 * 1024;
+/// Shortest secret of an HMAC key of tokens, in bytes: as long as what it makes.
+pub const TOKEN_SECRET_BYTES: usize = 32;
+/// Most keys that tokens may be signed with.
+pub const TOKEN_KEYS: usize = 100;
+/// Longest difference between the clock of whoever issues tokens and ours.
+pub const TOKEN_LEEWAY: Duration = Duration::from_secs(5 * 60);

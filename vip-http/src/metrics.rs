@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use vip_core::Provisioner;
 use vip_core::model::AccountId;
+use vip_core::ports::PoolFigures;
 use vip_core::provisioner::Operator;
 use vip_core::resilience::BreakerState;
 use vip_core::runtime::HealthStatus;
@@ -75,6 +76,7 @@ async fn refresh(provisioner: &Provisioner) {
         metrics::gauge!(telemetry::METRIC_LOOP_RESTARTS, "loop" => status.name.to_string())
             .set(number(u64::from(status.restarts)));
     }
+    provisioner.pool_figures().iter().for_each(of_pool);
     let cost = ProcessCost::now();
     metrics::gauge!(telemetry::METRIC_PROCESS_TASKS).set(number(u64::try_from(cost.tasks).unwrap_or(u64::MAX)));
     if let Some(bytes) = cost.memory_bytes {
@@ -89,6 +91,16 @@ async fn refresh(provisioner: &Provisioner) {
         HealthStatus::Degraded => 1.0,
         HealthStatus::Down => 2.0,
     });
+}
+
+fn of_pool(figures: &PoolFigures) {
+    let states = [("open", figures.open), ("idle", figures.idle), ("most", figures.most)];
+    for (state, count) in states {
+        let labels = [("purpose", figures.purpose), ("state", state)];
+        metrics::gauge!(telemetry::METRIC_POOL_CONNECTIONS, &labels).set(f64::from(count));
+    }
+    metrics::gauge!(telemetry::METRIC_POOL_WAITING, "purpose" => figures.purpose).set(number(figures.waiting));
+    metrics::gauge!(telemetry::METRIC_POOL_TIMED_OUT, "purpose" => figures.purpose).set(number(figures.timed_out));
 }
 
 fn of_account(operator: &Operator, account: &AccountId) {

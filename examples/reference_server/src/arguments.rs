@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vip_core::model::TenantId;
-use vip_http::Scope;
+use vip_http::{RateLimit, Scope};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 const SECRETS: &str = "Secrets stand in the environment, or in a file that NAME_FILE names:
   VIP_DATABASE_URL   where orders are kept, such as sqlite://vip.db; a temporary database if nothing is said
@@ -37,6 +39,12 @@ pub(crate) struct Arguments {
     /// Most connections of one address; raise it behind a proxy.
     #[arg(long, env = "VIP_CONNECTIONS_PER_ADDRESS", default_value_t = 256)]
     pub(crate) connections_per_address: usize,
+    /// Most requests a minute of each tenant, at this process; as many as come if nothing is said.
+    #[arg(long, env = "VIP_TENANT_REQUESTS_PER_MINUTE", value_parser = per_minute)]
+    pub(crate) tenant_requests_per_minute: Option<RateLimit>,
+    /// Most requests a minute of each caller, at this process; as many as come if nothing is said.
+    #[arg(long, env = "VIP_CALLER_REQUESTS_PER_MINUTE", value_parser = per_minute)]
+    pub(crate) caller_requests_per_minute: Option<RateLimit>,
     /// Seconds between being told to end, when `/readyz` says no, and taking no connection any more.
     #[arg(long, env = "VIP_GRACE_SECONDS", default_value = "0", value_parser = seconds)]
     pub(crate) grace: Duration,
@@ -96,6 +104,11 @@ pub(crate) struct NewKey {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn per_minute(text: &str) -> Result<RateLimit, String> {
+    let requests = text.parse().map_err(|error| format!("{error}"))?;
+    RateLimit::new(requests, MINUTE).map_err(|error| error.to_string())
 }
 
 fn tenant(text: &str) -> Result<TenantId, String> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use vip_adapters::REDIS_URL_VARIABLE;
+use vip_http::{RateLimit, RateLimits};
 
 use crate::arguments::{Arguments, Provider, Role};
 use crate::secrets::{Secret, SecretError, secret};
@@ -82,6 +83,7 @@ pub(crate) struct Configuration {
     pub(crate) cursor_key: Option<CursorKey>,
     pub(crate) quota: Option<u32>,
     pub(crate) connections_per_address: usize,
+    pub(crate) rates: RateLimits,
     pub(crate) grace: Duration,
     pub(crate) drain: Duration,
 }
@@ -123,6 +125,9 @@ impl Configuration {
             Some(key) => Some(CursorKey(key_of(&key.value).ok_or(ConfigurationError::CursorKey)?)),
             None => None,
         };
+        let mut rates = RateLimits::default();
+        rates.tenant = arguments.tenant_requests_per_minute;
+        rates.caller = arguments.caller_requests_per_minute;
         Ok(Self {
             role: arguments.role,
             listen: arguments.listen,
@@ -133,6 +138,7 @@ impl Configuration {
             cursor_key,
             quota: arguments.quota,
             connections_per_address: arguments.connections_per_address,
+            rates,
             grace: arguments.grace,
             drain: arguments.drain,
         })
@@ -201,6 +207,9 @@ impl fmt::Display for Configuration {
             None => writeln!(formatter, "quota                    none")?,
         }
         writeln!(formatter, "connections per address  {}", self.connections_per_address)?;
+        let shown = |limit: Option<RateLimit>| limit.map_or("as they come".to_owned(), |limit| limit.to_string());
+        writeln!(formatter, "requests of a tenant     {}", shown(self.rates.tenant))?;
+        writeln!(formatter, "requests of a caller     {}", shown(self.rates.caller))?;
         writeln!(formatter, "grace                    {:?}", self.grace)?;
         writeln!(formatter, "drain                    {:?}", self.drain)
     }

@@ -24,7 +24,7 @@ enum Cause {
     Failed(String),
 }
 
-/// Serves; the exit status is 0 only if it was told to end and nothing was left or lost.
+/// Serves; the exit status is 0 only if it was told to end and nothing was left or lost. Told a second time, it ends at once.
 pub(crate) async fn run(configuration: Configuration) -> Fallible<ExitCode> {
     // Signals are taken before anything is shown: who reads it may stop us at once.
     let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -33,8 +33,22 @@ pub(crate) async fn run(configuration: Configuration) -> Fallible<ExitCode> {
         // A database that does not answer is waited for; nothing was accepted yet.
         () = told(&mut signals) => return Ok(ExitCode::SUCCESS),
     };
+    let end = CancellationToken::new();
+    let twice = async {
+        told(&mut signals).await;
+        end.cancel();
+        told(&mut signals).await;
+    };
+    tokio::select! {
+        code = until_ended(&configuration, product, &end) => code,
+        // What was begun is found by whoever comes next, as after a crash.
+        () = twice => Err("told to end a second time: ended at once, and left what was under way".into()),
+    }
+}
+
+async fn until_ended(configuration: &Configuration, product: Product, end: &CancellationToken) -> Fallible<ExitCode> {
     let provisioner = product.provisioner.clone();
-    let ended = serve(&configuration, &provisioner, signals).await;
+    let ended = serve(configuration, &provisioner, end).await;
     let report = provisioner.shutdown(configuration.drain).await;
     tracing::info!(%report, "ended");
     product.forget()?;
@@ -45,7 +59,7 @@ pub(crate) async fn run(configuration: Configuration) -> Fallible<ExitCode> {
     }
 }
 
-async fn serve(configuration: &Configuration, provisioner: &Provisioner, signals: (Signal, Signal)) -> Fallible<Cause> {
+async fn serve(configuration: &Configuration, provisioner: &Provisioner, end: &CancellationToken) -> Fallible<Cause> {
     let (api, shown) = api(configuration, provisioner)?;
     let mut settings = ServerSettings::default();
     settings.connections_per_address = configuration.connections_per_address;
@@ -60,7 +74,7 @@ async fn serve(configuration: &Configuration, provisioner: &Provisioner, signals
     };
     let stop = CancellationToken::new();
     let ending = async {
-        let cause = cause(provisioner, signals).await;
+        let cause = cause(provisioner, end).await;
         // Whoever sends requests here looks elsewhere first; what waits on purpose is answered.
         match &api {
             Some(api) => api.drain(),
@@ -84,9 +98,9 @@ async fn told(signals: &mut (Signal, Signal)) {
     }
 }
 
-async fn cause(provisioner: &Provisioner, mut signals: (Signal, Signal)) -> Cause {
+async fn cause(provisioner: &Provisioner, end: &CancellationToken) -> Cause {
     tokio::select! {
-        () = told(&mut signals) => Cause::Told,
+        () = end.cancelled() => Cause::Told,
         why = provisioner.failed() => Cause::Failed(why),
     }
 }
@@ -105,6 +119,7 @@ fn api(configuration: &Configuration, provisioner: &Provisioner) -> Fallible<(Op
         exporter.run_upkeep();
         exporter.render()
     });
+    api = api.rate_limits(configuration.rates);
     if let Some(key) = configuration.cursor_key {
         api = api.cursor_secret(key.0);
     }

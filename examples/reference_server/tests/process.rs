@@ -180,3 +180,14 @@ fn a_key_that_it_makes_is_known_to_a_process_that_reads_its_entry() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(program.end("-INT").0, Some(0));
 }
+
+#[test]
+fn told_a_second_time_it_ends_at_once_and_says_that_this_was_no_success() {
+    let program = Program::start(&["--listen", "127.0.0.1:0", "--grace-seconds", "600"], 6);
+    let pid = program.child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    while program.send("GET /readyz", "").0 == 200 {}
+    let (code, log) = program.end("-INT");
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("told to end a second time"), "{log}");
+}

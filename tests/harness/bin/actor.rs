@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code fails by panicking")]
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use vip_adapters::hetzner::HetznerClient;
 use vip_adapters::hetzner::simulator::{DEFAULT_TOKEN, FaultPlan, Simulator};
 use vip_core::Provisioner;
@@ -36,10 +37,21 @@ async fn simulator(seed: u64, mood: &str) {
         other => panic!("unknown mood: {other}"),
     }
     let server = simulator.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
-    println!("{}", server.url());
-    std::io::stdout().flush().unwrap();
-    until_input_closes().await;
-    server.shutdown().await;
+    say(&server.url());
+    let address: SocketAddr = server.url().trim_start_matches("http://").parse().unwrap();
+    let mut server = Some(server);
+    let mut orders = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(order) = orders.next_line().await.unwrap() {
+        match (order.as_str(), server.take()) {
+            ("leave", Some(running)) => running.shutdown().await,
+            ("come back", None) => server = Some(simulator.serve(address).await.unwrap()),
+            other => panic!("unknown order: {other:?}"),
+        }
+        say("done");
+    }
+    if let Some(server) = server {
+        server.shutdown().await;
+    }
 }
 
 /// Waits for a line, so that many begin at one moment; then opens the store and says which installation it is.
@@ -58,14 +70,18 @@ async fn worker(store: &str, endpoint: &str) {
         .start()
         .await
         .unwrap();
-    println!("ready");
-    std::io::stdout().flush().unwrap();
+    say("ready");
     let failed = tokio::select! {
         () = until_input_closes() => None,
         why = provisioner.failed() => Some(why),
     };
     let report = provisioner.shutdown(Duration::from_secs(10)).await;
     assert!(failed.is_none() && report.within_deadline, "{failed:?} {report}");
+}
+
+fn say(line: &str) {
+    println!("{line}");
+    std::io::stdout().flush().unwrap();
 }
 
 async fn until_input_closes() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres};
 use tokio::time::{Instant, timeout_at};
+use vip_core::ports::PoolFigures;
 
 use super::config::{Pooler, PostgresConfig};
 use super::error::{Failure, Obstacle};
@@ -52,26 +53,6 @@ struct Waits {
     waiting: AtomicU64,
     timed_out: AtomicU64,
     longest_micros: AtomicU64,
-}
-
-/// Shows how busy the connections are; counts since the backend was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PoolFigures {
-    /// What the connections are for: `commits and reads`, `claims` or `leases`.
-    pub purpose: &'static str,
-    /// Most connections that may be open.
-    pub most: u32,
-    /// Open connections.
-    pub open: u32,
-    /// Open connections that nobody uses.
-    pub idle: u32,
-    /// Callers that wait for one now.
-    pub waiting: u64,
-    /// Callers that got none in time.
-    pub timed_out: u64,
-    /// Longest wait of a caller, successful or not.
-    pub longest_wait: Duration,
 }
 
 /// Is the connections of one purpose.
@@ -257,15 +238,15 @@ impl Pool {
     }
 
     fn figures(&self) -> PoolFigures {
-        PoolFigures {
-            purpose: self.lane.purpose(),
-            most: self.pool.options().get_max_connections(),
-            open: self.pool.size(),
-            idle: u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX),
-            waiting: self.waits.waiting.load(Ordering::Relaxed),
-            timed_out: self.waits.timed_out.load(Ordering::Relaxed),
-            longest_wait: Duration::from_micros(self.waits.longest_micros.load(Ordering::Relaxed)),
-        }
+        let mut figures = PoolFigures::default();
+        figures.purpose = self.lane.purpose();
+        figures.most = self.pool.options().get_max_connections();
+        figures.open = self.pool.size();
+        figures.idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        figures.waiting = self.waits.waiting.load(Ordering::Relaxed);
+        figures.timed_out = self.waits.timed_out.load(Ordering::Relaxed);
+        figures.longest_wait = Duration::from_micros(self.waits.longest_micros.load(Ordering::Relaxed));
+        figures
     }
 }
 

@@ -30,7 +30,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use vip_core::model::InstallationId;
-use vip_core::ports::{Backend, Durability};
+use vip_core::ports::{Backend, Connections, Durability};
 
 use bell::Bell;
 use config::BoundedLoss;
@@ -38,10 +38,10 @@ pub use config::{OlderSchema, Pooler, PostgresConfig};
 pub use error::OpenError;
 use error::{Failure, Obstacle};
 use lanes::Lanes;
-pub use lanes::PoolFigures;
 use queries::Queries;
 use session::{Sessions, Write};
 use upkeep::Install;
+pub use vip_core::ports::PoolFigures;
 use watcher::Watcher;
 
 /// Keeps orders, jobs and audit records in one PostgreSQL database; a clone is the same backend.
@@ -154,7 +154,7 @@ impl PostgresBackend {
     /// Returns store and queue for a builder.
     #[must_use]
     pub fn backend(&self) -> Backend {
-        Backend::new(Arc::new(self.clone()), Arc::new(self.clone()))
+        Backend::new(Arc::new(self.clone()), Arc::new(self.clone())).with_connections(Arc::new(self.clone()))
     }
 
     /// Shows how busy the connections are, for metrics: one entry for each purpose.
@@ -193,6 +193,12 @@ impl PostgresBackend {
         self.shared.calls.close();
         self.shared.calls.wait().await;
         self.shared.sessions.lanes.close().await;
+    }
+}
+
+impl Connections for PostgresBackend {
+    fn figures(&self) -> Vec<PoolFigures> {
+        self.pool_figures()
     }
 }
 

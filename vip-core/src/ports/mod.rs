@@ -4,6 +4,7 @@ pub mod audit_sink;
 pub mod backend;
 pub mod cache;
 pub mod clock;
+pub mod connections;
 pub mod job_queue;
 pub mod provider_client;
 pub mod retryability;
@@ -13,6 +14,7 @@ pub use audit_sink::{AuditSink, AuditSinkError, SinkName};
 pub use backend::Backend;
 pub use cache::{Cache, CacheError, CacheKey};
 pub use clock::{Clock, Randomness, SeededRandomness, SystemClock, SystemRandomness};
+pub use connections::{Connections, PoolFigures};
 pub use job_queue::{
     ClaimRequest, Claimed, Enqueued, JobQueue, Lease, LeaseRef, QueueError, QueueStats, Settled, Settlement, Verdict,
 };

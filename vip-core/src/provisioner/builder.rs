@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::catalogs::Catalogs;
-use super::health::{AccountHealth, QueueHealth, RecordsHealth, RelayHealth, StoreHealth};
+use super::health::{AccountHealth, PoolHealth, QueueHealth, RecordsHealth, RelayHealth, StoreHealth};
 use super::placement::{Placement, Placer};
 use super::provider_health::ProviderHealth;
 use super::{Inner, Provisioner, Shared, loops, relay};
@@ -198,7 +198,7 @@ impl Builder {
     pub async fn client_only(self) -> Result<Provisioner, StartError> {
         let (context, shared) = self.shared().await?;
         let supervisor = Supervisor::new(self.randomness.clone());
-        let health = watch(&context, None);
+        let health = watch(&context, &shared, None);
         health.watch(shared.catalogs.clone());
         Ok(Provisioner { inner: Arc::new(Inner { shared, supervisor, health, running: None, sinks: Vec::new() }) })
     }
@@ -231,7 +231,7 @@ impl Builder {
         schedule_sweeps(&context).await?;
 
         let supervisor = Supervisor::new(self.randomness.clone());
-        let health = watch(&context, Some(ProviderHealth(shared.stacks.clone())));
+        let health = watch(&context, &shared, Some(ProviderHealth(shared.stacks.clone())));
         health.watch(shared.catalogs.clone());
         let relay = context.outbox.as_ref().map(|outbox| {
             health.watch(Arc::new(RelayHealth { outbox: outbox.clone(), stall_after: context.timing.stall_after }));
@@ -279,6 +279,7 @@ impl Builder {
             placer: Arc::new(Placer::new(self.placement, &context, &accounts)),
             accounts,
             stacks: Arc::new(stacks),
+            connections: self.backend.connections.clone(),
             quota: self.quota,
             wait_failures: WAIT_FAILURES,
             closing: Arc::new(AtomicBool::new(false)),
@@ -309,11 +310,14 @@ async fn schedule_sweeps(context: &Context) -> Result<(), StartError> {
     Ok(())
 }
 
-fn watch(context: &Context, providers: Option<ProviderHealth>) -> Health {
+fn watch(context: &Context, shared: &Shared, providers: Option<ProviderHealth>) -> Health {
     let health = Health::new();
     health.watch(Arc::new(StoreHealth(context.clone())));
     health.watch(Arc::new(RecordsHealth(context.clone())));
     health.watch(Arc::new(QueueHealth(context.clone())));
+    if let Some(connections) = &shared.connections {
+        health.watch(Arc::new(PoolHealth(connections.clone())));
+    }
     if let Some(providers) = providers {
         health.watch(Arc::new(AccountHealth(context.clone())));
         health.watch(Arc::new(providers));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{Gate, SightingClass};
-use crate::ports::{Durability, JobQueue};
+use crate::ports::{Connections, Durability, JobQueue, PoolFigures};
 use crate::provisioning::Context;
 use crate::runtime::{HealthSource, HealthStatus, PartHealth};
 
@@ -55,6 +55,35 @@ impl HealthSource for RecordsHealth {
         let status = if troubled { HealthStatus::Degraded } else { HealthStatus::Ok };
         vec![PartHealth::new("records", status, Some(detail))]
     }
+}
+
+/// Shows how busy the connections are; asks nobody.
+#[derive(Debug)]
+pub(super) struct PoolHealth(pub(super) Arc<dyn Connections>);
+
+#[async_trait]
+impl HealthSource for PoolHealth {
+    fn name(&self) -> &str {
+        "pools"
+    }
+
+    async fn parts(&self) -> Vec<PartHealth> {
+        self.0.figures().iter().map(of_pool).collect()
+    }
+}
+
+fn of_pool(figures: &PoolFigures) -> PartHealth {
+    let detail = format!(
+        "{} of {} open, {} idle, {} wait, {} got none in time, longest wait {} ms",
+        figures.open,
+        figures.most,
+        figures.idle,
+        figures.waiting,
+        figures.timed_out,
+        figures.longest_wait.as_millis()
+    );
+    let status = if figures.is_exhausted() { HealthStatus::Degraded } else { HealthStatus::Ok };
+    PartHealth::new(format!("pool:{}", figures.purpose), status, Some(detail))
 }
 
 /// Asks the queue: reachable, how much waits, and for how long.
@@ -168,5 +197,21 @@ fn durability(name: &str, durability: Durability) -> PartHealth {
         Durability::Volatile => {
             PartHealth::new(name, HealthStatus::Degraded, Some("everything is lost with the process".to_owned()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_is_degraded_while_callers_wait_because_all_its_connections_are_busy() {
+        let mut figures = PoolFigures { purpose: "claims", most: 2, open: 2, ..PoolFigures::default() };
+        assert_eq!(of_pool(&figures).status, HealthStatus::Ok, "busy, and nobody waits");
+        figures.waiting = 1;
+        let part = of_pool(&figures);
+        assert_eq!((part.name.as_str(), part.status), ("pool:claims", HealthStatus::Degraded));
+        figures.open = 1;
+        assert_eq!(of_pool(&figures).status, HealthStatus::Ok, "one more is being opened");
     }
 }

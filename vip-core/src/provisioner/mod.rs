@@ -39,7 +39,7 @@ pub use replay::{
 pub use tenant::{CancelOrder, CreateOrder, DeleteOrder, Tenant};
 
 use crate::model::{AccountId, InstallationId};
-use crate::ports::{AuditSink, Backend, Catalog};
+use crate::ports::{AuditSink, Backend, Catalog, Connections, PoolFigures};
 use crate::provisioning::Context;
 use crate::provisioning::accept::CommandError;
 use crate::relay as audit_relay;
@@ -85,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) accounts: Arc<Vec<AccountId>>,
     /// What stands around each provider.
     pub(crate) stacks: Arc<BTreeMap<AccountId, Stack>>,
+    /// Who counts the connections of the backend.
+    connections: Option<Arc<dyn Connections>>,
     catalogs: Arc<catalogs::Catalogs>,
     placer: Arc<placement::Placer>,
     /// Most servers of a tenant.
@@ -160,6 +162,12 @@ impl Provisioner {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.inner.health.is_draining()
+    }
+
+    /// Shows how busy the connections of the backend are, for each purpose; nothing for a backend that needs none.
+    #[must_use]
+    pub fn pool_figures(&self) -> Vec<PoolFigures> {
+        self.inner.shared.connections.as_ref().map(|it| it.figures()).unwrap_or_default()
     }
 
     /// Lists the background loops and how they are.

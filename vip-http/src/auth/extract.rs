@@ -9,6 +9,7 @@ use vip_core::telemetry;
 use super::{AuthError, Identity, Scope};
 use crate::api::ApiState;
 use crate::problem::{Problem, ProblemCode};
+use crate::rate::RateTold;
 
 /// Is a caller that may read what belongs to its tenant.
 #[derive(Debug, Clone)]
@@ -56,6 +57,7 @@ async fn identify(parts: &Parts, state: &ApiState, scope: Scope) -> Result<Ident
             return Err(Problem::new(ProblemCode::Unavailable));
         }
     };
+    state.rates.take(&identity, parts.extensions.get::<RateTold>())?;
     if identity.has(scope) {
         return Ok(identity);
     }

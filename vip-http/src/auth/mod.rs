@@ -2,6 +2,8 @@
 
 mod api_keys;
 mod extract;
+#[cfg(feature = "jwt")]
+mod jwt;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -13,6 +15,8 @@ use vip_core::model::{Actor, NameError, TenantId};
 
 pub use api_keys::{ApiKeyEntry, ApiKeys, ApiKeysError, NewApiKey};
 pub use extract::{OperatorCaller, TenantReader, TenantWriter};
+#[cfg(feature = "jwt")]
+pub use jwt::{TokenAlgorithm, TokenKey, TokenKeysError, TokenSettings, Tokens};
 
 /// Says what an identity may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

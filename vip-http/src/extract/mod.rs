@@ -7,5 +7,5 @@ mod query;
 
 pub(crate) use body::JsonBody;
 pub(crate) use idempotency::{OptionalKey, OrderKey};
-pub(crate) use path::{AccountName, Id, TenantName};
+pub(crate) use path::{AccountName, DigestText, Id, TenantName};
 pub(crate) use query::Query;

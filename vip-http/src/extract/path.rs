@@ -21,6 +21,10 @@ pub(crate) struct AccountName(pub(crate) AccountId);
 #[derive(Debug)]
 pub(crate) struct TenantName(pub(crate) TenantId);
 
+/// Is the digest of a token in the path, as somebody wrote it: it is looked up among those that are known.
+#[derive(Debug)]
+pub(crate) struct DigestText(pub(crate) String);
+
 /// Takes a part of the path; one that cannot be read is as good as one that does not exist.
 async fn part<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Result<String, Problem> {
     let missing = || Problem::new(ProblemCode::NotFound);
@@ -56,5 +60,13 @@ impl<S: Send + Sync> FromRequestParts<S> for TenantName {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let text = part(parts, state, "tenant").await?;
         TenantId::new(text).ok().map(Self).ok_or_else(|| Problem::new(ProblemCode::NotFound))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for DigestText {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        part(parts, state, "digest").await.map(Self)
     }
 }

@@ -121,6 +121,11 @@ codes! {
         caller: "List the dead jobs again: it was replayed, or has run since.",
         operator: "Nothing.",
         support: "Nothing.";
+    /// The server is not parked.
+    NotParked = "not_parked", CONFLICT, "The server is not parked.",
+        caller: "Show it again: it was resumed, or went on by itself.",
+        operator: "Nothing.",
+        support: "Nothing.";
     /// The body did not arrive in time.
     BodyTooSlow = "body_too_slow", REQUEST_TIMEOUT, "The body did not arrive in time.",
         caller: "Send the body within 15 seconds. Nothing was changed.",
@@ -151,6 +156,11 @@ codes! {
         caller: "Use a new key for a new command. A repeat has to be the same command, word for word.",
         operator: "Nothing.",
         support: "Look whether the caller makes the same key for different orders.";
+    /// The tenant or the caller sends more requests than it may.
+    TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS, "There are too many requests.",
+        caller: "Repeat it after `Retry-After`. `RateLimit` says what is left. Nothing was changed.",
+        operator: "Raise the limit if that is meant.",
+        support: "Look which of both limits `detail` names, and whether the caller polls where it could wait.";
     /// A bug, or stored bytes that cannot be understood.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something is wrong here.",
         caller: "Repeat it later with the same key, and report `request_id` if it stays.",
@@ -189,6 +199,7 @@ impl ProblemCode {
     pub const fn is_retryable(self) -> bool {
         match self {
             Self::BodyTooSlow
+            | Self::TooManyRequests
             | Self::Internal
             | Self::ProviderUnavailable
             | Self::Unavailable
@@ -208,6 +219,7 @@ impl ProblemCode {
             | Self::NotCancellable
             | Self::QuotaExceeded
             | Self::NotReplayable
+            | Self::NotParked
             | Self::BodyTooLarge
             | Self::UriTooLong
             | Self::UnsupportedMediaType

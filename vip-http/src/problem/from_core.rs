@@ -6,6 +6,7 @@ use vip_core::CommandError;
 use vip_core::model::Invalid;
 use vip_core::ports::{QueueError, StoreError};
 use vip_core::provisioner::{CatalogError, ReplayError, SweepFailed, UnknownAccount};
+use vip_core::provisioning::converge::OperateError;
 use vip_core::telemetry;
 
 use super::{FieldProblem, Problem, ProblemCode};
@@ -84,6 +85,18 @@ impl From<SweepFailed> for Problem {
 impl From<UnknownAccount> for Problem {
     fn from(_error: UnknownAccount) -> Self {
         Self::new(ProblemCode::NotFound)
+    }
+}
+
+impl From<OperateError> for Problem {
+    fn from(error: OperateError) -> Self {
+        match error {
+            OperateError::NotFound => Self::new(ProblemCode::NotFound),
+            OperateError::NotParked => Self::new(ProblemCode::NotParked),
+            OperateError::Store(error) => error.into(),
+            // A new kind of error is a bug here until it has a code of its own.
+            OperateError::Name(_) | _ => beneath(ProblemCode::Internal, &error),
+        }
     }
 }
 

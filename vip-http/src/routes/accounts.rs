@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 
 use crate::auth::OperatorCaller;
-use crate::extract::{AccountName, JsonBody};
+use crate::extract::{AccountName, DigestText, JsonBody};
 use crate::problem::{Problem, ProblemBody, ProblemCode};
 use crate::wire::{AccountBody, AccountsBody, SetBreakerBody, SightingsBody, SweepBody, SweepReportBody};
 
@@ -86,4 +86,30 @@ pub(super) async fn sweep(
         return Err(Problem::new(ProblemCode::NotFound));
     }
     Ok(Json(caller.operator.sweep(&account, body.mode.into()).await?.into()))
+}
+
+/// Vouches for a token: an account that is suspect, or whose token the provider refused, is looked at and changed again.
+#[utoipa::path(
+    post, path = "/v1/operator/accounts/{account}/tokens/{digest}/confirm", tag = "operator", operation_id = "confirm_token",
+    security(("key" = ["operator"])),
+    params(
+        ("account" = String, Path, description = "Name of the account"),
+        ("digest" = String, Path, description = "Digest of the token, as the list of accounts shows it"),
+    ),
+    responses(
+        (status = 204, description = "Its gate is open"),
+        (status = "default", description = "Not done", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn confirm_token(
+    caller: OperatorCaller,
+    AccountName(account): AccountName,
+    DigestText(digest): DigestText,
+) -> Result<StatusCode, Problem> {
+    let known =
+        caller.operator.account(&account).await?.gates.into_iter().find(|entry| entry.digest.as_str() == digest);
+    let digest = known.ok_or_else(|| Problem::new(ProblemCode::NotFound))?.digest;
+    caller.operator.confirm_token(&account, &digest).await?;
+    tracing::warn!(account.id = %account, token.digest = %digest, subject = caller.identity.subject(), "token confirmed");
+    Ok(StatusCode::NO_CONTENT)
 }

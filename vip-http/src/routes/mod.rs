@@ -5,6 +5,7 @@ mod audit;
 mod catalog;
 mod jobs;
 mod operations;
+mod parked;
 mod servers;
 
 use axum::Json;
@@ -38,6 +39,8 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(accounts::set_breaker))
         .routes(routes!(accounts::sightings))
         .routes(routes!(accounts::sweep))
+        .routes(routes!(accounts::confirm_token))
+        .routes(routes!(parked::resume))
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
         .routes(routes!(crate::health::health))

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -14,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,17 @@ pub(super) struct Connection {
     pub(super) cut: CancellationToken,
 }
 
+/// How long a connection that rests, or has not begun, may still bring a request when the server ends.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// Says whether a connection is to end because its server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    No,
+    Soon,
+    Now,
+}
+
 /// Says how a connection ended.
 enum End {
     Closed,
@@ -44,11 +56,16 @@ enum End {
 }
 
 impl Connection {
-    pub(super) async fn run(self, stream: TcpStream, place: Place) {
+    pub(super) async fn run<S>(self, stream: S, place: Place)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let watched = Watched::new(self.settings.clone());
         let header = sleep_until(Instant::now() + self.settings.header);
         // One address can hold so many connections that say nothing, and the rest of them costs next to nothing.
         let unproven = tokio::select! {
+            // Whoever has a place is heard, also while the server ends.
+            biased;
             permit = place.unproven.clone().acquire_owned() => permit,
             () = header => {
                 self.counts.timed_out.fetch_add(1, Ordering::Relaxed);
@@ -70,7 +87,10 @@ impl Connection {
         drop(place);
     }
 
-    async fn drive(self, stream: TcpStream, watched: Watched, unproven: OwnedSemaphorePermit) -> End {
+    async fn drive<S>(self, stream: S, watched: Watched, unproven: OwnedSemaphorePermit) -> End
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let io = TokioIo::new(WatchedStream { stream, watched: watched.clone() });
         let stop = self.stop.clone();
         let unproven = Arc::new(Mutex::new(Some(unproven)));
@@ -89,17 +109,28 @@ impl Connection {
         let mut connection = pin!(connection);
         let mut timer = pin!(sleep_until(Instant::now()));
         let mut stopped = pin!(stop.cancelled());
-        let mut is_stopping = false;
+        let mut ending = Ending::No;
         poll_fn(|context| {
-            if !is_stopping && stopped.as_mut().poll(context).is_ready() {
-                is_stopping = true;
-                connection.as_mut().graceful_shutdown();
+            if ending == Ending::No && stopped.as_mut().poll(context).is_ready() {
+                ending = Ending::Soon;
+                timer.as_mut().reset(Instant::now() + LINGER);
             }
-            if let Poll::Ready(ended) = connection.as_mut().poll(context) {
-                if let Err(error) = ended {
-                    tracing::debug!({ telemetry::ERROR } = %telemetry::causes(&error), "the connection broke off");
+            loop {
+                if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+                    if let Err(error) = ended {
+                        tracing::debug!({ telemetry::ERROR } = %telemetry::causes(&error), "the connection broke off");
+                    }
+                    return Poll::Ready(End::Closed);
                 }
-                return Poll::Ready(End::Closed);
+                // A request that is on its way shall not meet a closed connection; what has arrived was read above.
+                match ending {
+                    Ending::Soon if timer.as_mut().poll(context).is_pending() => return Poll::Pending,
+                    Ending::Soon => {
+                        ending = Ending::Now;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    Ending::No | Ending::Now => break,
+                }
             }
             // Whatever moves the limit happens in the poll above, so it is looked at afterwards.
             let Some(until) = watched.until() else {
@@ -115,20 +146,20 @@ impl Connection {
 
     async fn handle(&self, request: Request<Incoming>, watched: &Watched) -> Response<WatchedBody> {
         self.counts.requests.fetch_add(1, Ordering::Relaxed);
-        let ambiguity = watched.begins();
+        let reading = watched.begins(request.headers());
         let too_long = request.uri().path_and_query().is_some_and(|it| it.as_str().len() > limits::URI_BYTES);
-        let refused = match ambiguity {
+        let refused = match reading.ambiguity {
             Some(ambiguity) => {
                 let problem = Problem::new(ProblemCode::MalformedRequest).with_detail(ambiguity.as_str());
-                let mut response = problem.render(None);
-                // Where the next request begins is what the two readings disagree about.
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                Some(response)
+                Some(problem.render(None))
             }
             None if too_long => Some(Problem::new(ProblemCode::UriTooLong).render(None)),
             None => None,
         };
-        let response = match refused {
+        // Where the next request begins is what two readings disagree about; of a body in pieces we do not follow where it
+        // ends. So nothing that comes after those is read.
+        let has_no_next = reading.ambiguity.is_some() || !reading.has_known_end;
+        let mut response = match refused {
             Some(response) => response,
             None => {
                 let mut request = request.map(Body::new);
@@ -139,6 +170,9 @@ impl Connection {
                 }
             }
         };
+        if has_no_next || self.stop.is_cancelled() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         watched.answers();
         response.map(|body| WatchedBody { body, watched: watched.clone() })
     }

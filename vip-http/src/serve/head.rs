@@ -50,6 +50,7 @@ pub(super) struct Head {
     is_over: bool,
     found: Option<Ambiguity>,
     has_bytes: bool,
+    beyond: u64,
 }
 
 impl Head {
@@ -58,10 +59,16 @@ impl Head {
         self.has_bytes |= !bytes.is_empty();
         for byte in bytes {
             if self.is_over {
-                return;
+                self.beyond += 1;
+            } else {
+                self.byte(*byte);
             }
-            self.byte(*byte);
         }
+    }
+
+    /// Returns how many bytes followed the head: of its body, or of what is beyond that.
+    pub(super) const fn beyond(&self) -> u64 {
+        self.beyond
     }
 
     /// Says what is wrong with the head, once it is complete.

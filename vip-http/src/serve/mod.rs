@@ -83,50 +83,92 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` is cancelled; then takes no new connection, ends idle ones, lets requests finish up to
-    /// `deadline`, and cuts what is left.
+    /// Serves until `stop` is cancelled; then takes no new connection, ends idle ones a moment later, lets requests finish
+    /// up to `deadline`, and cuts what is left.
     pub async fn serve(self, router: Router, stop: CancellationToken, deadline: Duration) -> ServeReport {
-        let counts = Arc::new(Counts::default());
         let cut = CancellationToken::new();
-        let tasks = TaskTracker::new();
-        let addresses = Addresses::new(&self.settings);
-        let settings = Arc::new(self.settings);
+        let taking = Taking {
+            router,
+            settings: Arc::new(self.settings.clone()),
+            counts: Arc::new(Counts::default()),
+            addresses: Addresses::new(&self.settings),
+            tasks: TaskTracker::new(),
+            stop: stop.clone(),
+            cut: cut.clone(),
+        };
         loop {
-            let (stream, peer) = tokio::select! {
+            tokio::select! {
                 taken = self.listener.accept() => match taken {
-                    Ok(taken) => taken,
+                    Ok((stream, peer)) => taking.take(stream, peer),
                     Err(error) => {
                         tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "accept failed");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
-                        continue;
                     }
                 },
                 () = stop.cancelled() => break,
-            };
-            let Some(place) = addresses.place(peer.ip()) else {
-                counts.refused.fetch_add(1, Ordering::Relaxed);
-                drop(stream);
-                continue;
-            };
-            counts.accepted.fetch_add(1, Ordering::Relaxed);
-            without_delay(&stream);
-            let connection = Connection {
-                router: router.clone(),
-                settings: settings.clone(),
-                counts: counts.clone(),
-                peer: PeerAddress(peer),
-                stop: stop.clone(),
-                cut: cut.clone(),
-            };
-            tasks.spawn(connection.run(stream, place));
+            }
         }
-        drop(self.listener);
-        tasks.close();
-        if tokio::time::timeout(deadline, tasks.wait()).await.is_err() {
+        if let Err(error) = taking.take_rest(self.listener) {
+            tracing::warn!(
+                { telemetry::ERROR } = %telemetry::causes(&error),
+                "the last connections were not taken"
+            );
+        }
+        taking.tasks.close();
+        if tokio::time::timeout(deadline, taking.tasks.wait()).await.is_err() {
             cut.cancel();
-            tasks.wait().await;
+            taking.tasks.wait().await;
         }
-        counts.report()
+        taking.counts.report()
+    }
+}
+
+/// Is what a server needs to take connections.
+struct Taking {
+    router: Router,
+    settings: Arc<ServerSettings>,
+    counts: Arc<Counts>,
+    addresses: Addresses,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl Taking {
+    fn take(&self, stream: TcpStream, peer: SocketAddr) {
+        let Some(place) = self.addresses.place(peer.ip()) else {
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
+            drop(stream);
+            return;
+        };
+        self.counts.accepted.fetch_add(1, Ordering::Relaxed);
+        without_delay(&stream);
+        let connection = Connection {
+            router: self.router.clone(),
+            settings: self.settings.clone(),
+            counts: self.counts.clone(),
+            peer: PeerAddress(peer),
+            stop: self.stop.clone(),
+            cut: self.cut.clone(),
+        };
+        self.tasks.spawn(connection.run(stream, place));
+    }
+
+    /// Takes what the system has accepted for us already, which would otherwise be reset with requests in it; then
+    /// listens no more.
+    fn take_rest(&self, listener: TcpListener) -> io::Result<()> {
+        let listener = listener.into_std()?;
+        for _ in 0..self.settings.connections {
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    stream.set_nonblocking(true)?;
+                    self.take(TcpStream::from_std(stream)?, peer);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -149,3 +191,6 @@ impl Counts {
         }
     }
 }
+
+#[cfg(test)]
+mod split_tests;

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::ServerSettings;
@@ -31,6 +31,19 @@ struct State {
     phase: Phase,
     until: Option<Instant>,
     head: Head,
+    /// Bytes of the present request's body that have not arrived yet: the next head begins behind them.
+    body_left: u64,
+    /// Whether bytes of the next head came before the present request was answered.
+    is_early: bool,
+}
+
+/// Says how a request is to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// What is wrong with its head.
+    pub(super) ambiguity: Option<Ambiguity>,
+    /// Whether it is known where the next one begins.
+    pub(super) has_known_end: bool,
 }
 
 /// Is shared by what reads a connection, what handles its requests and what ends it.
@@ -44,7 +57,7 @@ impl Watched {
     /// Begins with a connection whose first request is awaited.
     pub(super) fn new(settings: Arc<ServerSettings>) -> Self {
         let until = Some(Instant::now() + settings.header);
-        let state = State { phase: Phase::Head, until, head: Head::default() };
+        let state = State { phase: Phase::Head, until, head: Head::default(), body_left: 0, is_early: false };
         Self { state: Arc::new(Mutex::new(state)), settings }
     }
 
@@ -59,22 +72,39 @@ impl Watched {
 
     fn arrived(&self, bytes: &[u8]) {
         let mut state = self.lock();
-        if state.phase == Phase::Idle {
-            state.phase = Phase::Head;
-            state.until = Some(Instant::now() + self.settings.header);
+        // What is left of a body stands before the next head, also when nobody has read it.
+        let of_body = usize::try_from(state.body_left).unwrap_or(usize::MAX).min(bytes.len());
+        state.body_left = state.body_left.saturating_sub(u64::try_from(of_body).unwrap_or(u64::MAX));
+        let of_head = bytes.get(of_body..).unwrap_or_default();
+        if of_head.is_empty() {
+            return;
         }
-        if state.phase == Phase::Head {
-            state.head.take(bytes);
+        match state.phase {
+            Phase::Idle => {
+                state.phase = Phase::Head;
+                state.until = Some(Instant::now() + self.settings.header);
+            }
+            Phase::Head => {}
+            // Empty lines before a request are skipped by whoever reads it, whenever they come.
+            Phase::Busy => state.is_early |= of_head.iter().any(|byte| !matches!(byte, b'\r' | b'\n')),
         }
+        state.head.take(of_head);
     }
 
-    /// A request is complete up to its body; says what is wrong with its head.
-    pub(super) fn begins(&self) -> Option<Ambiguity> {
+    /// A request is complete up to its body; says how to take it.
+    pub(super) fn begins(&self, headers: &HeaderMap) -> Reading {
         let mut state = self.lock();
         state.phase = Phase::Busy;
         // Handlers have limits of their own.
         state.until = None;
-        std::mem::take(&mut state.head).ambiguity()
+        let head = std::mem::take(&mut state.head);
+        let is_early = std::mem::take(&mut state.is_early);
+        let ambiguity = if is_early { Some(Ambiguity::Pipelined) } else { head.ambiguity() };
+        let length = body_length(headers);
+        let expected = length.unwrap_or(0);
+        state.is_early = head.beyond() > expected;
+        state.body_left = expected.saturating_sub(head.beyond());
+        Reading { ambiguity, has_known_end: length.is_some() }
     }
 
     /// The answer begins.
@@ -85,19 +115,33 @@ impl Watched {
     /// The answer was handed over.
     fn rests(&self) {
         let mut state = self.lock();
-        state.phase = Phase::Idle;
-        state.until = Some(Instant::now() + self.settings.idle);
+        let (phase, time) =
+            if state.is_early { (Phase::Head, self.settings.header) } else { (Phase::Idle, self.settings.idle) };
+        state.phase = phase;
+        state.until = Some(Instant::now() + time);
+    }
+}
+
+/// Returns how many bytes of body follow a head; nothing if only its encoding will tell. What is no length was refused
+/// by whoever read the head.
+fn body_length(headers: &HeaderMap) -> Option<u64> {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return None;
+    }
+    match headers.get(header::CONTENT_LENGTH) {
+        None => Some(0),
+        Some(value) => value.to_str().ok()?.parse().ok(),
     }
 }
 
 /// Is a stream whose bytes are watched.
 #[derive(Debug)]
-pub(super) struct WatchedStream {
-    pub(super) stream: TcpStream,
+pub(super) struct WatchedStream<S> {
+    pub(super) stream: S,
     pub(super) watched: Watched,
 }
 
-impl AsyncRead for WatchedStream {
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -113,7 +157,7 @@ impl AsyncRead for WatchedStream {
     }
 }
 
-impl AsyncWrite for WatchedStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

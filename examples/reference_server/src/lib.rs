@@ -1,0 +1,90 @@
+//! Hosts VIP over HTTP: an API, workers, or both in one process.
+//!
+//! The program is [`process`]; it stands in a library so that other programs of this workspace can be it, too.
+
+mod arguments;
+mod configuration;
+mod keys;
+mod product;
+mod run;
+mod secrets;
+
+use std::error::Error;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+use vip_http::{Api, NewApiKey};
+
+use arguments::{Arguments, Command, NewKey};
+use configuration::Configuration;
+
+type Fallible<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Is the whole program: reads arguments and environment, does what they say, and says how it ended.
+#[must_use]
+pub async fn process() -> ExitCode {
+    let arguments = Arguments::parse();
+    match perform(arguments).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("reference-server: {}", with_causes(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn perform(arguments: Arguments) -> Fallible<ExitCode> {
+    match &arguments.command {
+        Some(Command::Check) => {
+            print!("{}", Configuration::resolve(&arguments, &secrets::environment)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Describe) => {
+            say(&Api::description().to_pretty_json()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::NewKey(new)) => {
+            new_key(new)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            let configuration = Configuration::resolve(&arguments, &secrets::environment)?;
+            log();
+            run::run(configuration).await
+        }
+    }
+}
+
+/// Makes a key: the first line is the key, the rest what belongs into the file of keys.
+fn new_key(new: &NewKey) -> Fallible {
+    let made = NewApiKey::generate(&new.id, new.tenant.clone(), new.scopes.iter().copied())?;
+    say(secrecy::ExposeSecret::expose_secret(&made.key))?;
+    say(&serde_json::to_string(&[made.entry])?)
+}
+
+/// Writes a line; a reader that went away is an error and no panic.
+fn say(line: &str) -> Fallible {
+    writeln!(std::io::stdout(), "{line}")?;
+    Ok(())
+}
+
+/// Lets lines go to standard error: for people on a terminal, as JSON for everything else.
+fn log() {
+    let filter = EnvFilter::try_from_env("VIP_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() { lines.init() } else { lines.json().flatten_event(true).init() }
+}
+
+/// Shows an error with everything beneath it.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
