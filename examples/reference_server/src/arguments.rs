@@ -46,10 +46,10 @@ pub(crate) struct Arguments {
     #[arg(long, env = "VIP_CALLER_REQUESTS_PER_MINUTE", value_parser = per_minute)]
     pub(crate) caller_requests_per_minute: Option<RateLimit>,
     /// Seconds between being told to end, when `/readyz` says no, and taking no connection any more.
-    #[arg(long, env = "VIP_GRACE_SECONDS", default_value = "0", value_parser = seconds)]
+    #[arg(long = "grace-seconds", env = "VIP_GRACE_SECONDS", default_value = "0", value_parser = seconds)]
     pub(crate) grace: Duration,
     /// Seconds in which requests and attempts may finish afterwards.
-    #[arg(long, env = "VIP_DRAIN_SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long = "drain-seconds", env = "VIP_DRAIN_SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) drain: Duration,
     /// Something else than to serve.
     #[command(subcommand)]

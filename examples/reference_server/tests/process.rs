@@ -191,3 +191,17 @@ fn told_a_second_time_it_ends_at_once_and_says_that_this_was_no_success() {
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("told to end a second time"), "{log}");
 }
+
+#[test]
+fn every_flag_that_the_how_to_names_is_one() {
+    let page = include_str!("../../../docs/how-to/host-over-http.md");
+    let mut known = String::new();
+    for flags in [&["--help"][..], &["new-key", "--help"]] {
+        known.push_str(&String::from_utf8(command(flags).output().unwrap().stdout).unwrap());
+    }
+    // What cargo is told stands before what the program is told.
+    let named =
+        page.split([' ', '`', '\n']).filter(|word| word.starts_with("--") && *word != "--" && *word != "--release");
+    let unknown: Vec<&str> = named.clone().filter(|word| !known.contains(&format!("{word} "))).collect();
+    assert!(named.count() >= 8 && unknown.is_empty(), "{unknown:?}");
+}
