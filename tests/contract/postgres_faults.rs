@@ -232,6 +232,9 @@ async fn busy_connections_are_waited_for_with_a_bound_and_cost_no_lease() {
     let settlement = |lease| Settlement { lease, verdict: Verdict::Done };
     let done: Vec<_> = leases.iter().map(|lease| settlement(*lease)).collect();
     assert!(backend.settle(&done).await.unwrap().iter().all(|settled| *settled == Settled::Applied));
+    // Whoever goes away while it waits, waits no more.
+    let gone = tokio::time::timeout(MILLI, backend.installation()).await;
+    assert!(gone.is_err(), "{gone:?}");
     let figures = backend.pool_figures().into_iter().find(|it| it.purpose == "commits and reads").unwrap();
     assert!(figures.timed_out >= refusals && figures.longest_wait >= 50 * MILLI && figures.waiting == 0, "{figures:?}");
     drop(busy);

@@ -132,12 +132,22 @@ async fn a_suspect_token_is_vouched_for_by_its_digest_and_one_that_nobody_knows_
     let accounts = app.get(&app.operator, "/v1/operator/accounts").await;
     assert_eq!(accounts.text("/items/0/gates/0/gate"), "suspect");
     let of = |digest: &str| format!("/v1/operator/accounts/default/tokens/{digest}/confirm");
-    assert_eq!(app.post(&app.operator, &of("0123456789abcdef"), &json!({})).await.code(), "not_found");
+    let vouched = json!({ "missing": accounts.body["items"][0]["missing"] });
+    assert_eq!(app.post(&app.operator, &of("0123456789abcdef"), &vouched).await.code(), "not_found");
     let nobody = of(digest.as_str()).replace("default", "nobody");
-    assert_eq!(app.post(&app.operator, &nobody, &json!({})).await.code(), "not_found");
-    let confirmed = app.post(&app.operator, &of(accounts.text("/items/0/gates/0/token_digest")), &json!({})).await;
+    assert_eq!(app.post(&app.operator, &nobody, &vouched).await.code(), "not_found");
+    let confirm = of(accounts.text("/items/0/gates/0/token_digest"));
+    assert_eq!(app.post(&app.operator, &confirm, &json!({})).await.status, StatusCode::BAD_REQUEST);
+    let confirmed = app.post(&app.operator, &confirm, &vouched).await;
     assert_eq!(confirmed.status, StatusCode::NO_CONTENT);
     assert_eq!(app.get(&app.operator, "/v1/operator/accounts").await.text("/items/0/gates/0/gate"), "open");
+
+    // A sweep has found two missing since the account was shown.
+    let mut account = store.account(&AccountId::default_account()).await.unwrap();
+    account.missing_seen = 2;
+    store.save_account(&account).await.unwrap();
+    let refused = app.post(&app.operator, &confirm, &vouched).await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (409, "more_missing"));
     app.end().await;
 }
 

@@ -62,6 +62,19 @@ async fn a_tenant_has_its_requests_whoever_of_its_callers_sends_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_is_not_turned_away_from_what_only_operators_may_do() {
+    let app = limited(None, Some(1), Duration::from_secs(3600)).await;
+    for path in ["/healthz", "/v1/operator/accounts", "/v1/operator/jobs?state=dead", "/healthz"] {
+        let answer = app.get(&app.operator, path).await;
+        assert!(answer.status == 200 && !answer.headers.contains_key("ratelimit"), "{path} {answer:?}");
+    }
+    // What it may not do is counted.
+    let codes = [app.get(&app.operator, "/v1/servers").await, app.get(&app.operator, "/v1/servers").await];
+    assert_eq!(codes.map(|answer| answer.status.as_u16()), [403, 429]);
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_comes_back_when_it_was_told_to_is_served() {
     let app = limited(None, Some(1), Duration::from_secs(1)).await;
     assert_eq!(app.get(&app.acme, "/v1/servers").await.status.as_u16(), 200);

@@ -281,7 +281,7 @@ async fn a_server_that_ends_answers_what_it_has_and_takes_nothing_new() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_drains_says_so_with_each_answer_and_a_request_on_its_way_to_one_that_ends_is_answered() {
-    let served = Served::with(App::accepting().await, |_| {}).await;
+    let served = Served::with(App::accepting().await, |settings| settings.unproven_per_address = 2).await;
     let (mut kept, mut fresh, get) = (served.connect().await, served.connect().await, served.get("/v1/servers"));
     kept.write_all(get.as_bytes()).await.unwrap();
     assert!(!answer(&mut kept).await.contains("connection: close"));
@@ -290,13 +290,16 @@ async fn who_drains_says_so_with_each_answer_and_a_request_on_its_way_to_one_tha
     assert!(rest(&mut kept).await.contains("connection: close"), "a client that keeps its connection looks elsewhere");
     let mut kept = served.connect().await;
     kept.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n").await.unwrap();
+    // Waits for one of the two before it.
+    let mut queued = served.connect().await;
+    queued.write_all(get.as_bytes()).await.unwrap();
     served.stop.cancel();
     kept.write_all(b"\r\n").await.unwrap();
     fresh.write_all(get.as_bytes()).await.unwrap();
-    for stream in [&mut kept, &mut fresh] {
+    for stream in [&mut kept, &mut fresh, &mut queued] {
         let last = rest(stream).await;
         assert!(last.starts_with("HTTP/1.1 200 ") && last.contains("connection: close"), "{last}");
     }
     let report = served.end().await;
-    assert_eq!((report.cut, report.requests), (0, 4), "{report:?}");
+    assert_eq!((report.cut, report.requests), (0, 5), "{report:?}");
 }

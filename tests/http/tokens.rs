@@ -1,5 +1,10 @@
 //! Tokens (JWT): what is not exactly what the host has said is 401, whatever is wrong with it.
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair as _,
+};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -104,6 +109,9 @@ async fn a_token_says_who_it_is_of_which_tenant_and_what_it_may_do() {
         claims_with("aud", json!(["other", AUDIENCE])),
         claims_with("nbf", Value::Null),
         claims_with("nbf", json!(1.5)),
+        // The issuer's clock may differ by half a minute; 5 s are left for a busy machine.
+        claims_with("exp", json!(now() - 25)),
+        claims_with("nbf", json!(now() + 25)),
     ];
     for claims in forms {
         assert_eq!(status_of(&app, token(&head(), &claims)).await, 200, "{claims}");
@@ -235,6 +243,63 @@ async fn a_token_has_at_most_eight_kib() {
     assert_eq!(status_of(&app, fits).await, 200);
     assert_eq!(status_of(&app, too_long).await, 401);
     app.end().await;
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+}
+
+/// Makes a key of an elliptic curve: what signs, in PKCS#8, and what verifies, in PEM.
+fn curve_key(curve: &'static EcdsaSigningAlgorithm) -> (Vec<u8>, String) {
+    let pair = EcdsaKeyPair::generate(curve).unwrap();
+    let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+    (pair.to_pkcs8v1().unwrap().as_ref().to_vec(), pem("PUBLIC KEY", public.as_ref()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_each_algorithm_is_good_under_a_key_of_it_and_under_no_other() {
+    let rsa = KeyPair::generate(KeySize::Rsa2048).unwrap();
+    let rsa_private: Pkcs8V1Der<'_> = rsa.as_der().unwrap();
+    let rsa_public: PublicKeyX509Der<'_> = rsa.public_key().as_der().unwrap();
+    let rsa_pem = pem("PUBLIC KEY", rsa_public.as_ref());
+    let of_rsa = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", rsa_private.as_ref()).as_bytes()).unwrap();
+    let (curve_private, curve_pem) = curve_key(&ECDSA_P256_SHA256_FIXED_SIGNING);
+    let of_curve = EncodingKey::from_ec_der(&curve_private);
+    let cases = [
+        (TokenAlgorithm::Rs256, Algorithm::RS256, &rsa_pem, of_rsa.clone()),
+        (TokenAlgorithm::Ps256, Algorithm::PS256, &rsa_pem, of_rsa),
+        (TokenAlgorithm::Es256, Algorithm::ES256, &curve_pem, of_curve),
+        (TokenAlgorithm::EdDsa, Algorithm::EdDSA, &public_pem(), signing()),
+    ];
+    let named = cases.iter().map(|(ours, _, pem, _)| TokenKey::public(format!("{ours:?}"), *ours, pem).unwrap());
+    let tokens = Tokens::new(named, settings()).unwrap();
+    let mut app = App::accepting().await;
+    app.router = Api::new(&app.provisioner, tokens).unwrap().application();
+    for (_, algorithm, _, key) in &cases {
+        for (of_key, ..) in &cases {
+            let mut head = Header::new(*algorithm);
+            (head.kid, head.typ) = (Some(format!("{of_key:?}")), Some("at+jwt".to_owned()));
+            let expected =
+                if format!("{of_key:?}").eq_ignore_ascii_case(&format!("{algorithm:?}")) { 200 } else { 401 };
+            let status = status_of(&app, encode(&head, &claims(), key).unwrap()).await;
+            assert_eq!(status, expected, "{algorithm:?} under {of_key:?}");
+        }
+    }
+    app.end().await;
+
+    let (other_curve_private, other_curve) = curve_key(&ECDSA_P384_SHA384_FIXED_SIGNING);
+    let wrong = [
+        (TokenAlgorithm::Es256, other_curve),
+        (TokenAlgorithm::Es256, pem("PRIVATE KEY", &other_curve_private)),
+        (TokenAlgorithm::Es256, rsa_pem.clone()),
+        (TokenAlgorithm::Rs256, curve_pem),
+        (TokenAlgorithm::Rs256, pem("PRIVATE KEY", rsa_private.as_ref())),
+        (TokenAlgorithm::EdDsa, rsa_pem),
+    ];
+    for (algorithm, pem) in wrong {
+        let refused = TokenKey::public("k", algorithm, &pem);
+        assert!(matches!(refused, Err(TokenKeysError::Key { .. })), "{algorithm:?} {refused:?}");
+    }
 }
 
 #[test]

@@ -114,7 +114,7 @@ async fn reader(site: &Site, client: &Client<'_>) -> Accepted {
         let (product, _life) = client.processes.up(0).await;
         // A process that dies meanwhile is asked again in the next round.
         let (operator, digest) = (product.operator(), site.clouds[0].1.digest());
-        let confirmed = operator.confirm_token(&account, &digest);
+        let confirmed = operator.confirm_token(&account, &digest, 0);
         if let Ok(Err(error)) = tokio::time::timeout(Duration::from_millis(200), confirmed).await {
             site.world.note(0, Method::SaveAccount, &"confirm", &error);
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub struct RateLimit {
 
 /// Says why a limit cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a limit has 1 to 1,000,000 requests, and a time of 1 s to 24 h")]
+#[error("a limit has 1 to 1,000,000 requests, and a time of 1 s to 24 h in whole seconds")]
 pub struct RateLimitError;
 
 impl RateLimit {
@@ -37,11 +38,12 @@ impl RateLimit {
     ///
     /// # Errors
     ///
-    /// [`RateLimitError`] unless there are 1 to 1,000,000 requests and the time is from 1 s to 24 h.
+    /// [`RateLimitError`] unless there are 1 to 1,000,000 requests and the time is from 1 s to 24 h in whole seconds.
     pub fn new(requests: u32, window: Duration) -> Result<Self, RateLimitError> {
         let requests =
             NonZeroU32::new(requests).filter(|it| it.get() <= limits::RATE_REQUESTS).ok_or(RateLimitError)?;
-        if window < limits::RATE_WINDOW_LEAST || window > limits::RATE_WINDOW_MOST {
+        let is_told_whole = window.subsec_nanos() == 0;
+        if window < limits::RATE_WINDOW_LEAST || window > limits::RATE_WINDOW_MOST || !is_told_whole {
             return Err(RateLimitError);
         }
         Ok(Self { requests, window })
@@ -56,6 +58,9 @@ impl fmt::Display for RateLimit {
 }
 
 /// Is how many requests there may be, by whom; none are limited unless it is said.
+///
+/// The caller's limit is looked at first and used up also by what the tenant's refuses. Operators are not counted on the
+/// routes that are theirs: whoever watches a process and mends it is not to be turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[must_use]
 #[non_exhaustive]
@@ -73,6 +78,8 @@ struct Counted {
     name: &'static str,
     limit: RateLimit,
     keyed: Keyed,
+    /// At how many of whom something is known they are looked through.
+    look_at: AtomicUsize,
 }
 
 /// Says how one request fared.
@@ -86,13 +93,16 @@ struct Left {
 impl Counted {
     fn new(name: &'static str, limit: RateLimit) -> Option<Self> {
         let quota = Quota::with_period(limit.window / limit.requests.get())?.allow_burst(limit.requests);
-        Some(Self { name, limit, keyed: RateLimiter::hashmap(quota).with_middleware() })
+        let look_at = AtomicUsize::new(limits::RATE_KEYS);
+        Some(Self { name, limit, keyed: RateLimiter::hashmap(quota).with_middleware(), look_at })
     }
 
     fn take(&self, key: String) -> Left {
-        if self.keyed.len() >= limits::RATE_KEYS {
-            // Whoever has all of it left is as good as unknown.
+        if self.keyed.len() >= self.look_at.load(Ordering::Relaxed) {
+            // Whoever has all of it left is as good as unknown. The others are looked through again when they are twice as many:
+            // each pays for as much as one of them.
             self.keyed.retain_recent();
+            self.look_at.store(limits::RATE_KEYS.max(self.keyed.len().saturating_mul(2)), Ordering::Relaxed);
         }
         match self.keyed.check_key(&key) {
             Ok(state) => Left { requests: state.remaining_burst_capacity(), wait: None },
@@ -137,7 +147,7 @@ impl Rates {
                 (_, tenant) => format!("{}\n{}", tenant.unwrap_or_default(), identity.subject()),
             };
             let now = counted.take(key);
-            let seconds = now.wait.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+            let seconds = now.wait.map(|wait| (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1));
             let time = seconds.map(|seconds| format!(";t={seconds}")).unwrap_or_default();
             left.push(format!("\"{}\";r={}{time}", counted.name, now.requests));
             if let Some(seconds) = seconds {
@@ -191,6 +201,7 @@ mod tests {
             (limits::RATE_REQUESTS + 1, seconds(1)),
             (1, seconds(1) - Duration::from_nanos(1)),
             (1, seconds(86_400) + seconds(1)),
+            (1, seconds(2) - Duration::from_nanos(1)),
         ];
         for (requests, window) in wrong {
             assert_eq!(RateLimit::new(requests, window), Err(RateLimitError), "{requests} {window:?}");
@@ -205,5 +216,16 @@ mod tests {
             assert_eq!(counted.take(format!("caller-{number}")).wait, None);
         }
         assert!(counted.keyed.len() < limits::RATE_KEYS, "{}", counted.keyed.len());
+    }
+
+    #[test]
+    fn when_nobody_can_be_forgotten_they_are_looked_through_again_at_twice_as_many() {
+        let counted = Counted::new("caller", RateLimit::new(1, limits::RATE_WINDOW_MOST).unwrap()).unwrap();
+        for number in 0..limits::RATE_KEYS {
+            counted.take(format!("caller-{number}"));
+        }
+        assert_eq!(counted.look_at.load(Ordering::Relaxed), limits::RATE_KEYS);
+        assert!(counted.take("caller-0".to_owned()).wait.is_some(), "nobody is forgiven");
+        assert_eq!(counted.look_at.load(Ordering::Relaxed), 2 * limits::RATE_KEYS);
     }
 }

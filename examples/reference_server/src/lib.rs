@@ -24,9 +24,15 @@ type Fallible<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Is the whole program: reads arguments and environment, does what they say, and says how it ended.
 #[must_use]
-pub async fn process() -> ExitCode {
+pub fn process() -> ExitCode {
     let arguments = Arguments::parse();
-    match perform(arguments).await {
+    let ended = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
+        let ended = runtime.block_on(perform(arguments));
+        // A name that is being looked up cannot be cut short, and whoever said twice that this is to end does not wait for it.
+        runtime.shutdown_background();
+        ended
+    });
+    match ended {
         Ok(code) => code,
         Err(error) => {
             eprintln!("reference-server: {}", with_causes(error.as_ref()));

@@ -3,7 +3,6 @@
 //! Nothing has to be configured: `cargo run --release -p reference-server` serves on loopback, on a database in a
 //! temporary folder and a simulated cloud, and prints a key and a request that works.
 
-#[tokio::main]
-async fn main() -> std::process::ExitCode {
-    reference_server::process().await
+fn main() -> std::process::ExitCode {
+    reference_server::process()
 }

@@ -107,6 +107,22 @@ impl Drop for Loan {
     }
 }
 
+/// Counts a caller that waits, for as long as it does: one that goes away meanwhile waits no more.
+struct Waiting<'a>(&'a AtomicU64);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Lanes {
     /// Makes the pools; connections are opened when they are needed.
     pub(super) fn new(options: &PgConnectOptions, config: &PostgresConfig) -> Self {
@@ -164,9 +180,9 @@ impl Lanes {
         }
         let pool = self.pool(lane);
         let begun = Instant::now();
-        pool.waits.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = Waiting::begin(&pool.waits.waiting);
         let found = timeout_at(deadline.min(begun + self.pool_wait), pool.pool.acquire()).await;
-        pool.waits.waiting.fetch_sub(1, Ordering::Relaxed);
+        drop(waiting);
         let waited = begun.elapsed();
         let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
         pool.waits.longest_micros.fetch_max(micros, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use crate::model::{
 use crate::ports::{QueueError, QueueStats, StoreError, StoreStats};
 use crate::provisioning::converge::{self, OperateError, Restored};
 use crate::provisioning::sweep::{Sweep, SweepMode, SweepReport};
-use crate::provisioning::{self, AuditFault, AuditReport, TokenCheck};
+use crate::provisioning::{self, AuditFault, AuditReport, ConfirmError, TokenCheck};
 use crate::relay;
 use crate::resilience::{BreakerMode, BreakerView, BudgetView, Stack};
 
@@ -100,13 +100,19 @@ impl Operator {
         provisioning::check_token(&self.shared.context, account).await
     }
 
-    /// Vouches for a token that is suspect: its account is looked at and changed again.
+    /// Vouches for a token that is suspect: its account is looked at and changed again. `missing` is
+    /// [`Account::missing_seen`](crate::model::Account::missing_seen) as the operator saw it: those servers may be given up as lost.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if that could not be written.
-    pub async fn confirm_token(&self, account: &AccountId, digest: &TokenDigest) -> Result<(), StoreError> {
-        provisioning::confirm_token(&self.shared.context, account, digest).await
+    /// [`ConfirmError::MoreMissing`] if more are missing by now; [`ConfirmError::Store`] if it could not be written.
+    pub async fn confirm_token(
+        &self,
+        account: &AccountId,
+        digest: &TokenDigest,
+        missing: u64,
+    ) -> Result<(), ConfirmError> {
+        provisioning::confirm_token(&self.shared.context, account, digest, missing).await
     }
 
     /// Shows this process's breaker of an account.

@@ -133,18 +133,50 @@ pub async fn close_gate(context: &Context, id: &AccountId, may_read: bool) -> Re
     .await
 }
 
-/// Opens the gate of a token that an operator vouches for.
+/// Says why a token is not vouched for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfirmError {
+    /// More servers are missing than the operator has seen. Look at the account again.
+    #[error("{seen} servers are missing, and only {accepted} were vouched for")]
+    MoreMissing {
+        /// How many are missing by now.
+        seen: u64,
+        /// How many the operator knew of.
+        accepted: u64,
+    },
+    /// The store cannot be used; repeat it.
+    #[error("the store cannot be used")]
+    Store(#[from] StoreError),
+}
+
+/// Opens the gate of a token that an operator vouches for, who has seen that so many servers are missing.
 ///
 /// # Errors
 ///
-/// [`StoreError`] if that could not be written.
-pub async fn confirm_token(context: &Context, id: &AccountId, digest: &TokenDigest) -> Result<(), StoreError> {
-    change(context, id, |mut account| {
+/// [`ConfirmError::MoreMissing`] if a sweep has found more missing meanwhile, and nothing is changed; or the store's error.
+pub async fn confirm_token(
+    context: &Context,
+    id: &AccountId,
+    digest: &TokenDigest,
+    missing: u64,
+) -> Result<(), ConfirmError> {
+    let mut last = StoreError::Conflict;
+    for _ in 0..WRITES {
+        let mut account = context.store.account(id).await?;
+        // A repeat whose first try was applied must not vouch for what was found in between.
+        if account.missing_seen > account.missing_accepted.max(missing) {
+            return Err(ConfirmError::MoreMissing { seen: account.missing_seen, accepted: missing });
+        }
         // What the operator saw missing is accepted: only more of it makes the account suspect again.
         account.missing_accepted = account.missing_accepted.max(account.missing_seen);
-        Some(account.with_gate(digest, Gate::Open, 0))
-    })
-    .await
+        match context.store.save_account(&account.with_gate(digest, Gate::Open, 0)).await {
+            Ok(()) => return Ok(()),
+            Err(StoreError::Conflict) => last = StoreError::Conflict,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(last.into())
 }
 
 /// Closes all gates of an account: what it shows is not what is recorded (S7).

@@ -12,6 +12,6 @@ mod verify;
 mod tests;
 
 pub use context::Context;
-pub use gate::{TokenCheck, check_token, close_gate, confirm_token};
+pub use gate::{ConfirmError, TokenCheck, check_token, close_gate, confirm_token};
 pub(crate) use gate::{is_blocked, is_closed};
 pub use verify::{AuditFault, AuditReport, verify_audit};

@@ -57,7 +57,9 @@ async fn identify(parts: &Parts, state: &ApiState, scope: Scope) -> Result<Ident
             return Err(Problem::new(ProblemCode::Unavailable));
         }
     };
-    state.rates.take(&identity, parts.extensions.get::<RateTold>())?;
+    if scope != Scope::Operator || !identity.has(scope) {
+        state.rates.take(&identity, parts.extensions.get::<RateTold>())?;
+    }
     if identity.has(scope) {
         return Ok(identity);
     }

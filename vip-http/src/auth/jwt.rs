@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -18,6 +20,9 @@ use vip_core::telemetry;
 
 use super::{AuthError, Authenticator, Identity, Scope, bearer};
 use crate::limits;
+
+/// Bytes of both coordinates of a point of P-256.
+const P256_POINT_BYTES: usize = 64;
 
 /// How a key signs; a token that says anything else is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,8 +126,10 @@ impl TokenKey {
     pub fn public(id: impl Into<String>, algorithm: TokenAlgorithm, pem: &str) -> Result<Self, TokenKeysError> {
         let id = id.into();
         let read = match algorithm {
+            // The library takes private keys for public ones, and any curve for the one that was asked for.
+            _ if pem.contains("PRIVATE KEY") => Err(ErrorKind::InvalidKeyFormat.into()),
             TokenAlgorithm::Rs256 | TokenAlgorithm::Ps256 => DecodingKey::from_rsa_pem(pem.as_bytes()),
-            TokenAlgorithm::Es256 => DecodingKey::from_ec_pem(pem.as_bytes()),
+            TokenAlgorithm::Es256 => DecodingKey::from_ec_pem(pem.as_bytes()).and_then(of_p256),
             TokenAlgorithm::EdDsa => DecodingKey::from_ed_pem(pem.as_bytes()),
         };
         match read {
@@ -143,6 +150,12 @@ impl TokenKey {
         }
         Ok(Self { id, name: "HS256", algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) })
     }
+}
+
+/// Lets a key pass that is an uncompressed point as long as those of P-256.
+fn of_p256(key: DecodingKey) -> jsonwebtoken::errors::Result<DecodingKey> {
+    let is_one = matches!(key.try_get_as_bytes()?, [4, point @ ..] if point.len() == P256_POINT_BYTES);
+    if is_one { Ok(key) } else { Err(ErrorKind::InvalidEcdsaKey.into()) }
 }
 
 /// Says what a token has to say.
@@ -220,6 +233,10 @@ impl Tokens {
     /// [`TokenKeysError`] says what is wrong.
     pub fn new(keys: impl IntoIterator<Item = TokenKey>, settings: TokenSettings) -> Result<Self, TokenKeysError> {
         settings.check()?;
+        // Beside another one, which a host's own features may bring, the library would panic at the first token.
+        if DEFAULT_PROVIDER.install_default().is_err() {
+            tracing::debug!("the cryptography for tokens was chosen before");
+        }
         let mut known = BTreeMap::new();
         for key in keys {
             let id = key.id.clone();

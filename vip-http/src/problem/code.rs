@@ -126,6 +126,11 @@ codes! {
         caller: "Show it again: it was resumed, or went on by itself.",
         operator: "Nothing.",
         support: "Nothing.";
+    /// More servers are missing than were vouched for.
+    MoreMissing = "more_missing", CONFLICT, "More servers are missing than were vouched for.",
+        caller: "Show the account again, and vouch for its token only if it is known why so many are missing.",
+        operator: "Compare the account's token with its project: a sweep has found more missing since it was shown.",
+        support: "Nothing.";
     /// The body did not arrive in time.
     BodyTooSlow = "body_too_slow", REQUEST_TIMEOUT, "The body did not arrive in time.",
         caller: "Send the body within 15 seconds. Nothing was changed.",
@@ -220,6 +225,7 @@ impl ProblemCode {
             | Self::QuotaExceeded
             | Self::NotReplayable
             | Self::NotParked
+            | Self::MoreMissing
             | Self::BodyTooLarge
             | Self::UriTooLong
             | Self::UnsupportedMediaType

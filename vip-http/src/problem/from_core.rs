@@ -6,6 +6,7 @@ use vip_core::CommandError;
 use vip_core::model::Invalid;
 use vip_core::ports::{QueueError, StoreError};
 use vip_core::provisioner::{CatalogError, ReplayError, SweepFailed, UnknownAccount};
+use vip_core::provisioning::ConfirmError;
 use vip_core::provisioning::converge::OperateError;
 use vip_core::telemetry;
 
@@ -96,6 +97,17 @@ impl From<OperateError> for Problem {
             OperateError::Store(error) => error.into(),
             // A new kind of error is a bug here until it has a code of its own.
             OperateError::Name(_) | _ => beneath(ProblemCode::Internal, &error),
+        }
+    }
+}
+
+impl From<ConfirmError> for Problem {
+    fn from(error: ConfirmError) -> Self {
+        match error {
+            ConfirmError::MoreMissing { .. } => Self::new(ProblemCode::MoreMissing),
+            ConfirmError::Store(error) => error.into(),
+            // A new kind of error is a bug here until it has a code of its own.
+            _ => beneath(ProblemCode::Internal, &error),
         }
     }
 }

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use crate::auth::OperatorCaller;
 use crate::extract::{AccountName, DigestText, JsonBody};
 use crate::problem::{Problem, ProblemBody, ProblemCode};
-use crate::wire::{AccountBody, AccountsBody, SetBreakerBody, SightingsBody, SweepBody, SweepReportBody};
+use crate::wire::{AccountBody, AccountsBody, ConfirmBody, SetBreakerBody, SightingsBody, SweepBody, SweepReportBody};
 
 /// Lists the accounts that this process has a client of, with its breakers and budgets.
 #[utoipa::path(
@@ -96,6 +96,7 @@ pub(super) async fn sweep(
         ("account" = String, Path, description = "Name of the account"),
         ("digest" = String, Path, description = "Digest of the token, as the list of accounts shows it"),
     ),
+    request_body = ConfirmBody,
     responses(
         (status = 204, description = "Its gate is open"),
         (status = "default", description = "Not done", body = ProblemBody, content_type = "application/problem+json"),
@@ -105,11 +106,13 @@ pub(super) async fn confirm_token(
     caller: OperatorCaller,
     AccountName(account): AccountName,
     DigestText(digest): DigestText,
+    JsonBody(body): JsonBody<ConfirmBody>,
 ) -> Result<StatusCode, Problem> {
     let known =
         caller.operator.account(&account).await?.gates.into_iter().find(|entry| entry.digest.as_str() == digest);
     let digest = known.ok_or_else(|| Problem::new(ProblemCode::NotFound))?.digest;
-    caller.operator.confirm_token(&account, &digest).await?;
-    tracing::warn!(account.id = %account, token.digest = %digest, subject = caller.identity.subject(), "token confirmed");
+    caller.operator.confirm_token(&account, &digest, body.missing).await?;
+    let subject = caller.identity.subject();
+    tracing::warn!(account.id = %account, token.digest = %digest, missing = body.missing, subject, "token confirmed");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -71,7 +71,11 @@ impl Connection {
                 self.counts.timed_out.fetch_add(1, Ordering::Relaxed);
                 return;
             }
-            () = self.stop.cancelled() => return,
+            // Its bytes may be a whole request: until the end of the drain it waits for those before it.
+            () = self.cut.cancelled() => {
+                self.counts.cut.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
         };
         let Ok(unproven) = unproven else {
             return;

@@ -51,6 +51,8 @@ pub(super) struct Head {
     found: Option<Ambiguity>,
     has_bytes: bool,
     beyond: u64,
+    /// The same, up to the last one that is no end of a line.
+    beyond_blank: u64,
 }
 
 impl Head {
@@ -60,6 +62,9 @@ impl Head {
         for byte in bytes {
             if self.is_over {
                 self.beyond += 1;
+                if !matches!(byte, b'\r' | b'\n') {
+                    self.beyond_blank = self.beyond;
+                }
             } else {
                 self.byte(*byte);
             }
@@ -69,6 +74,12 @@ impl Head {
     /// Returns how many bytes followed the head: of its body, or of what is beyond that.
     pub(super) const fn beyond(&self) -> u64 {
         self.beyond
+    }
+
+    /// Returns how many bytes followed the head up to the last one that is no end of a line: whoever reads the next request skips
+    /// empty lines before it.
+    pub(super) const fn beyond_blank(&self) -> u64 {
+        self.beyond_blank
     }
 
     /// Says what is wrong with the head, once it is complete.

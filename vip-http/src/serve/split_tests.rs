@@ -19,11 +19,12 @@ use super::connection::Connection;
 use super::{Counts, PeerAddress, ServerSettings};
 
 /// Requests that are answered, one after the other.
-const GOOD: [&str; 4] = [
+const GOOD: [&str; 5] = [
     "GET /good HTTP/1.1\r\nHost: a\r\n\r\n",
     "\r\nGET /good HTTP/1.1\r\nHost: a\r\n\r\n",
     "POST /good HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\nA: b\nC\rD\r\n\r\n",
     "POST /good HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+    "POST /good HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc\r\n",
 ];
 /// A request whose body nobody reads: when it comes late, the answer is the connection's last one.
 const UNREAD: &str = "POST /good/unread HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n\n\n\n\n";

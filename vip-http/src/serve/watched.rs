@@ -102,7 +102,7 @@ impl Watched {
         let ambiguity = if is_early { Some(Ambiguity::Pipelined) } else { head.ambiguity() };
         let length = body_length(headers);
         let expected = length.unwrap_or(0);
-        state.is_early = head.beyond() > expected;
+        state.is_early = head.beyond_blank() > expected;
         state.body_left = expected.saturating_sub(head.beyond());
         Reading { ambiguity, has_known_end: length.is_some() }
     }

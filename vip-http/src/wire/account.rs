@@ -13,6 +13,8 @@ pub(crate) struct AccountBody {
     id: String,
     /// Its tokens and whether they may be used.
     gates: Vec<GateBody>,
+    /// Servers that were missing when it last became suspect: who vouches for a token says that this is known.
+    missing: u64,
     /// This process's breaker.
     breaker: BreakerBody,
     /// Requests an hour, once the provider has said so.
@@ -123,6 +125,7 @@ impl AccountBody {
         Self {
             id: account.id.into(),
             gates: gates.collect(),
+            missing: account.missing_seen,
             breaker: breaker.into(),
             limit_per_hour: budget.limit_per_hour,
             requests_left: budget.left,
@@ -179,6 +182,14 @@ impl From<Sighting> for SightingBody {
 pub(crate) struct SightingsBody {
     /// All of them, as of the last sweep.
     pub(crate) items: Vec<SightingBody>,
+}
+
+/// Vouches for a token.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfirmBody {
+    /// `missing` of the account as it was shown: that many servers may be given up as lost.
+    pub(crate) missing: u64,
 }
 
 /// Asks for a sweep now.

@@ -9,7 +9,9 @@ mod operation;
 mod page;
 mod server;
 
-pub(crate) use account::{AccountBody, AccountsBody, SetBreakerBody, SightingsBody, SweepBody, SweepReportBody};
+pub(crate) use account::{
+    AccountBody, AccountsBody, ConfirmBody, SetBreakerBody, SightingsBody, SweepBody, SweepReportBody,
+};
 pub(crate) use audit::{AuditBody, AuditQuery, VerifiedBody, VerifyBody};
 pub(crate) use catalog::CatalogBody;
 pub(crate) use health::HealthBody;
