@@ -49,7 +49,12 @@ pub async fn verify_audit(
     verify(context.store.as_ref(), tenant, exported).await
 }
 
-async fn verify(store: &dyn Store, tenant: &TenantId, exported: Option<&ChainHead>) -> Result<AuditReport, AuditFault> {
+/// Verifies the chain of a tenant in a store.
+pub(super) async fn verify(
+    store: &dyn Store,
+    tenant: &TenantId,
+    exported: Option<&ChainHead>,
+) -> Result<AuditReport, AuditFault> {
     // The remembered head first: records sealed meanwhile are then beyond it, never missing.
     let remembered = store.chain_head(tenant).await?;
     let mut head = ChainHead::empty(tenant);

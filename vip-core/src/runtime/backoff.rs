@@ -42,6 +42,7 @@ impl Backoff {
 mod tests {
     use super::*;
     use crate::ports::SeededRandomness;
+    use proptest::prelude::*;
 
     #[test]
     fn the_ceiling_doubles_up_to_its_cap_and_does_not_overflow() {
@@ -58,5 +59,36 @@ mod tests {
         let half: Vec<f64> = (0..200).map(|_| backoff.half_jitter(0, &randomness).as_secs_f64()).collect();
         assert!(full.iter().all(|wait| (0.0..8.0).contains(wait)) && full.iter().any(|wait| *wait < 1.0));
         assert!(half.iter().all(|wait| (4.0..8.0).contains(wait)) && half.iter().any(|wait| *wait > 7.0));
+    }
+
+    fn any_duration() -> impl Strategy<Value = Duration> {
+        let nanos = (0..1_000_000_000_u32).prop_map(|nanos| Duration::new(0, nanos));
+        let all = (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(seconds, nanos)| Duration::new(seconds, nanos));
+        prop_oneof![
+            Just(Duration::ZERO),
+            nanos,
+            (0..100_000_u64).prop_map(Duration::from_millis),
+            all,
+            Just(Duration::MAX)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_back_off_grows_within_its_bounds_and_its_jitter_stays_in_range(
+            first in any_duration(), most in any_duration(), failures in prop_oneof![0..70_u32, any::<u32>()], seed in any::<u64>(),
+        ) {
+            let (backoff, randomness) = (Backoff::new(first, most), SeededRandomness::new(seed));
+            let ceiling = backoff.ceiling(failures);
+            prop_assert!((first..=most.max(first)).contains(&ceiling));
+            let next = backoff.ceiling(failures.saturating_add(1));
+            prop_assert!(next >= ceiling && (next == most.max(first) || next == ceiling * 2 || failures == u32::MAX));
+            // A double holds 53 bits: a share of a long wait is exact to a few parts in 2^52 only.
+            let blur = Duration::from_nanos(u64::try_from(ceiling.as_nanos() >> 50).unwrap()) + Duration::from_nanos(1);
+            let full = backoff.full_jitter(failures, &randomness);
+            prop_assert!(full <= ceiling.saturating_add(blur));
+            let half = backoff.half_jitter(failures, &randomness);
+            prop_assert!(half <= ceiling.saturating_add(blur) && half >= (ceiling / 2).saturating_sub(blur));
+        }
     }
 }

@@ -133,3 +133,10 @@ fn operations(caller: &Caller, before: &Server, id: OperationId) -> Vec<Operatio
         OperationChange::Status { id: before.create_operation, status: OperationStatus::Superseded, code: None };
     vec![OperationChange::Insert(operation), superseded]
 }
+
+/// Makes the change set of a deletion with fixed ids, for tables of decisions.
+#[cfg(test)]
+pub(crate) fn deletion_for_tests(caller: &Caller, loaded: &Loaded, id: uuid::Uuid) -> ChangeSet {
+    let ids = Ids { operation: OperationId::from_uuid(id), job: JobId::from_uuid(id), change: ChangeId::from_uuid(id) };
+    decide(caller, loaded, &Fingerprint::of_delete(loaded.server.id), &ids).unwrap().0
+}

@@ -14,6 +14,8 @@ pub(crate) use create_server::change_for_tests;
 pub use create_server::{CreateServer, create_server, provider_labels};
 pub(crate) use create_server::{Ids, Names, check_create, create_in};
 pub(crate) use delete_server::delete_in;
+#[cfg(test)]
+pub(crate) use delete_server::deletion_for_tests;
 pub use delete_server::{DeleteServer, delete_server};
 pub use error::CommandError;
 

@@ -103,7 +103,8 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
         ProviderErrorKind::Unknown | ProviderErrorKind::AlreadyExists => {
             let taken = failure.kind == ProviderErrorKind::AlreadyExists;
             may_have_landed(view, &mut server, intent, taken);
-            Change::new(server, Verb::Record)
+            // The check of a parked order may have made a server: it rests no more until that is known.
+            moves::unparked(Change::new(server, Verb::Record))
         }
         ProviderErrorKind::Exhausted => exhausted(view, server),
         ProviderErrorKind::InvalidInput | ProviderErrorKind::Placement | ProviderErrorKind::Protected => {
@@ -135,7 +136,7 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
             change
         }
         ProviderErrorKind::Throttled { retry_after } => {
-            moves::back_off(&mut server, view, retry_after, WaitReason::Throttled);
+            moves::throttled(&mut server, view, retry_after);
             Change::new(server, Verb::Record)
         }
         ProviderErrorKind::Busy => {

@@ -214,7 +214,7 @@ pub(super) fn absorb_failed_look(view: &View<'_>, look: &Look, failure: &Failure
     match failure.kind {
         ProviderErrorKind::Unauthorized | ProviderErrorKind::ReadOnly => {}
         ProviderErrorKind::Throttled { retry_after } => {
-            moves::back_off(&mut server, view, retry_after, WaitReason::Throttled);
+            moves::throttled(&mut server, view, retry_after);
         }
         ProviderErrorKind::NotSent
         | ProviderErrorKind::Busy

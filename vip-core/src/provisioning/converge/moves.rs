@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::outlook::LONGEST_NAMED;
 use super::step::{Change, View};
 use crate::model::{
     Desired, FailReason, Landing, OperationStatus, OutcomeClass, ParkReason, Server, ServerState, Unsettled, Verb,
@@ -14,6 +15,11 @@ pub(super) fn back_off(server: &mut Server, view: &View<'_>, delay: Duration, re
     server.backoff = server.backoff.saturating_add(1);
     server.not_before = Some(view.now.plus(delay));
     server.wait_reason = Some(reason);
+}
+
+/// Waits as long as the provider asked for, within bounds: an order is not lost to a number that makes no sense.
+pub(super) fn throttled(server: &mut Server, view: &View<'_>, retry_after: Duration) {
+    back_off(server, view, retry_after.min(LONGEST_NAMED), WaitReason::Throttled);
 }
 
 /// Forgets back-offs: something went on.
@@ -113,7 +119,8 @@ pub(super) fn park(view: &View<'_>, mut server: Server, reason: ParkReason) -> C
     if overtaken {
         return Change::new(server, Verb::Record);
     }
-    let parked_already = view.server.state == ServerState::Parked && view.server.park_reason == Some(reason);
+    // One whose deletion came in between does not rest: its new operation has to be told.
+    let parked_already = view.server.is_resting_parked() && view.server.park_reason == Some(reason);
     progress(&mut server);
     server.parked_from = Some(goes_on_as(view));
     server.state = ServerState::Parked;

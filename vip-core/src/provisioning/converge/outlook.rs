@@ -9,6 +9,9 @@ use crate::ports::{Outlook, Priority, Shut};
 /// Most of a wait that is added at random, so that all who wait for one moment do not come at once.
 const SPREAD: f64 = 0.1;
 
+/// Longest wait that somebody else may name: then it is asked again, whatever was said.
+pub(super) const LONGEST_NAMED: Duration = Duration::from_secs(3600);
+
 /// Part of the time that an outage has lasted by which a record may come back later than it could.
 const PATIENCE_SHARE: u32 = 20;
 /// Longest time by which a record comes back later than it could.
@@ -28,9 +31,9 @@ pub(super) fn gate(gate: GateView, outlook: &Outlook, now: Timestamp, jitter: f6
     }
 }
 
-/// Returns a little more than a delay.
+/// Returns a little more than a delay that was named, and never much more than the longest one.
 pub(super) fn spread(delay: Duration, jitter: f64) -> Duration {
-    delay.mul_f64(1.0 + SPREAD * jitter.clamp(0.0, 1.0))
+    delay.min(LONGEST_NAMED).mul_f64(1.0 + SPREAD * jitter.clamp(0.0, 1.0))
 }
 
 /// Returns how long a create of this kind usually takes, if that is known.

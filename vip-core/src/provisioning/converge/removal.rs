@@ -6,7 +6,7 @@ use super::moves;
 use super::step::{Change, Failure, Look, LookFor, Refusal, Step, View};
 use crate::model::{
     AccountId, Desired, Effect, Intent, Landing, OutcomeClass, ParkReason, ProviderServerId, Removal, Server,
-    ServerState, Timestamp, Verb, WaitReason,
+    ServerState, SightingKey, Timestamp, Verb, WaitReason,
 };
 use crate::ports::{Deletion, ProviderErrorKind, ServerView};
 use crate::seeded_bugs::{SeededBug, is_on};
@@ -166,9 +166,12 @@ fn is_surplus(view: &View<'_>) -> bool {
 fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failure) -> Change {
     let reason = match failure.kind {
         ProviderErrorKind::Protected if is_surplus(view) => {
-            // A second server that is protected is no reason to stop the first: the sweep goes on reporting it.
-            server.removing = None;
-            return Change::new(server, Verb::Record);
+            // A second server that is protected is no reason to stop the first. Its sighting is done with, so that it is
+            // not tried again at once: the sweep reports it anew, and it has to ripen again.
+            let removal = server.removing.take();
+            let mut change = Change::new(server, Verb::Record);
+            change.sighting_done = removal.map(|removal| SightingKey { account: removal.account, id: removal.id });
+            return change;
         }
         ProviderErrorKind::Protected => return moves::park(view, server, ParkReason::Protected),
         ProviderErrorKind::Unauthorized | ProviderErrorKind::ReadOnly => {
@@ -177,7 +180,7 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
             return change;
         }
         ProviderErrorKind::Throttled { retry_after } => {
-            moves::back_off(&mut server, view, retry_after, WaitReason::Throttled);
+            moves::throttled(&mut server, view, retry_after);
             return Change::new(server, Verb::Record);
         }
         ProviderErrorKind::Busy => WaitReason::Busy,

@@ -1,6 +1,9 @@
 //! Whole orders on the memory backend, under the paused clock: accept, converge and sweep together.
 
 mod accept;
+#[cfg(feature = "mocks")]
+mod audit_chain;
+mod commands;
 mod faults;
 mod others;
 mod restored;

@@ -201,3 +201,63 @@ fn an_end_gives_the_quota_back_once_and_moves_the_operation() {
     assert_eq!(statuses(&change), [OperationStatus::Succeeded]);
     assert!(!change.server.quota_held);
 }
+
+#[test]
+fn a_wait_without_sense_is_cut_to_an_hour_and_a_share_more() {
+    let throttled = ProviderErrorKind::Throttled { retry_after: Duration::MAX };
+    for world in [creating(), deleting()] {
+        assert_eq!(refused(&world, throttled).server.not_before, Some(NOW.plus(seconds(3600))));
+        let failure = Failure { retry_after: Some(Duration::MAX), ..Failure::unanswered() };
+        let failure = Failure { kind: ProviderErrorKind::NotSent, ..failure };
+        let change = answer(&world, Answer::Failed(failure));
+        assert_eq!(change.server.not_before, Some(NOW.plus(seconds(3960))));
+    }
+}
+
+#[test]
+fn a_parked_order_whose_check_has_no_answer_is_parked_no_more() {
+    let mut world = creating();
+    world.server.state = ServerState::Parked;
+    world.server.parked_from = Some(ServerState::Creating);
+    world.server.park_reason = Some(ParkReason::ProviderLimit);
+    for kind in [ProviderErrorKind::Unknown, ProviderErrorKind::AlreadyExists] {
+        let change = refused(&world, kind);
+        assert_eq!((change.server.state, change.server.park_reason), (ServerState::Creating, None));
+        assert!(!change.server.is_converged(), "it is woken by its time, whatever becomes of its job");
+        assert_eq!(statuses(&change), [OperationStatus::Pending]);
+    }
+    // A check that is refused once more leaves it where it is.
+    let change = refused(&world, ProviderErrorKind::AccountLimit);
+    assert_eq!((change.server.state, statuses(&change)), (ServerState::Parked, vec![]));
+}
+
+#[test]
+fn a_deletion_that_meets_what_its_order_was_parked_for_is_told_so() {
+    let mut world = deleting();
+    world.server.state = ServerState::Parked;
+    world.server.park_reason = Some(ParkReason::Protected);
+    world.server.delete_operation = Some(crate::model::OperationId::from_uuid(uuid::Uuid::from_u128(8)));
+    world.server.parked_from = Some(ServerState::Failing);
+    let change = refused(&world, ProviderErrorKind::Protected);
+    assert_eq!(change.server.parked_from, Some(ServerState::Deleting));
+    let told = OperationChange::Status {
+        id: world.server.delete_operation.unwrap(),
+        status: OperationStatus::Parked,
+        code: Some("protected".to_owned()),
+    };
+    assert_eq!(change.operations, [told]);
+    world.server.parked_from = Some(ServerState::Deleting);
+    assert_eq!(refused(&world, ProviderErrorKind::Protected).operations, [], "it was told before");
+}
+
+#[test]
+fn a_second_server_that_is_protected_is_left_to_the_next_sweep() {
+    let mut world = deleting();
+    world.server.state = ServerState::Running;
+    world.server.desired = Desired::Present;
+    world.server.removing.as_mut().unwrap().id = id("2");
+    world.server.intent = Some(intent(Effect::Delete { id: id("2") }, NOW));
+    let change = refused(&world, ProviderErrorKind::Protected);
+    assert_eq!((change.server.state, change.server.removing), (ServerState::Running, None));
+    assert_eq!(change.sighting_done, Some(SightingKey { account: account(), id: id("2") }));
+}

@@ -2,7 +2,9 @@
 
 mod absorb_create;
 mod absorb_looks;
+mod delays;
 mod next_step;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
