@@ -9,6 +9,7 @@ mod postgres_faults;
 mod postgres_jobs;
 mod postgres_roles;
 mod postgres_schema;
+mod postgres_together;
 
 use std::borrow::Cow;
 use std::path::Path;

@@ -1,5 +1,8 @@
 //! Orders that are accepted inside a transaction of the host's own: they exist exactly when it commits.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection, PgPool};
@@ -246,6 +249,47 @@ async fn an_acceptance_that_is_dropped_midway_leaves_nothing_of_itself_in_the_tr
     own.commit().await.unwrap();
     // The record of the second one had been written when it began to wait for the key.
     assert_eq!((host.count(TRACES).await, host.own_rows().await), (0, 1));
+    host.end().await;
+}
+
+/// Says how the host ends a transaction in which an acceptance was dropped.
+#[derive(Clone, Copy)]
+enum End {
+    Rollback,
+    Commit,
+}
+
+#[tokio::test]
+async fn an_acceptance_that_is_dropped_at_any_moment_leaves_nothing_of_itself_however_the_transaction_ends() {
+    let host = Host::new().await;
+    'ends: for end in [End::Rollback, End::Commit] {
+        for polls in 1_u32.. {
+            let order = host.order("web-1", &format!("order-{polls}")).await;
+            let mut own = host.begin().await;
+            let is_accepted = {
+                let mut accepting = pin!(host.backend.accept_in(&mut own, &order));
+                let mut left = polls;
+                poll_fn(|context| {
+                    left -= 1;
+                    match accepting.as_mut().poll(context) {
+                        Poll::Ready(answer) => Poll::Ready(answer.is_ok()),
+                        // In the middle of a statement, whichever it is.
+                        Poll::Pending if left == 0 => Poll::Ready(false),
+                        Poll::Pending => Poll::Pending,
+                    }
+                })
+                .await
+            };
+            match end {
+                End::Commit if !is_accepted => own.commit().await.unwrap(),
+                End::Rollback | End::Commit => own.rollback().await.unwrap(),
+            }
+            assert_eq!(host.count(TRACES).await, 0, "dropped after {polls} polls");
+            if is_accepted {
+                continue 'ends;
+            }
+        }
+    }
     host.end().await;
 }
 

@@ -220,8 +220,10 @@ async fn busy_connections_are_waited_for_with_a_bound_and_cost_no_lease() {
     assert_eq!(leases.len(), 51);
     let busy = pool.acquire().await.unwrap();
     let (until, mut beats, mut refusals) = (Instant::now() + exhausted_for(), 0, 0);
+    // Without a job it is no order that goes along with others.
+    let by_itself = ChangeSet { job: None, ..whole_order(1) };
     while Instant::now() < until {
-        let refused = backend.commit(&whole_order(1)).await.unwrap_err();
+        let refused = backend.commit(&by_itself).await.unwrap_err();
         let reason = std::error::Error::source(&refused).unwrap().to_string();
         assert!(reason.starts_with("all 1 connections for commits and reads were busy for "), "{reason}");
         refusals += 1;
@@ -237,6 +239,7 @@ async fn busy_connections_are_waited_for_with_a_bound_and_cost_no_lease() {
     assert!(gone.is_err(), "{gone:?}");
     let figures = backend.pool_figures().into_iter().find(|it| it.purpose == "commits and reads").unwrap();
     assert!(figures.timed_out >= refusals && figures.longest_wait >= 50 * MILLI && figures.waiting == 0, "{figures:?}");
+    assert!(!backend.commit(&whole_order(3)).await.unwrap().replayed, "orders have connections of their own");
     drop(busy);
     assert!(!backend.commit(&whole_order(2)).await.unwrap().replayed);
     println!(

@@ -62,10 +62,12 @@ fn run(command: &mut Command) {
 struct Guarded {
     folder: tempfile::TempDir,
     server: Option<Child>,
+    /// Settings beside ours, each `name=value`; of two the later one counts.
+    settings: Vec<String>,
 }
 
 impl Guarded {
-    fn new() -> Self {
+    fn new(settings: Vec<String>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         if is_root() {
             let chown = Command::new("chown").arg(USER).arg(folder.path()).status().expect("chown");
@@ -75,7 +77,7 @@ impl Guarded {
         run(command("initdb")
             .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "-U", "vip", "-D"])
             .arg(&data));
-        Self { folder, server: None }
+        Self { folder, server: None, settings }
     }
 
     async fn start(&mut self) {
@@ -86,6 +88,9 @@ impl Guarded {
         // A socket in our folder and no port: nobody else meets it.
         command.arg("-k").arg(folder);
         for setting in ["listen_addresses=", "max_connections=400", "shared_buffers=128MB", "autovacuum_naptime=5s"] {
+            command.args(["-c", setting]);
+        }
+        for setting in &self.settings {
             command.args(["-c", setting]);
         }
         self.server = Some(command.stderr(log).spawn().expect("the server starts"));
@@ -137,8 +142,8 @@ pub async fn guard_pooler(server: &str) {
 }
 
 /// Is the role of the process that guards a server: obeys lines from its input, and ends the server when that closes.
-pub async fn guard() {
-    let mut guarded = Guarded::new();
+pub async fn guard(settings: Vec<String>) {
+    let mut guarded = Guarded::new(settings);
     guarded.start().await;
     println!("{}", guarded.folder.path().display());
     // Line by line in a thread: the server has to die with the thread that started it, so that stays here.
@@ -221,8 +226,15 @@ impl Server {
     /// Starts one; `actor` is the program of the suites' processes.
     #[must_use]
     pub fn start(actor: &Path) -> Self {
+        Self::start_with(actor, &[])
+    }
+
+    /// Starts one with settings beside ours, each `name=value`.
+    #[must_use]
+    pub fn start_with(actor: &Path, settings: &[&str]) -> Self {
         let mut process = Command::new(actor)
             .arg("postgres")
+            .args(settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

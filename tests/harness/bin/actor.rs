@@ -17,7 +17,9 @@ async fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["simulator", seed, mood] => simulator(seed.parse().unwrap(), mood).await,
-        ["postgres"] => vip_tests::postgres::guard().await,
+        ["postgres", settings @ ..] => {
+            vip_tests::postgres::guard(settings.iter().map(ToString::to_string).collect()).await;
+        }
         ["pgbouncer", server] => vip_tests::postgres::guard_pooler(server).await,
         ["installation", store] => installation(store).await,
         ["worker", store, endpoint] => worker(store, endpoint).await,

@@ -14,7 +14,7 @@ use super::session::Sessions;
 const CHANNEL: &str = "vip_jobs";
 /// Shortest time between two rings: the first job rings at once, those that follow within it share the next ring. The
 /// server lets one notifying commit through after the other, so that a ring for each job would hold up all of them.
-const DEBOUNCE: Duration = Duration::from_millis(50);
+const DEBOUNCE: Duration = Duration::from_millis(5);
 /// First and longest pause before a connection for listening is opened again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 

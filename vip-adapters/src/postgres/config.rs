@@ -126,7 +126,7 @@ impl PostgresConfig {
     /// Sets how many connections commits and reads share. Default 8, from 1 to 256.
     ///
     /// Further ones are reserved: two for claims, two for heartbeats and settlements, so that no lease is lost because
-    /// commits or reads are many. They are opened when they are needed.
+    /// commits or reads are many, and up to four for new orders and enqueues. They are opened when they are needed.
     pub const fn connections(mut self, connections: u32) -> Self {
         self.connections = connections;
         self

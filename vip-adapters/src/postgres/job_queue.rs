@@ -28,15 +28,16 @@ impl JobQueue for PostgresBackend {
     }
 
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, QueueError> {
-        if jobs.is_empty() {
-            return Ok(Vec::new());
+        match jobs {
+            [] => Ok(Vec::new()),
+            [job] => Ok(self.enqueue_together(job).await?),
+            jobs => Ok(self.write(EnqueueJobs(jobs.to_vec())).await?),
         }
-        Ok(self.write(EnqueueJobs(jobs.to_vec())).await?)
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claimed>, QueueError> {
         self.watcher().note_claim(&request.kinds);
-        Ok(self.write(request.clone()).await?)
+        Ok(self.claim_next(request).await?)
     }
 
     async fn heartbeat(&self, leases: &[LeaseRef], lease: Duration) -> Result<Vec<bool>, QueueError> {

@@ -8,18 +8,17 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 use vip_core::model::{ClaimId, JobId, JobKey, JobState, NewJob};
-use vip_core::ports::{ClaimRequest, Claimed, Enqueued, Lease, LeaseRef, Settled, Settlement, Verdict};
+use vip_core::ports::{Enqueued, LeaseRef, Settled, Settlement, Verdict};
 
 use super::error::{Failure, Obstacle};
 use super::lanes::Lane;
 use super::rows::{self, integer, micros};
 use super::session::{Form, Repeat, Write};
 use super::transaction::Transaction;
-use crate::unreadable;
 
 /// Why a job died whose workers disappeared too often.
 const LOST_WORKER: &str = "lost_worker";
-/// Claims that one round of a reap looks at; each holds as many jobs as were claimed at once, at most a hundred.
+/// Claims that one round of a reap looks at; each holds as many jobs as were claimed at once, at most 256.
 const ENDED_CLAIMS_MOST: i64 = 1_000;
 
 /// Enqueues one job.
@@ -41,7 +40,7 @@ async fn enqueue_round(transaction: &mut Transaction<'_>, jobs: &[&NewJob]) -> R
         .bind(jobs.iter().map(|job| job.request_id.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
         .bind(jobs.iter().map(|job| micros(job.delay)).collect::<Vec<_>>())
         .bind(jobs.iter().map(|job| i32::try_from(job.max_attempts).unwrap_or(i32::MAX)).collect::<Vec<_>>())
-        .bind(transaction.now().as_micros())
+        .bind(transaction.bound_now())
         .bind(jobs.iter().map(|job| rows::why_number(job.why)).collect::<Vec<_>>());
     let mut answers = BTreeMap::new();
     for row in transaction.rows(query).await? {
@@ -62,7 +61,9 @@ async fn enqueue_round(transaction: &mut Transaction<'_>, jobs: &[&NewJob]) -> R
         let texts = |text: fn(&NewJob) -> String| refused.iter().map(|job| text(job)).collect::<Vec<_>>();
         let query = transaction.queries().job_standing.query();
         let query = query.bind(texts(|job| job.key.to_string())).bind(texts(|job| job.kind.to_string()));
-        for row in transaction.rows(query.bind(texts(|job| job.payload.as_str().to_owned()))).await? {
+        let query = query.bind(texts(|job| job.payload.as_str().to_owned()));
+        // The others may be committed already.
+        for row in transaction.rows(query).await.map_err(Failure::of_a_part)? {
             answers.insert(row.try_get("key")?, Enqueued::Dead);
         }
     }
@@ -76,10 +77,16 @@ pub(super) struct EnqueueJobs(pub(super) Vec<NewJob>);
 #[async_trait]
 impl Write for EnqueueJobs {
     type Answer = Vec<Enqueued>;
+    const LANE: Lane = Lane::Order;
+
+    /// One round is one statement, which is a commit of its own.
+    fn form(&self) -> Form {
+        if rounds(&self.0, job_marks).len() == 1 { Form::Statements } else { Form::Transaction }
+    }
 
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Enqueued>, Failure> {
         let mut answers = vec![Enqueued::Conflict; self.0.len()];
-        for round in rounds(&self.0, |job| [job.key.as_str().to_owned(), job.id.to_string()]) {
+        for round in rounds(&self.0, job_marks) {
             let jobs: Vec<&NewJob> = round.iter().map(|(_, job)| *job).collect();
             for ((place, _), answer) in round.iter().zip(enqueue_round(transaction, &jobs).await?) {
                 if let Some(found) = answers.get_mut(*place) {
@@ -89,6 +96,10 @@ impl Write for EnqueueJobs {
         }
         Ok(answers)
     }
+}
+
+fn job_marks(job: &NewJob) -> [String; 2] {
+    [job.key.as_str().to_owned(), job.id.to_string()]
 }
 
 /// Cuts a list so that no mark comes twice in a part: a statement changes a row once, and the order has to count.
@@ -107,55 +118,6 @@ fn rounds<T, const N: usize>(items: &[T], marks: impl Fn(&T) -> [String; N]) -> 
         rounds.push(round);
     }
     rounds
-}
-
-#[async_trait]
-impl Write for ClaimRequest {
-    type Answer = Vec<Claimed>;
-    const LANE: Lane = Lane::Claim;
-    const FORM: Form = Form::Statements;
-    // A second one would claim other jobs; those of the first come back when their leases expire.
-    const REPEAT: Repeat = Repeat::Told;
-
-    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Claimed>, Failure> {
-        let query = transaction.queries().job_claim.query();
-        let query = query
-            .bind(transaction.bound_now())
-            .bind(rows::kinds(&self.kinds))
-            .bind(i64::from(self.most))
-            .bind(self.claim.as_uuid())
-            .bind(micros(self.lease));
-        let (mut jobs, mut unreadable) = (Vec::new(), Vec::new());
-        for row in &transaction.rows(query).await? {
-            match rows::job(row) {
-                Ok(job) => jobs.push(job),
-                Err(failure) => {
-                    let lease = lease_of(row)?;
-                    unreadable::report(lease.job, &failure);
-                    unreadable.push(unreadable::end(lease));
-                }
-            }
-        }
-        set_apart(transaction, &unreadable).await;
-        // RETURNING has no order; epochs were given earliest due first.
-        jobs.sort_by_key(|job| job.epoch);
-        let claimed = |job: vip_core::model::Job| {
-            let reference = LeaseRef { job: job.id, epoch: job.epoch, claim: self.claim };
-            Claimed { job, lease: Lease { reference, duration: self.lease } }
-        };
-        Ok(jobs.into_iter().map(claimed).collect())
-    }
-}
-
-/// Ends claimed jobs that cannot be read.
-async fn set_apart(transaction: &mut Transaction<'_>, unreadable: &[Settlement]) {
-    let unreadable: Vec<&Settlement> = unreadable.iter().collect();
-    if !unreadable.is_empty()
-        && let Err(failure) = settle_round(transaction, &unreadable).await
-    {
-        // The others are claimed all the same. These are claimed again when their leases have expired.
-        tracing::warn!(?failure, "jobs that cannot be read were not set apart yet");
-    }
 }
 
 /// Puts what is about jobs into the order in which all statements lock their rows.
@@ -193,7 +155,7 @@ impl Write for Beat {
     }
 }
 
-fn lease_of(row: &PgRow) -> Result<LeaseRef, Failure> {
+pub(super) fn lease_of(row: &PgRow) -> Result<LeaseRef, Failure> {
     let (job, claim) = (rows::id(row, "id", JobId::from_uuid)?, rows::id(row, "claim", ClaimId::from_uuid)?);
     Ok(LeaseRef { job, epoch: rows::count(row, "epoch")?, claim })
 }
@@ -238,7 +200,7 @@ impl Write for Settle {
 }
 
 /// Settles leases of different jobs; a stale one is not in the answer.
-async fn settle_round(
+pub(super) async fn settle_round(
     transaction: &mut Transaction<'_>,
     settlements: &[&Settlement],
 ) -> Result<BTreeMap<JobId, Settled>, Failure> {

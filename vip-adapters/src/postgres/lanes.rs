@@ -15,6 +15,10 @@ use super::error::{Failure, Obstacle};
 const STATEMENTS: usize = 128;
 /// Connections for claims and rescues: one waits for the disk while the other one searches.
 const CLAIM_CONNECTIONS: u32 = 2;
+/// Connections for orders and enqueues, of which many go along in one commit.
+const ORDER_CONNECTIONS: u32 = 4;
+/// Longest wait for a row of an order with which others go along: whoever is held up then tries by itself.
+const ORDER_LOCK_WAIT: Duration = Duration::from_millis(100);
 /// Connections for heartbeats and settlements.
 const LEASE_CONNECTIONS: u32 = 2;
 /// A connection is renewed now and then, so that the memory of its process at the server does not grow for ever.
@@ -29,8 +33,10 @@ const CLAIM_PLANS: [&str; 6] =
 /// Says what a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Commits, enqueues, reads, upkeep.
+    /// Commits, reads, upkeep.
     Work,
+    /// Orders and enqueues.
+    Order,
     /// Claims and rescues.
     Claim,
     /// Heartbeats and settlements: reserved, so that no lease is lost because others are busy.
@@ -41,6 +47,7 @@ impl Lane {
     const fn purpose(self) -> &'static str {
         match self {
             Self::Work => "commits and reads",
+            Self::Order => "orders and enqueues",
             Self::Claim => "claims",
             Self::Lease => "leases",
         }
@@ -70,11 +77,13 @@ struct Pool {
 /// Holds the connections of a backend.
 #[derive(Debug)]
 pub(super) struct Lanes {
-    pools: [Pool; 3],
+    pools: [Pool; 4],
     pool_wait: Duration,
     closed: AtomicBool,
     /// For listening; none behind a pooler that shares sessions.
     hints: Option<PgPool>,
+    /// How a transaction begins with which others go along.
+    begin_hurried: String,
     /// Whether statements are prepared under a name; a pooler in transaction mode forbids it.
     pub(super) named: bool,
 }
@@ -138,10 +147,12 @@ impl Lanes {
         };
         let pools = [
             pool(Lane::Work, config.connections, session),
+            pool(Lane::Order, ORDER_CONNECTIONS, claims.clone()),
             pool(Lane::Claim, CLAIM_CONNECTIONS, claims.clone()),
             pool(Lane::Lease, LEASE_CONNECTIONS, claims),
         ];
         Self {
+            begin_hurried: hurried(pools.iter().find(|pool| pool.lane == Lane::Order), config),
             pools,
             pool_wait: config.pool_wait,
             closed: AtomicBool::new(false),
@@ -159,9 +170,10 @@ impl Lanes {
     }
 
     fn pool(&self, lane: Lane) -> &Pool {
-        let [work, claim, lease] = &self.pools;
+        let [work, order, claim, lease] = &self.pools;
         match lane {
             Lane::Work => work,
+            Lane::Order => order,
             Lane::Claim => claim,
             Lane::Lease => lease,
         }
@@ -170,6 +182,11 @@ impl Lanes {
     /// Returns how a transaction begins.
     pub(super) fn begin(&self, lane: Lane) -> &str {
         &self.pool(lane).begin
+    }
+
+    /// Returns how a transaction begins that waits for no row for long, because others go along with it.
+    pub(super) fn begin_hurried(&self) -> &str {
+        &self.begin_hurried
     }
 
     /// Waits for a connection, at most as long as is set and until the deadline.
@@ -266,9 +283,12 @@ impl Pool {
     }
 }
 
+fn millis(time: Duration) -> String {
+    time.as_millis().max(1).to_string()
+}
+
 /// Returns our time-outs, in milliseconds, as the server names them.
 fn time_outs(config: &PostgresConfig) -> [(&'static str, String); 3] {
-    let millis = |time: Duration| time.as_millis().max(1).to_string();
     [
         ("statement_timeout", millis(config.call_deadline)),
         ("lock_timeout", millis(config.lock_wait.min(config.call_deadline))),
@@ -290,6 +310,14 @@ fn begin_text(config: &PostgresConfig, session: Session, lane: Lane) -> String {
     }
     text.push_str(" SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now");
     text
+}
+
+/// Shortens the wait for locks in how a transaction begins.
+fn hurried(pool: Option<&Pool>, config: &PostgresConfig) -> String {
+    let wait = millis(ORDER_LOCK_WAIT.min(config.lock_wait).min(config.call_deadline));
+    let begin = pool.map_or("", |pool| &pool.begin);
+    // Before the last statement, whose row is the time.
+    begin.replace(" SELECT (", &format!(" SET LOCAL lock_timeout = {wait}; SELECT ("))
 }
 
 /// Takes away what a pooler does not let through.

@@ -5,14 +5,17 @@
 //! one clock, whatever their own say.
 
 mod bell;
+mod claims;
 mod commit;
 mod config;
 mod error;
+mod gather;
 mod host_transaction;
 mod job_queue;
 mod jobs;
 mod lanes;
 mod migration;
+mod orders;
 mod queries;
 mod rows;
 mod seal;
@@ -28,16 +31,21 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
+use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
-use vip_core::model::InstallationId;
-use vip_core::ports::{Backend, Connections, Durability};
+use vip_core::model::{InstallationId, NewJob};
+use vip_core::ports::{Backend, ChangeSet, ClaimRequest, Claimed, Committed, Connections, Durability, Enqueued};
 
 use bell::Bell;
+use claims::{Claim, Floors};
 use config::BoundedLoss;
 pub use config::{OlderSchema, Pooler, PostgresConfig};
 pub use error::OpenError;
 use error::{Failure, Obstacle};
+use gather::{Gather, Shared as Outcome, Turn};
+use jobs::EnqueueJobs;
 use lanes::Lanes;
+use orders::Orders;
 use queries::Queries;
 use session::{Sessions, Write};
 use upkeep::Install;
@@ -67,6 +75,11 @@ struct Shared {
     watcher: Watcher,
     durability: Durability,
     closing: watch::Sender<bool>,
+    /// How far the claims of this process have come; behind a pooler nobody remembers.
+    floors: Option<Arc<Floors>>,
+    /// Single enqueues and new orders that wait for the next commit.
+    enqueues: Arc<Gather<NewJob, Enqueued>>,
+    orders: Arc<Gather<ChangeSet, Committed>>,
     /// Calls under way, which a caller that goes away does not cut in the middle, and both sides of the bell.
     calls: TaskTracker,
 }
@@ -81,8 +94,8 @@ impl PostgresBackend {
         Self::open(options_of(url)?, config, None).await
     }
 
-    /// Uses the pool of the host for commits and reads; claims, heartbeats and settlements get connections of their own
-    /// with the same options, so that a busy host costs no lease.
+    /// Uses the pool of the host for commits and reads; new orders, enqueues, claims, heartbeats and settlements get
+    /// connections of their own with the same options, so that a busy host costs no order and no lease.
     ///
     /// # Errors
     ///
@@ -139,7 +152,9 @@ impl PostgresBackend {
             calls.spawn(bell.clone().ring());
             calls.spawn(bell.listen());
         }
-        let shared = Shared { sessions, watcher, durability, closing, calls };
+        let (enqueues, orders) = (Arc::default(), Arc::default());
+        let floors = sessions.lanes.named.then(Arc::default);
+        let shared = Shared { sessions, watcher, durability, closing, floors, enqueues, orders, calls };
         let backend = Self { shared: Arc::new(shared) };
         let id = InstallationId::from_uuid(config.randomness.uuid());
         match backend.write(Install(id)).await {
@@ -170,10 +185,56 @@ impl PostgresBackend {
         }
         let sessions = Arc::clone(&self.shared.sessions);
         let call = self.shared.calls.spawn(async move { sessions.write(&write).await });
-        call.await.unwrap_or_else(|lost| {
-            tracing::error!(error = %lost, "a database call ended before it answered");
-            Err(Failure::Unknown(Arc::new(Obstacle::AnswerLost)))
-        })
+        joined(call.await)
+    }
+
+    /// Enqueues a job in one commit with those of other callers.
+    async fn enqueue_together(&self, job: &NewJob) -> Result<Vec<Enqueued>, Failure> {
+        let alone = EnqueueJobs(vec![job.clone()]);
+        self.together(&self.shared.enqueues, job.clone(), EnqueueJobs, (alone, |answer| vec![answer])).await
+    }
+
+    /// Writes an order in one commit with those of other callers.
+    async fn order_together(&self, change: &ChangeSet) -> Result<Committed, Failure> {
+        self.together(&self.shared.orders, change.clone(), Orders, (change.clone(), |committed| committed)).await
+    }
+
+    /// Claims jobs, behind those that this process has claimed before.
+    async fn claim_next(&self, request: &ClaimRequest) -> Result<Vec<Claimed>, Failure> {
+        self.write(Claim { request: request.clone(), floors: self.shared.floors.clone() }).await
+    }
+
+    /// Goes along with the next commit, or makes it; by itself if that came to nothing.
+    async fn together<I, O, G, A>(
+        &self,
+        gather: &Arc<Gather<I, O>>,
+        item: I,
+        make: fn(Vec<I>) -> G,
+        (alone, answer): (A, fn(O) -> A::Answer),
+    ) -> Result<A::Answer, Failure>
+    where
+        I: Clone + Send + 'static,
+        O: Send + 'static,
+        G: Write<Answer = Vec<O>>,
+        A: Write,
+    {
+        if *self.shared.closing.borrow() {
+            return Err(Failure::unavailable(Obstacle::Closed));
+        }
+        let sessions = Arc::clone(&self.shared.sessions);
+        let deadline = sessions.deadline();
+        let (answered, turn) = gather.join(item);
+        if let Some(turn) = turn {
+            self.shared.calls.spawn(write_for_all(Arc::clone(&sessions), turn, make));
+        }
+        let unknown = match timeout_at(deadline + session::CUT_AFTER, answered).await {
+            Ok(Ok(Outcome::Answer(committed))) => return Ok(answer(committed)),
+            Ok(Ok(Outcome::Alone(failure))) => Some(failure).filter(|it| matches!(it, Failure::Unknown(_))),
+            // The writer is gone in the middle of it, or does not come to an end.
+            Ok(Err(_)) | Err(_) => Some(Failure::Unknown(Arc::new(Obstacle::AnswerLost))),
+        };
+        let call = self.shared.calls.spawn(async move { sessions.write_until(&alone, deadline, unknown).await });
+        joined(call.await)
     }
 
     fn sessions(&self) -> &Sessions {
@@ -200,6 +261,38 @@ impl Connections for PostgresBackend {
     fn figures(&self) -> Vec<PoolFigures> {
         self.pool_figures()
     }
+}
+
+/// Writes for all who wait, until nobody does: one try for each commit, and whoever it does not help goes on alone.
+async fn write_for_all<I, O, G>(sessions: Arc<Sessions>, mut turn: Turn<I, O>, make: fn(Vec<I>) -> G)
+where
+    I: Clone + Send + 'static,
+    O: Send + 'static,
+    G: Write<Answer = Vec<O>>,
+{
+    loop {
+        let waiting = turn.take();
+        if waiting.is_empty() {
+            return;
+        }
+        let items = waiting.iter().map(|one| one.item.clone()).collect();
+        let outcomes: Vec<Outcome<O>> = match sessions.attempt(&make(items), sessions.deadline()).await {
+            Ok(answers) => answers.into_iter().map(Outcome::Answer).collect(),
+            Err(failure) => waiting.iter().map(|_| Outcome::Alone(failure.clone())).collect(),
+        };
+        for (one, outcome) in waiting.into_iter().zip(outcomes) {
+            if one.answer.send(outcome).is_err() {
+                tracing::debug!("the caller of a call that was written went away");
+            }
+        }
+    }
+}
+
+fn joined<T>(ended: Result<Result<T, Failure>, tokio::task::JoinError>) -> Result<T, Failure> {
+    ended.unwrap_or_else(|lost| {
+        tracing::error!(error = %lost, "a database call ended before it answered");
+        Err(Failure::Unknown(Arc::new(Obstacle::AnswerLost)))
+    })
 }
 
 fn options_of(url: &str) -> Result<PgConnectOptions, OpenError> {

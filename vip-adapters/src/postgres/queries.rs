@@ -94,6 +94,7 @@ statements! {
     operation_move,
     operation_page,
     operation_trim,
+    orders_insert,
     quota_open,
     quota_release,
     quota_take,

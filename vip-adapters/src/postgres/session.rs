@@ -24,7 +24,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(2);
 /// Longest pause: a server that starts again is found soon, and not asked a thousand times.
 const BACKOFF_MOST: Duration = Duration::from_millis(200);
 /// How long after the deadline a call is cut: the server's own time-out should come first, and keeps the connection.
-const CUT_AFTER: Duration = Duration::from_millis(500);
+pub(super) const CUT_AFTER: Duration = Duration::from_millis(500);
 
 /// Says how the statements of a write belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,16 @@ pub(super) trait Write: Send + Sync + 'static {
     const FORM: Form = Form::Transaction;
     const REPEAT: Repeat = Repeat::Harmless;
 
+    /// Says how its transaction begins.
+    fn begin(lanes: &Lanes) -> &str {
+        lanes.begin(Self::LANE)
+    }
+
+    /// Says how the statements belong together, if that depends on what is written.
+    fn form(&self) -> Form {
+        Self::FORM
+    }
+
     /// Writes inside the transaction; after an error nothing of it stays.
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Failure>;
 }
@@ -78,15 +88,28 @@ impl Sessions {
         self.clock.as_ref().map(|clock| clock.now().as_micros())
     }
 
+    /// Returns when a call that begins now has to have answered.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.call_deadline
+    }
+
     fn backoff(&self) -> Backoff {
         Backoff::new(Arc::clone(&self.randomness), BACKOFF_FIRST, BACKOFF_MOST)
     }
 
     /// Writes, again and again while the cause of a failure may pass and the deadline has not.
     pub(super) async fn write<W: Write>(&self, write: &W) -> Result<W::Answer, Failure> {
-        let deadline = Instant::now() + self.call_deadline;
+        self.write_until(write, self.deadline(), None).await
+    }
+
+    /// The same for a call that has begun before: `unknown` is an earlier try that may have been done.
+    pub(super) async fn write_until<W: Write>(
+        &self,
+        write: &W,
+        deadline: Instant,
+        mut unknown: Option<Failure>,
+    ) -> Result<W::Answer, Failure> {
         let mut backoff = self.backoff();
-        let mut unknown = None;
         loop {
             let failure = match self.attempt(write, deadline).await {
                 Ok(answer) => return Ok(answer),
@@ -110,10 +133,11 @@ impl Sessions {
         }
     }
 
-    async fn attempt<W: Write>(&self, write: &W, deadline: Instant) -> Result<W::Answer, Failure> {
+    /// Tries once.
+    pub(super) async fn attempt<W: Write>(&self, write: &W, deadline: Instant) -> Result<W::Answer, Failure> {
         let mut loan = self.lanes.lend(W::LANE, deadline).await?;
         let committing = AtomicBool::new(false);
-        let form = if loan.shared { Form::Transaction } else { W::FORM };
+        let form = if loan.shared { Form::Transaction } else { write.form() };
         let run = async {
             match form {
                 Form::Transaction => self.transaction(write, &mut loan, &committing).await,
@@ -158,7 +182,7 @@ impl Sessions {
         committing: &AtomicBool,
     ) -> Result<(W::Answer, Arrivals), Failure> {
         let connection = loan.connection()?;
-        let time = begin(connection, self.lanes.begin(W::LANE)).await?;
+        let time = begin(connection, W::begin(&self.lanes)).await?;
         let now = self.clock.as_ref().map_or(time, |clock| clock.now());
         let scope = Scope { now: Some(now), named: self.lanes.named };
         let mut transaction = Transaction::new(connection, &self.queries, scope);

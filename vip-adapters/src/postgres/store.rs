@@ -18,6 +18,7 @@ use vip_core::ports::{
 
 use super::PostgresBackend;
 use super::error::{Failure, Obstacle};
+use super::orders::is_order;
 use super::rows::{self, count, integer, word};
 use super::seal::Seal;
 use super::upkeep::{Delivered, Sight};
@@ -55,6 +56,9 @@ impl Store for PostgresBackend {
     }
 
     async fn commit(&self, change: &ChangeSet) -> Result<Committed, StoreError> {
+        if is_order(change) {
+            return Ok(self.order_together(change).await?);
+        }
         Ok(self.write(change.clone()).await?)
     }
 

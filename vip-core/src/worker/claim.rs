@@ -15,7 +15,7 @@ use crate::seeded_bugs::{SeededBug, is_on};
 use crate::telemetry;
 
 /// Most jobs of one claim: what one statement of a database handles at ease.
-const CLAIM_BATCH: u32 = 100;
+const CLAIM_BATCH: u32 = 256;
 /// Settlements without an answer beyond which nothing is claimed: a queue that takes none should give none.
 pub(super) const UNSETTLED_MOST: usize = 1000;
 /// First pause after a hint that led to nothing; doubles up to the poll interval, so that a queue whose hints are

@@ -1,4 +1,5 @@
--- $1 the time or nothing for the server's own, $2 kinds, $3 how many, $4 the claim, $5 how long.
+-- $1 the time or nothing for the server's own, $2 kinds, $3 how many, $4 the claim, $5 how long, $6 and $7 behind which place
+-- each kind begins: what was claimed and settled before it is still in the index as long as anybody could see it.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
 ),
@@ -7,13 +8,14 @@ chosen AS MATERIALIZED (
     SELECT first.place, nextval('vip.epochs') AS epoch
     FROM (
         SELECT found.place
-        FROM unnest($2::text[]) AS wanted(kind)
+        FROM unnest($2::text[], $6::bigint[], $7::uuid[]) AS wanted(kind, reached_at, reached)
         -- For each kind by itself: what is not known here, not due or dead stands in nobody's way.
         CROSS JOIN LATERAL (
             SELECT ready.ctid AS place, ready.ready_at, ready.id
             FROM vip.jobs AS ready
             WHERE ready.ready_at <= (SELECT now FROM clock) -- guard: due
               AND ready.kind = wanted.kind -- guard: kind
+              AND (ready.ready_at, ready.id) > (wanted.reached_at, wanted.reached)
               AND ready.state = 0
             ORDER BY ready.ready_at, ready.id
             LIMIT $3

@@ -1,9 +1,13 @@
 -- Every way in which a key can be found is one statement, so that nothing can come in between. Jobs that are there come first,
 -- in the order of their ids, in which settlements and heartbeats lock them, too; new ones follow in the order of their keys,
 -- so that two batches lock in one order. A row that is not returned was refused; nothing of it was changed.
+WITH clock AS MATERIALIZED (
+    SELECT coalesce($9::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
+)
 INSERT INTO vip.jobs AS job (id, key, kind, payload, tenant, request_id, due, max_attempts, why)
-SELECT fresh.id, fresh.key, fresh.kind, fresh.payload, fresh.tenant, fresh.request_id, $9 + fresh.delay, fresh.max_attempts, fresh.why
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::integer[], $10::smallint[])
+SELECT fresh.id, fresh.key, fresh.kind, fresh.payload, fresh.tenant, fresh.request_id, clock.now + fresh.delay, fresh.max_attempts, fresh.why
+FROM clock
+CROSS JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::integer[], $10::smallint[])
     AS fresh(id, key, kind, payload, tenant, request_id, delay, max_attempts, why)
 LEFT JOIN vip.jobs AS present ON present.key = fresh.key
 -- An id that belongs to another key is a conflict.

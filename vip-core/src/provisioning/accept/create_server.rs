@@ -69,9 +69,13 @@ pub(crate) async fn create_in(
             change.quota = Some(QuotaChange::Take { limit: None });
         }
         match write(store, &change).await? {
-            Outcome::Written { replayed } => {
-                let operation = match change.operations.into_iter().next() {
-                    Some(OperationChange::Insert(new)) if is_on(SeededBug::AckBeforeCommit) => new,
+            Outcome::Written { replayed, at } => {
+                let operation = match (change.operations.into_iter().next(), at) {
+                    (Some(OperationChange::Insert(new)), None) => new,
+                    // As the commit has written it: nothing is to be asked for.
+                    (Some(OperationChange::Insert(new)), Some(at)) if !replayed => {
+                        Operation { created_at: at, updated_at: at, ..new }
+                    }
                     _ => read(store, &caller.tenant, ids.operation).await?,
                 };
                 // With fresh ids it is a repeat of this very call, whose first answer was lost.

@@ -21,7 +21,9 @@ pub use error::CommandError;
 
 use direct::Direct;
 
-use crate::model::{Actor, Fingerprint, IdempotencyKey, Operation, OperationId, RequestId, ServerId, TenantId};
+use crate::model::{
+    Actor, Fingerprint, IdempotencyKey, Operation, OperationId, RequestId, ServerId, TenantId, Timestamp,
+};
 use crate::ports::{ChangeSet, CommandStore, Committed, KeyRecord, Retryability, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
 
@@ -77,18 +79,18 @@ async fn read(store: &mut dyn CommandStore, tenant: &TenantId, id: OperationId) 
 
 /// Says what the commit of a command came to.
 enum Outcome {
-    /// It is written; before this call already, if so it says.
-    Written { replayed: bool },
+    /// It is written; before this call already, if so it says. The time is that of the commit.
+    Written { replayed: bool, at: Option<Timestamp> },
     /// The key or the record moved on: begin anew.
     Again,
 }
 
 async fn write(store: &mut dyn CommandStore, change: &ChangeSet) -> Result<Outcome, CommandError> {
     match store.write(change).await {
-        Ok(Committed { replayed, .. }) => Ok(Outcome::Written { replayed }),
+        Ok(Committed { replayed, at, .. }) => Ok(Outcome::Written { replayed, at: Some(at) }),
         Err(error) if is_on(SeededBug::AckBeforeCommit) && error.retryability() != Retryability::Permanent => {
             tracing::warn!(error = %crate::telemetry::causes(&error), "the commit of an accepted command failed");
-            Ok(Outcome::Written { replayed: false })
+            Ok(Outcome::Written { replayed: false, at: None })
         }
         Err(StoreError::Conflict | StoreError::KeyTaken) => Ok(Outcome::Again),
         Err(error) => Err(error.into()),

@@ -74,8 +74,8 @@ async fn nothing_is_claimed_while_a_thousand_settlements_wait_and_all_are_settle
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_claim_asks_for_as_many_as_there_is_room_for_and_for_a_hundred_at_most() {
-    for (concurrency, asked) in [(99, 99), (100, 100), (101, 100)] {
+async fn a_claim_asks_for_as_many_as_there_is_room_for_and_for_256_at_most() {
+    for (concurrency, asked) in [(255, 255), (256, 256), (257, 256)] {
         let queue = new_queue();
         let (_supervisor, _worker, _seen) = start(&queue, concurrency, None);
         pass(ms(1)).await;

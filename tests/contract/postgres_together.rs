@@ -1,0 +1,125 @@
+//! Callers of one moment on PostgreSQL: they share a commit, what holds one up harms no other, and late jobs are found.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sqlx::{Connection, PgConnection};
+use tokio::task::JoinSet;
+use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
+use vip_core::conformance::job_queue::{claim, job};
+use vip_core::conformance::samples::{key_of, order, server as record, tenant};
+use vip_core::ports::{ChangeSet, Enqueued, JobQueue, QuotaChange, Store, StoreError};
+
+use crate::postgres_database::open;
+use crate::server;
+
+/// Callers at one moment.
+const CALLERS: usize = 40;
+
+/// Makes an order that takes a place of a quota.
+fn quota_order(owner: &str, limit: Option<u32>) -> ChangeSet {
+    let mut change = order(record(&tenant(owner)));
+    change.quota = Some(QuotaChange::Take { limit });
+    change
+}
+
+async fn number(database: &str, text: &'static str) -> i64 {
+    let mut connection = PgConnection::connect(&server().url(database)).await.unwrap();
+    let number = sqlx::query_scalar(text).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    number
+}
+
+// One thread: all of them have joined before the first one writes.
+#[tokio::test]
+async fn orders_and_enqueues_of_one_moment_share_a_commit() {
+    let database = server().new_database().await;
+    let backend = open(&database).await;
+    drop(backend.commit(&quota_order("acme", None)).await.unwrap());
+    let orders: Vec<ChangeSet> = (0..CALLERS).map(|_| quota_order("acme", None)).collect();
+    for committed in join_all(orders.iter().map(|order| backend.commit(order))).await {
+        assert!(!committed.unwrap().replayed);
+    }
+    let places = "SELECT used FROM vip.quotas";
+    assert_eq!(number(&database, places).await, i64::try_from(CALLERS).unwrap() + 1);
+    let commits = "SELECT count(DISTINCT xmin::text) FROM vip.audit";
+    assert_eq!(number(&database, commits).await, 2, "the first order, and all others");
+    let jobs: Vec<_> = (0..CALLERS).map(|number| [job(&format!("job-{number}"))]).collect();
+    for answer in join_all(jobs.iter().map(|job| backend.enqueue(job))).await {
+        assert_eq!(answer.unwrap(), [Enqueued::Inserted]);
+    }
+    let commits = "SELECT count(DISTINCT xmin::text) FROM vip.jobs WHERE key LIKE 'job-%'";
+    assert_eq!(number(&database, commits).await, 1);
+    backend.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn of_orders_of_one_moment_each_gets_its_own_answer() {
+    let database = server().new_database().await;
+    let backend = open(&database).await;
+    let first = quota_order("acme", Some(2));
+    drop(backend.commit(&first).await.unwrap());
+    let mut same_key = [quota_order("other", None), quota_order("other", None)];
+    for order in &mut same_key {
+        order.key = Some(key_of(&order.server, "key-1"));
+    }
+    let [one, two] = &same_key;
+    let (fits, too_much) = (quota_order("acme", Some(2)), quota_order("acme", Some(2)));
+    let all = [&first, one, two, &fits, &too_much];
+    let answers = join_all(all.iter().map(|order| backend.commit(order))).await;
+    let [again, one, two, fits, too_much] = <[_; 5]>::try_from(answers).unwrap();
+    assert!(again.unwrap().replayed);
+    let is_taken = |answer: &Result<_, StoreError>| matches!(answer, Err(StoreError::KeyTaken));
+    assert!(one.is_ok() != two.is_ok() && (is_taken(&one) || is_taken(&two)), "{one:?} {two:?}");
+    assert!(fits.is_ok() != too_much.is_ok(), "{fits:?} {too_much:?}");
+    assert_eq!(number(&database, "SELECT sum(used)::bigint FROM vip.quotas").await, 3);
+    assert_eq!(number(&database, "SELECT count(*) FROM vip.audit").await, 3);
+    backend.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_is_held_up_holds_up_no_other() {
+    let database = server().new_database().await;
+    let config = PostgresConfig::default().call_deadline(Duration::from_secs(60));
+    let backend = PostgresBackend::connect(&server().url(&database), config).await.unwrap();
+    for owner in ["held", "free"] {
+        drop(backend.commit(&quota_order(owner, None)).await.unwrap());
+    }
+    let mut other = PgConnection::connect(&server().url(&database)).await.unwrap();
+    let hold = "BEGIN; SELECT FROM vip.quotas WHERE tenant = 'held' FOR UPDATE";
+    sqlx::raw_sql(hold).execute(&mut other).await.unwrap();
+    let (mut held, mut free) = (JoinSet::new(), JoinSet::new());
+    for (calls, owner) in [(&mut held, "held"), (&mut free, "free")] {
+        for _ in 0..5 {
+            let (backend, order) = (backend.clone(), quota_order(owner, None));
+            calls.spawn(async move { backend.commit(&order).await.map(drop) });
+        }
+    }
+    while let Some(answer) = free.join_next().await {
+        answer.unwrap().unwrap();
+    }
+    assert!(held.try_join_next().is_none(), "the others are still held up");
+    other.close().await.unwrap();
+    while let Some(answer) = held.join_next().await {
+        answer.unwrap().unwrap();
+    }
+    backend.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_comes_late_is_taken_by_the_next_claim_that_has_room() {
+    let database = server().new_database().await;
+    let backend = open(&database).await;
+    for key in ["a", "b", "c", "d"] {
+        backend.enqueue(&[job(key)]).await.unwrap();
+    }
+    assert_eq!(claim(&backend, 2).await.len(), 2);
+    // As if it had been due long before those that are claimed, and was committed after them.
+    backend.enqueue(&[job("late")]).await.unwrap();
+    server().run(&database, "UPDATE vip.jobs SET due = 1 WHERE key = 'late'").await;
+    let claimed = claim(&backend, 10).await;
+    let keys: BTreeSet<&str> = claimed.iter().map(|claimed| claimed.job.key.as_str()).collect();
+    assert_eq!(keys, BTreeSet::from(["c", "d", "late"]));
+    backend.close().await.unwrap();
+}

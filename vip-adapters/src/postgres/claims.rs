@@ -1,0 +1,216 @@
+//! The claim: takes due jobs, and begins where the last one ended, so that rows which are gone are not walked over again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+use uuid::Uuid;
+use vip_core::model::{Job, JobKind};
+use vip_core::ports::{ClaimRequest, Claimed, Lease, LeaseRef, Settlement};
+
+use super::error::Failure;
+use super::jobs::{lease_of, settle_round};
+use super::lanes::Lane;
+use super::rows::{self, micros};
+use super::session::{Form, Repeat, Write};
+use super::transaction::Transaction;
+use crate::unreadable;
+
+/// Shortest time between two claims that begin at the beginning although the others have their hands full: how long a job
+/// may wait that was committed late, behind jobs that are due after it.
+const WHOLE_LEAST: Duration = Duration::from_millis(100);
+/// Times of what such a claim took, until the next one: at most a twentieth of the time goes into them.
+const WHOLE_SHARE: u32 = 20;
+
+/// A place in the order of claims.
+type Place = (i64, Uuid);
+
+/// Before all places.
+const BEGINNING: Place = (i64::MIN, Uuid::nil());
+
+/// Remembers for each kind how far the claims of this process have come.
+#[derive(Debug, Default)]
+pub(super) struct Floors(Mutex<Reached>);
+
+#[derive(Debug, Default)]
+struct Reached {
+    places: BTreeMap<JobKind, Place>,
+    /// When a claim begins at the beginning in any case.
+    whole_at: Option<Instant>,
+}
+
+impl Floors {
+    fn lock(&self) -> MutexGuard<'_, Reached> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns where a claim may begin; nothing if at the beginning.
+    fn begin(&self, kinds: &[JobKind], now: Instant) -> Option<BTreeMap<JobKind, Place>> {
+        let reached = self.lock();
+        if reached.whole_at.is_none_or(|at| at <= now) {
+            return None;
+        }
+        let places: BTreeMap<JobKind, Place> =
+            kinds.iter().filter_map(|kind| Some((kind.clone(), *reached.places.get(kind)?))).collect();
+        (!places.is_empty()).then_some(places)
+    }
+
+    /// Notes that a claim from the beginning has taken so long.
+    fn note_whole(&self, begun: Instant, now: Instant) {
+        let pause = now.saturating_duration_since(begun).saturating_mul(WHOLE_SHARE).max(WHOLE_LEAST);
+        self.lock().whole_at = Some(now + pause);
+    }
+
+    /// Notes what a claim got: all that it asked for, or else there is nothing behind it either.
+    fn note(&self, kinds: &[JobKind], jobs: &[Job], is_full: bool) {
+        let mut reached = self.lock();
+        if !is_full {
+            reached.places.retain(|kind, _place| !kinds.contains(kind));
+            return;
+        }
+        // In the order of their places: the last one of a kind stays.
+        for job in jobs {
+            reached.places.insert(job.kind.clone(), (job.due.as_micros(), job.id.as_uuid()));
+        }
+    }
+}
+
+/// Claims jobs.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) request: ClaimRequest,
+    /// Nothing where a claim is a transaction: its second statement could then take the first one back.
+    pub(super) floors: Option<Arc<Floors>>,
+}
+
+#[async_trait]
+impl Write for Claim {
+    type Answer = Vec<Claimed>;
+    const LANE: Lane = Lane::Claim;
+    const FORM: Form = Form::Statements;
+    // A second one would claim other jobs; those of the first come back when their leases expire.
+    const REPEAT: Repeat = Repeat::Told;
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Claimed>, Failure> {
+        let request = &self.request;
+        let begun = Instant::now();
+        let places = self.floors.as_ref().and_then(|floors| floors.begin(&request.kinds, begun));
+        let is_whole = places.is_none();
+        let mut jobs = claim(transaction, request, (request.most, places.unwrap_or_default())).await?;
+        let most = usize::try_from(request.most).unwrap_or(usize::MAX);
+        if jobs.len() < most && !is_whole {
+            let left = request.most.saturating_sub(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
+            match claim(transaction, request, (left, BTreeMap::new())).await {
+                Ok(earlier) => jobs.extend(earlier),
+                Err(failure) if jobs.is_empty() => return Err(failure),
+                // The first statement is a commit: what it has claimed is ours.
+                Err(failure) => tracing::debug!(?failure, "a claim did not look for jobs that came late"),
+            }
+        }
+        if let Some(floors) = &self.floors {
+            if is_whole {
+                floors.note_whole(begun, Instant::now());
+            }
+            jobs.sort_by_key(|job| (job.due, job.id));
+            floors.note(&request.kinds, &jobs, jobs.len() >= most);
+        }
+        // RETURNING has no order; epochs were given earliest due first.
+        jobs.sort_by_key(|job| job.epoch);
+        let claimed = |job: Job| {
+            let reference = LeaseRef { job: job.id, epoch: job.epoch, claim: request.claim };
+            Claimed { job, lease: Lease { reference, duration: request.lease } }
+        };
+        Ok(jobs.into_iter().map(claimed).collect())
+    }
+}
+
+async fn claim(
+    transaction: &mut Transaction<'_>,
+    request: &ClaimRequest,
+    (most, places): (u32, BTreeMap<JobKind, Place>),
+) -> Result<Vec<Job>, Failure> {
+    let mut kinds = request.kinds.clone();
+    kinds.sort();
+    kinds.dedup();
+    let places: Vec<Place> = kinds.iter().map(|kind| places.get(kind).copied().unwrap_or(BEGINNING)).collect();
+    let query = transaction.queries().job_claim.query();
+    let query = query
+        .bind(transaction.bound_now())
+        .bind(kinds.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .bind(i64::from(most))
+        .bind(request.claim.as_uuid())
+        .bind(micros(request.lease))
+        .bind(places.iter().map(|place| place.0).collect::<Vec<_>>())
+        .bind(places.iter().map(|place| place.1).collect::<Vec<_>>());
+    let (mut jobs, mut unreadable) = (Vec::new(), Vec::new());
+    for row in &transaction.rows(query).await? {
+        match rows::job(row) {
+            Ok(job) => jobs.push(job),
+            Err(failure) => {
+                let lease = lease_of(row)?;
+                unreadable::report(lease.job, &failure);
+                unreadable.push(unreadable::end(lease));
+            }
+        }
+    }
+    set_apart(transaction, &unreadable).await;
+    Ok(jobs)
+}
+
+/// Ends claimed jobs that cannot be read.
+async fn set_apart(transaction: &mut Transaction<'_>, unreadable: &[Settlement]) {
+    let unreadable: Vec<&Settlement> = unreadable.iter().collect();
+    if !unreadable.is_empty()
+        && let Err(failure) = settle_round(transaction, &unreadable).await
+    {
+        // The others are claimed all the same. These are claimed again when their leases have expired.
+        tracing::warn!(?failure, "jobs that cannot be read were not set apart yet");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vip_core::model::{JobId, JobKey, NewJob, Payload, Timestamp};
+
+    use super::*;
+
+    fn kind(name: &str) -> JobKind {
+        JobKind::new(name).unwrap()
+    }
+
+    fn job(name: &str, due: i64) -> Job {
+        let id = JobId::from_uuid(Uuid::from_u128(7));
+        let new = NewJob::new(id, JobKey::new("a:1").unwrap(), kind(name), Payload::from_text("null").unwrap());
+        Job::waiting(&new, Timestamp::from_micros(due))
+    }
+
+    #[test]
+    fn a_claim_that_got_all_it_asked_for_is_gone_on_from_and_one_that_did_not_is_not() {
+        let (floors, begun) = (Floors::default(), Instant::now());
+        let kinds = [kind("a"), kind("b")];
+        assert_eq!(floors.begin(&kinds, begun), None, "the first one begins at the beginning");
+        floors.note_whole(begun, begun);
+        floors.note(&kinds, &[job("a", 1), job("a", 3)], true);
+        let places = floors.begin(&kinds, begun).unwrap();
+        assert_eq!(places, BTreeMap::from([(kind("a"), (3, Uuid::from_u128(7)))]));
+        assert_eq!(floors.begin(&[kind("b")], begun), None, "of this kind nothing was claimed");
+        floors.note(&kinds, &[job("a", 4)], false);
+        assert_eq!(floors.begin(&kinds, begun), None);
+    }
+
+    #[test]
+    fn however_much_there_is_to_do_a_claim_begins_at_the_beginning_now_and_then() {
+        let (floors, begun) = (Floors::default(), Instant::now());
+        let next_after = |took: Duration| {
+            floors.note_whole(begun, begun + took);
+            floors.note(&[kind("a")], &[job("a", 1)], true);
+            let after = |pause: Duration| floors.begin(&[kind("a")], begun + took + pause).is_none();
+            let pause = took.saturating_mul(WHOLE_SHARE).max(WHOLE_LEAST);
+            (after(pause.saturating_sub(Duration::from_nanos(1))), after(pause))
+        };
+        assert_eq!(next_after(Duration::ZERO), (false, true));
+        assert_eq!(next_after(Duration::from_millis(50)), (false, true));
+    }
+}

@@ -1,0 +1,133 @@
+//! What several callers want at one moment is one commit: whoever comes while others write goes along with the next.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::error::Failure;
+
+/// Most callers of one commit.
+pub(super) const TOGETHER_MOST: usize = 200;
+/// Commits that are under way at once: one waits for the disk while the next one is made ready.
+const WRITERS_MOST: u32 = 2;
+
+/// Is what a commit came to for one of its callers.
+#[derive(Debug)]
+pub(super) enum Shared<O> {
+    /// It was committed.
+    Answer(O),
+    /// It was not, or nobody knows; the caller has to try by itself, so that what is wrong with one harms no other.
+    Alone(Failure),
+}
+
+/// Is somebody who waits for the next commit.
+#[derive(Debug)]
+pub(super) struct Waiting<I, O> {
+    pub(super) item: I,
+    pub(super) answer: oneshot::Sender<Shared<O>>,
+}
+
+/// Collects what is to be written together.
+#[derive(Debug)]
+pub(super) struct Gather<I, O>(Mutex<Gathered<I, O>>);
+
+#[derive(Debug)]
+struct Gathered<I, O> {
+    waiting: VecDeque<Waiting<I, O>>,
+    writers: u32,
+}
+
+impl<I, O> Default for Gather<I, O> {
+    fn default() -> Self {
+        Self(Mutex::new(Gathered { waiting: VecDeque::new(), writers: 0 }))
+    }
+}
+
+impl<I, O> Gather<I, O> {
+    fn lock(&self) -> MutexGuard<'_, Gathered<I, O>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Joins the next commit; the turn, if there is one, has to write until nobody waits.
+    pub(super) fn join(self: &Arc<Self>, item: I) -> (oneshot::Receiver<Shared<O>>, Option<Turn<I, O>>) {
+        let (answer, answered) = oneshot::channel();
+        let mut gathered = self.lock();
+        gathered.waiting.push_back(Waiting { item, answer });
+        let turn = (gathered.writers < WRITERS_MOST).then(|| {
+            gathered.writers += 1;
+            Turn { gather: Arc::clone(self), is_over: false }
+        });
+        (answered, turn)
+    }
+}
+
+/// Is the turn of one writer.
+#[derive(Debug)]
+pub(super) struct Turn<I, O> {
+    gather: Arc<Gather<I, O>>,
+    is_over: bool,
+}
+
+impl<I, O> Turn<I, O> {
+    /// Takes those who wait; nobody means that the turn is over.
+    pub(super) fn take(&mut self) -> Vec<Waiting<I, O>> {
+        let mut gathered = self.gather.lock();
+        let most = gathered.waiting.len().min(TOGETHER_MOST);
+        if most == 0 && !self.is_over {
+            // In the same moment: whoever joins now gets a turn.
+            gathered.writers = gathered.writers.saturating_sub(1);
+            self.is_over = true;
+        }
+        gathered.waiting.drain(..most).collect()
+    }
+}
+
+impl<I, O> Drop for Turn<I, O> {
+    /// After a panic nobody may wait for this writer: those who do are let go, and try by themselves.
+    fn drop(&mut self) {
+        if !self.is_over {
+            let mut gathered = self.gather.lock();
+            gathered.writers = gathered.writers.saturating_sub(1);
+            gathered.waiting.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(waiting: &[Waiting<usize, ()>]) -> Vec<usize> {
+        waiting.iter().map(|one| one.item).collect()
+    }
+
+    #[test]
+    fn as_many_as_may_write_get_a_turn_and_the_others_go_along() {
+        let gather = Arc::new(Gather::<usize, ()>::default());
+        let joined: Vec<_> = (0..4).map(|number| gather.join(number)).collect();
+        let mut turns: Vec<_> = joined.into_iter().filter_map(|(_, turn)| turn).collect();
+        assert_eq!(turns.len(), 2);
+        let mut first = turns.pop().unwrap();
+        assert_eq!(numbers(&first.take()), [0, 1, 2, 3]);
+        assert!(first.take().is_empty());
+        assert!(gather.join(4).1.is_some(), "a turn that is over makes room for another");
+    }
+
+    #[test]
+    fn a_commit_takes_no_more_than_its_bound() {
+        let gather = Arc::new(Gather::<usize, ()>::default());
+        let mut joined: Vec<_> = (0..=TOGETHER_MOST).map(|number| gather.join(number)).collect();
+        let turn = joined.first_mut().and_then(|(_, turn)| turn.as_mut()).unwrap();
+        assert_eq!((turn.take().len(), turn.take().len()), (TOGETHER_MOST, 1));
+    }
+
+    #[test]
+    fn a_writer_that_panics_leaves_nobody_waiting() {
+        let gather = Arc::new(Gather::<usize, ()>::default());
+        let (mut answered, turn) = gather.join(0);
+        drop(turn);
+        assert_eq!(answered.try_recv().unwrap_err(), oneshot::error::TryRecvError::Closed);
+        assert!(gather.join(1).1.is_some());
+    }
+}

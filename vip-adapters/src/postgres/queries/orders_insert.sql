@@ -1,0 +1,56 @@
+-- Many new servers with all that belongs to them: all or none. A unique key that is taken is an error, and the answer tells of
+-- a quota that is full or has no counter yet; then nothing of it is committed, and each order is tried by itself.
+WITH fresh AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::boolean[], $8::text[], $9::text[], $10::text[],
+        $11::uuid[], $12::text[], $13::text[], $14::text[],
+        $15::text[], $16::text[],
+        $17::uuid[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::bigint[], $24::integer[], $25::smallint[],
+        $26::text[], $27::boolean[], $28::bigint[]
+    ) AS fresh(
+        id, tenant, state, desired, stamp, quota_held, body, provider_name, create_hash,
+        operation, verb, status, request_id,
+        key, fingerprint,
+        job, job_key, job_kind, job_payload, job_tenant, job_request_id, job_delay, job_max_attempts, job_why,
+        audit_body, takes, most
+    )
+),
+-- Locked before anything is counted, in the order of the tenants, so that two of these never wait in a circle.
+counters AS MATERIALIZED (
+    SELECT quota.tenant, wanted.places, wanted.most
+    FROM (SELECT tenant, count(*) AS places, min(most) AS most FROM fresh WHERE takes GROUP BY tenant) AS wanted
+    JOIN vip.quotas AS quota ON quota.tenant = wanted.tenant
+    ORDER BY quota.tenant
+    FOR NO KEY UPDATE OF quota
+),
+taken AS (
+    UPDATE vip.quotas AS quota
+    SET used = quota.used + counters.places
+    FROM counters
+    WHERE quota.tenant = counters.tenant
+      AND (counters.most IS NULL OR quota.used + counters.places <= counters.most) -- guard: quota
+    RETURNING quota.tenant
+),
+servers AS (
+    INSERT INTO vip.servers (
+        id, tenant, state, desired, stamp, wake_at, quota_held, body, version, holder_epoch, provider_name, create_hash, created_at
+    )
+    SELECT id, tenant, state, desired, stamp, $1, quota_held, body::json, 1, 0, provider_name, create_hash, $1 FROM fresh
+),
+operations AS (
+    INSERT INTO vip.operations (id, tenant, server, verb, status, request_id, created_at, updated_at)
+    SELECT operation, tenant, id, verb, status, request_id, $1, $1 FROM fresh
+),
+keys AS (
+    INSERT INTO vip.keys (tenant, key, fingerprint, operation, server)
+    SELECT tenant, key, fingerprint, operation, id FROM fresh WHERE key IS NOT NULL
+),
+jobs AS (
+    INSERT INTO vip.jobs (id, key, kind, payload, tenant, request_id, due, max_attempts, why)
+    SELECT job, job_key, job_kind, job_payload, job_tenant, job_request_id, $1 + job_delay, job_max_attempts, job_why FROM fresh
+),
+audit AS (
+    INSERT INTO vip.audit (change_id, tenant, server, version, at, body) SELECT stamp, tenant, id, 1, $1, audit_body FROM fresh
+)
+SELECT (SELECT count(*) FROM taken) = (SELECT count(DISTINCT tenant) FROM fresh WHERE takes) AS is_whole
