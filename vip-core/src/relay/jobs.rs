@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::model::{ClaimId, Job, JobKind, NewJob};
-use crate::ports::{ClaimRequest, Claimed, Enqueued, JobQueue, QueueError, Settlement, Verdict};
+use crate::ports::{ClaimRequest, Claimed, Enqueued, JobQueue, QueueError, Retryability, Settlement, Verdict};
+use crate::telemetry;
 
 /// Jobs that are moved at once: as many as every queue takes.
 pub const RELAY_BATCH: u32 = 100;
@@ -54,22 +55,51 @@ pub async fn relay_once(route: &JobRoute<'_>, claim: ClaimId) -> Result<Relayed,
         return Ok(Relayed::default());
     }
     let jobs: Vec<NewJob> = claimed.iter().map(|one| new_job(&one.job)).collect();
-    let verdicts = match route.to.enqueue(&jobs).await {
-        Ok(answers) => answers.into_iter().map(verdict).collect(),
-        Err(error) => {
-            let back = vec![Verdict::Release; claimed.len()];
-            if let Err(also) = settle(route.from, &claimed, back).await {
-                tracing::warn!(
-                    error = %crate::telemetry::causes(&also),
-                    "a batch of the relay waits for its lease to end"
-                );
-            }
-            return Err(error);
-        }
+    let (verdicts, failure) = match route.to.enqueue(&jobs).await {
+        Ok(answers) => (answers.into_iter().map(verdict).collect(), None),
+        Err(error) if error.retryability() == Retryability::Permanent => one_by_one(route.to, &jobs).await,
+        Err(error) => (vec![Verdict::Release; claimed.len()], Some(error)),
     };
-    settle(route.from, &claimed, verdicts).await?;
-    let delay = claimed.iter().map(|one| waited(&one.job)).max().unwrap_or_default();
-    Ok(Relayed { jobs: u32::try_from(claimed.len()).unwrap_or(u32::MAX), delay })
+    let is_moved = |verdict: &Verdict| matches!(verdict, Verdict::Done | Verdict::Dead { .. });
+    let moved: Vec<bool> = verdicts.iter().map(is_moved).collect();
+    let settled = settle(route.from, &claimed, verdicts).await;
+    if let Some(error) = failure {
+        if let Err(also) = settled {
+            tracing::warn!(error = %telemetry::causes(&also), "a batch of the relay waits for its lease to end");
+        }
+        return Err(error);
+    }
+    settled?;
+    let delay = claimed.iter().zip(&moved).filter(|(_, moved)| **moved).map(|(one, _)| waited(&one.job)).max();
+    let jobs = moved.into_iter().filter(|moved| *moved).count();
+    Ok(Relayed { jobs: u32::try_from(jobs).unwrap_or(u32::MAX), delay: delay.unwrap_or_default() })
+}
+
+/// Hands over each job by itself, so that one that the other queue cannot take keeps no other back: that one is tried again
+/// later. The failure is the first that says something of the queue and not of one job.
+async fn one_by_one(to: &dyn JobQueue, jobs: &[NewJob]) -> (Vec<Verdict>, Option<QueueError>) {
+    let mut failure = None;
+    let mut verdicts = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        if failure.is_some() {
+            verdicts.push(Verdict::Release);
+            continue;
+        }
+        verdicts.push(match to.enqueue(std::slice::from_ref(job)).await.map(|answers| answers.into_iter().next()) {
+            Ok(Some(answer)) => verdict(answer),
+            Ok(None) => Verdict::Release,
+            Err(error) if error.retryability() == Retryability::Permanent => {
+                let error = telemetry::causes(&error);
+                tracing::error!(job.id = %job.id, job.key = %job.key, %error, "a job cannot be relayed");
+                Verdict::Snooze { delay: HOLD }
+            }
+            Err(error) => {
+                failure = Some(error);
+                Verdict::Release
+            }
+        });
+    }
+    (verdicts, failure)
 }
 
 async fn settle(queue: &dyn JobQueue, claimed: &[Claimed], verdicts: Vec<Verdict>) -> Result<(), QueueError> {
@@ -196,6 +226,47 @@ mod tests {
         assert_eq!(pair.to.find(&job(1).key).await.unwrap().unwrap().state, JobState::Waiting);
         let left = pair.from.find(&other.key).await.unwrap().unwrap();
         assert_eq!((left.state, left.last_error.as_deref()), (JobState::Dead, Some(CONFLICT)));
+    }
+
+    #[cfg(feature = "mocks")]
+    #[tokio::test]
+    async fn a_job_that_the_other_queue_cannot_take_keeps_no_other_back_and_is_tried_again() {
+        let pair = Pair::new();
+        pair.from.enqueue(&[job(1), job(2), job(3)]).await.unwrap();
+        let mut to = crate::mocks::MockJobQueue::new();
+        to.expect_enqueue().returning(|jobs| {
+            if jobs.iter().any(|one| one.key == job(2).key) {
+                return Err(QueueError::Corrupt { source: "unreadable".into() });
+            }
+            Ok(vec![Enqueued::Inserted; jobs.len()])
+        });
+        let route = JobRoute { from: &pair.from, to: &to, kinds: &pair.kinds };
+        let relay = || relay_once(&route, ClaimId::from_uuid(Uuid::from_u128(7)));
+        assert_eq!(relay().await.unwrap().jobs, 2);
+        let left = pair.from.find(&job(2).key).await.unwrap().unwrap();
+        assert_eq!(left.state, JobState::Waiting);
+        assert_eq!(pair.from.find(&job(3).key).await.unwrap(), None);
+        assert_eq!(relay().await.unwrap().jobs, 0, "not before its time");
+        pair.clock.advance(HOLD);
+        assert_eq!(pair.relay().await.jobs, 1, "a queue that can take it");
+    }
+
+    #[cfg(feature = "mocks")]
+    #[tokio::test]
+    async fn a_queue_that_goes_away_while_jobs_are_handed_over_one_by_one_gets_the_rest_later() {
+        let pair = Pair::new();
+        pair.from.enqueue(&[job(1), job(2), job(3)]).await.unwrap();
+        let mut to = crate::mocks::MockJobQueue::new();
+        to.expect_enqueue().returning(|jobs| match jobs {
+            [one] if one.key == job(1).key => Ok(vec![Enqueued::Inserted]),
+            [_one] => Err(QueueError::Unavailable { source: "gone".into() }),
+            _ => Err(QueueError::Corrupt { source: "unreadable".into() }),
+        });
+        let route = JobRoute { from: &pair.from, to: &to, kinds: &pair.kinds };
+        let failed = relay_once(&route, ClaimId::from_uuid(Uuid::from_u128(7))).await.unwrap_err();
+        assert_eq!(failed.retryability(), Retryability::Temporary);
+        assert_eq!(pair.from.find(&job(1).key).await.unwrap(), None);
+        assert_eq!(pair.relay().await.jobs, 2, "at once");
     }
 
     #[tokio::test]
