@@ -172,3 +172,28 @@ async fn a_second_mark_parks_a_delete_that_came_after_the_first_one() {
     product.settle_within(Duration::from_secs(4 * 3600)).await;
     assert_eq!(product.server(order.server).await.state, ServerState::Deleted);
 }
+
+/// A record that changes each time it is read is given up after eight tries, and said so.
+#[cfg(feature = "mocks")]
+#[tokio::test(start_paused = true)]
+async fn an_operator_is_told_of_a_record_that_changes_again_and_again() {
+    use crate::ports::{Committed, StoreError};
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    assert_eq!(mark_restored(&product.context, &operator()).await.unwrap().parked, 1);
+    let loaded = product.context.store.load(&tenant(), order.server).await.unwrap().unwrap();
+    for (conflicts, is_done, commits) in [(7, true, 8), (8, false, 8)] {
+        let tries = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let (mut store, counted, loaded) = (crate::mocks::MockStore::new(), tries.clone(), loaded.clone());
+        store.expect_load().returning(move |_, _| Ok(Some(loaded.clone())));
+        store.expect_commit().returning(move |change| {
+            let before = counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            assert!(before < 16, "it does not give up");
+            let committed = Committed { server: change.server.clone(), at: change.server.created_at, replayed: false };
+            if before < conflicts { Err(StoreError::Conflict) } else { Ok(committed) }
+        });
+        let context = Context { store: std::sync::Arc::new(store), ..product.context.clone() };
+        let resumed = resume(&context, &operator(), &tenant(), order.server).await;
+        assert_eq!((resumed.is_ok(), tries.load(std::sync::atomic::Ordering::Relaxed)), (is_done, commits));
+    }
+}

@@ -3,6 +3,8 @@
 mod absorb_create;
 mod absorb_looks;
 mod delays;
+mod kept;
+mod kept_looks;
 mod next_step;
 mod walk;
 
