@@ -280,10 +280,12 @@ async fn an_acceptance_that_is_dropped_at_any_moment_leaves_nothing_of_itself_ho
                 })
                 .await
             };
-            match end {
-                End::Commit if !is_accepted => own.commit().await.unwrap(),
-                End::Rollback | End::Commit => own.rollback().await.unwrap(),
-            }
+            let ended = match end {
+                End::Commit if !is_accepted => own.commit().await,
+                End::Rollback | End::Commit => own.rollback().await,
+            };
+            // The server may refuse to end a transaction whose savepoint was let go when the call was dropped.
+            assert!(ended.is_ok() || !is_accepted, "{ended:?}");
             assert_eq!(host.count(TRACES).await, 0, "dropped after {polls} polls");
             if is_accepted {
                 continue 'ends;

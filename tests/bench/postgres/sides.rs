@@ -3,22 +3,23 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+use vip_core::ports::{Clock, SystemClock};
 
-/// What a job carries: some text, its number, and when it was made, in nanoseconds since 1970.
+/// What a job carries: some text, its number, and when it was made, in microseconds since 1970.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Body {
     text: String,
     pub(crate) number: usize,
-    made: u64,
+    made: i64,
 }
 
-fn now() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
+fn now() -> i64 {
+    SystemClock.now().as_micros()
 }
 
 impl Body {
@@ -55,7 +56,7 @@ impl Seen {
 
     /// The same, and how long the job has waited.
     pub(crate) fn note_wait(&self, body: &Body) {
-        let waited = Duration::from_nanos(now().saturating_sub(body.made));
+        let waited = Duration::from_micros(u64::try_from(now() - body.made).unwrap_or(0));
         self.waits.lock().unwrap().push(waited);
         self.note(body);
     }
