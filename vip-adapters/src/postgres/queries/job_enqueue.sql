@@ -1,10 +1,12 @@
 -- Every way in which a key can be found is one statement, so that nothing can come in between. Jobs that are there come first,
 -- in the order of their ids, in which settlements and heartbeats lock them, too; new ones follow in the order of their keys,
 -- so that two batches lock in one order. A row that is not returned was refused; nothing of it was changed.
-INSERT INTO vip.jobs AS job (id, key, kind, payload, tenant, request_id, due, max_attempts, why)
-SELECT fresh.id, fresh.key, fresh.kind, fresh.payload, fresh.tenant, fresh.request_id, $9 + fresh.delay, fresh.max_attempts, fresh.why
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::integer[], $10::smallint[])
-    AS fresh(id, key, kind, payload, tenant, request_id, delay, max_attempts, why)
+INSERT INTO vip.jobs AS job (id, key, kind, payload, tenant, request_id, trace_parent, due, max_attempts, why)
+SELECT fresh.id, fresh.key, fresh.kind, fresh.payload, fresh.tenant, fresh.request_id, fresh.trace_parent, $9 + fresh.delay,
+    fresh.max_attempts, fresh.why
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::integer[], $10::smallint[],
+    $11::text[])
+    AS fresh(id, key, kind, payload, tenant, request_id, delay, max_attempts, why, trace_parent)
 LEFT JOIN vip.jobs AS present ON present.key = fresh.key
 -- An id that belongs to another key is a conflict.
 WHERE NOT EXISTS (SELECT FROM vip.jobs AS other WHERE other.id = fresh.id AND other.key <> fresh.key) -- guard: id

@@ -19,7 +19,9 @@ pub use error::CommandError;
 
 use direct::Direct;
 
-use crate::model::{Actor, Fingerprint, IdempotencyKey, Operation, OperationId, RequestId, ServerId, TenantId};
+use crate::model::{
+    Actor, Fingerprint, IdempotencyKey, Operation, OperationId, RequestId, ServerId, TenantId, TraceParent,
+};
 use crate::ports::{ChangeSet, CommandStore, Committed, KeyRecord, Retryability, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
 
@@ -35,6 +37,8 @@ pub struct Caller {
     pub actor: Actor,
     /// Request that carries it.
     pub request_id: Option<RequestId>,
+    /// Trace that this request belongs to.
+    pub trace_parent: Option<TraceParent>,
     /// Names the command, so that it may be repeated.
     pub key: Option<IdempotencyKey>,
 }
