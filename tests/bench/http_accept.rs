@@ -67,7 +67,8 @@ async fn measure(store: &str, url: &str) -> f64 {
     let server = Server::bind(([127, 0, 0, 1], 0).into(), ServerSettings::default()).await.unwrap();
     let url = format!("http://{}", server.local_address().unwrap());
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(server.serve(api.application(), stop.clone(), Duration::from_secs(5)));
+    let mut serving = JoinSet::new();
+    serving.spawn(server.serve(api.application(), stop.clone(), Duration::from_secs(5)));
     let loaders: Vec<Loader> =
         keys.iter().map(|key| Loader::new(vec![url.clone()], key.key.expose_secret().to_owned())).collect();
 
@@ -86,7 +87,7 @@ async fn measure(store: &str, url: &str) -> f64 {
         CALLERS * ORDERS
     );
     stop.cancel();
-    let report = serving.await.unwrap();
+    let report = serving.join_next().await.unwrap().unwrap();
     let connections = u64::from(CALLERS);
     assert!(report.accepted <= connections, "connections were not kept: {report:?}");
     all_are_there(&provisioner).await;
