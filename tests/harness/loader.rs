@@ -187,7 +187,8 @@ impl Loader {
         read(&mut self.shared.memory.lock().expect("nobody panicked with it"))
     }
 
-    async fn order(&self, number: u32) {
+    /// Orders one server, until it is accepted.
+    pub async fn order(&self, number: u32) {
         let body = json!({
             "name": format!("web-{number}"), "server_types": ["cpx22"], "image": "ubuntu-24.04",
             "locations": ["fsn1"], "ssh_keys": ["ops"],

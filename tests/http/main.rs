@@ -14,3 +14,4 @@ mod rates;
 mod route_table;
 mod server;
 mod tokens;
+mod traces;

@@ -56,6 +56,9 @@ async fn accounts_show_their_gates_and_breakers_and_a_breaker_is_told_how_to_beh
     assert_eq!(app.send(set).await.status, StatusCode::NO_CONTENT);
     let accounts = app.get(&app.operator, "/v1/operator/accounts").await;
     assert_eq!(accounts.text("/items/0/breaker/mode"), "forced_open");
+    // The store answers, the provider is not asked: who reads this looks in the right place.
+    let swept = app.post(&app.operator, "/v1/operator/accounts/default/sweep", &json!({})).await;
+    assert_eq!((swept.status.as_u16(), swept.code()), (503, "provider_unavailable"));
     for (path, mode) in [(path, "no_such_mode"), ("/v1/operator/accounts/nobody/breaker", "automatic")] {
         let answer = app.send(json_request("PUT", path, Some(&app.operator), &json!({ "mode": mode }))).await;
         assert!(["malformed_body", "not_found"].contains(&answer.code()), "{answer:?}");
@@ -93,6 +96,10 @@ async fn an_audit_is_listed_and_verified_against_its_exported_head() {
     assert_eq!(app.post(&app.operator, verify, &json!({ "exported": head })).await.body["whole"], true);
     let mut longer = head.clone();
     longer["sequence"] = json!(4);
+    for hash in ["0".repeat(63), "0".repeat(65), "g".repeat(64), "A".repeat(64)] {
+        let odd = app.post(&app.operator, verify, &json!({ "exported": { "sequence": 0, "hash": hash } })).await;
+        assert_eq!((odd.code(), odd.text("/errors/0/field")), ("invalid", "exported.hash"), "{odd:?}");
+    }
     let cut = app.post(&app.operator, verify, &json!({ "exported": longer })).await;
     assert!(cut.body["whole"] == false && cut.text("/fault").contains("missing"), "{cut:?}");
     let records = app.get(&app.operator, "/v1/operator/tenants/acme/audit?after=1").await;

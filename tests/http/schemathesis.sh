@@ -5,6 +5,7 @@ scratch=$1
 shift
 python3 -m venv "$scratch/python"
 "$scratch/python/bin/pip" install --quiet schemathesis==4.32.5
-cargo build --locked -p reference-server
+# As the tests build it, so that nothing is built twice.
+cargo build --locked --workspace --all-features --bin reference-server
 "$scratch/python/bin/python" "$(dirname "${BASH_SOURCE[0]}")/try_description.py" \
   "${CARGO_TARGET_DIR:-target}/debug/reference-server" "$scratch/python/bin/schemathesis" "$@"

@@ -22,6 +22,8 @@ pub const ATTEMPT: &str = "attempt";
 pub const TENANT: &str = "tenant";
 /// Names the request that asked for something, from the edge to the provider.
 pub const REQUEST_ID: &str = "request_id";
+/// Is the trace context of the request that asked for something (W3C `traceparent`).
+pub const TRACE_PARENT: &str = "trace_parent";
 /// Says how something ended, as a short code.
 pub const OUTCOME: &str = "outcome";
 /// Says why something failed, as a short code.
@@ -156,6 +158,7 @@ pub const FIELDS: &[&str] = &[
     ATTEMPT,
     TENANT,
     REQUEST_ID,
+    TRACE_PARENT,
     OUTCOME,
     CODE,
     ERROR,

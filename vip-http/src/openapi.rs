@@ -6,11 +6,13 @@ use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::link::LinkBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, InfoBuilder, OpenApi, RefOr};
 use utoipa_axum::router::OpenApiRouter;
+use vip_core::telemetry;
 
 use crate::api::ApiState;
 
@@ -37,11 +39,26 @@ pub(crate) fn describe(routes: OpenApiRouter<ApiState>) -> OpenApi {
         ))
         .build();
     for item in description.paths.paths.values_mut() {
-        each_operation(item).for_each(too_many);
+        each_operation(item).for_each(|operation| {
+            too_many(operation);
+            follow(operation);
+        });
     }
     let components = description.components.get_or_insert_with(Components::new);
     components.add_security_scheme("key", SecurityScheme::Http(scheme));
-    description
+    with_registered_formats(description)
+}
+
+/// Calls formats of unsigned integers as the registry of OpenAPI does; utoipa writes `u-int64`, which nobody knows.
+fn with_registered_formats(description: OpenApi) -> OpenApi {
+    let renamed = description.to_json().map(|text| text.replace("\"format\":\"u-int", "\"format\":\"uint"));
+    match renamed.and_then(|text| serde_json::from_str(&text)) {
+        Ok(renamed) => renamed,
+        Err(error) => {
+            tracing::error!({ telemetry::ERROR } = %telemetry::causes(&error), "the description cannot be read back");
+            description
+        }
+    }
 }
 
 fn each_operation(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
@@ -65,4 +82,22 @@ fn too_many(operation: &mut Operation) {
         response.headers.insert(name.to_owned(), header.into());
     }
     operation.responses.responses.insert("429".to_owned(), RefOr::T(response));
+}
+
+/// Says what an accepted command leads to: where each id of its answer can be used.
+fn follow(operation: &mut Operation) {
+    let leads_to = [
+        ("operation", "get_operation", "$response.body#/id"),
+        ("why", "explain_operation", "$response.body#/id"),
+        ("cancel", "cancel_operation", "$response.body#/id"),
+        ("server", "get_server", "$response.body#/server_id"),
+        ("deletion", "delete_server", "$response.body#/server_id"),
+    ];
+    let Some(RefOr::T(accepted)) = operation.responses.responses.get_mut("202") else {
+        return;
+    };
+    for (name, operation_id, id) in leads_to {
+        let link = LinkBuilder::new().operation_id(operation_id).parameter("id", id).build();
+        accepted.links.insert(name.to_owned(), RefOr::T(link));
+    }
 }

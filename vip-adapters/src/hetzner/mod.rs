@@ -29,7 +29,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use secrecy::{ExposeSecret, SecretString};
 use vip_core::model::TokenDigest;
 use vip_core::ports::{ProviderError, RequestContext};
@@ -46,6 +46,9 @@ use http_transport::HttpTransport;
 use rate::Rate;
 use request::Requests;
 use transport::Transport;
+
+/// Carries the trace context (W3C).
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Talks to one project at Hetzner Cloud. Clones share their connections.
 ///
@@ -136,7 +139,12 @@ impl HetznerClient {
         Ok(Self { transport, requests, token_digest: digest(&config.token), rate: Arc::default() })
     }
 
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, CallError> {
+    async fn send(&self, mut request: Request<Bytes>, context: &RequestContext) -> Result<Response<Bytes>, CallError> {
+        if let Some(trace_parent) = &context.trace_parent {
+            let value =
+                HeaderValue::from_str(trace_parent.as_str()).map_err(|error| CallError::Unsendable(error.into()))?;
+            request.headers_mut().insert(TRACE_PARENT, value);
+        }
         let response = self.transport.send(request).await?;
         self.rate.saw(response.headers());
         Ok(response)

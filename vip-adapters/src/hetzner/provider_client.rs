@@ -37,7 +37,7 @@ impl ProviderClient for HetznerClient {
 
     async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {
         let work = async {
-            let response = self.send(self.requests.create(request)?).await?;
+            let response = self.send(self.requests.create(request)?, context).await?;
             let created = read(Call::Create, &response, |body| {
                 let created = mapping::created(body)?;
                 Ok(Created { server: mapping::with_name(created.server, &request.name)?, ..created })
@@ -49,7 +49,7 @@ impl ProviderClient for HetznerClient {
 
     async fn find(&self, name: &ProviderName, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
         let work = async {
-            let response = self.send(self.requests.find(name)?).await?;
+            let response = self.send(self.requests.find(name)?, context).await?;
             read(Call::Find, &response, |body| mapping::only_named(body, name))
         };
         self.within(Call::Find, context, work).await
@@ -63,7 +63,7 @@ impl ProviderClient for HetznerClient {
     ) -> Result<Vec<ServerView>, ProviderError> {
         let work = async {
             let request = |page| self.requests.find_labelled(owner, server, page);
-            let views = self.list(Call::FindLabelled, request, mapping::servers).await?;
+            let views = self.list(Call::FindLabelled, context, request, mapping::servers).await?;
             Ok(mapping::labelled(views, owner, server))
         };
         self.within(Call::FindLabelled, context, work).await
@@ -72,7 +72,7 @@ impl ProviderClient for HetznerClient {
     async fn get(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
         let work = async {
             let number = wire::Id::parse(id.as_str()).ok_or(CallError::ForeignId)?;
-            let response = self.send(self.requests.show(number)?).await?;
+            let response = self.send(self.requests.show(number)?, context).await?;
             read_if_there(Call::Get, &response, |body: wire::ServerOnly| {
                 mapping::with_id(mapping::server_view(body.server)?, id)
             })
@@ -83,7 +83,7 @@ impl ProviderClient for HetznerClient {
     async fn delete(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Deletion, ProviderError> {
         let work = async {
             let number = wire::Id::parse(id.as_str()).ok_or(CallError::ForeignId)?;
-            let response = self.send(self.requests.delete(number)?).await?;
+            let response = self.send(self.requests.delete(number)?, context).await?;
             let deleted = read_if_there(Call::Delete, &response, |_: wire::Deleted| Ok(Deletion::Accepted))?;
             Ok(deleted.unwrap_or(Deletion::AlreadyGone))
         };
@@ -101,7 +101,7 @@ impl ProviderClient for HetznerClient {
         let work = async {
             let mut views = Vec::with_capacity(wanted.len());
             for chunk in wanted.chunks(ACTIONS_PER_REQUEST) {
-                let response = self.send(self.requests.actions(chunk)?).await?;
+                let response = self.send(self.requests.actions(chunk)?, context).await?;
                 // Not there means: not known, so that the caller reads the server instead.
                 let found = read_if_there(Call::Actions, &response, mapping::actions)?.unwrap_or_default();
                 let is_wanted = |id: wire::Id| chunk.contains(&id);
@@ -119,7 +119,7 @@ impl ProviderClient for HetznerClient {
         context: &RequestContext,
     ) -> Result<InventoryPage, ProviderError> {
         let work = async {
-            let response = self.send(self.requests.inventory(owner, page)?).await?;
+            let response = self.send(self.requests.inventory(owner, page)?, context).await?;
             let part = read(Call::Inventory, &response, |body| mapping::servers(body, page))?;
             Ok(mapping::inventory_page(part, owner))
         };
@@ -131,11 +131,13 @@ impl ProviderClient for HetznerClient {
         let work = async {
             Ok(Catalog {
                 server_types: self
-                    .list(Call::ServerTypes, |page| requests.server_types(page), mapping::server_types)
+                    .list(Call::ServerTypes, context, |page| requests.server_types(page), mapping::server_types)
                     .await?,
-                locations: self.list(Call::Locations, |page| requests.locations(page), mapping::locations).await?,
-                images: self.list(Call::Images, |page| requests.images(page), mapping::images).await?,
-                prices: read(Call::Pricing, &self.send(requests.pricing()?).await?, mapping::pricing)?,
+                locations: self
+                    .list(Call::Locations, context, |page| requests.locations(page), mapping::locations)
+                    .await?,
+                images: self.list(Call::Images, context, |page| requests.images(page), mapping::images).await?,
+                prices: read(Call::Pricing, &self.send(requests.pricing()?, context).await?, mapping::pricing)?,
             })
         };
         self.within(Call::ServerTypes, context, work).await
@@ -147,13 +149,14 @@ impl HetznerClient {
     async fn list<W: DeserializeOwned, T>(
         &self,
         call: Call,
+        context: &RequestContext,
         request: impl Fn(u32) -> Result<Request<Bytes>, CallError>,
         convert: fn(W, u32) -> Result<Part<T>, BodyError>,
     ) -> Result<Vec<T>, CallError> {
         let mut items = Vec::new();
         let mut page = 1;
         for _ in 0..PAGES {
-            let response = self.send(request(page)?).await?;
+            let response = self.send(request(page)?, context).await?;
             let part = read(call, &response, |body| convert(body, page))?;
             items.extend(part.items);
             match part.next {

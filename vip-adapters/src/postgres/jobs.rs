@@ -41,7 +41,8 @@ async fn enqueue_round(transaction: &mut Transaction<'_>, jobs: &[&NewJob]) -> R
         .bind(jobs.iter().map(|job| micros(job.delay)).collect::<Vec<_>>())
         .bind(jobs.iter().map(|job| i32::try_from(job.max_attempts).unwrap_or(i32::MAX)).collect::<Vec<_>>())
         .bind(transaction.bound_now())
-        .bind(jobs.iter().map(|job| rows::why_number(job.why)).collect::<Vec<_>>());
+        .bind(jobs.iter().map(|job| rows::why_number(job.why)).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|job| job.trace_parent.as_ref().map(ToString::to_string)).collect::<Vec<_>>());
     let mut answers = BTreeMap::new();
     for row in transaction.rows(query).await? {
         let answer = match row.try_get::<i16, _>("answer")? {

@@ -140,5 +140,6 @@ fn bind_ends(query: Query, orders: &[Order<'_>], written: &[Server], now: Timest
     Ok(query
         .bind(records.collect::<Result<Vec<String>, Failure>>()?)
         .bind(orders.iter().map(|order| order.change.quota.is_some()).collect::<Vec<_>>())
-        .bind(orders.iter().map(Order::limit).collect::<Vec<_>>()))
+        .bind(orders.iter().map(Order::limit).collect::<Vec<_>>())
+        .bind(orders.iter().map(|order| order.job.trace_parent.as_ref().map(ToString::to_string)).collect::<Vec<_>>()))
 }

@@ -251,6 +251,7 @@ pub(super) fn job(row: &PgRow) -> Result<Job, Failure> {
     let mut job = Job::waiting(&request, time(row, "due")?);
     job.tenant = optional_word(row, "tenant")?;
     job.request_id = optional_word(row, "request_id")?;
+    job.trace_parent = optional_word(row, "trace_parent")?;
     job.state = state(row)?;
     job.counts.attempts = small(row, "attempts")?;
     job.counts.snoozes = small(row, "snoozes")?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::Value;
 use vip_core::model::{
-    ClaimId, Job, JobKey, JobKind, JobState, NameError, NewJob, Payload, RequestId, TenantId, Timestamp,
+    ClaimId, Job, JobKey, JobKind, JobState, NameError, NewJob, Payload, RequestId, TenantId, Timestamp, TraceParent,
 };
 use vip_core::ports::{Enqueued, LeaseRef, QueueStats, Settled, Settlement, Verdict};
 
@@ -23,7 +23,7 @@ pub(super) fn bytes(value: impl ToString) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
-pub(super) fn of_new(new: &NewJob) -> [Vec<u8>; 9] {
+pub(super) fn of_new(new: &NewJob) -> [Vec<u8>; 10] {
     [
         bytes(new.id),
         bytes(new.key.as_str()),
@@ -34,6 +34,7 @@ pub(super) fn of_new(new: &NewJob) -> [Vec<u8>; 9] {
         micros(new.delay),
         bytes(new.why.as_str()),
         bytes(new.max_attempts),
+        bytes(new.trace_parent.as_ref().map_or("", TraceParent::as_str)),
     ]
 }
 
@@ -151,7 +152,7 @@ pub(super) fn id(value: &Value) -> Option<String> {
 
 /// Reads the lease of a claimed job that may not be readable; the epoch's place is that of the list of shown fields.
 pub(super) fn lease(value: &Value, claim: ClaimId) -> Option<LeaseRef> {
-    const EPOCH: usize = 13;
+    const EPOCH: usize = 14;
     Some(LeaseRef { job: field(value, 0)?.parse().ok()?, epoch: field(value, EPOCH)?.parse().ok()?, claim })
 }
 
@@ -163,11 +164,12 @@ pub(super) fn job(value: Value) -> Result<Job, Failure> {
     let payload = fields.checked("payload", Payload::from_text)?;
     let tenant = fields.optional_checked("tenant", TenantId::new)?;
     let request_id = fields.optional_checked("request_id", RequestId::new)?;
+    let trace_parent = fields.optional_checked("trace_parent", TraceParent::new)?;
     let state = fields.state()?;
     let due = Timestamp::from_micros(fields.parsed("due")?);
     // The constructor takes a request; every field that a request does not have is set below.
     let mut job = Job::waiting(&NewJob::new(id, key, kind, payload), due);
-    (job.tenant, job.request_id, job.state) = (tenant, request_id, state);
+    (job.tenant, job.request_id, job.trace_parent, job.state) = (tenant, request_id, trace_parent, state);
     job.counts.attempts = fields.parsed("attempts")?;
     job.counts.snoozes = fields.parsed("snoozes")?;
     job.counts.rescues = fields.parsed("rescues")?;

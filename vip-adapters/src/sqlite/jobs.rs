@@ -31,7 +31,8 @@ pub(super) async fn enqueue(transaction: &mut WriteTransaction<'_>, job: &NewJob
         .bind(job.tenant.as_ref().map(ToString::to_string))
         .bind(job.request_id.as_ref().map(ToString::to_string))
         .bind(due)
-        .bind(job.max_attempts);
+        .bind(job.max_attempts)
+        .bind(job.trace_parent.as_ref().map(ToString::to_string));
     if transaction.execute(insert).await? > 0 {
         transaction.announce_arrival();
         return Ok(Enqueued::Inserted);

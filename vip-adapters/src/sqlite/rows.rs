@@ -195,6 +195,7 @@ pub(super) fn job(row: &SqliteRow) -> Result<Job, Failure> {
     let mut job = Job::waiting(&request, time(row, "due")?);
     job.tenant = optional_word(row, "tenant")?;
     job.request_id = optional_word(row, "request_id")?;
+    job.trace_parent = optional_word(row, "trace_parent")?;
     job.state = word(row, "state")?;
     job.counts.attempts = count(row, "attempts")?;
     job.counts.snoozes = count(row, "snoozes")?;

@@ -68,6 +68,12 @@ macro_rules! job_queue_cases {
                 jobs_are_listed_in_pages_and_counted,
             );
         }
+
+        mod job_origin_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, job_origin, BackendFixture: a_job_says_who_asked_for_it,);
+        }
     };
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{ClaimId, JobId};
 use super::limits;
-use super::names::{JobKey, JobKind, NameError, RequestId, TenantId};
+use super::names::{JobKey, JobKind, NameError, RequestId, TenantId, TraceParent};
 use super::timestamp::Timestamp;
 
 /// Is the argument of a job as JSON text of at most 256 KiB.
@@ -98,6 +98,8 @@ pub struct NewJob {
     pub tenant: Option<TenantId>,
     /// Request that asked for it.
     pub request_id: Option<RequestId>,
+    /// Trace that this request belongs to.
+    pub trace_parent: Option<TraceParent>,
     /// How long from now, by the queue's clock, until it is due.
     pub delay: std::time::Duration,
     /// Why it is enqueued.
@@ -120,6 +122,7 @@ impl NewJob {
             payload,
             tenant: None,
             request_id: None,
+            trace_parent: None,
             delay: std::time::Duration::ZERO,
             why: Why::Command,
             max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
@@ -178,6 +181,8 @@ pub struct Job {
     pub tenant: Option<TenantId>,
     /// Request that asked for it.
     pub request_id: Option<RequestId>,
+    /// Trace that this request belongs to.
+    pub trace_parent: Option<TraceParent>,
     /// Where it stands.
     pub state: JobState,
     /// When it is due, by the queue's clock.
@@ -207,6 +212,7 @@ impl Job {
             payload: new.payload.clone(),
             tenant: new.tenant.clone(),
             request_id: new.request_id.clone(),
+            trace_parent: new.trace_parent.clone(),
             state: JobState::Waiting,
             due: now.plus(new.delay),
             counts: AttemptCounts::default(),

@@ -30,3 +30,5 @@ pub const JOB_NAME_BYTES: usize = 200;
 pub const PAGE: u32 = 200;
 /// Longest part of a rejected value that an error shows, in characters.
 pub const SHOWN_VALUE_CHARS: usize = 64;
+/// Length of a trace context in bytes: version, trace, parent and flags, with hyphens between.
+pub const TRACE_PARENT_BYTES: usize = 55;

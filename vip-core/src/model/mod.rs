@@ -28,7 +28,7 @@ pub use labels::{Labels, OWNER_LABEL, SERVER_LABEL, SPEC_LABEL};
 pub use money::{Currency, Money, Price};
 pub use names::{
     AccountId, DisplayName, IdempotencyKey, JobKey, JobKind, NameError, ProviderActionId, ProviderName,
-    ProviderServerId, RequestId, TenantId,
+    ProviderServerId, RequestId, TenantId, TraceParent,
 };
 pub use operation::{Operation, OperationStatus, OperationVerb};
 pub use page::{Page, PageLimit, PageRequest};

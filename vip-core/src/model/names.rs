@@ -101,6 +101,10 @@ name! {
     RequestId, check_visible
 }
 name! {
+    /// Is the trace context of a request (W3C `traceparent`, version 00): the trace that it belongs to, and who asked.
+    TraceParent, check_trace_parent
+}
+name! {
     /// Names a server in the provider's terms: 1 to 255 visible ASCII characters.
     ProviderServerId, check_visible
 }
@@ -141,6 +145,41 @@ impl From<uuid::Uuid> for RequestId {
     fn from(uuid: uuid::Uuid) -> Self {
         Self(uuid.to_string())
     }
+}
+
+impl TraceParent {
+    /// Reads the header of a request: of version 00, or what a later version has in common with it. Nothing if it is not
+    /// well formed: a trace is a hint, and no reason to refuse a request.
+    #[must_use]
+    pub fn from_header(value: &str) -> Option<Self> {
+        let (known, more) = value.split_at_checked(limits::TRACE_PARENT_BYTES)?;
+        let (version, rest) = known.split_at_checked(2)?;
+        match version {
+            "00" if more.is_empty() => Self::new(known).ok(),
+            "00" | "ff" => None,
+            _ if is_lower_hex(version) && (more.is_empty() || more.starts_with('-')) => {
+                // Of a later version's flags, one alone means what it means here: sampled.
+                let (ids, flags) = rest.split_at_checked(rest.len().checked_sub(2)?)?;
+                let flags = u8::from_str_radix(flags, 16).ok().filter(|_| is_lower_hex(flags))? & 1;
+                Self::new(format!("00{ids}{flags:02x}")).ok()
+            }
+            _ => None,
+        }
+    }
+}
+
+fn is_lower_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+fn check_trace_parent(text: &str) -> Result<(), NameError> {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_well_formed = text.len() == limits::TRACE_PARENT_BYTES
+        && matches!(parts.as_slice(), ["00", trace, parent, flags]
+            if trace.len() == 32 && parent.len() == 16 && flags.len() == 2
+                && [*trace, *parent, *flags].into_iter().all(is_lower_hex)
+                && [*trace, *parent].into_iter().all(|id| id.bytes().any(|byte| byte != b'0')));
+    if is_well_formed { Ok(()) } else { Err(NameError::new("must be a `traceparent` of version 00")) }
 }
 
 fn check_length(text: &str, most: usize) -> Result<(), NameError> {
@@ -231,9 +270,41 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_context_is_taken_if_it_is_well_formed_and_else_it_is_none() {
+        let (ids, good) = ("-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-", "4bf92f3577b34da6a3ce929d0e0e4736");
+        let of = |value: String| TraceParent::from_header(&value).map(|it| it.as_str().to_owned());
+        let usual = format!("00{ids}01");
+        assert_eq!(of(usual.clone()), Some(usual.clone()));
+        // A later version: what it has in common.
+        for later in [format!("01{ids}01"), format!("cc{ids}03-what-comes-then"), format!("fe{ids}ff")] {
+            assert_eq!(of(later.clone()), Some(usual.clone()), "{later}");
+        }
+        let wrong = [
+            String::new(),
+            format!("00{ids}0"),
+            format!("00{ids}01-"),
+            format!("00{ids}011"),
+            format!("01{ids}011"),
+            format!("ff{ids}01"),
+            format!("0x{ids}01"),
+            format!("00{ids}0G"),
+            format!("01{ids}+1"),
+            usual.to_uppercase(),
+            usual.replace(good, &"0".repeat(32)),
+            usual.replace("00f067aa0ba902b7", &"0".repeat(16)),
+            usual.replace('-', "_"),
+            usual.replace("4bf9", "4bf\u{e9}"),
+        ];
+        for value in wrong {
+            assert_eq!(of(value.clone()), None, "{value}");
+        }
+    }
+
+    #[test]
     fn a_stored_name_is_checked_when_it_is_read_back() {
         assert!(serde_json::from_str::<TenantId>("\"acme\"").is_ok());
         assert!(serde_json::from_str::<TenantId>("\"a b\"").is_err());
+        assert!(serde_json::from_str::<TraceParent>("\"01-a-b-00\"").is_err());
     }
 
     #[test]

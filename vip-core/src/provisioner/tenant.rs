@@ -9,7 +9,7 @@ use super::operation::{OperationHandle, as_blocked, shows_blocked};
 use super::prepared::PreparedOrder;
 use crate::model::{
     AccountId, Actor, IdempotencyKey, Invalid, NameError, Operation, OperationId, OperationStatus, Page, PageRequest,
-    RequestId, Server, ServerId, ServerSpec, TenantId,
+    RequestId, Server, ServerId, ServerSpec, TenantId, TraceParent,
 };
 use crate::ports::Catalog;
 use crate::provisioning::accept::{self, Caller, CancelCreate, CommandError, CreateServer, DeleteServer};
@@ -23,12 +23,13 @@ pub struct Tenant {
     tenant: Result<TenantId, (String, NameError)>,
     actor: Option<Actor>,
     request_id: Option<RequestId>,
+    trace_parent: Option<TraceParent>,
 }
 
 impl Tenant {
     pub(super) fn new(shared: Shared, tenant: &str) -> Self {
         let parsed = TenantId::new(tenant).map_err(|error| (tenant.to_owned(), error));
-        Self { shared, tenant: parsed, actor: None, request_id: None }
+        Self { shared, tenant: parsed, actor: None, request_id: None, trace_parent: None }
     }
 
     /// Says who gives the commands, for the audit; without it the tenant itself stands there.
@@ -42,6 +43,14 @@ impl Tenant {
     #[must_use]
     pub fn request_id(mut self, request_id: RequestId) -> Self {
         self.request_id = Some(request_id);
+        self
+    }
+
+    /// Says which trace the request belongs to: the spans of its attempts name it, and requests to the provider carry it.
+    /// A job that waits or runs already keeps the trace that it has.
+    #[must_use]
+    pub fn trace_parent(mut self, trace_parent: TraceParent) -> Self {
+        self.trace_parent = Some(trace_parent);
         self
     }
 
@@ -154,7 +163,8 @@ impl Tenant {
             Some(actor) => actor.clone(),
             None => Actor::Principal { name: tenant.as_str().to_owned() },
         };
-        Ok(Caller { tenant, actor, request_id: self.request_id.clone(), key })
+        let (request_id, trace_parent) = (self.request_id.clone(), self.trace_parent.clone());
+        Ok(Caller { tenant, actor, request_id, trace_parent, key })
     }
 }
 

@@ -67,8 +67,8 @@ async fn a_shutdown_closes_every_audit_sink_and_none_misses_the_last_record() {
 
 #[cfg(feature = "mocks")]
 #[tokio::test(start_paused = true)]
-async fn the_request_id_of_an_order_goes_along_to_the_provider() {
-    use crate::model::{RequestId, TokenDigest};
+async fn the_request_id_and_the_trace_of_an_order_go_along_to_the_provider() {
+    use crate::model::{RequestId, TokenDigest, TraceParent};
     use crate::ports::{InventoryPage, ProviderError, ProviderErrorKind};
 
     let (told, mut asked_for) = tokio::sync::mpsc::unbounded_channel();
@@ -77,14 +77,16 @@ async fn the_request_id_of_an_order_goes_along_to_the_provider() {
     client.expect_token_digest().returning(|| TokenDigest::of("token"));
     client.expect_inventory().returning(|_, _, _| Ok(InventoryPage { servers: Vec::new(), next: None }));
     client.expect_create().returning(move |_, context| {
-        told.send(context.request_id.clone()).unwrap();
+        told.send((context.request_id.clone(), context.trace_parent.clone())).unwrap();
         Err(ProviderError::new(ProviderErrorKind::Busy, "locked"))
     });
     let provisioner = Provisioner::builder(memory_backend()).provider(client).start().await.unwrap();
     let request_id = RequestId::new("req-7").unwrap();
+    let trace = TraceParent::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
     let spec = ServerSpec::new("web-1").server_type("a").image("i").location("l").ssh_key("k");
-    drop(provisioner.tenant("acme").request_id(request_id.clone()).create_server(spec).await.unwrap());
-    assert_eq!(asked_for.recv().await.unwrap(), Some(request_id));
+    let tenant = provisioner.tenant("acme").request_id(request_id.clone()).trace_parent(trace.clone());
+    drop(tenant.create_server(spec).await.unwrap());
+    assert_eq!(asked_for.recv().await.unwrap(), (Some(request_id), Some(trace)));
     assert_eq!(provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
 }
 

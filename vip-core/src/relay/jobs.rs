@@ -112,6 +112,7 @@ fn new_job(job: &Job) -> NewJob {
     let mut new = NewJob::new(job.id, job.key.clone(), job.kind.clone(), job.payload.clone());
     new.tenant.clone_from(&job.tenant);
     new.request_id.clone_from(&job.request_id);
+    new.trace_parent.clone_from(&job.trace_parent);
     new.max_attempts = job.max_attempts;
     new
 }
@@ -177,12 +178,15 @@ mod tests {
         let pair = Pair::new();
         let mut first = job(1);
         (first.max_attempts, first.request_id) = (3, Some(crate::model::RequestId::new("r-1").unwrap()));
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        first.trace_parent = Some(crate::model::TraceParent::new(trace).unwrap());
         pair.from.enqueue(std::slice::from_ref(&first)).await.unwrap();
         pair.clock.advance(Duration::from_millis(250));
         assert_eq!(pair.relay().await, Relayed { jobs: 1, delay: Duration::from_millis(250) });
         let found = pair.to.find(&first.key).await.unwrap().unwrap();
         assert_eq!((found.id, found.payload, found.max_attempts), (first.id, first.payload, 3));
         assert_eq!((found.request_id, found.state), (first.request_id, JobState::Waiting));
+        assert_eq!(found.trace_parent, first.trace_parent);
         assert_eq!(pair.from.find(&first.key).await.unwrap(), None);
         assert_eq!(pair.relay().await, Relayed::default());
     }

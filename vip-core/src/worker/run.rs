@@ -53,6 +53,7 @@ pub(super) async fn make_attempt(core: Arc<Core>, claimed: Claimed, hold: Arc<Ho
         { telemetry::ATTEMPT } = job.counts.attempts.saturating_add(1),
         { telemetry::TENANT } = job.tenant.as_ref().map(tracing::field::display),
         { telemetry::REQUEST_ID } = job.request_id.as_ref().map(tracing::field::display),
+        { telemetry::TRACE_PARENT } = job.trace_parent.as_ref().map(tracing::field::display),
     );
     async {
         let lease = hold.reference();

@@ -1,8 +1,9 @@
 //! Identity as a typed extractor: a handler that names one cannot run without it.
 
 use axum::extract::{FromRef, FromRequestParts};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use vip_core::model::{Actor, RequestId, TenantId};
+use vip_core::model::{Actor, RequestId, TenantId, TraceParent};
 use vip_core::provisioner::{Operator, Tenant};
 use vip_core::telemetry;
 
@@ -77,7 +78,17 @@ async fn tenant(parts: &Parts, state: &ApiState, scope: Scope) -> Result<(Tenant
     if let Some(request_id) = parts.extensions.get::<RequestId>() {
         tenant = tenant.request_id(request_id.clone());
     }
+    if let Some(trace_parent) = trace_parent(&parts.headers) {
+        tenant = tenant.trace_parent(trace_parent);
+    }
     Ok((tenant, id, identity))
+}
+
+/// Reads the trace context of a request; one that is there twice, or not well formed, is none.
+fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut values = headers.get_all("traceparent").iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    TraceParent::from_header(value.to_str().ok()?)
 }
 
 impl<S> FromRequestParts<S> for TenantReader

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use vip_core::CommandError;
 use vip_core::model::Invalid;
-use vip_core::ports::{QueueError, StoreError};
+use vip_core::ports::{ProviderError, QueueError, StoreError};
 use vip_core::provisioner::{CatalogError, ReplayError, SweepFailed, UnknownAccount};
 use vip_core::provisioning::ConfirmError;
 use vip_core::provisioning::converge::OperateError;
@@ -79,7 +79,13 @@ impl From<CatalogError> for Problem {
 
 impl From<SweepFailed> for Problem {
     fn from(error: SweepFailed) -> Self {
-        beneath(ProblemCode::Unavailable, &error)
+        // Which of both does not answer is what the operator has to look at.
+        let mut cause = error.source();
+        while let Some(source) = cause.filter(|cause| !cause.is::<ProviderError>()) {
+            cause = source.source();
+        }
+        let code = if cause.is_some() { ProblemCode::ProviderUnavailable } else { ProblemCode::Unavailable };
+        beneath(code, &error)
     }
 }
 

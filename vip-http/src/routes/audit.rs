@@ -44,7 +44,7 @@ pub(super) async fn verify(
     TenantName(tenant): TenantName,
     JsonBody(body): JsonBody<VerifyBody>,
 ) -> Result<Json<VerifiedBody>, Problem> {
-    let exported = body.exported.map(ChainHead::from);
+    let exported = body.exported.map(ChainHead::try_from).transpose()?;
     match caller.operator.verify_audit(&tenant, exported.as_ref()).await {
         Ok(report) => Ok(Json(report.into())),
         Err(AuditFault::Store(error)) => Err(error.into()),

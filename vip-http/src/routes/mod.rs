@@ -48,19 +48,21 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
 
 /// Answers an accepted command: where to follow it, and whether it had been accepted before.
 async fn accepted(state: &ApiState, operation: &OperationHandle) -> Result<Response, Problem> {
-    let progress = operation.progress().await;
+    let is_replayed = operation.is_replayed();
+    let progress = if is_replayed { operation.progress().await.ok() } else { None };
     let (is_final, body) = match progress {
-        Ok(progress) => (progress.operation.status.is_final(), OperationBody::from(progress)),
-        // It is accepted: that the store could not be read again is no reason to say anything else.
-        Err(_) => (operation.operation().status.is_final(), OperationBody::from(operation.operation().clone())),
+        Some(progress) => (progress.operation.status.is_final(), OperationBody::from(progress)),
+        // What was accepted just now is as its commit says. Of what was before, it is known that it is accepted: that the store
+        // could not be read again is no reason to say anything else.
+        None => (operation.operation().status.is_final(), OperationBody::from(operation.operation().clone())),
     };
-    let status = if is_final && operation.is_replayed() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let status = if is_final && is_replayed { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = (status, Json(body)).into_response();
     let location = format!("{}/v1/operations/{}", state.base_path, operation.id());
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    if operation.is_replayed() {
+    if is_replayed {
         response.headers_mut().insert(&REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)

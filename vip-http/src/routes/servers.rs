@@ -19,7 +19,8 @@ use crate::wire::{CreateServerBody, OperationBody, PageBody, PageQuery, ServerBo
 #[utoipa::path(
     post, path = "/v1/servers", tag = "servers", operation_id = "create_server",
     security(("key" = ["tenant:write"])),
-    params(("Idempotency-Key" = String, Header, description = "Names the order: 1 to 255 visible ASCII characters")),
+    params(("Idempotency-Key" = String, Header, description = "Names the order: 1 to 255 visible ASCII characters",
+        min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body = CreateServerBody,
     responses(
         (status = 202, description = "Accepted", body = OperationBody,
@@ -78,7 +79,8 @@ pub(super) async fn get(reader: TenantReader, Id(id): Id<ServerId>) -> Result<Js
     security(("key" = ["tenant:write"])),
     params(
         ("id" = String, Path, description = "Id of the server", format = Uuid),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the deletion; it is safe to repeat without"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names the deletion; it is safe to repeat without",
+            min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
     responses(
         (status = 202, description = "Accepted", body = OperationBody,

@@ -81,8 +81,10 @@ impl Connection {
             return;
         };
         let (counts, cut) = (self.counts.clone(), self.cut.clone());
+        // On the heap from here on: a connection that waits for its place shall not carry what it may never need.
+        let driven = Box::pin(self.drive(stream, watched, unproven));
         tokio::select! {
-            end = self.drive(stream, watched, unproven) => match end {
+            end = driven => match end {
                 End::Closed => {}
                 End::TimedOut => { counts.timed_out.fetch_add(1, Ordering::Relaxed); }
             },

@@ -12,8 +12,8 @@ pub struct ServerSettings {
     /// Most connections of one address at once (of one /64 network, for IPv6). Default 256; one more is closed at once.
     /// Raise it behind a proxy, which is one address.
     pub connections_per_address: usize,
-    /// Most connections of one address whose first request is not complete yet. Default 32; more wait for a place, as
-    /// long as a header may take. Each costs some kilobytes, one that waits some hundred bytes.
+    /// Most connections of one address whose first request is not complete yet. Default 8; more wait for a place, as
+    /// long as a header may take. Each costs some kilobytes, one that waits far less.
     pub unproven_per_address: usize,
     /// Longest time from the first byte of a request, or from the connection, to the end of its header. Default 10 s.
     pub header: Duration,
@@ -29,7 +29,7 @@ impl Default for ServerSettings {
         Self {
             connections: 8192,
             connections_per_address: 256,
-            unproven_per_address: 32,
+            unproven_per_address: 8,
             header: seconds(10),
             idle: seconds(60),
             answer: seconds(30),

@@ -5,6 +5,8 @@ use utoipa::{IntoParams, ToSchema};
 use vip_core::model::{ChainHash, ChainHead, SealedRecord};
 use vip_core::provisioning::AuditReport;
 
+use crate::problem::{FieldProblem, Problem, ProblemCode};
+
 /// Asks for audit records.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
@@ -39,6 +41,9 @@ pub(crate) struct AuditBody {
     pub(crate) items: Vec<SealedBody>,
 }
 
+/// Digits of a hash of the chain: SHA-256 in hexadecimal.
+const HASH_DIGITS: usize = 64;
+
 /// Names the end of a chain.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -46,13 +51,26 @@ pub(crate) struct HeadBody {
     /// Number of its last record.
     sequence: u64,
     /// Hash of its last record: 64 hexadecimal digits.
-    #[schema(min_length = 64, max_length = 64)]
+    #[schema(min_length = 64, max_length = 64, pattern = "^[0-9a-f]+$")]
     hash: String,
 }
 
-impl From<HeadBody> for ChainHead {
-    fn from(head: HeadBody) -> Self {
-        Self::new(head.sequence, ChainHash::from_stored(head.hash))
+impl TryFrom<HeadBody> for ChainHead {
+    type Error = Problem;
+
+    /// A hash that cannot be one would be called a fault of the chain, or be taken where nothing is compared with it.
+    fn try_from(head: HeadBody) -> Result<Self, Problem> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if head.hash.len() != HASH_DIGITS || !head.hash.bytes().all(is_digit) {
+            let rule = format!("must have {HASH_DIGITS} hexadecimal digits, in lower case");
+            let error = FieldProblem {
+                field: "exported.hash".to_owned(),
+                value: head.hash.chars().take(HASH_DIGITS).collect(),
+                rule,
+            };
+            return Err(Problem::new(ProblemCode::Invalid).with_errors(vec![error]));
+        }
+        Ok(Self::new(head.sequence, ChainHash::from_stored(head.hash)))
     }
 }
 

@@ -74,6 +74,8 @@ pub(crate) struct JobBody {
     last_error: Option<String>,
     /// The request that asked for it.
     request_id: Option<String>,
+    /// The trace that this request belongs to, as its `traceparent` said.
+    trace_parent: Option<String>,
 }
 
 impl From<Job> for JobBody {
@@ -91,6 +93,7 @@ impl From<Job> for JobBody {
             rescues: job.counts.rescues,
             last_error: job.last_error,
             request_id: job.request_id.map(Into::into),
+            trace_parent: job.trace_parent.map(Into::into),
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) enum PowerBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateServerBody {
     /// Display name: one lower-case host label; need not be unique.
-    #[schema(min_length = 1, max_length = 50, example = "web-1")]
+    #[schema(min_length = 1, max_length = 50, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", example = "web-1")]
     name: String,
     /// Acceptable server types, the preferred one first.
     #[schema(min_items = 1, max_items = 8, example = json!(["cpx22"]))]

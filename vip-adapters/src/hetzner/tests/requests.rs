@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
-use vip_core::model::{Labels, Power, ProviderActionId, ProviderServerId, UserData};
+use vip_core::model::{Labels, Power, ProviderActionId, ProviderServerId, TraceParent, UserData};
 use vip_core::ports::{CreateRequest, ProviderClient};
 
 use super::super::provider_client::ACTIONS_PER_REQUEST;
@@ -35,6 +35,32 @@ async fn a_server_is_switched_on_and_has_no_user_data_unless_ordered() {
     let body = body_of(&create_request()).await;
     assert_eq!(body.get("start_after_create"), Some(&json!(true)));
     assert!(body.get("user_data").is_none() && body.get("public_net").is_none());
+}
+
+#[tokio::test]
+async fn every_request_carries_the_trace_that_it_belongs_to_and_none_if_it_belongs_to_none() {
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let mut traced = context();
+    traced.trace_parent = Some(TraceParent::new(trace).unwrap());
+    for (context, expected) in [(traced, Some(trace)), (context(), None)] {
+        let id = ProviderServerId::new("42").unwrap();
+        let one = || ok(&json!({"server": server(42, "running")}));
+        let list = || ok(&page("servers", &[], None));
+        let deleted = ok(&json!({"action": action(4, "running")}));
+        let created = Step::Answer(201, created().to_string());
+        let (client, script) = Script::client([created, list(), list(), one(), deleted, list()]);
+        client.create(&create_request(), &context).await.unwrap();
+        client.find(&name(), &context).await.unwrap();
+        client.find_labelled(owner(), server_id(), &context).await.unwrap();
+        client.get(&id, &context).await.unwrap();
+        client.delete(&id, &context).await.unwrap();
+        client.inventory(owner(), 1, &context).await.unwrap();
+        let seen = script.seen.lock().unwrap();
+        let carried = |request: &Request<Bytes>| {
+            request.headers().get("traceparent").map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert!(seen.len() == 6 && seen.iter().all(|it| carried(it).as_deref() == expected), "{seen:?}");
+    }
 }
 
 #[tokio::test]

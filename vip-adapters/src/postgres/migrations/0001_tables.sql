@@ -180,6 +180,7 @@ CREATE TABLE vip.jobs (
     last_error text COLLATE "C",
     tenant text COLLATE "C",
     request_id text COLLATE "C",
+    trace_parent text COLLATE "C",
     payload text COLLATE "C" NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
 CREATE UNIQUE INDEX jobs_key ON vip.jobs (key);

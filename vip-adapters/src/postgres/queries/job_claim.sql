@@ -34,8 +34,8 @@ leased AS (
       -- Looked at again: the place was chosen before the row was locked.
       AND job.state = 0
     RETURNING
-        job.id, job.key, job.kind, job.payload, job.tenant, job.request_id, job.state, job.due, job.attempts, job.snoozes,
-        job.rescues, job.max_attempts, job.claim, job.epoch, job.lease_until, job.last_error
+        job.id, job.key, job.kind, job.payload, job.tenant, job.request_id, job.trace_parent, job.state, job.due,
+        job.attempts, job.snoozes, job.rescues, job.max_attempts, job.claim, job.epoch, job.lease_until, job.last_error
 ),
 granted AS (
     INSERT INTO vip.leases (claim, until, jobs)

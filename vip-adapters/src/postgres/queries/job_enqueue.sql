@@ -4,11 +4,13 @@
 WITH clock AS MATERIALIZED (
     SELECT coalesce($9::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
 )
-INSERT INTO vip.jobs AS job (id, key, kind, payload, tenant, request_id, due, max_attempts, why)
-SELECT fresh.id, fresh.key, fresh.kind, fresh.payload, fresh.tenant, fresh.request_id, clock.now + fresh.delay, fresh.max_attempts, fresh.why
+INSERT INTO vip.jobs AS job (id, key, kind, payload, tenant, request_id, trace_parent, due, max_attempts, why)
+SELECT fresh.id, fresh.key, fresh.kind, fresh.payload, fresh.tenant, fresh.request_id, fresh.trace_parent, clock.now + fresh.delay,
+    fresh.max_attempts, fresh.why
 FROM clock
-CROSS JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::integer[], $10::smallint[])
-    AS fresh(id, key, kind, payload, tenant, request_id, delay, max_attempts, why)
+CROSS JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::integer[], $10::smallint[],
+    $11::text[])
+    AS fresh(id, key, kind, payload, tenant, request_id, delay, max_attempts, why, trace_parent)
 LEFT JOIN vip.jobs AS present ON present.key = fresh.key
 -- An id that belongs to another key is a conflict.
 WHERE NOT EXISTS (SELECT FROM vip.jobs AS other WHERE other.id = fresh.id AND other.key <> fresh.key) -- guard: id

@@ -7,13 +7,13 @@ WITH fresh AS MATERIALIZED (
         $11::uuid[], $12::text[], $13::text[], $14::text[],
         $15::text[], $16::text[],
         $17::uuid[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::bigint[], $24::integer[], $25::smallint[],
-        $26::text[], $27::boolean[], $28::bigint[]
+        $26::text[], $27::boolean[], $28::bigint[], $29::text[]
     ) AS fresh(
         id, tenant, state, desired, stamp, quota_held, body, provider_name, create_hash,
         operation, verb, status, request_id,
         key, fingerprint,
         job, job_key, job_kind, job_payload, job_tenant, job_request_id, job_delay, job_max_attempts, job_why,
-        audit_body, takes, most
+        audit_body, takes, most, job_trace_parent
     )
 ),
 -- Locked before anything is counted, in the order of the tenants, so that two of these never wait in a circle.
@@ -47,8 +47,10 @@ keys AS (
     SELECT tenant, key, fingerprint, operation, id FROM fresh WHERE key IS NOT NULL
 ),
 jobs AS (
-    INSERT INTO vip.jobs (id, key, kind, payload, tenant, request_id, due, max_attempts, why)
-    SELECT job, job_key, job_kind, job_payload, job_tenant, job_request_id, $1 + job_delay, job_max_attempts, job_why FROM fresh
+    INSERT INTO vip.jobs (id, key, kind, payload, tenant, request_id, trace_parent, due, max_attempts, why)
+    SELECT
+        job, job_key, job_kind, job_payload, job_tenant, job_request_id, job_trace_parent, $1 + job_delay, job_max_attempts, job_why
+    FROM fresh
 ),
 audit AS (
     INSERT INTO vip.audit (change_id, tenant, server, version, at, body) SELECT stamp, tenant, id, 1, $1, audit_body FROM fresh

@@ -1,14 +1,15 @@
 -- Adds jobs, or merges each into what stands under its key: all or none.
--- Arguments: now, then for each job: id, key, kind, payload, tenant, request id, delay, why, max attempts.
-local WIDTH = 9
+-- Arguments: now, then for each job: id, key, kind, payload, tenant, request id, delay, why, max attempts,
+-- trace parent.
+local WIDTH = 10
 local wrong = check_batch(2, WIDTH, { 6, 8 })
 if wrong then return wrong end
 
 local function insert(at, due)
-  local id, key, kind, payload, tenant, request_id, _, _, max_attempts = unpack(ARGV, at, at + WIDTH - 1)
+  local id, key, kind, payload, tenant, request_id, _, _, max_attempts, trace_parent = unpack(ARGV, at, at + WIDTH - 1)
   redis.call('HSET', KEYS_TO_IDS, key, id)
   redis.call('HSET', job_key(id), 'key', key, 'kind', kind, 'payload', payload, 'tenant', tenant,
-    'request_id', request_id, 'max_attempts', max_attempts)
+    'request_id', request_id, 'trace_parent', trace_parent, 'max_attempts', max_attempts)
   redis.call('ZADD', ALL, 0, id)
   redis.call('SADD', KINDS, kind)
   local job = {

@@ -28,8 +28,8 @@ local function bell_key(kind) return base .. ':bell:' .. kind end
 
 -- What a reader is shown, in this order, after the id. An empty text stands for "none".
 local SHOWN = {
-  'key', 'kind', 'payload', 'tenant', 'request_id', 'state', 'due', 'attempts', 'snoozes', 'rescues', 'max_attempts',
-  'claim', 'epoch', 'lease_until', 'last_error',
+  'key', 'kind', 'payload', 'tenant', 'request_id', 'trace_parent', 'state', 'due', 'attempts', 'snoozes', 'rescues',
+  'max_attempts', 'claim', 'epoch', 'lease_until', 'last_error',
 }
 -- What a decision needs; without the payload, which may be large.
 local DECISIVE = {

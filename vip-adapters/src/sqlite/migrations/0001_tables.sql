@@ -150,6 +150,7 @@ CREATE TABLE vip_jobs (
     last_error TEXT,
     tenant TEXT,
     request_id TEXT,
+    trace_parent TEXT,
     payload TEXT NOT NULL
 ) STRICT;
 CREATE INDEX vip_jobs_waiting ON vip_jobs (due, id, kind) WHERE state = 'waiting';

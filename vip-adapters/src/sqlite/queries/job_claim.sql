@@ -20,5 +20,5 @@ FROM (
 ) AS chosen
 WHERE vip_jobs.id = chosen.id
 RETURNING
-    vip_jobs.id, key, kind, payload, tenant, request_id, state, due, attempts, snoozes, rescues, max_attempts, claim,
-    epoch, lease_until, last_error
+    vip_jobs.id, key, kind, payload, tenant, request_id, trace_parent, state, due, attempts, snoozes, rescues,
+    max_attempts, claim, epoch, lease_until, last_error

@@ -1,6 +1,6 @@
 SELECT
-    id, key, kind, payload, tenant, request_id, state, due, attempts, snoozes, rescues, max_attempts, claim, epoch,
-    lease_until, last_error
+    id, key, kind, payload, tenant, request_id, trace_parent, state, due, attempts, snoozes, rescues, max_attempts,
+    claim, epoch, lease_until, last_error
 FROM vip_jobs
 WHERE state = ?1
   AND id > ?2

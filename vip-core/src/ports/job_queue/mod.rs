@@ -40,6 +40,7 @@ use crate::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequ
 /// * A wake marks a leased job to run again, but does not keep it from dying (`a_wake_does_not_save_a_dying_job`).
 /// * `cancel` leaves a leased job alone (`a_leased_job_is_not_cancelled`).
 /// * `replay` starts a dead job over and marks a leased one (`replay_starts_a_dead_job_over_and_marks_a_leased_one`).
+/// * A job says who asked for it, from the claim to the dead (`a_job_says_who_asked_for_it`).
 /// * Lists are in pages, ascending by id; counts are by state and kind (`jobs_are_listed_in_pages_and_counted`).
 /// * All of this holds for 32 callers at once, and no wake is lost (`many_workers_never_share_a_job`).
 /// * Any sequence of calls answers as the in-memory queue does (`random_calls_of_a_queue_answer_as_in_memory`).

@@ -16,7 +16,7 @@ pub use outlook::{Outlook, Pace, Priority, RateLimit, Shut};
 pub use view::{ActionStatus, ActionView, CreateRequest, Created, Deletion, InventoryPage, ServerStatus, ServerView};
 
 use crate::model::{
-    InstallationId, ProviderActionId, ProviderName, ProviderServerId, RequestId, ServerId, TokenDigest,
+    InstallationId, ProviderActionId, ProviderName, ProviderServerId, RequestId, ServerId, TokenDigest, TraceParent,
 };
 
 /// Goes along with every request to a provider.
@@ -27,6 +27,8 @@ pub struct RequestContext {
     pub deadline: Duration,
     /// The request that this is done for, to follow it in logs.
     pub request_id: Option<RequestId>,
+    /// The trace that this request belongs to; a client over HTTP sends it along as `traceparent`.
+    pub trace_parent: Option<TraceParent>,
     /// Who waits first when requests are short; without it the method decides.
     pub priority: Option<Priority>,
 }
@@ -35,7 +37,7 @@ impl RequestContext {
     /// Makes a context.
     #[must_use]
     pub const fn new(deadline: Duration) -> Self {
-        Self { deadline, request_id: None, priority: None }
+        Self { deadline, request_id: None, trace_parent: None, priority: None }
     }
 
     /// Returns this context with a priority.

@@ -163,6 +163,7 @@ fn decide(
     let mut job = kinds::converge_job(ids.job, &caller.tenant, ids.server)
         .map_err(|error| Invalid::one("tenant", caller.tenant.as_str(), error.rule))?;
     job.request_id.clone_from(&caller.request_id);
+    job.trace_parent.clone_from(&caller.trace_parent);
     let mut change = ChangeSet::new(ids.change, server, Guard::New, audit);
     change.operations.push(OperationChange::Insert(operation));
     change.job = Some(job);

@@ -117,6 +117,7 @@ pub(super) fn decide(
         let mut job = kinds::converge_job(ids.job, &caller.tenant, before.id)
             .map_err(|error| CommandError::Internal { source: Box::new(error) })?;
         job.request_id.clone_from(&caller.request_id);
+        job.trace_parent.clone_from(&caller.trace_parent);
         change.job = Some(job);
     }
     Ok((change, answer))

@@ -22,7 +22,7 @@ pub use error::CommandError;
 use direct::Direct;
 
 use crate::model::{
-    Actor, Fingerprint, IdempotencyKey, Operation, OperationId, RequestId, ServerId, TenantId, Timestamp,
+    Actor, Fingerprint, IdempotencyKey, Operation, OperationId, RequestId, ServerId, TenantId, Timestamp, TraceParent,
 };
 use crate::ports::{ChangeSet, CommandStore, Committed, KeyRecord, Retryability, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
@@ -39,6 +39,8 @@ pub struct Caller {
     pub actor: Actor,
     /// Request that carries it.
     pub request_id: Option<RequestId>,
+    /// Trace that this request belongs to.
+    pub trace_parent: Option<TraceParent>,
     /// Names the command, so that it may be repeated.
     pub key: Option<IdempotencyKey>,
 }

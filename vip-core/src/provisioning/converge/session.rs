@@ -369,6 +369,7 @@ impl<'a> Session<'a> {
     fn request(&self, left: Duration, priority: Priority) -> RequestContext {
         let mut context = RequestContext::new(left).with_priority(priority);
         context.request_id.clone_from(&self.attempt.job().request_id);
+        context.trace_parent.clone_from(&self.attempt.job().trace_parent);
         context
     }
 }

@@ -80,7 +80,13 @@ impl Product {
 
     pub(super) fn caller(key: Option<&str>) -> Caller {
         let key = key.map(|text| IdempotencyKey::new(text).unwrap());
-        Caller { tenant: tenant(), actor: Actor::principal("somebody").unwrap(), request_id: None, key }
+        Caller {
+            tenant: tenant(),
+            actor: Actor::principal("somebody").unwrap(),
+            request_id: None,
+            trace_parent: None,
+            key,
+        }
     }
 
     pub(super) async fn order(&self, name: &str, key: Option<&str>) -> Result<Accepted, CommandError> {

@@ -77,7 +77,7 @@ pub(super) fn order() -> Server {
     let command = crate::provisioning::accept::CreateServer { spec, accounts: vec![account()], quota: None };
     let tenant = crate::model::TenantId::new("acme").unwrap();
     let actor = Actor::principal("somebody").unwrap();
-    let caller = crate::provisioning::accept::Caller { tenant, actor, request_id: None, key: None };
+    let caller = crate::provisioning::accept::Caller { tenant, actor, request_id: None, trace_parent: None, key: None };
     let change = crate::provisioning::accept::change_for_tests(&caller, &command, uuid::Uuid::from_u128(5));
     change.written(NOW.minus(seconds(1000)))
 }
