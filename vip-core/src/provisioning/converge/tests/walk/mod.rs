@@ -200,6 +200,7 @@ impl Walk {
             tenant: loaded.server.tenant.clone(),
             actor,
             request_id: None,
+            trace_parent: None,
             key: None,
         };
         let change = crate::provisioning::accept::deletion_for_tests(&caller, &loaded, uuid::Uuid::from_u128(99));
