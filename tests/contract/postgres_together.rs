@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
 use vip_core::conformance::job_queue::{claim, job};
 use vip_core::conformance::samples::{key_of, order, server as record, tenant};
+use vip_core::model::TraceParent;
 use vip_core::ports::{ChangeSet, Enqueued, JobQueue, QuotaChange, Store, StoreError};
 
 use crate::postgres_database::open;
@@ -51,6 +52,34 @@ async fn orders_and_enqueues_of_one_moment_share_a_commit() {
     }
     let commits = "SELECT count(DISTINCT xmin::text) FROM vip.jobs WHERE key LIKE 'job-%'";
     assert_eq!(number(&database, commits).await, 1);
+    backend.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tenant_whose_quota_is_full_keeps_no_other_out_of_the_commit_of_many() {
+    let database = server().new_database().await;
+    let backend = open(&database).await;
+    for first in [quota_order("full", Some(1)), quota_order("free", None)] {
+        drop(backend.commit(&first).await.unwrap());
+    }
+    let mut orders: Vec<ChangeSet> = (0..10).map(|_| quota_order("free", None)).collect();
+    orders.extend((0..5).map(|_| quota_order("full", Some(1))));
+    let trace = TraceParent::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+    let traced = orders[0].job.as_mut().unwrap();
+    traced.trace_parent = Some(trace.clone());
+    let key = traced.key.clone();
+    let answers = join_all(orders.iter().map(|order| backend.commit(order))).await;
+    for (place, answer) in answers.into_iter().enumerate() {
+        match answer {
+            Ok(committed) => assert!(place < 10 && !committed.replayed),
+            Err(error) => assert!(place >= 10 && matches!(error, StoreError::QuotaExceeded { limit: 1 }), "{error:?}"),
+        }
+    }
+    let commits = "SELECT count(DISTINCT xmin::text) FROM vip.audit WHERE tenant = 'free'";
+    assert_eq!(number(&database, commits).await, 2, "the first order, and all others");
+    assert_eq!(number(&database, "SELECT sum(used)::bigint FROM vip.quotas").await, 12);
+    assert_eq!(number(&database, "SELECT count(*) FROM vip.servers").await, 12);
+    assert_eq!(backend.find(&key).await.unwrap().unwrap().trace_parent, Some(trace));
     backend.close().await.unwrap();
 }
 

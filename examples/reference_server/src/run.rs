@@ -63,6 +63,8 @@ async fn serve(configuration: &Configuration, provisioner: &Provisioner, end: &C
     let (api, shown) = api(configuration, provisioner)?;
     let mut settings = ServerSettings::default();
     settings.connections_per_address = configuration.connections_per_address;
+    // Who raises it has a proxy in front, whose connections are those of many.
+    settings.unproven_per_address = settings.unproven_per_address.max(configuration.connections_per_address / 32);
     let server = Server::bind(configuration.listen, settings).await?;
     let address = server.local_address()?;
     introduce(configuration, address, shown.as_ref())?;

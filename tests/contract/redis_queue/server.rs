@@ -258,3 +258,15 @@ async fn a_job_that_cannot_be_read_hurts_no_other() {
     };
     an_unreadable_job_hurts_no_other(&open(&server).await, damage).await;
 }
+
+#[tokio::test]
+async fn a_job_of_a_program_that_knew_no_traces_is_read() {
+    let server = RedisServer::start();
+    let queue = open(&server).await;
+    let old = job("a");
+    assert_eq!(enqueue(&queue, old.clone()).await, Enqueued::Inserted);
+    let jobs: Vec<String> = server.ask(&["KEYS", &format!("*:job:{}", old.id)]);
+    assert_eq!(server.ask::<i64>(&["HDEL", &jobs[0], "trace_parent"]), 1);
+    let claimed = claim(&queue, 1).await;
+    assert_eq!(claimed.first().map(|one| (one.job.id, one.job.trace_parent.clone())), Some((old.id, None)));
+}

@@ -24,6 +24,9 @@ const WHOLE_LEAST: Duration = Duration::from_millis(100);
 /// Times of what such a claim took, until the next one: at most a twentieth of the time goes into them.
 const WHOLE_SHARE: u32 = 20;
 
+/// Time after whose passing a claim does not look once more: what it has could be lost to its own deadline.
+const SECOND_LOOK_WITHIN: Duration = Duration::from_millis(250);
+
 /// A place in the order of claims.
 type Place = (i64, Uuid);
 
@@ -37,8 +40,8 @@ pub(super) struct Floors(Mutex<Reached>);
 #[derive(Debug, Default)]
 struct Reached {
     places: BTreeMap<JobKind, Place>,
-    /// When a claim begins at the beginning in any case.
-    whole_at: Option<Instant>,
+    /// When a claim of a kind begins at the beginning in any case.
+    whole_at: BTreeMap<JobKind, Instant>,
 }
 
 impl Floors {
@@ -49,7 +52,7 @@ impl Floors {
     /// Returns where a claim may begin; nothing if at the beginning.
     fn begin(&self, kinds: &[JobKind], now: Instant) -> Option<BTreeMap<JobKind, Place>> {
         let reached = self.lock();
-        if reached.whole_at.is_none_or(|at| at <= now) {
+        if kinds.iter().any(|kind| reached.whole_at.get(kind).is_none_or(|at| *at <= now)) {
             return None;
         }
         let places: BTreeMap<JobKind, Place> =
@@ -58,9 +61,15 @@ impl Floors {
     }
 
     /// Notes that a claim from the beginning has taken so long.
-    fn note_whole(&self, begun: Instant, now: Instant) {
+    fn note_whole(&self, kinds: &[JobKind], begun: Instant, now: Instant) {
         let pause = now.saturating_duration_since(begun).saturating_mul(WHOLE_SHARE).max(WHOLE_LEAST);
-        self.lock().whole_at = Some(now + pause);
+        self.lock().whole_at.extend(kinds.iter().map(|kind| (kind.clone(), now + pause)));
+    }
+
+    /// Lets the next claim of these kinds begin at the beginning.
+    fn be_whole_next(&self, kinds: &[JobKind]) {
+        let mut reached = self.lock();
+        reached.whole_at.retain(|kind, _at| !kinds.contains(kind));
     }
 
     /// Notes what a claim got: all that it asked for, or else there is nothing behind it either.
@@ -98,23 +107,38 @@ impl Write for Claim {
         let begun = Instant::now();
         let places = self.floors.as_ref().and_then(|floors| floors.begin(&request.kinds, begun));
         let is_whole = places.is_none();
-        let mut jobs = claim(transaction, request, (request.most, places.unwrap_or_default())).await?;
+        let found = claim(transaction, request, (request.most, places.unwrap_or_default()), &self.floors).await;
+        if let (true, Some(floors)) = (is_whole, &self.floors) {
+            // Also one that failed: if it took too long, the next ones go on from where the last one ended.
+            floors.note_whole(&request.kinds, begun, Instant::now());
+        }
+        let mut jobs = found?;
         let most = usize::try_from(request.most).unwrap_or(usize::MAX);
-        if jobs.len() < most && !is_whole {
+        let mut is_full = jobs.len() >= most;
+        if !is_full && !is_whole && begun.elapsed() > SECOND_LOOK_WITHIN {
+            // What is claimed already is not put at risk: the next claim looks from the beginning.
+            is_full = true;
+            if let Some(floors) = &self.floors {
+                floors.be_whole_next(&request.kinds);
+            }
+        } else if !is_full && !is_whole {
             let left = request.most.saturating_sub(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
-            match claim(transaction, request, (left, BTreeMap::new())).await {
-                Ok(earlier) => jobs.extend(earlier),
+            match claim(transaction, request, (left, BTreeMap::new()), &self.floors).await {
+                Ok(earlier) => {
+                    jobs.extend(earlier);
+                    is_full = jobs.len() >= most;
+                }
                 Err(failure) if jobs.is_empty() => return Err(failure),
                 // The first statement is a commit: what it has claimed is ours.
-                Err(failure) => tracing::debug!(?failure, "a claim did not look for jobs that came late"),
+                Err(failure) => {
+                    tracing::debug!(?failure, "a claim did not look for jobs that came late");
+                    is_full = true;
+                }
             }
         }
         if let Some(floors) = &self.floors {
-            if is_whole {
-                floors.note_whole(begun, Instant::now());
-            }
             jobs.sort_by_key(|job| (job.due, job.id));
-            floors.note(&request.kinds, &jobs, jobs.len() >= most);
+            floors.note(&request.kinds, &jobs, is_full);
         }
         // RETURNING has no order; epochs were given earliest due first.
         jobs.sort_by_key(|job| job.epoch);
@@ -130,6 +154,7 @@ async fn claim(
     transaction: &mut Transaction<'_>,
     request: &ClaimRequest,
     (most, places): (u32, BTreeMap<JobKind, Place>),
+    floors: &Option<Arc<Floors>>,
 ) -> Result<Vec<Job>, Failure> {
     let mut kinds = request.kinds.clone();
     kinds.sort();
@@ -155,19 +180,21 @@ async fn claim(
             }
         }
     }
-    set_apart(transaction, &unreadable).await;
+    match set_apart(transaction, &unreadable).await {
+        // The others are claimed all the same. These are claimed again when their leases have expired.
+        Err(failure) if floors.is_some() => {
+            tracing::warn!(?failure, "jobs that cannot be read were not set apart yet");
+        }
+        // Where a claim is a transaction, all of it is taken back.
+        outcome => outcome?,
+    }
     Ok(jobs)
 }
 
 /// Ends claimed jobs that cannot be read.
-async fn set_apart(transaction: &mut Transaction<'_>, unreadable: &[Settlement]) {
+async fn set_apart(transaction: &mut Transaction<'_>, unreadable: &[Settlement]) -> Result<(), Failure> {
     let unreadable: Vec<&Settlement> = unreadable.iter().collect();
-    if !unreadable.is_empty()
-        && let Err(failure) = settle_round(transaction, &unreadable).await
-    {
-        // The others are claimed all the same. These are claimed again when their leases have expired.
-        tracing::warn!(?failure, "jobs that cannot be read were not set apart yet");
-    }
+    if unreadable.is_empty() { Ok(()) } else { settle_round(transaction, &unreadable).await.map(drop) }
 }
 
 #[cfg(test)]
@@ -191,7 +218,7 @@ mod tests {
         let (floors, begun) = (Floors::default(), Instant::now());
         let kinds = [kind("a"), kind("b")];
         assert_eq!(floors.begin(&kinds, begun), None, "the first one begins at the beginning");
-        floors.note_whole(begun, begun);
+        floors.note_whole(&kinds, begun, begun);
         floors.note(&kinds, &[job("a", 1), job("a", 3)], true);
         let places = floors.begin(&kinds, begun).unwrap();
         assert_eq!(places, BTreeMap::from([(kind("a"), (3, Uuid::from_u128(7)))]));
@@ -201,10 +228,24 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_that_is_asked_for_again_and_again_takes_no_look_at_the_beginning_from_another() {
+        let (floors, begun) = (Floors::default(), Instant::now());
+        floors.note_whole(&[kind("a")], begun, begun);
+        floors.note(&[kind("a")], &[job("a", 1)], true);
+        let later = begun + WHOLE_LEAST;
+        floors.note_whole(&[kind("c")], later, later);
+        assert_eq!(floors.begin(&[kind("a")], later), None);
+        floors.note_whole(&[kind("a")], later, later);
+        assert!(floors.begin(&[kind("a")], later).is_some());
+        floors.be_whole_next(&[kind("a")]);
+        assert_eq!(floors.begin(&[kind("a")], later), None);
+    }
+
+    #[test]
     fn however_much_there_is_to_do_a_claim_begins_at_the_beginning_now_and_then() {
         let (floors, begun) = (Floors::default(), Instant::now());
         let next_after = |took: Duration| {
-            floors.note_whole(begun, begun + took);
+            floors.note_whole(&[kind("a")], begun, begun + took);
             floors.note(&[kind("a")], &[job("a", 1)], true);
             let after = |pause: Duration| floors.begin(&[kind("a")], begun + took + pause).is_none();
             let pause = took.saturating_mul(WHOLE_SHARE).max(WHOLE_LEAST);

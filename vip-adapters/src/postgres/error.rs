@@ -89,6 +89,8 @@ pub(super) enum Obstacle {
     Exhausted { most: u32, purpose: &'static str, waited: Duration },
     #[error("no connection to the server could be opened within {waited:.1?}")]
     NoConnection { waited: Duration },
+    #[error("{most} calls of this process wait for their commit already")]
+    TooManyWait { most: usize },
     #[error("the server did not answer until the deadline")]
     Silent,
     #[error("the database is closed")]

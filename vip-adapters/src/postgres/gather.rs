@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::error::Failure;
+use super::error::{Failure, Refusal};
 
 /// Most callers of one commit.
 pub(super) const TOGETHER_MOST: usize = 200;
+/// Most callers that wait; one more is told at once that the store is not available.
+pub(super) const WAITING_MOST: usize = 10_000;
 /// Commits that are under way at once: one waits for the disk while the next one is made ready.
 const WRITERS_MOST: u32 = 2;
 
@@ -21,12 +23,22 @@ pub(super) enum Shared<O> {
     Alone(Failure),
 }
 
+impl<O> Shared<O> {
+    /// Takes the answer for one caller; without one nothing of its own was written.
+    pub(super) fn of(answer: Option<O>) -> Self {
+        answer.map_or_else(|| Self::Alone(Failure::Refused(Refusal::Conflict)), Self::Answer)
+    }
+}
+
 /// Is somebody who waits for the next commit.
 #[derive(Debug)]
 pub(super) struct Waiting<I, O> {
     pub(super) item: I,
     pub(super) answer: oneshot::Sender<Shared<O>>,
 }
+
+/// Is where the answer comes from, and a turn if nobody else writes.
+pub(super) type Joined<I, O> = (oneshot::Receiver<Shared<O>>, Option<Turn<I, O>>);
 
 /// Collects what is to be written together.
 #[derive(Debug)]
@@ -49,16 +61,22 @@ impl<I, O> Gather<I, O> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins the next commit; the turn, if there is one, has to write until nobody waits.
-    pub(super) fn join(self: &Arc<Self>, item: I) -> (oneshot::Receiver<Shared<O>>, Option<Turn<I, O>>) {
+    /// Joins the next commit, or nothing if too many wait; the turn, if there is one, has to write until nobody waits.
+    pub(super) fn join(self: &Arc<Self>, item: I) -> Option<Joined<I, O>> {
         let (answer, answered) = oneshot::channel();
         let mut gathered = self.lock();
+        if gathered.waiting.len() >= WAITING_MOST {
+            gathered.waiting.retain(|one| !one.answer.is_closed());
+            if gathered.waiting.len() >= WAITING_MOST {
+                return None;
+            }
+        }
         gathered.waiting.push_back(Waiting { item, answer });
         let turn = (gathered.writers < WRITERS_MOST).then(|| {
             gathered.writers += 1;
             Turn { gather: Arc::clone(self), is_over: false }
         });
-        (answered, turn)
+        Some((answered, turn))
     }
 }
 
@@ -73,6 +91,8 @@ impl<I, O> Turn<I, O> {
     /// Takes those who wait; nobody means that the turn is over.
     pub(super) fn take(&mut self) -> Vec<Waiting<I, O>> {
         let mut gathered = self.gather.lock();
+        // Whoever went away or gave up wants nothing any more: written late, it would meet its own repeat in one commit.
+        gathered.waiting.retain(|one| !one.answer.is_closed());
         let most = gathered.waiting.len().min(TOGETHER_MOST);
         if most == 0 && !self.is_over {
             // In the same moment: whoever joins now gets a turn.
@@ -105,29 +125,42 @@ mod tests {
     #[test]
     fn as_many_as_may_write_get_a_turn_and_the_others_go_along() {
         let gather = Arc::new(Gather::<usize, ()>::default());
-        let joined: Vec<_> = (0..4).map(|number| gather.join(number)).collect();
-        let mut turns: Vec<_> = joined.into_iter().filter_map(|(_, turn)| turn).collect();
-        assert_eq!(turns.len(), 2);
+        let mut joined: Vec<_> = (0..4).filter_map(|number| gather.join(number)).collect();
+        let mut turns: Vec<_> = joined.iter_mut().filter_map(|(_, turn)| turn.take()).collect();
+        assert_eq!((joined.len(), turns.len()), (4, 2));
         let mut first = turns.pop().unwrap();
         assert_eq!(numbers(&first.take()), [0, 1, 2, 3]);
         assert!(first.take().is_empty());
-        assert!(gather.join(4).1.is_some(), "a turn that is over makes room for another");
+        assert!(gather.join(4).unwrap().1.is_some(), "a turn that is over makes room for another");
     }
 
     #[test]
     fn a_commit_takes_no_more_than_its_bound() {
         let gather = Arc::new(Gather::<usize, ()>::default());
-        let mut joined: Vec<_> = (0..=TOGETHER_MOST).map(|number| gather.join(number)).collect();
-        let turn = joined.first_mut().and_then(|(_, turn)| turn.as_mut()).unwrap();
+        let mut joined: Vec<_> = (0..=TOGETHER_MOST).filter_map(|number| gather.join(number)).collect();
+        let mut turn = joined.first_mut().and_then(|(_, turn)| turn.take()).unwrap();
         assert_eq!((turn.take().len(), turn.take().len()), (TOGETHER_MOST, 1));
+    }
+
+    #[test]
+    fn who_went_away_is_not_written_and_as_many_wait_as_may() {
+        let gather = Arc::new(Gather::<usize, ()>::default());
+        let (answered, turn) = gather.join(0).unwrap();
+        let staying: Vec<_> = (1..WAITING_MOST).filter_map(|number| gather.join(number)).collect();
+        assert_eq!(staying.len(), WAITING_MOST - 1);
+        assert!(gather.join(WAITING_MOST).is_none(), "one more than may wait");
+        drop(answered);
+        let last = gather.join(WAITING_MOST);
+        assert!(last.is_some(), "one has made room");
+        assert_eq!(numbers(&turn.unwrap().take()).first(), Some(&1));
     }
 
     #[test]
     fn a_writer_that_panics_leaves_nobody_waiting() {
         let gather = Arc::new(Gather::<usize, ()>::default());
-        let (mut answered, turn) = gather.join(0);
+        let (mut answered, turn) = gather.join(0).unwrap();
         drop(turn);
         assert_eq!(answered.try_recv().unwrap_err(), oneshot::error::TryRecvError::Closed);
-        assert!(gather.join(1).1.is_some());
+        assert!(gather.join(1).unwrap().1.is_some());
     }
 }

@@ -78,25 +78,51 @@ pub(super) struct EnqueueJobs(pub(super) Vec<NewJob>);
 #[async_trait]
 impl Write for EnqueueJobs {
     type Answer = Vec<Enqueued>;
-    const LANE: Lane = Lane::Order;
 
-    /// One round is one statement, which is a commit of its own.
     fn form(&self) -> Form {
-        if rounds(&self.0, job_marks).len() == 1 { Form::Statements } else { Form::Transaction }
+        form_of(&self.0)
     }
 
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Enqueued>, Failure> {
-        let mut answers = vec![Enqueued::Conflict; self.0.len()];
-        for round in rounds(&self.0, job_marks) {
-            let jobs: Vec<&NewJob> = round.iter().map(|(_, job)| *job).collect();
-            for ((place, _), answer) in round.iter().zip(enqueue_round(transaction, &jobs).await?) {
-                if let Some(found) = answers.get_mut(*place) {
-                    *found = answer;
-                }
+        enqueue_rounds(transaction, &self.0).await
+    }
+}
+
+/// Enqueues jobs of many callers; each of them has its answer.
+#[derive(Debug)]
+pub(super) struct EnqueueTogether(pub(super) Vec<NewJob>);
+
+#[async_trait]
+impl Write for EnqueueTogether {
+    type Answer = Vec<Option<Enqueued>>;
+    // No row is waited for there as long as others may wait for one: they go along.
+    const LANE: Lane = Lane::Order;
+
+    fn form(&self) -> Form {
+        form_of(&self.0)
+    }
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Option<Enqueued>>, Failure> {
+        Ok(enqueue_rounds(transaction, &self.0).await?.into_iter().map(Some).collect())
+    }
+}
+
+/// One round is one statement, which is a commit of its own.
+fn form_of(jobs: &[NewJob]) -> Form {
+    if rounds(jobs, job_marks).len() == 1 { Form::Statements } else { Form::Transaction }
+}
+
+async fn enqueue_rounds(transaction: &mut Transaction<'_>, new: &[NewJob]) -> Result<Vec<Enqueued>, Failure> {
+    let mut answers = vec![Enqueued::Conflict; new.len()];
+    for round in rounds(new, job_marks) {
+        let jobs: Vec<&NewJob> = round.iter().map(|(_, job)| *job).collect();
+        for ((place, _), answer) in round.iter().zip(enqueue_round(transaction, &jobs).await?) {
+            if let Some(found) = answers.get_mut(*place) {
+                *found = answer;
             }
         }
-        Ok(answers)
     }
+    Ok(answers)
 }
 
 fn job_marks(job: &NewJob) -> [String; 2] {

@@ -141,13 +141,18 @@ impl Lanes {
             Pooler::None => session.clone().options(CLAIM_PLANS.map(|plan| (plan, "off"))),
             Pooler::Transaction => session.clone(),
         };
+        let lock_wait = millis(ORDER_LOCK_WAIT.min(config.lock_wait).min(config.call_deadline));
+        let orders = match config.pooler {
+            Pooler::None => claims.clone().options([("lock_timeout", lock_wait)]),
+            Pooler::Transaction => claims.clone(),
+        };
         let hints = match config.pooler {
             Pooler::None => Some(pool_of(1, config).connect_lazy_with(session.clone())),
             Pooler::Transaction => None,
         };
         let pools = [
             pool(Lane::Work, config.connections, session),
-            pool(Lane::Order, ORDER_CONNECTIONS, claims.clone()),
+            pool(Lane::Order, ORDER_CONNECTIONS, orders),
             pool(Lane::Claim, CLAIM_CONNECTIONS, claims.clone()),
             pool(Lane::Lease, LEASE_CONNECTIONS, claims),
         ];

@@ -43,7 +43,7 @@ pub use config::{OlderSchema, Pooler, PostgresConfig};
 pub use error::OpenError;
 use error::{Failure, Obstacle};
 use gather::{Gather, Shared as Outcome, Turn};
-use jobs::EnqueueJobs;
+use jobs::{EnqueueJobs, EnqueueTogether};
 use lanes::Lanes;
 use orders::Orders;
 use queries::Queries;
@@ -95,7 +95,8 @@ impl PostgresBackend {
     }
 
     /// Uses the pool of the host for commits and reads; new orders, enqueues, claims, heartbeats and settlements get
-    /// connections of their own with the same options, so that a busy host costs no order and no lease.
+    /// connections of their own with the same options, so that a busy host costs no lease. An order that cannot go along
+    /// with others, because its key or its quota is taken, waits for the pool of the host.
     ///
     /// # Errors
     ///
@@ -191,7 +192,7 @@ impl PostgresBackend {
     /// Enqueues a job in one commit with those of other callers.
     async fn enqueue_together(&self, job: &NewJob) -> Result<Vec<Enqueued>, Failure> {
         let alone = EnqueueJobs(vec![job.clone()]);
-        self.together(&self.shared.enqueues, job.clone(), EnqueueJobs, (alone, |answer| vec![answer])).await
+        self.together(&self.shared.enqueues, job.clone(), EnqueueTogether, (alone, |answer| vec![answer])).await
     }
 
     /// Writes an order in one commit with those of other callers.
@@ -215,23 +216,29 @@ impl PostgresBackend {
     where
         I: Clone + Send + 'static,
         O: Send + 'static,
-        G: Write<Answer = Vec<O>>,
+        G: Write<Answer = Vec<Option<O>>>,
         A: Write,
     {
         if *self.shared.closing.borrow() {
             return Err(Failure::unavailable(Obstacle::Closed));
         }
+        // Whoever closes waits for this call to its end.
+        let _call = self.shared.calls.token();
         let sessions = Arc::clone(&self.shared.sessions);
         let deadline = sessions.deadline();
-        let (answered, turn) = gather.join(item);
+        let Some((answered, turn)) = gather.join(item) else {
+            return Err(Failure::unavailable(Obstacle::TooManyWait { most: gather::WAITING_MOST }));
+        };
         if let Some(turn) = turn {
             self.shared.calls.spawn(write_for_all(Arc::clone(&sessions), turn, make));
         }
         let unknown = match timeout_at(deadline + session::CUT_AFTER, answered).await {
             Ok(Ok(Outcome::Answer(committed))) => return Ok(answer(committed)),
             Ok(Ok(Outcome::Alone(failure))) => Some(failure).filter(|it| matches!(it, Failure::Unknown(_))),
-            // The writer is gone in the middle of it, or does not come to an end.
-            Ok(Err(_)) | Err(_) => Some(Failure::Unknown(Arc::new(Obstacle::AnswerLost))),
+            // The writer is gone in the middle of it.
+            Ok(Err(_)) => Some(Failure::Unknown(Arc::new(Obstacle::AnswerLost))),
+            // It does not come to an end, and there is no time left to try alone.
+            Err(_) => return Err(Failure::Unknown(Arc::new(Obstacle::AnswerLost))),
         };
         let call = self.shared.calls.spawn(async move { sessions.write_until(&alone, deadline, unknown).await });
         joined(call.await)
@@ -268,7 +275,7 @@ async fn write_for_all<I, O, G>(sessions: Arc<Sessions>, mut turn: Turn<I, O>, m
 where
     I: Clone + Send + 'static,
     O: Send + 'static,
-    G: Write<Answer = Vec<O>>,
+    G: Write<Answer = Vec<Option<O>>>,
 {
     loop {
         let waiting = turn.take();
@@ -276,8 +283,9 @@ where
             return;
         }
         let items = waiting.iter().map(|one| one.item.clone()).collect();
-        let outcomes: Vec<Outcome<O>> = match sessions.attempt(&make(items), sessions.deadline()).await {
-            Ok(answers) => answers.into_iter().map(Outcome::Answer).collect(),
+        // Ended early, so that whoever it does not help has the most of its time left.
+        let outcomes: Vec<Outcome<O>> = match sessions.attempt(&make(items), sessions.early_deadline()).await {
+            Ok(answers) => answers.into_iter().map(Outcome::of).collect(),
             Err(failure) => waiting.iter().map(|_| Outcome::Alone(failure.clone())).collect(),
         };
         for (one, outcome) in waiting.into_iter().zip(outcomes) {

@@ -1,9 +1,9 @@
 //! New orders of several callers in one commit: one statement for all, or nothing of it and each by itself.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
-use vip_core::model::{NewJob, Operation, Server, TenantId, Timestamp};
+use vip_core::model::{NewJob, Operation, Server, ServerId, TenantId, Timestamp};
 use vip_core::ports::{ChangeSet, Committed, Guard, KeyRecord, OperationChange, QuotaChange};
 
 use super::error::{Failure, Refusal};
@@ -65,27 +65,31 @@ pub(super) fn is_order(change: &ChangeSet) -> bool {
 
 #[async_trait]
 impl Write for Orders {
-    type Answer = Vec<Committed>;
+    type Answer = Vec<Option<Committed>>;
     const LANE: Lane = Lane::Order;
 
     fn begin(lanes: &Lanes) -> &str {
         lanes.begin_hurried()
     }
 
-    /// Anything that is refused refuses all.
-    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Committed>, Failure> {
+    /// An order without an answer was not written; a key that is taken refuses all.
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Option<Committed>>, Failure> {
         let now = transaction.now();
         let orders: Vec<Order<'_>> = self.0.iter().filter_map(Order::of).collect();
         let written: Vec<Server> = orders.iter().map(|order| order.change.written(now)).collect();
         let query = bind_servers(transaction.queries().orders_insert.query().bind(now.as_micros()), &written)?;
         let query = bind_jobs(bind_operations(query, &orders), &orders);
         let query = bind_ends(query, &orders, &written, now)?;
-        let row: Option<PgRow> = transaction.row(query).await?;
-        if orders.len() != self.0.len() || !row.map(|row| row.try_get("is_whole")).transpose()?.unwrap_or(false) {
+        let rows = transaction.rows(query).await?;
+        if orders.len() != self.0.len() {
             return Err(Failure::Refused(Refusal::Conflict));
         }
-        written.iter().for_each(|_| transaction.announce_to_all());
-        Ok(written.into_iter().map(|server| Committed { server, at: now, replayed: false }).collect())
+        let fit = rows.iter().map(|row| rows::id(row, "id", ServerId::from_uuid));
+        let fit = fit.collect::<Result<BTreeSet<ServerId>, Failure>>()?;
+        fit.iter().for_each(|_| transaction.announce_to_all());
+        let committed =
+            |server: Server| fit.contains(&server.id).then_some(Committed { server, at: now, replayed: false });
+        Ok(written.into_iter().map(committed).collect())
     }
 }
 

@@ -88,6 +88,11 @@ impl Sessions {
         self.clock.as_ref().map(|clock| clock.now().as_micros())
     }
 
+    /// Returns when a try that others can do without has to have answered: after a quarter of the time of a call.
+    pub(super) fn early_deadline(&self) -> Instant {
+        Instant::now() + self.call_deadline / 4
+    }
+
     /// Returns when a call that begins now has to have answered.
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.call_deadline

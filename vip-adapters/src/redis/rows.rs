@@ -99,9 +99,12 @@ pub(super) fn settled(value: Value) -> Result<Settled, Failure> {
 struct Fields(std::vec::IntoIter<Value>);
 
 impl Fields {
-    /// Reads the next field; an empty one is none.
+    /// Reads the next field; an empty one is none, and so is one that an older program did not write.
     fn optional(&mut self, name: &'static str) -> Result<Option<String>, Failure> {
         let value = self.0.next().ok_or_else(|| Failure::corrupt(Obstacle::Field(name)))?;
+        if value == Value::Nil {
+            return Ok(None);
+        }
         text(value).map(|text| Some(text).filter(|text| !text.is_empty()))
     }
 

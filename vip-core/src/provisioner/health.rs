@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::{Gate, SightingClass};
+use crate::model::{Gate, JobState, PageLimit, PageRequest, SightingClass};
 use crate::ports::{Connections, Durability, JobQueue, PoolFigures};
 use crate::provisioning::Context;
 use crate::runtime::{HealthSource, HealthStatus, PartHealth};
@@ -136,6 +136,17 @@ pub(super) struct RelayHealth {
     pub(super) stall_after: Duration,
 }
 
+impl RelayHealth {
+    /// Returns how many jobs of a page the other queue has refused: nobody else puts a job of the relay off.
+    async fn refused(&self) -> String {
+        let page = self.outbox.list(JobState::Waiting, &PageRequest::first(PageLimit::most())).await;
+        page.map_or_else(
+            |error| format!("({error})"),
+            |page| page.items.iter().filter(|job| job.counts.snoozes > 0).count().to_string(),
+        )
+    }
+}
+
 #[async_trait]
 impl HealthSource for RelayHealth {
     fn name(&self) -> &str {
@@ -146,8 +157,13 @@ impl HealthSource for RelayHealth {
         let part = match self.outbox.stats(&[]).await {
             Ok(stats) => {
                 let oldest = stats.oldest_due.unwrap_or_default();
-                let detail = format!("{} committed jobs to relay (oldest {} s)", stats.due, oldest.as_secs());
-                let is_late = oldest > self.stall_after || stats.dead > 0;
+                let refused = self.refused().await;
+                let detail = format!(
+                    "{} committed jobs to relay (oldest {} s), {refused} of them refused elsewhere",
+                    stats.due,
+                    oldest.as_secs()
+                );
+                let is_late = oldest > self.stall_after || stats.dead > 0 || refused != "0";
                 let status = if is_late { HealthStatus::Degraded } else { HealthStatus::Ok };
                 PartHealth::new("relay", status, Some(detail))
             }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::memory::{MemoryBackend, MemoryProvider, MemoryQueue, VirtualClock};
 use crate::model::{InstallationId, ServerSpec, Timestamp};
-use crate::ports::{Backend, Clock};
+use crate::ports::{Backend, ClaimRequest, Clock, Settlement, Verdict};
 use crate::runtime::HealthStatus;
 
 #[tokio::test(start_paused = true)]
@@ -23,6 +23,23 @@ async fn an_order_is_relayed_to_a_queue_elsewhere_and_runs_under_its_leases() {
     let status = |name: &str| parts.iter().find(|part| part.name == name).map(|part| part.status);
     assert_eq!(status("relay"), Some(HealthStatus::Ok));
     assert_eq!(status("queue"), Some(HealthStatus::Degraded), "one that keeps nothing, apart from the store");
+    // A job that the other queue does not take is put off, and seen.
+    let one = crate::model::NewJob::new(
+        crate::model::JobId::from_uuid(uuid::Uuid::from_u128(1)),
+        crate::model::JobKey::new("a:1").unwrap(),
+        crate::model::JobKind::new("nobody").unwrap(),
+        crate::model::Payload::from_text("{}").unwrap(),
+    );
+    outbox.enqueue(std::slice::from_ref(&one)).await.unwrap();
+    let claim = crate::model::ClaimId::from_uuid(uuid::Uuid::from_u128(2));
+    let (kinds, lease) = (vec![one.kind.clone()], Duration::from_secs(5));
+    let claimed = outbox.claim(&ClaimRequest { kinds, most: 1, lease, claim }).await.unwrap();
+    let verdict = Verdict::Snooze { delay: Duration::from_secs(30) };
+    outbox.settle(&[Settlement { lease: claimed[0].lease.reference, verdict }]).await.unwrap();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let parts = provisioner.health().await.parts;
+    let relay = parts.iter().find(|part| part.name == "relay").unwrap();
+    assert_eq!(relay.status, HealthStatus::Degraded, "{relay:?}");
     assert!(provisioner.loops().iter().any(|known| known.name == "relay"));
     assert_eq!(provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
 }

@@ -191,6 +191,16 @@ pub(super) async fn suspect_all(context: &Context, id: &AccountId, missing: u64,
     .await
 }
 
+/// Lowers what was seen missing, and what was accepted of it, to what is missing now.
+pub(super) async fn forget_missing(context: &Context, id: &AccountId, missing: u64) -> Result<(), StoreError> {
+    change(context, id, |mut account| {
+        account.missing_seen = account.missing_seen.min(missing);
+        account.missing_accepted = account.missing_accepted.min(missing);
+        Some(account)
+    })
+    .await
+}
+
 /// Checks this process's token of an account, if that is due (S8).
 ///
 /// # Errors

@@ -44,7 +44,7 @@ impl Addresses {
             open: Arc::default(),
             most: settings.connections,
             most_of_one: settings.connections_per_address,
-            unproven: settings.unproven_per_address.min(Semaphore::MAX_PERMITS),
+            unproven: settings.unproven_per_address.clamp(1, Semaphore::MAX_PERMITS),
         }
     }
 

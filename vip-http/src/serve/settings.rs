@@ -13,7 +13,8 @@ pub struct ServerSettings {
     /// Raise it behind a proxy, which is one address.
     pub connections_per_address: usize,
     /// Most connections of one address whose first request is not complete yet. Default 8; more wait for a place, as
-    /// long as a header may take. Each costs some kilobytes, one that waits far less.
+    /// long as a header may take. Each costs some kilobytes, one that waits far less. Raise it behind a proxy, too: whoever
+    /// opens connections there and says nothing makes all others wait. Zero counts as 1.
     pub unproven_per_address: usize,
     /// Longest time from the first byte of a request, or from the connection, to the end of its header. Default 10 s.
     pub header: Duration,

@@ -44,9 +44,9 @@ pub(crate) struct OperationBody {
     status: &'static str,
     /// Why it failed or is parked.
     code: Option<String>,
-    /// Why it waits; null in lists, and when it is done.
+    /// Why it waits; null in lists, in the first answer to a command, and when it is done.
     wait_reason: Option<&'static str>,
-    /// When it goes on; null in lists, and when it is done.
+    /// When it goes on; null in lists, in the first answer to a command, and when it is done.
     #[schema(format = DateTime)]
     next_at: Option<String>,
     /// The request that ordered it.

@@ -1,5 +1,5 @@
--- Many new servers with all that belongs to them: all or none. A unique key that is taken is an error, and the answer tells of
--- a quota that is full or has no counter yet; then nothing of it is committed, and each order is tried by itself.
+-- Many new servers with all that belongs to them. A unique key that is taken is an error; then nothing of it is committed. What
+-- a tenant orders whose quota does not take all of it, or has no counter yet, is left out. Those orders are tried one by one.
 WITH fresh AS MATERIALIZED (
     SELECT *
     FROM unnest(
@@ -32,27 +32,30 @@ taken AS (
       AND (counters.most IS NULL OR quota.used + counters.places <= counters.most) -- guard: quota
     RETURNING quota.tenant
 ),
+fit AS MATERIALIZED (
+    SELECT * FROM fresh WHERE NOT takes OR tenant IN (SELECT tenant FROM taken)
+),
 servers AS (
     INSERT INTO vip.servers (
         id, tenant, state, desired, stamp, wake_at, quota_held, body, version, holder_epoch, provider_name, create_hash, created_at
     )
-    SELECT id, tenant, state, desired, stamp, $1, quota_held, body::json, 1, 0, provider_name, create_hash, $1 FROM fresh
+    SELECT id, tenant, state, desired, stamp, $1, quota_held, body::json, 1, 0, provider_name, create_hash, $1 FROM fit
 ),
 operations AS (
     INSERT INTO vip.operations (id, tenant, server, verb, status, request_id, created_at, updated_at)
-    SELECT operation, tenant, id, verb, status, request_id, $1, $1 FROM fresh
+    SELECT operation, tenant, id, verb, status, request_id, $1, $1 FROM fit
 ),
 keys AS (
     INSERT INTO vip.keys (tenant, key, fingerprint, operation, server)
-    SELECT tenant, key, fingerprint, operation, id FROM fresh WHERE key IS NOT NULL
+    SELECT tenant, key, fingerprint, operation, id FROM fit WHERE key IS NOT NULL
 ),
 jobs AS (
     INSERT INTO vip.jobs (id, key, kind, payload, tenant, request_id, trace_parent, due, max_attempts, why)
     SELECT
         job, job_key, job_kind, job_payload, job_tenant, job_request_id, job_trace_parent, $1 + job_delay, job_max_attempts, job_why
-    FROM fresh
+    FROM fit
 ),
 audit AS (
-    INSERT INTO vip.audit (change_id, tenant, server, version, at, body) SELECT stamp, tenant, id, 1, $1, audit_body FROM fresh
+    INSERT INTO vip.audit (change_id, tenant, server, version, at, body) SELECT stamp, tenant, id, 1, $1, audit_body FROM fit
 )
-SELECT (SELECT count(*) FROM taken) = (SELECT count(DISTINCT tenant) FROM fresh WHERE takes) AS is_whole
+SELECT id FROM fit

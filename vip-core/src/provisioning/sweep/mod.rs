@@ -24,8 +24,9 @@ use super::context::Context;
 use super::gate::{self, TokenCheck};
 use super::kinds::{self, SWEEP, SweepPayload};
 use crate::model::{AccountId, JobId, JobKind, NewJob, ServerId, SightingClass, TenantId, Why};
-use crate::ports::{ProviderError, RecordedRef, StoreError};
+use crate::ports::{Enqueued, ProviderError, RecordedRef, Retryability, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
+use crate::telemetry;
 use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
 
 /// Most stalled servers that one sweep wakes; the next one wakes more.
@@ -142,13 +143,16 @@ impl Sweep {
         let context = &self.context;
         let missing = findings.iter().filter(|finding| finding.class == SightingClass::Missing).count();
         let missing_count = u64::try_from(missing).unwrap_or(u64::MAX);
-        let accepted = context.store.account(account).await?.missing_accepted;
-        let too_many = missing_count > accepted
+        let known = context.store.account(account).await?;
+        let too_many = missing_count > known.missing_accepted
             && (missing > MISSING_FEW.max(recorded * MISSING_PERCENT / 100) || (missing >= 2 && missing == recorded));
         if too_many {
             let why = format!("{missing} of {recorded} recorded servers are missing");
             tracing::error!(account.id = %account, "the account is suspect: {why}");
             gate::suspect_all(context, account, missing_count, &why).await?;
+        } else if known.missing_accepted.max(known.missing_seen) > missing_count {
+            // What came back or was given up is no allowance for the next time.
+            gate::forget_missing(context, account, missing_count).await?;
         }
         Ok(too_many)
     }
@@ -162,14 +166,36 @@ impl Sweep {
         }
         let mut answers = Vec::with_capacity(jobs.len());
         for batch in jobs.chunks(WAKES) {
-            answers.extend(self.context.queue.enqueue(batch).await?);
+            answers.extend(self.enqueue(batch).await?);
         }
         for ((tenant, server), answer) in servers.iter().zip(answers) {
-            if answer == crate::ports::Enqueued::Dead {
+            if answer == Some(Enqueued::Dead) {
                 self.park_dead(tenant, *server).await?;
             }
         }
         Ok(())
+    }
+
+    /// Enqueues a batch, or each job by itself if the queue cannot take one of them: that one is left out, and said.
+    async fn enqueue(&self, batch: &[NewJob]) -> Result<Vec<Option<Enqueued>>, SweepError> {
+        match self.context.queue.enqueue(batch).await {
+            Ok(answers) => return Ok(answers.into_iter().map(Some).collect()),
+            Err(error) if error.retryability() != Retryability::Permanent => return Err(error.into()),
+            Err(error) => tracing::warn!(error = %telemetry::causes(&error), "a batch of wakes was not taken"),
+        }
+        let mut answers = Vec::with_capacity(batch.len());
+        for job in batch {
+            answers.push(match self.context.queue.enqueue(std::slice::from_ref(job)).await {
+                Ok(answer) => answer.into_iter().next(),
+                Err(error) if error.retryability() == Retryability::Permanent => {
+                    let error = telemetry::causes(&error);
+                    tracing::error!(job.key = %job.key, %error, "a server cannot be woken");
+                    None
+                }
+                Err(error) => return Err(error.into()),
+            });
+        }
+        Ok(answers)
     }
 
     /// Parks a server whose job is dead and that nobody parked, because a crash came in between.

@@ -91,7 +91,13 @@ fn tenant_of(number: u8) -> TenantId {
 
 fn caller(tenant: u8, key: Option<u8>) -> Caller {
     let key = key.map(|number| IdempotencyKey::new(format!("key-{number}")).unwrap());
-    Caller { tenant: tenant_of(tenant), actor: Actor::principal("somebody").unwrap(), request_id: None, trace_parent: None, key }
+    Caller {
+        tenant: tenant_of(tenant),
+        actor: Actor::principal("somebody").unwrap(),
+        request_id: None,
+        trace_parent: None,
+        key,
+    }
 }
 
 impl Model {

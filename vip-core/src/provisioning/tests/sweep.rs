@@ -203,6 +203,41 @@ async fn a_lost_wake_up_is_found_by_its_time() {
     assert_eq!(product.server(order.server).await.state, ServerState::Running);
 }
 
+#[cfg(feature = "mocks")]
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_job_the_queue_cannot_take_keeps_no_other_asleep() {
+    let product = Product::new().await;
+    let mut orders = Vec::new();
+    for name in ["web-1", "web-2", "web-3"] {
+        let order = product.order(name, None).await.unwrap().operation;
+        let key = crate::model::JobKey::new(format!("converge:{}", order.server)).unwrap();
+        assert!(product.context.queue.cancel(&key).await.unwrap());
+        orders.push((order, key));
+    }
+    tokio::time::advance(product.context.timing.stall_after + Duration::from_secs(1)).await;
+    let (real, bad) = (product.context.queue.clone(), orders[1].1.clone());
+    let mut queue = crate::mocks::MockJobQueue::new();
+    let taken = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = taken.clone();
+    queue.expect_enqueue().returning(move |jobs| {
+        if jobs.iter().any(|job| job.key == bad) {
+            return Err(crate::ports::QueueError::Corrupt { source: "unreadable".into() });
+        }
+        seen.lock().unwrap().extend_from_slice(jobs);
+        Ok(vec![crate::ports::Enqueued::Inserted; jobs.len()])
+    });
+    let context = Context { queue: Arc::new(queue), ..product.context.clone() };
+    Sweep::new(context, SweepMode::Repair).unwrap().once(&account()).await.unwrap();
+    let woken = std::mem::take(&mut *taken.lock().unwrap());
+    assert_eq!(woken.len(), 2);
+    real.enqueue(&woken).await.unwrap();
+    product.settle_within(LONG).await;
+    for (place, (order, _)) in orders.iter().enumerate() {
+        let expected = if place == 1 { ServerState::Requested } else { ServerState::Running };
+        assert_eq!(product.server(order.server).await.state, expected);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dead_job_that_nobody_parked_is_parked_by_the_sweep() {
     let product = Product::new().await;
@@ -238,6 +273,10 @@ async fn what_an_operator_has_seen_missing_does_not_make_the_account_suspect_aga
     for id in servers {
         assert_eq!(product.server(id).await.state, ServerState::Lost);
     }
+    // What was given up is no allowance for the next time.
+    drop(product.sweep_ripe(SweepMode::Repair, 1).await);
+    let known = product.context.store.account(&account()).await.unwrap();
+    assert_eq!((known.missing_seen, known.missing_accepted), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
