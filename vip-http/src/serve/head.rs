@@ -53,6 +53,8 @@ pub(super) struct Head {
     beyond: u64,
     /// The same, up to the last one that is no end of a line.
     beyond_blank: u64,
+    /// Whether the last one of them is a carriage return, whose line feed is still to come.
+    beyond_return: bool,
 }
 
 impl Head {
@@ -62,6 +64,7 @@ impl Head {
         for byte in bytes {
             if self.is_over {
                 self.beyond += 1;
+                self.beyond_return = *byte == b'\r';
                 if !matches!(byte, b'\r' | b'\n') {
                     self.beyond_blank = self.beyond;
                 }
@@ -80,6 +83,11 @@ impl Head {
     /// empty lines before it.
     pub(super) const fn beyond_blank(&self) -> u64 {
         self.beyond_blank
+    }
+
+    /// Begins the next head, of which the end of an empty line may still be to come if `expected` bytes of a body follow this one.
+    pub(super) fn next(&self, expected: u64) -> Self {
+        Self { after_return: self.beyond > expected && self.beyond_return, ..Self::default() }
     }
 
     /// Says what is wrong with the head, once it is complete.

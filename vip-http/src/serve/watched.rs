@@ -103,6 +103,7 @@ impl Watched {
         let length = body_length(headers);
         let expected = length.unwrap_or(0);
         state.is_early = head.beyond_blank() > expected;
+        state.head = head.next(expected);
         state.body_left = expected.saturating_sub(head.beyond());
         Reading { ambiguity, has_known_end: length.is_some() }
     }
