@@ -145,6 +145,11 @@ async fn a_dropped_commit_is_whole_or_nothing() {
         // Something else is on its way, so that commits are dropped in every stage of a group.
         let company = backend.enqueue(std::slice::from_ref(&other));
         let commit = futures_util::future::join(backend.commit(change), company);
+        if patience == 0 {
+            // Dropped before it was begun: however fast the writer is, some are not applied.
+            drop(commit);
+            continue;
+        }
         match select(Box::pin(commit), Box::pin(yields(patience))).await {
             Either::Left(((answer, _), _)) => answered.push(answer.unwrap().server.id),
             Either::Right(((), _dropped)) => {}
