@@ -12,6 +12,7 @@
 pub mod actors;
 pub mod asked;
 pub mod deployment;
+pub mod lines;
 pub mod loader;
 pub mod postgres;
 pub mod redis_server;

@@ -1,11 +1,8 @@
 //! The trace of a request: through the row of its job to the span of each attempt.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
-use tracing_subscriber::fmt::MakeWriter;
 use vip_http::axum::http::HeaderValue;
 use vip_http::axum::http::header::HeaderMap;
+use vip_tests::lines::Lines;
 
 use crate::app::{Answer, App, json_request, order};
 
@@ -44,29 +41,6 @@ async fn the_trace_of_an_order_stands_in_the_row_of_its_job_and_one_that_is_not_
     app.end().await;
 }
 
-/// Keeps what is logged.
-#[derive(Debug, Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn the_span_of_each_attempt_names_the_trace_of_the_order() {
     let lines = Lines::default();
@@ -77,7 +51,7 @@ async fn the_span_of_each_attempt_names_the_trace_of_the_order() {
     let followed = app.get(&app.acme, &format!("{}?wait=30", answer.header("location"))).await;
     assert_eq!(followed.text("/status"), "succeeded");
     app.end().await;
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = lines.text();
     let attempts: Vec<&str> = text.lines().filter(|line| line.contains("an attempt ended")).collect();
     let is_ours = |line: &&&str| line.contains(answer.text("/server_id"));
     assert!(attempts.iter().filter(is_ours).count() > 0, "{text}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{Gate, JobState, PageLimit, PageRequest, SightingClass};
-use crate::ports::{Connections, Durability, JobQueue, PoolFigures};
+use crate::ports::{Connections, Durability, JobQueue, PoolFigures, QueueError, QueueStats};
 use crate::provisioning::Context;
 use crate::runtime::{HealthSource, HealthStatus, PartHealth};
 
@@ -137,13 +137,11 @@ pub(super) struct RelayHealth {
 }
 
 impl RelayHealth {
-    /// Returns how many jobs of a page the other queue has refused: nobody else puts a job of the relay off.
-    async fn refused(&self) -> String {
-        let page = self.outbox.list(JobState::Waiting, &PageRequest::first(PageLimit::most())).await;
-        page.map_or_else(
-            |error| format!("({error})"),
-            |page| page.items.iter().filter(|job| job.counts.snoozes > 0).count().to_string(),
-        )
+    /// Looks at the queue, and how many jobs of its first page were refused elsewhere: nobody else puts a job of the relay off.
+    async fn look(&self) -> Result<(QueueStats, usize), QueueError> {
+        let stats = self.outbox.stats(&[]).await?;
+        let page = self.outbox.list(JobState::Waiting, &PageRequest::first(PageLimit::most())).await?;
+        Ok((stats, page.items.iter().filter(|job| job.counts.snoozes > 0).count()))
     }
 }
 
@@ -154,16 +152,15 @@ impl HealthSource for RelayHealth {
     }
 
     async fn parts(&self) -> Vec<PartHealth> {
-        let part = match self.outbox.stats(&[]).await {
-            Ok(stats) => {
+        let part = match self.look().await {
+            Ok((stats, refused)) => {
                 let oldest = stats.oldest_due.unwrap_or_default();
-                let refused = self.refused().await;
                 let detail = format!(
-                    "{} committed jobs to relay (oldest {} s), {refused} of them refused elsewhere",
+                    "{} committed jobs to relay (oldest {} s), {refused} refused elsewhere",
                     stats.due,
                     oldest.as_secs()
                 );
-                let is_late = oldest > self.stall_after || stats.dead > 0 || refused != "0";
+                let is_late = oldest > self.stall_after || stats.dead > 0 || refused > 0;
                 let status = if is_late { HealthStatus::Degraded } else { HealthStatus::Ok };
                 PartHealth::new("relay", status, Some(detail))
             }

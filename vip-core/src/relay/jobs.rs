@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::model::{ClaimId, Job, JobKind, NewJob};
-use crate::ports::{ClaimRequest, Claimed, Enqueued, JobQueue, QueueError, Retryability, Settlement, Verdict};
+use crate::ports::job_queue::{Each, enqueue_each};
+use crate::ports::{ClaimRequest, Claimed, Enqueued, JobQueue, QueueError, Settlement, Verdict};
 use crate::telemetry;
 
 /// Jobs that are moved at once: as many as every queue takes.
@@ -55,11 +56,9 @@ pub async fn relay_once(route: &JobRoute<'_>, claim: ClaimId) -> Result<Relayed,
         return Ok(Relayed::default());
     }
     let jobs: Vec<NewJob> = claimed.iter().map(|one| new_job(&one.job)).collect();
-    let (verdicts, failure) = match route.to.enqueue(&jobs).await {
-        Ok(answers) => (answers.into_iter().map(verdict).collect(), None),
-        Err(error) if error.retryability() == Retryability::Permanent => one_by_one(route.to, &jobs).await,
-        Err(error) => (vec![Verdict::Release; claimed.len()], Some(error)),
-    };
+    let Each { answers, failure } = enqueue_each(route.to, &jobs).await;
+    let mut verdicts: Vec<Verdict> = jobs.iter().zip(answers).map(|(job, answer)| verdict(job, answer)).collect();
+    verdicts.resize(claimed.len(), Verdict::Release);
     let is_moved = |verdict: &Verdict| matches!(verdict, Verdict::Done | Verdict::Dead { .. });
     let moved: Vec<bool> = verdicts.iter().map(is_moved).collect();
     let settled = settle(route.from, &claimed, verdicts).await;
@@ -73,33 +72,6 @@ pub async fn relay_once(route: &JobRoute<'_>, claim: ClaimId) -> Result<Relayed,
     let delay = claimed.iter().zip(&moved).filter(|(_, moved)| **moved).map(|(one, _)| waited(&one.job)).max();
     let jobs = moved.into_iter().filter(|moved| *moved).count();
     Ok(Relayed { jobs: u32::try_from(jobs).unwrap_or(u32::MAX), delay: delay.unwrap_or_default() })
-}
-
-/// Hands over each job by itself, so that one that the other queue cannot take keeps no other back: that one is tried again
-/// later. The failure is the first that says something of the queue and not of one job.
-async fn one_by_one(to: &dyn JobQueue, jobs: &[NewJob]) -> (Vec<Verdict>, Option<QueueError>) {
-    let mut failure = None;
-    let mut verdicts = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        if failure.is_some() {
-            verdicts.push(Verdict::Release);
-            continue;
-        }
-        verdicts.push(match to.enqueue(std::slice::from_ref(job)).await.map(|answers| answers.into_iter().next()) {
-            Ok(Some(answer)) => verdict(answer),
-            Ok(None) => Verdict::Release,
-            Err(error) if error.retryability() == Retryability::Permanent => {
-                let error = telemetry::causes(&error);
-                tracing::error!(job.id = %job.id, job.key = %job.key, %error, "a job cannot be relayed");
-                Verdict::Snooze { delay: HOLD }
-            }
-            Err(error) => {
-                failure = Some(error);
-                Verdict::Release
-            }
-        });
-    }
-    (verdicts, failure)
 }
 
 async fn settle(queue: &dyn JobQueue, claimed: &[Claimed], verdicts: Vec<Verdict>) -> Result<(), QueueError> {
@@ -117,13 +89,18 @@ fn new_job(job: &Job) -> NewJob {
     new
 }
 
-fn verdict(answer: Enqueued) -> Verdict {
+fn verdict(job: &NewJob, answer: Result<Enqueued, QueueError>) -> Verdict {
     match answer {
-        Enqueued::Inserted | Enqueued::Merged | Enqueued::WillRunAgain | Enqueued::Revived | Enqueued::Dead => {
+        Ok(Enqueued::Inserted | Enqueued::Merged | Enqueued::WillRunAgain | Enqueued::Revived | Enqueued::Dead) => {
             Verdict::Done
         }
         // Kept as a dead job, where health and an operator see it.
-        Enqueued::Conflict => Verdict::Dead { code: CONFLICT.to_owned() },
+        Ok(Enqueued::Conflict) => Verdict::Dead { code: CONFLICT.to_owned() },
+        // Tried again later; health shows it meanwhile.
+        Err(error) => {
+            tracing::error!(job.key = %job.key, error = %telemetry::causes(&error), "a job cannot be relayed");
+            Verdict::Snooze { delay: HOLD }
+        }
     }
 }
 
@@ -268,7 +245,7 @@ mod tests {
         });
         let route = JobRoute { from: &pair.from, to: &to, kinds: &pair.kinds };
         let failed = relay_once(&route, ClaimId::from_uuid(Uuid::from_u128(7))).await.unwrap_err();
-        assert_eq!(failed.retryability(), Retryability::Temporary);
+        assert_eq!(failed.retryability(), crate::ports::Retryability::Temporary);
         assert_eq!(pair.from.find(&job(1).key).await.unwrap(), None);
         assert_eq!(pair.relay().await.jobs, 2, "at once");
     }

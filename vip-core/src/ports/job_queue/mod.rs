@@ -1,5 +1,6 @@
 //! Where jobs wait, are leased to workers, and are settled.
 
+mod each;
 mod error;
 mod lease;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub(crate) use each::{Each, enqueue_each};
 pub use error::QueueError;
 pub use lease::{ClaimRequest, Claimed, Enqueued, Lease, LeaseRef, QueueStats, Settled, Settlement, Verdict};
 

@@ -24,7 +24,8 @@ use super::context::Context;
 use super::gate::{self, TokenCheck};
 use super::kinds::{self, SWEEP, SweepPayload};
 use crate::model::{AccountId, JobId, JobKind, NewJob, ServerId, SightingClass, TenantId, Why};
-use crate::ports::{Enqueued, ProviderError, RecordedRef, Retryability, StoreError};
+use crate::ports::job_queue::enqueue_each;
+use crate::ports::{Enqueued, ProviderError, RecordedRef, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
 use crate::telemetry;
 use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
@@ -166,36 +167,22 @@ impl Sweep {
         }
         let mut answers = Vec::with_capacity(jobs.len());
         for batch in jobs.chunks(WAKES) {
-            answers.extend(self.enqueue(batch).await?);
+            let each = enqueue_each(&*self.context.queue, batch).await;
+            if let Some(failure) = each.failure {
+                return Err(failure.into());
+            }
+            answers.extend(each.answers);
         }
         for ((tenant, server), answer) in servers.iter().zip(answers) {
-            if answer == Some(Enqueued::Dead) {
-                self.park_dead(tenant, *server).await?;
+            match answer {
+                Ok(Enqueued::Dead) => self.park_dead(tenant, *server).await?,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(server.id = %server, error = %telemetry::causes(&error), "a server cannot be woken");
+                }
             }
         }
         Ok(())
-    }
-
-    /// Enqueues a batch, or each job by itself if the queue cannot take one of them: that one is left out, and said.
-    async fn enqueue(&self, batch: &[NewJob]) -> Result<Vec<Option<Enqueued>>, SweepError> {
-        match self.context.queue.enqueue(batch).await {
-            Ok(answers) => return Ok(answers.into_iter().map(Some).collect()),
-            Err(error) if error.retryability() != Retryability::Permanent => return Err(error.into()),
-            Err(error) => tracing::warn!(error = %telemetry::causes(&error), "a batch of wakes was not taken"),
-        }
-        let mut answers = Vec::with_capacity(batch.len());
-        for job in batch {
-            answers.push(match self.context.queue.enqueue(std::slice::from_ref(job)).await {
-                Ok(answer) => answer.into_iter().next(),
-                Err(error) if error.retryability() == Retryability::Permanent => {
-                    let error = telemetry::causes(&error);
-                    tracing::error!(job.key = %job.key, %error, "a server cannot be woken");
-                    None
-                }
-                Err(error) => return Err(error.into()),
-            });
-        }
-        Ok(answers)
     }
 
     /// Parks a server whose job is dead and that nobody parked, because a crash came in between.
