@@ -84,16 +84,14 @@ async fn a_heartbeat_locks_jobs_in_the_order_of_their_ids() {
 
 #[tokio::test]
 async fn a_settlement_locks_jobs_in_the_order_of_their_ids_whatever_becomes_of_them() {
-    locks_by_id(async |backend: PostgresBackend, leases, _jobs| {
-        let [last, middle, first] = <[LeaseRef; 3]>::try_from(leases).unwrap();
-        let settlements = [
-            Settlement { lease: last, verdict: Verdict::Done },
-            Settlement { lease: middle, verdict: Verdict::Done },
-            Settlement { lease: first, verdict: Verdict::Snooze { delay: LEASE } },
-        ];
-        assert_eq!(backend.settle(&settlements).await.unwrap(), [Settled::Applied; 3]);
-    })
-    .await;
+    for verdict in [Verdict::Done, Verdict::Snooze { delay: LEASE }] {
+        locks_by_id(async move |backend: PostgresBackend, leases: Vec<LeaseRef>, _jobs| {
+            let settlements: Vec<Settlement> =
+                leases.into_iter().map(|lease| Settlement { lease, verdict: verdict.clone() }).collect();
+            assert_eq!(backend.settle(&settlements).await.unwrap(), [Settled::Applied; 3]);
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

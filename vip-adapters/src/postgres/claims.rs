@@ -136,12 +136,11 @@ impl Write for Claim {
                 }
             }
         }
+        // RETURNING has no order.
+        jobs.sort_by_key(|job| (job.due, job.id));
         if let Some(floors) = &self.floors {
-            jobs.sort_by_key(|job| (job.due, job.id));
             floors.note(&request.kinds, &jobs, is_full);
         }
-        // RETURNING has no order; epochs were given earliest due first.
-        jobs.sort_by_key(|job| job.epoch);
         let claimed = |job: Job| {
             let reference = LeaseRef { job: job.id, epoch: job.epoch, claim: request.claim };
             Claimed { job, lease: Lease { reference, duration: request.lease } }

@@ -197,10 +197,13 @@ pub async fn epoch_rises_for_ever(fixture: &dyn BackendFixture) {
     let mut last = u64::try_from(fixture.now().await.as_micros()).unwrap() - 1;
     for _ in 0..3 {
         queue.enqueue(&[job("a"), job("b"), job("c")]).await.unwrap();
-        for claimed in claim(queue, 10).await {
-            assert!(claimed.lease.reference.epoch > last);
+        let claimed = claim(queue, 10).await;
+        let epochs: BTreeSet<u64> = claimed.iter().map(|claimed| claimed.lease.reference.epoch).collect();
+        assert_eq!(epochs.len(), 3, "an epoch is given once");
+        assert!(epochs.first().is_some_and(|first| *first > last), "{epochs:?} after {last}");
+        last = epochs.last().copied().unwrap();
+        for claimed in claimed {
             assert_eq!(claimed.lease.reference.epoch, claimed.job.epoch);
-            last = claimed.lease.reference.epoch;
             settle(queue, claimed.lease.reference, Verdict::Done).await;
         }
     }

@@ -1,6 +1,6 @@
 //! The rows of the in-memory store, without lock and without clock: what a commit, a seal and a trim do to them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::jobs::JobTable;
 use crate::model::{
@@ -23,7 +23,7 @@ pub(super) struct Tables {
     pub(super) quota: BTreeMap<TenantId, u32>,
     pub(super) sightings: BTreeMap<AccountId, Vec<Sighting>>,
     pub(super) accounts: BTreeMap<AccountId, Account>,
-    pub(super) unsealed: Vec<AuditRecord>,
+    pub(super) unsealed: VecDeque<AuditRecord>,
     pub(super) sealed: BTreeMap<TenantId, Vec<SealedRecord>>,
     pub(super) heads: BTreeMap<TenantId, ChainHead>,
     /// Every change that was applied: whose, which version it made, and when.
@@ -100,7 +100,7 @@ impl Tables {
     fn write_audit(&mut self, change: &ChangeSet, written: &Server, now: Timestamp) {
         let record = change.audit_record(written, now);
         self.audited.insert(record.change, (record.server, record.version, now));
-        self.unsealed.push(record);
+        self.unsealed.push_back(record);
     }
 
     fn is_applied(&self, change: &ChangeSet) -> bool {
@@ -187,17 +187,21 @@ impl Tables {
 
     /// Gives unsealed records their place, in the order of their commits.
     pub(super) fn seal(&mut self, most: u32) -> Result<SealReport, StoreError> {
-        let count = self.unsealed.len().min(usize::try_from(most).unwrap_or(usize::MAX));
-        for record in self.unsealed.drain(..count) {
+        let mut sealed = 0;
+        while sealed < most
+            && let Some(record) = self.unsealed.front()
+        {
             let body =
-                serde_json::to_string(&record).map_err(|error| StoreError::Corrupt { source: Box::new(error) })?;
+                serde_json::to_string(record).map_err(|error| StoreError::Corrupt { source: Box::new(error) })?;
             let head = self.heads.entry(record.tenant.clone()).or_insert_with(|| ChainHead::empty(&record.tenant));
             let sequence = head.sequence.saturating_add(1);
             let hash = seal_hash(&head.hash, sequence, &body);
             *head = ChainHead::new(sequence, hash.clone());
-            self.sealed.entry(record.tenant).or_default().push(SealedRecord::new(sequence, hash, body));
+            self.sealed.entry(record.tenant.clone()).or_default().push(SealedRecord::new(sequence, hash, body));
+            self.unsealed.pop_front();
+            sealed += 1;
         }
-        Ok(SealReport { sealed: u32::try_from(count).unwrap_or(u32::MAX), more: !self.unsealed.is_empty() })
+        Ok(SealReport { sealed, more: !self.unsealed.is_empty() })
     }
 
     /// Forgets what has outlived its retention.

@@ -3,10 +3,12 @@
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
 ),
-chosen AS MATERIALIZED (
-    -- Numbers in the order of the due times: an epoch is given once, and a later claim gets a higher one.
-    SELECT first.place, nextval('vip.epochs') AS epoch
-    FROM (
+leased AS (
+    UPDATE vip.jobs AS job
+    -- An epoch is given once, and a later claim gets a higher one.
+    SET state = 1, epoch = nextval('vip.epochs'), claim = $4, lease_until = (SELECT now FROM clock) + $5
+    -- By the places of the rows: no second way through an index.
+    WHERE job.ctid = ANY(ARRAY(
         SELECT found.place
         FROM unnest($2::text[], $6::bigint[], $7::uuid[]) AS wanted(kind, reached_at, reached)
         -- For each kind by itself: what is not known here, not due or dead stands in nobody's way.
@@ -23,14 +25,7 @@ chosen AS MATERIALIZED (
         ) AS found
         ORDER BY found.ready_at, found.id
         LIMIT $3
-    ) AS first
-),
-leased AS (
-    UPDATE vip.jobs AS job
-    SET state = 1, epoch = chosen.epoch, claim = $4, lease_until = clock.now + $5
-    FROM clock, chosen
-    -- By the place of the row: no second way through an index.
-    WHERE job.ctid = chosen.place
+    ))
       -- Looked at again: the place was chosen before the row was locked.
       AND job.state = 0
     RETURNING
