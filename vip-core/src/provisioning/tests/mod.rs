@@ -5,6 +5,8 @@ mod accept;
 mod audit_chain;
 mod commands;
 mod faults;
+#[cfg(feature = "mocks")]
+mod moved_on;
 mod others;
 mod restored;
 #[cfg(vip_seeded_bugs)]
