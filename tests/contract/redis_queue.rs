@@ -3,6 +3,8 @@
 
 #[path = "redis_queue/guards.rs"]
 mod guards;
+#[path = "redis_queue/healing.rs"]
+mod healing;
 #[path = "redis_queue/server.rs"]
 mod server;
 
