@@ -7,6 +7,8 @@ mod guards;
 mod healing;
 #[path = "redis_queue/server.rs"]
 mod server;
+#[path = "redis_queue/tls.rs"]
+mod tls;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
