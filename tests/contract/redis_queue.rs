@@ -1,6 +1,8 @@
 //! The contract of `JobQueue` on Redis, against a real server.
-#![expect(clippy::unwrap_used, reason = "the whole file is a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the whole file is a test")]
 
+#[path = "redis_queue/conflicts.rs"]
+mod conflicts;
 #[path = "redis_queue/guards.rs"]
 mod guards;
 #[path = "redis_queue/healing.rs"]
