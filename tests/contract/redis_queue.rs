@@ -1,10 +1,16 @@
 //! The contract of `JobQueue` on Redis, against a real server.
-#![expect(clippy::unwrap_used, reason = "the whole file is a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the whole file is a test")]
 
+#[path = "redis_queue/conflicts.rs"]
+mod conflicts;
 #[path = "redis_queue/guards.rs"]
 mod guards;
+#[path = "redis_queue/healing.rs"]
+mod healing;
 #[path = "redis_queue/server.rs"]
 mod server;
+#[path = "redis_queue/tls.rs"]
+mod tls;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};

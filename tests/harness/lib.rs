@@ -11,6 +11,7 @@
 
 pub mod actors;
 pub mod asked;
+pub mod authority;
 pub mod deployment;
 pub mod lines;
 pub mod loader;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::authority::Certificate;
+
 /// Starts the server beside a reader of standard input, and kills it when that ends: the kernel closes the pipe when
 /// the test's process is gone, also by SIGKILL. The first line says the server's process.
 const GUARDED: &str = r#"
@@ -26,7 +28,12 @@ const LOOK_PAUSE: Duration = Duration::from_millis(5);
 enum Place {
     Socket,
     Port(u16),
+    /// With TLS, and nothing without.
+    Tls(u16),
 }
+
+/// The name by which tests with TLS are left out.
+const TLS: &str = "redis_tls";
 
 /// Is a server: append-only file on, nothing thrown away, no snapshots.
 #[derive(Debug)]
@@ -34,6 +41,8 @@ pub struct RedisServer {
     folder: tempfile::TempDir,
     place: Place,
     settings: Vec<String>,
+    /// What it shows, where it listens with TLS.
+    certificate: Option<Certificate>,
     running: Option<Running>,
 }
 
@@ -67,16 +76,36 @@ impl RedisServer {
     /// Starts a server on a free port.
     #[must_use]
     pub fn start_on_port() -> Self {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
-        Self::new(Place::Port(port), &[])
+        Self::new(Place::Port(free_port()), &[])
+    }
+
+    /// Starts a server on a free port that speaks TLS alone; says so and starts none if it was built without, or if the
+    /// test is to be left out.
+    #[must_use]
+    pub fn start_with_tls(test: &str, certificate: &Certificate) -> Option<Self> {
+        let is_skipped = std::env::var("VIP_TEST_SKIP").is_ok_and(|names| names.split(',').any(|name| name == TLS));
+        if is_skipped || !speaks_tls() {
+            println!("SKIPPED {TLS}: {test}, because this redis-server was built without TLS, or it is to be left out");
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("a file");
+            path.display().to_string()
+        };
+        let (chain, key) = (file("server.pem", &certificate.chain), file("key.pem", &certificate.key));
+        let settings = ["--tls-cert-file", &chain, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+        Some(Self::new_in(folder, Place::Tls(free_port()), &settings, Some(certificate.clone())))
     }
 
     fn new(place: Place, settings: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        Self::new_in(tempfile::tempdir().expect("a folder"), place, settings, None)
+    }
+
+    fn new_in(folder: tempfile::TempDir, place: Place, settings: &[&str], certificate: Option<Certificate>) -> Self {
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
-        let mut server = Self { folder, place, settings, running: None };
+        let mut server = Self { folder, place, settings, certificate, running: None };
         server.restart();
         server
     }
@@ -87,7 +116,18 @@ impl RedisServer {
         match self.place {
             Place::Socket => format!("redis+unix://{}", self.socket().display()),
             Place::Port(port) => format!("redis://127.0.0.1:{port}"),
+            Place::Tls(port) => {
+                let certificate = self.certificate.as_ref().expect("TLS has a certificate");
+                format!("rediss://{}:{port}", certificate.name)
+            }
         }
+    }
+
+    fn client(&self) -> redis::Client {
+        let Some(certificate) = &self.certificate else { return redis::Client::open(self.url()).expect("a URL") };
+        let root_cert = Some(certificate.authority.clone().into_bytes());
+        redis::Client::build_with_tls(self.url(), redis::TlsCertificates { client_tls: None, root_cert })
+            .expect("a URL")
     }
 
     fn socket(&self) -> PathBuf {
@@ -104,6 +144,7 @@ impl RedisServer {
         let (port, socket) = match self.place {
             Place::Socket => ("0".to_owned(), self.socket().display().to_string()),
             Place::Port(port) => (port.to_string(), String::new()),
+            Place::Tls(_) => ("0".to_owned(), String::new()),
         };
         let data = self.data().display().to_string();
         let mut arguments: Vec<String> = ["--bind", "127.0.0.1", "--port", &port, "--dir", &data]
@@ -113,6 +154,9 @@ impl RedisServer {
             .collect();
         if !socket.is_empty() {
             arguments.extend(["--unixsocket".to_owned(), socket]);
+        }
+        if let Place::Tls(port) = self.place {
+            arguments.extend(["--tls-port".to_owned(), port.to_string()]);
         }
         arguments.extend(self.settings.iter().cloned());
         arguments
@@ -151,8 +195,7 @@ impl RedisServer {
 
     /// Says whether it answers, and has read its files.
     fn answers(&self) -> bool {
-        let client = redis::Client::open(self.url()).expect("a URL");
-        let connection = client.get_connection_with_timeout(Duration::from_secs(1));
+        let connection = self.client().get_connection_with_timeout(Duration::from_secs(1));
         connection.and_then(|mut connection| redis::cmd("PING").query::<String>(&mut connection)).is_ok()
     }
 
@@ -195,8 +238,7 @@ impl RedisServer {
     /// Sends one command.
     #[must_use]
     pub fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let client = redis::Client::open(self.url()).expect("a URL");
-        let mut connection = client.get_connection().expect("a connection");
+        let mut connection = self.client().get_connection().expect("a connection");
         let mut command = redis::cmd(words.first().expect("a command"));
         words.iter().skip(1).for_each(|word| {
             command.arg(word);
@@ -214,6 +256,19 @@ impl RedisServer {
         self.kill_and_wipe();
         copy_folder(from, &self.data());
     }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Says whether redis-server knows what a TLS port is: it names the first setting that it does not know, and ends.
+fn speaks_tls() -> bool {
+    let words = ["--tls-port", "0", "--no-such-setting", "1"];
+    let output = Command::new("redis-server").args(words).output().expect("redis-server");
+    let said = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&said).contains("no-such-setting \"1\"")
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -10,6 +10,7 @@ services() {
 cc       | command -v cc                            | build-essential | build
 postgres | ls /usr/lib/postgresql/*/bin/initdb      | postgresql      | contract
 redis    | command -v redis-server                  | redis-server    | build
+redis_tls | grep libssl <(ldd "$(command -v redis-server)") | -       | contract
 pooler   | command -v pgbouncer                     | pgbouncer       | contract
 python   | python3 -c "import ensurepip, venv"   | python3-venv    | schemathesis
 openapi  | test -r "${VIP_HETZNER_OPENAPI:-}"       | -               | contract

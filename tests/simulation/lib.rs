@@ -14,6 +14,7 @@
 #[cfg(vip_seeded_bugs)]
 pub mod arms;
 pub mod cloud;
+pub mod command_line;
 pub mod exhaustive;
 pub mod faulty;
 #[cfg(vip_seeded_bugs)]

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
+use vip_simulation::command_line::{CommandLine, Misuse, USAGE};
 use vip_simulation::exhaustive::{Extent, enumerate};
 use vip_simulation::method::Method;
 use vip_simulation::orders::Order;
@@ -19,40 +20,62 @@ const THREADS: usize = 2;
 /// Random schedules, where `--seeds` says nothing.
 const SEEDS: u64 = 1_000_000;
 
-fn option(words: &[String], name: &str) -> Option<String> {
-    words.iter().position(|word| word == name).and_then(|at| words.get(at + 1)).cloned()
-}
+/// Exit code of a call that was not understood.
+const MISUSED: u8 = 2;
 
 fn main() -> ExitCode {
+    let called = CommandLine::read(std::env::args().skip(1)).and_then(|called| run_called(&called));
+    called.unwrap_or_else(|misuse| {
+        eprint!("{misuse}\n\n{USAGE}");
+        ExitCode::from(MISUSED)
+    })
+}
+
+/// Runs what the options ask for; what is wrong with them is found before anything is run.
+fn run_called(called: &CommandLine) -> Result<ExitCode, Misuse> {
+    if called.has("--help") {
+        print!("{USAGE}");
+        return Ok(ExitCode::SUCCESS);
+    }
     silence_planned_panics();
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let number = |name, default| option(&words, name).map_or(default, |text| text.parse().expect("a number"));
-    let threads = usize::try_from(number("--threads", 2)).unwrap_or(THREADS);
-    if let Some(line) = option(&words, "--replay") {
+    let threads = usize::try_from(called.number("--threads", 2)).unwrap_or(THREADS);
+    if let Some(setup) = called.parsed::<Setup>("--replay")? {
         #[cfg(vip_seeded_bugs)]
-        vip_core::seeded_bugs::activate(option(&words, "--bug").as_deref().and_then(vip_core::seeded_bugs::parse));
-        let setup: Setup = line.parse().expect("a line that a failing run printed");
-        return show(&run(&setup, Trace::Lines));
+        vip_core::seeded_bugs::activate(called.text("--bug").and_then(vip_core::seeded_bugs::parse));
+        return Ok(show(&run(&setup, Trace::Lines)));
     }
-    if let Some(seed) = option(&words, "--seed") {
-        return show(&swarm::run(seed.parse().expect("a number"), Trace::Lines));
+    if called.has("--seed") {
+        return Ok(show(&swarm::run(called.number("--seed", 1), Trace::Lines)));
     }
-    if words.iter().any(|word| word == "--gate") {
-        return gate(option(&words, "--bug").as_deref(), threads);
+    if called.has("--gate") {
+        return Ok(gate(called.text("--bug"), threads));
     }
-    let of = usize::try_from(number("--parts", 1)).expect("a number of parts").max(1);
-    let extent =
-        Extent { seed: 1, one_pair_of: number("--one-pair-of", 1), one_single_of: 1, share: Share::ALL, threads };
-    let plan = Plan { extent, seeds: number("--seeds", SEEDS), only: option(&words, "--order") };
-    let options = format!("{} {} {:?}", extent.one_pair_of, plan.seeds, plan.only);
-    let shelf =
-        option(&words, "--keep").map(|folder| Shelf::open(folder.as_ref(), &options).expect("a folder for parts"));
-    let part = number("--part", 0);
+    let of = usize::try_from(called.number("--parts", 1)).expect("a number of parts").max(1);
+    let part = called.number("--part", 0);
+    if usize::try_from(part).map_or(true, |part| part > of) {
+        return Err(Misuse::new(format!("--part {part} is not one of {of} parts")));
+    }
+    let extent = Extent {
+        seed: 1,
+        one_pair_of: called.number("--one-pair-of", 1),
+        one_single_of: 1,
+        share: Share::ALL,
+        threads,
+    };
+    let only = called.text("--order").map(str::to_owned);
+    Ok(run_parts(called, &Plan { extent, seeds: called.number("--seeds", SEEDS), only }, of))
+}
+
+/// Runs the parts that are asked for and not done, and sums up.
+fn run_parts(called: &CommandLine, plan: &Plan, of: usize) -> ExitCode {
+    let options = format!("{} {} {:?}", plan.extent.one_pair_of, plan.seeds, plan.only);
+    let shelf = called.text("--keep").map(|folder| Shelf::open(folder.as_ref(), &options).expect("a folder for parts"));
+    let part = called.number("--part", 0);
     let parts = (0..of).filter(|it| part == 0 || usize::try_from(part) == Ok(*it + 1));
     let (mut sum, mut done) = (Tally::default(), 0);
     for share in parts.map(|part| Share { part, of }) {
         let kept = shelf.as_ref().and_then(|shelf| shelf.kept(share).expect("a part that can be read"));
-        if kept.is_none() && words.iter().any(|word| word == "--sum") {
+        if kept.is_none() && called.has("--sum") {
             continue;
         }
         let tally = kept.unwrap_or_else(|| {

@@ -35,6 +35,8 @@ pub struct RedisConfig {
     pub(super) answer_deadline: Duration,
     pub(super) life_most: Duration,
     pub(super) unsafe_server: UnsafeServer,
+    #[cfg(feature = "redis-tls")]
+    pub(super) trusted: Option<Vec<u8>>,
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) randomness: Arc<dyn Randomness>,
     pub(super) filter: ScriptFilter,
@@ -49,6 +51,8 @@ impl RedisConfig {
             answer_deadline: Duration::from_secs(4),
             life_most: Duration::from_secs(15 * 60),
             unsafe_server: UnsafeServer::Refused,
+            #[cfg(feature = "redis-tls")]
+            trusted: None,
             clock: None,
             randomness: Arc::new(SystemRandomness),
             filter: Arc::new(|_, text| Cow::Borrowed(text)),
@@ -97,6 +101,14 @@ impl RedisConfig {
     /// queue's `durability()` is `Volatile` then, and health says so.
     pub const fn allow_unsafe_server(mut self) -> Self {
         self.unsafe_server = UnsafeServer::Allowed;
+        self
+    }
+
+    /// Trusts these certificate authorities (PEM) and no others to vouch for the server of a `rediss:` URL. Default: those
+    /// that Mozilla trusts, as bundled.
+    #[cfg(feature = "redis-tls")]
+    pub fn trust(mut self, authorities: impl Into<Vec<u8>>) -> Self {
+        self.trusted = Some(authorities.into());
         self
     }
 

@@ -12,12 +12,15 @@ use vip_core::ports::{CacheError, QueueError};
 #[non_exhaustive]
 pub enum OpenError {
     /// The address is no URL of a Redis server.
-    #[error("not a URL of a Redis server: write `redis://host:port` or `redis+unix:///path`")]
+    #[error("not a URL of a Redis server: write `redis://host:port`, `rediss://host:port` or `redis+unix:///path`")]
     Address {
         /// What the client says of it.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// TLS was not compiled in.
+    #[error("`rediss:` needs the feature `redis-tls` of vip-adapters, which is off")]
+    TlsOff,
     /// A setting is out of its bounds.
     #[error("Redis settings: {rule}")]
     Config {

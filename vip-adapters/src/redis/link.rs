@@ -44,7 +44,7 @@ struct Watch {
 impl Link {
     pub(super) fn new(url: &str, config: &RedisConfig, demand: Demand) -> Result<Self, OpenError> {
         config.check()?;
-        let client = Client::open(url).map_err(|error| OpenError::Address { source: Box::new(without_url(&error)) })?;
+        let client = super::tls::client(url, config)?;
         Ok(Self {
             client,
             connect_deadline: config.connect_deadline,
@@ -165,9 +165,4 @@ impl Link {
         // No step under the lock can leave it half changed.
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Says what a URL lacks, without the URL.
-fn without_url(error: &RedisError) -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::InvalidInput, error.category().to_owned())
 }

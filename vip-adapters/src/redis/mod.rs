@@ -13,6 +13,7 @@ mod link;
 mod rows;
 mod scripts;
 mod soundness;
+mod tls;
 
 pub use cache::{REDIS_CACHE_VALUE_BYTES, RedisCache};
 pub use config::RedisConfig;

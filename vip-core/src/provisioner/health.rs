@@ -156,9 +156,10 @@ impl HealthSource for RelayHealth {
             Ok((stats, refused)) => {
                 let oldest = stats.oldest_due.unwrap_or_default();
                 let detail = format!(
-                    "{} committed jobs to relay (oldest {} s), {refused} refused elsewhere",
+                    "{} committed jobs to relay (oldest {} s), {refused} put off, {} not taken elsewhere (dead)",
                     stats.due,
-                    oldest.as_secs()
+                    oldest.as_secs(),
+                    stats.dead
                 );
                 let is_late = oldest > self.stall_after || stats.dead > 0 || refused > 0;
                 let status = if is_late { HealthStatus::Degraded } else { HealthStatus::Ok };

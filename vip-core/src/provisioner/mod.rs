@@ -7,6 +7,7 @@ mod builder;
 mod catalog_tests;
 mod catalogs;
 mod health;
+mod jobs;
 mod loops;
 mod operation;
 mod operator;

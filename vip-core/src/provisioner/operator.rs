@@ -2,11 +2,8 @@
 
 use super::Shared;
 use super::catalogs::CatalogError;
-use crate::model::{
-    Account, AccountId, Actor, ChainHead, Job, JobId, JobKey, JobState, Page, PageRequest, SealedRecord, ServerId,
-    Sighting, TenantId, TokenDigest,
-};
-use crate::ports::{QueueError, QueueStats, StoreError, StoreStats};
+use crate::model::{Account, AccountId, Actor, ChainHead, SealedRecord, ServerId, Sighting, TenantId, TokenDigest};
+use crate::ports::{StoreError, StoreStats};
 use crate::provisioning::converge::{self, OperateError, Restored};
 use crate::provisioning::sweep::{Sweep, SweepMode, SweepReport};
 use crate::provisioning::{self, AuditFault, AuditReport, ConfirmError, TokenCheck};
@@ -16,7 +13,7 @@ use crate::resilience::{BreakerMode, BreakerView, BudgetView, Stack};
 /// Speaks for the operator of this installation; sees all tenants.
 #[derive(Debug, Clone)]
 pub struct Operator {
-    shared: Shared,
+    pub(super) shared: Shared,
 }
 
 impl Operator {
@@ -166,42 +163,6 @@ impl Operator {
         converge::resume(&self.shared.context, actor, tenant, server).await
     }
 
-    /// Lists jobs in a state, in ascending order of their ids.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError`] if the queue cannot be asked.
-    pub async fn jobs(&self, state: JobState, page: &PageRequest) -> Result<Page<Job>, QueueError> {
-        self.shared.context.queue.list(state, page).await
-    }
-
-    /// Shows the job of a key.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError`] if the queue cannot be asked.
-    pub async fn job(&self, key: &JobKey) -> Result<Option<Job>, QueueError> {
-        self.shared.context.queue.find(key).await
-    }
-
-    /// Lets a dead job run again, with its counters at zero; says whether anything changed.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError`] if the queue cannot be used.
-    pub async fn replay(&self, job: JobId) -> Result<bool, QueueError> {
-        self.shared.context.queue.replay(job).await
-    }
-
-    /// Counts jobs by state.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError`] if the queue cannot be asked.
-    pub async fn queue_stats(&self) -> Result<QueueStats, QueueError> {
-        self.shared.context.queue.stats(&[]).await
-    }
-
     /// Counts what else waits for somebody.
     ///
     /// # Errors
@@ -209,23 +170,6 @@ impl Operator {
     /// [`StoreError`] if the store cannot be asked.
     pub async fn store_stats(&self) -> Result<StoreStats, StoreError> {
         self.shared.context.store.stats().await
-    }
-
-    /// Enqueues a job of a host's own kind; its handler is given to the builder.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError`]; after an unknown outcome repeat it with the same id.
-    pub async fn enqueue(&self, job: crate::model::NewJob) -> Result<crate::ports::Enqueued, QueueError> {
-        let answers = self.shared.context.queue.enqueue(std::slice::from_ref(&job)).await?;
-        let missing = || QueueError::Corrupt { source: "the queue answered for no job".into() };
-        answers.into_iter().next().ok_or_else(missing)
-    }
-
-    /// Makes an id for a job: time-ordered and random.
-    #[must_use]
-    pub fn job_id(&self) -> JobId {
-        JobId::from_uuid(self.shared.context.randomness.uuid_at(self.shared.context.clock.now()))
     }
 }
 

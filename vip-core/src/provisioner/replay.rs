@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Operator;
+use super::jobs::Standing;
 use crate::model::{Invalid, Job, JobId, JobState, PageLimit, PageRequest};
 use crate::ports::QueueError;
 
@@ -158,7 +159,7 @@ impl Operator {
         loop {
             let mut fates = Vec::with_capacity(jobs.len());
             for job in jobs {
-                let fate = fate(self.job(&job.key).await?.as_ref());
+                let fate = fate(&self.standing(job).await?);
                 fates.push(SampledJob { job: job.id, fate });
             }
             let is_decided = fates.iter().all(|sampled| sampled.fate != SampleFate::Undecided);
@@ -171,12 +172,12 @@ impl Operator {
 }
 
 /// Tells from what a replayed job is now how it fared; its counters were at zero.
-fn fate(job: Option<&Job>) -> SampleFate {
-    match job {
-        None => SampleFate::CameThrough,
-        Some(job) if job.state == JobState::Dead || job.counts.attempts > 0 => SampleFate::FailedAgain,
-        Some(job) if job.state == JobState::Waiting && job.counts.snoozes > 0 => SampleFate::CameThrough,
-        Some(_) => SampleFate::Undecided,
+fn fate(standing: &Standing) -> SampleFate {
+    match standing {
+        Standing::Gone => SampleFate::CameThrough,
+        Standing::Queued(job) if job.state == JobState::Dead || job.counts.attempts > 0 => SampleFate::FailedAgain,
+        Standing::Queued(job) if job.state == JobState::Waiting && job.counts.snoozes > 0 => SampleFate::CameThrough,
+        Standing::Queued(_) | Standing::ToBeRelayed => SampleFate::Undecided,
     }
 }
 

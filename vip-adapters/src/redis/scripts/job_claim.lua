@@ -25,7 +25,8 @@ local answer = { now }
 for place = 1, math.min(most, #found) do
   local id, kind = found[place].id, found[place].kind
   redis.call('ZREM', due_key(kind), id)
-  if redis.call('EXISTS', job_key(id)) == 1 then
+  -- An index may name a job that is gone, or one that came back under the same id.
+  if redis.call('HGET', job_key(id), 'state') == 'waiting' then
     epoch = epoch + 1
     redis.call('ZADD', held_key(kind), now + lease, id)
     redis.call('ZADD', LEASED, 0, id)

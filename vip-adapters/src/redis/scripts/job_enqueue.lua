@@ -26,15 +26,20 @@ local function enqueue(at)
   local id = redis.call('HGET', KEYS_TO_IDS, key)
   local job = id and read(id)
   if not job then
+    id = ARGV[at]
     local taken = false
-    taken = taken or redis.call('EXISTS', job_key(ARGV[at])) == 1 -- guard: id
-    if taken then return 'conflict' end
-    return insert(at, due)
+    taken = taken or redis.call('EXISTS', job_key(id)) == 1 -- guard: id
+    if not taken then return insert(at, due) end
+    job = read(id)
+    if not job or job.key ~= key then return 'conflict' end
+    -- It is this very job, and the index has lost its key.
+    redis.call('HSET', KEYS_TO_IDS, key, id)
   end
   local same = true
   same = same and job.kind == kind -- guard: kind
   same = same and redis.call('HGET', job_key(id), 'payload') == payload -- guard: payload
   if not same then return 'conflict' end
+  index(job)
   if job.state == 'waiting' then
     due = math.min(due, job.due) -- guard: earlier
     job.due = due

@@ -20,7 +20,8 @@ end)
 local reaped = 0
 for place = 1, math.min(most, #found) do
   local job = read(found[place].id)
-  if job then
+  -- An index may name a job that is gone, or one that came back under the same id and was not leased.
+  if job and job.state == 'leased' then
     end_lease(job)
     job.due, job.rescues = now, job.rescues + 1
     local lost = false

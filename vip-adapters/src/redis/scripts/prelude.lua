@@ -56,6 +56,20 @@ local function read(id)
   return job
 end
 
+-- Puts a job back where a server that throws keys away may have lost it: a lease that no index names would never end, and
+-- its key be taken for ever. Waiting jobs are put back with their time.
+local function index(job)
+  redis.call('ZADD', ALL, 0, job.id)
+  redis.call('SADD', KINDS, job.kind)
+  if job.state == 'leased' then
+    redis.call('ZADD', LEASED, 0, job.id)
+    redis.call('ZADD', held_key(job.kind), 'NX', tonumber(job.lease_until) or now, job.id)
+  elseif job.state == 'dead' then
+    redis.call('ZADD', DEAD, 0, job.id)
+    redis.call('SADD', dead_key(job.kind), job.id)
+  end
+end
+
 -- Bells that rang in this call, by kind; they are written once, at its end.
 local bells = {}
 

@@ -5,6 +5,9 @@ mod accept;
 mod audit_chain;
 mod commands;
 mod faults;
+mod gates;
+#[cfg(feature = "mocks")]
+mod moved_on;
 mod others;
 mod restored;
 #[cfg(vip_seeded_bugs)]
