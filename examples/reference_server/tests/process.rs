@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 
 /// Lines that have to be there after one order: what happened, how long it took, how things stand.
-const EXPORTED: [&str; 14] = [
+const EXPORTED: [&str; 16] = [
     "vip_job_attempts_total{kind=\"vip.converge\",outcome=\"done\"}",
     "vip_job_attempts_total{kind=\"vip.converge\",outcome=\"snooze\"}",
     "vip_job_attempt_duration_seconds_bucket{",
@@ -22,6 +22,8 @@ const EXPORTED: [&str; 14] = [
     "vip_process_memory_bytes",
     "vip_http_requests_total{route=\"/v1/servers\",method=\"POST\",status=\"202\"} 1",
     "vip_health",
+    "vip_cache_answers_total{cache=\"catalog:default\",outcome=\"miss\"} 1",
+    "vip_cache_loads_total{cache=\"catalog:default\",outcome=\"ok\"} 1",
 ];
 
 /// Flags, variables, and what the refusal says.
@@ -112,6 +114,7 @@ fn without_configuration_it_takes_an_order_runs_the_server_and_ends_in_order() {
     let (status, done) = program.send(&format!("GET /v1/operations/{id}?wait=30"), "");
     assert!(status == 200 && done.contains("\"status\":\"succeeded\""), "{done}");
     assert_eq!(program.send("GET /readyz", "").0, 200);
+    assert_eq!(program.send("GET /v1/catalog", "").0, 200);
     assert_eq!(program.send("GET /metrics", "").0, 403, "metrics are an operator's");
     let (status, metrics) = program.send_as("key of an operator:      ", "GET /metrics", "");
     assert_eq!(status, 200);
