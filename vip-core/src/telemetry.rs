@@ -237,14 +237,20 @@ pub const METRICS: &[&str] = &[
     METRIC_HTTP_SECONDS,
 ];
 
-/// Shows an error and, after a colon each, its causes: a log in JSON would show the first alone.
+/// Shows an error and, after a colon each, its causes: a log in JSON would show the first alone. What an error has said itself
+/// of its cause is not said again.
 #[must_use]
 pub fn causes(error: &dyn Error) -> impl fmt::Display {
     fmt::from_fn(move |f| {
-        write!(f, "{error}")?;
+        let mut said = error.to_string();
+        f.write_str(&said)?;
         let mut next = error.source();
         while let Some(cause) = next {
-            write!(f, ": {cause}")?;
+            let text = cause.to_string();
+            if !said.ends_with(&text) {
+                write!(f, ": {text}")?;
+            }
+            said = text;
             next = cause.source();
         }
         Ok(())
@@ -265,11 +271,17 @@ mod tests {
         assert_eq!(all.len(), count);
     }
 
+    /// Says its cause itself, as drivers do.
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot write: {0}")]
+    struct Repeats(#[source] std::io::Error);
+
     #[test]
     fn an_error_is_shown_with_all_its_causes() {
         let inner = std::io::Error::other("disk is full");
         let error = crate::ports::StoreError::OutcomeUnknown { source: Box::new(inner) };
         assert_eq!(causes(&error).to_string(), format!("{error}: disk is full"));
+        assert_eq!(causes(&Repeats(std::io::Error::other("disk is full"))).to_string(), "cannot write: disk is full");
         assert_eq!(causes(&std::io::Error::other("alone")).to_string(), "alone");
     }
 }

@@ -138,17 +138,57 @@ fn what_it_cannot_do_is_said_and_the_exit_status_is_no_success() {
     let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = busy.local_addr().unwrap().to_string();
     let listens: [&str; 2] = ["--listen", &address];
-    let cases: [Case<'_>; 4] = [
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (no_keys, no_list) = (file("none.json", "[]"), file("list.json", "{\"c4n4ry\":1}"));
+    let database = format!("sqlite://{}", folder.path().join("vip.db").display());
+    let unwritable = format!("sqlite://{}", folder.path().join("nowhere/vip.db").display());
+    let hetzner: [(&str, &str); 3] =
+        [("HCLOUD_TOKEN", "c4n4ry"), ("HCLOUD_ENDPOINT", "here"), ("VIP_DATABASE_URL", &database)];
+    let cases: [Case<'_>; 14] = [
         (&[], &[("VIP_DATABASE_URL", "mysql://u:c4n4ry@h/d")], "no adapter for `mysql:`"),
         (&[], &[("VIP_REDIS_URL", "redis://u:c4n4ry@127.0.0.1:1")], "queue on Redis"),
         (&["--provider", "hetzner"], &[], "HCLOUD_TOKEN"),
         (&listens, &[], "in use"),
+        (&listens, &[], &format!("cannot listen on {address}")),
+        (&["--api-keys-file", "nowhere.json"], &[], "nowhere.json"),
+        (&["--api-keys-file", &no_keys], &[], "no key in it"),
+        (&["--api-keys-file", &no_keys, "check"], &[], "no key in it"),
+        (&["--api-keys-file", &no_list, "check"], &[], "list.json: not a list of API keys"),
+        (&["check"], &[("VIP_LOG", "vip_core=loud")], "VIP_LOG"),
+        (&["check"], &[("VIP_DATABASE_URL_FILE", "nowhere/secret")], "nowhere/secret"),
+        (&[], &[("VIP_DATABASE_URL", &unwritable)], "nowhere/vip.db"),
+        (&[], &[("VIP_DATABASE_URL", "c4n4ry")], "write `sqlite://vip.db`"),
+        (&["--provider", "hetzner"], &hetzner, "HCLOUD_ENDPOINT"),
     ];
     for (flags, variables, expected) in cases {
         let output = run(flags, variables);
         let errors = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{errors}");
         assert!(errors.contains(expected) && !errors.contains("c4n4ry"), "{errors}");
+    }
+}
+
+#[test]
+fn a_flag_that_cannot_be_is_said_with_what_could_be_and_the_exit_status_of_wrong_usage() {
+    let cases: [(&[&str], &str); 7] = [
+        (&["--listen", "localhost:8700"], "such as 127.0.0.1:8700"),
+        (&["--listen", "8700"], "such as 127.0.0.1:8700"),
+        (&["--connections-per-address", "0"], "at least 1"),
+        (&["--role", "everything"], "all, api, worker"),
+        (&["--drain-seconds", "nan"], "--drain-seconds"),
+        (&["--tenant-requests-per-minute", "0"], "1 to 1,000,000"),
+        (&["chek"], "chek"),
+    ];
+    for (flags, expected) in cases {
+        let output = command(flags).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains(expected), "{errors}");
     }
 }
 
