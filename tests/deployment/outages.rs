@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
+use vip_core::resilience::BreakerSettings;
 use vip_tests::loader::Heard;
 use vip_tests::redis_server::RedisServer;
 use vip_tests::site::pause;
@@ -18,6 +19,16 @@ const PROBE: Duration = Duration::from_secs(5);
 const NOTICED: Duration = Duration::from_secs(5);
 /// Pause between two looks; the processes are others and cannot tell.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest jitter of a breaker's open time, as a part of it.
+const OPEN_JITTER: f64 = 0.1;
+
+/// Returns the longest time from the cloud's return until every breaker knows: the longest open time, for one that has probed
+/// in vain before, then a probe, and what a busy machine takes for them.
+fn cloud_is_noticed_within() -> Duration {
+    let settings = BreakerSettings::default();
+    settings.open_most.mul_f64(1.0 + OPEN_JITTER) + settings.probe_deadline + PROBE
+}
 
 /// Is who goes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,9 +164,13 @@ async fn disturb(who: Who, scene: &mut Scene, redis: &mut RedisServer, probes: &
         Who::Queue => tokio::task::block_in_place(|| redis.restart()),
         Who::Cloud => scene.cloud.come_back().await,
     }
+    let back = Instant::now();
     for part in ["store", "queue"] {
         probes.until(&urls, PATIENCE, part, |it| it != "down").await;
     }
     probes.until(workers, PATIENCE, "breaker:default", |it| it == "ok").await;
+    let (took, most) = (back.elapsed(), cloud_is_noticed_within());
+    println!("{who:?} was back and known to be after {took:.1?}; at most {most:.1?}");
+    assert!(who != Who::Cloud || took <= most, "{took:?}");
     probes.until_ready_is(&urls, 200).await;
 }

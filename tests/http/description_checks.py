@@ -14,6 +14,8 @@ from schemathesis.core.failures import Failure
 CANARY = os.environ["VIP_CANARY"]
 # Ids of the other tenant: of its server, then of its operation.
 FOREIGN = json.loads(os.environ["VIP_FOREIGN_IDS"])
+# What an operator's routes may be asked about: accounts, tenants, digests of tokens.
+KNOWN = json.loads(os.environ["VIP_KNOWN"])
 # One of so many ids in a path, and of so many orders.
 EACH = 3
 CATALOG = {"server_types": ["cpx22"], "image": "ubuntu-24.04", "locations": ["fsn1"], "ssh_keys": ["ops"]}
@@ -31,6 +33,10 @@ def is_tenants(path):
 @schemathesis.hook
 def map_path_parameters(context, path_parameters):
     number = number_of(path_parameters)
+    for name, known in KNOWN.items():
+        # The others stay what they were made: names that nobody has.
+        if name in (path_parameters or {}) and number % EACH != 0:
+            path_parameters[name] = known[number // EACH % len(known)]
     if context.operation is not None and is_tenants(context.operation.path) and "id" in (path_parameters or {}):
         if number % EACH == 0:
             path_parameters["id"] = FOREIGN[number // EACH % len(FOREIGN)]

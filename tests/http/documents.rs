@@ -40,3 +40,26 @@ fn the_committed_description_is_what_the_routes_say() {
     assert!(description.contains("\"openapi\": \"3.1.0\""), "not OpenAPI 3.1");
     assert_document("docs/openapi.json", &format!("{description}\n"));
 }
+
+#[test]
+fn the_description_asks_for_nothing_that_cannot_be() {
+    let description = Api::description().to_json().unwrap();
+    // What has to be two things at once is of two types, as it is written: no value is that.
+    assert!(!description.contains("\"allOf\""), "{description}");
+    let whole: serde_json::Value = serde_json::from_str(&description).unwrap();
+    let parameters = whole["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let parameters = parameters.flat_map(|operation| operation["parameters"].as_array().cloned().unwrap_or_default());
+    let mut seen = 0;
+    for parameter in parameters {
+        assert!(parameter["schema"]["type"].is_string(), "a parameter is null for nobody: {parameter}");
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen}");
+}
+
+#[test]
+fn every_metric_has_a_row_in_its_page_and_no_other_has_one() {
+    let page = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let rows: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert_eq!(rows, vip_core::telemetry::METRICS, "in the order of the list");
+}

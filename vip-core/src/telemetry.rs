@@ -1,5 +1,8 @@
 //! Every name of a span, a field and a metric, in one list: a dashboard may rely on them.
 
+#[cfg(test)]
+pub(crate) mod written;
+
 use std::error::Error;
 use std::fmt;
 
@@ -141,6 +144,13 @@ pub const METRIC_PROCESS_MEMORY_BYTES: &str = "vip_process_memory_bytes";
 pub const METRIC_PROCESS_DESCRIPTORS: &str = "vip_process_descriptors";
 /// Counts tasks of the runtime that have not ended.
 pub const METRIC_PROCESS_TASKS: &str = "vip_process_tasks";
+/// Counts readers of a kept value, by `cache` and `outcome` (hit, stale, miss, failed).
+pub const METRIC_CACHE_ANSWERS: &str = "vip_cache_answers_total";
+/// Counts loads of a kept value from its source, by `cache` and `outcome` (ok, failed, timed_out, panicked, closed).
+pub const METRIC_CACHE_LOADS: &str = "vip_cache_loads_total";
+/// Counts calls of the cache that processes share, by `cache`, `call` (get, put, invalidate) and `outcome` (hit, stale, miss,
+/// ok, failed).
+pub const METRIC_CACHE_SHARED_CALLS: &str = "vip_cache_shared_calls_total";
 /// Counts requests by `route`, `method` and `status`.
 pub const METRIC_HTTP_REQUESTS: &str = "vip_http_requests_total";
 /// Times requests by `route` and `method`.
@@ -220,18 +230,27 @@ pub const METRICS: &[&str] = &[
     METRIC_PROCESS_MEMORY_BYTES,
     METRIC_PROCESS_DESCRIPTORS,
     METRIC_PROCESS_TASKS,
+    METRIC_CACHE_ANSWERS,
+    METRIC_CACHE_LOADS,
+    METRIC_CACHE_SHARED_CALLS,
     METRIC_HTTP_REQUESTS,
     METRIC_HTTP_SECONDS,
 ];
 
-/// Shows an error and, after a colon each, its causes: a log in JSON would show the first alone.
+/// Shows an error and, after a colon each, its causes: a log in JSON would show the first alone. What an error has said itself
+/// of its cause is not said again.
 #[must_use]
 pub fn causes(error: &dyn Error) -> impl fmt::Display {
     fmt::from_fn(move |f| {
-        write!(f, "{error}")?;
+        let mut said = error.to_string();
+        f.write_str(&said)?;
         let mut next = error.source();
         while let Some(cause) = next {
-            write!(f, ": {cause}")?;
+            let text = cause.to_string();
+            if !said.ends_with(&text) {
+                write!(f, ": {text}")?;
+            }
+            said = text;
             next = cause.source();
         }
         Ok(())
@@ -252,11 +271,17 @@ mod tests {
         assert_eq!(all.len(), count);
     }
 
+    /// Says its cause itself, as drivers do.
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot write: {0}")]
+    struct Repeats(#[source] std::io::Error);
+
     #[test]
     fn an_error_is_shown_with_all_its_causes() {
         let inner = std::io::Error::other("disk is full");
         let error = crate::ports::StoreError::OutcomeUnknown { source: Box::new(inner) };
         assert_eq!(causes(&error).to_string(), format!("{error}: disk is full"));
+        assert_eq!(causes(&Repeats(std::io::Error::other("disk is full"))).to_string(), "cannot write: disk is full");
         assert_eq!(causes(&std::io::Error::other("alone")).to_string(), "alone");
     }
 }

@@ -156,3 +156,47 @@ fn with_headers_of(from: &Response, mut to: Response) -> Response {
 fn kind_of(panic: &(dyn Any + Send)) -> &'static str {
     if panic.is::<&'static str>() || panic.is::<String>() { "panic" } else { "panic_of_another_type" }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::routing::any;
+    use tokio::time::Instant;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+    const WAIT: Duration = Duration::from_secs(limits::WAIT_SECONDS as u64);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_is_ended_at_its_limit_which_is_longer_only_for_who_asks_to_wait_or_sends_a_body() {
+        let edge = Edge { limit: HandlerLimit(LIMIT), draining: CancellationToken::new() };
+        let app = Router::new().route("/", any(std::future::pending::<StatusCode>));
+        let app = app.layer(axum::middleware::from_fn_with_state(edge, around));
+        let cases = [
+            ("GET", "/", LIMIT, "timed_out"),
+            ("GET", "/?wait=30", LIMIT + WAIT, "timed_out"),
+            ("GET", "/?cursor=x&w%61it=1", LIMIT + WAIT, "timed_out"),
+            ("GET", "/?%77%61%69%74=1", LIMIT + WAIT, "timed_out"),
+            ("HEAD", "/", LIMIT, ""),
+            ("HEAD", "/?wait=1", LIMIT + WAIT, ""),
+            // Another name, and a name that is a value.
+            ("GET", "/?await=1", LIMIT, "timed_out"),
+            ("GET", "/?cursor=wait", LIMIT, "timed_out"),
+            ("GET", "/?WAIT=1", LIMIT, "timed_out"),
+            ("DELETE", "/?wait=1", LIMIT, "outcome_unknown"),
+            ("POST", "/?wait=1", LIMIT + limits::BODY, "outcome_unknown"),
+        ];
+        for (method, uri, expected, code) in cases {
+            let began = Instant::now();
+            let request = Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
+            let response = app.clone().oneshot(request).await.unwrap();
+            assert_eq!(began.elapsed(), expected, "{method} {uri}");
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{method} {uri}");
+            let body = to_bytes(response.into_body(), 4096).await.unwrap();
+            assert!(String::from_utf8_lossy(&body).contains(code), "{method} {uri}: {body:?}");
+        }
+    }
+}

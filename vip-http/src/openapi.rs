@@ -7,14 +7,15 @@ use axum::http::header;
 use axum::routing::get;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::link::LinkBuilder;
-use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::{Object, Type};
+use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::schema::{Object, Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, InfoBuilder, OpenApi, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use vip_core::telemetry;
 
 use crate::api::ApiState;
+use crate::limits;
 
 /// Returns the route of the description itself: it needs no identity, and tells nothing of any tenant.
 pub(crate) fn routes() -> Router<ApiState> {
@@ -42,6 +43,7 @@ pub(crate) fn describe(routes: OpenApiRouter<ApiState>) -> OpenApi {
         each_operation(item).for_each(|operation| {
             too_many(operation);
             follow(operation);
+            say_forms(operation);
         });
     }
     let components = description.components.get_or_insert_with(Components::new);
@@ -82,6 +84,29 @@ fn too_many(operation: &mut Operation) {
         response.headers.insert(name.to_owned(), header.into());
     }
     operation.responses.responses.insert("429".to_owned(), RefOr::T(response));
+}
+
+/// Says of which form names, cursors and digests are: whoever makes requests from the description makes useful ones. No
+/// parameter is null: one that is not sent is not there.
+fn say_forms(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        let RefOr::T(parameter) = parameter else { continue };
+        let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema else { continue };
+        if let SchemaType::Array(kinds) = &schema.schema_type
+            && let Some(kind) = kinds.iter().find(|kind| **kind != Type::Null)
+        {
+            schema.schema_type = SchemaType::Type(kind.clone());
+        }
+        match (parameter.name.as_str(), &parameter.parameter_in) {
+            ("account" | "tenant", _) => {
+                schema.pattern = Some("^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$".to_owned());
+                (schema.min_length, schema.max_length) = (Some(1), Some(63));
+            }
+            ("digest", ParameterIn::Path) => schema.pattern = Some("^[0-9a-f]{16}$".to_owned()),
+            ("cursor", ParameterIn::Query) => schema.max_length = Some(limits::CURSOR_BYTES),
+            _ => {}
+        }
+    }
 }
 
 /// Says what an accepted command leads to: where each id of its answer can be used.

@@ -1,6 +1,6 @@
 //! What can be said on the command line and in the environment; secrets in the environment or in files alone.
 
-use std::net::SocketAddr;
+use std::net::{AddrParseError, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     #[arg(long, env = "VIP_ROLE", value_enum, default_value_t = Role::All)]
     pub(crate) role: Role,
     /// Where to listen; port 0 takes a free one.
-    #[arg(long, env = "VIP_LISTEN", default_value = "127.0.0.1:8700")]
+    #[arg(long, env = "VIP_LISTEN", default_value = "127.0.0.1:8700", value_parser = address)]
     pub(crate) listen: SocketAddr,
     /// Who owns the real servers.
     #[arg(long, env = "VIP_PROVIDER", value_enum, default_value_t = Provider::Simulator)]
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long, env = "VIP_QUOTA")]
     pub(crate) quota: Option<u32>,
     /// Most connections of one address; raise it behind a proxy.
-    #[arg(long, env = "VIP_CONNECTIONS_PER_ADDRESS", default_value_t = 256)]
+    #[arg(long, env = "VIP_CONNECTIONS_PER_ADDRESS", default_value_t = 256, value_parser = at_least_one)]
     pub(crate) connections_per_address: usize,
     /// Most requests a minute of each tenant, at this process; as many as come if nothing is said.
     #[arg(long, env = "VIP_TENANT_REQUESTS_PER_MINUTE", value_parser = per_minute)]
@@ -99,6 +99,21 @@ pub(crate) struct NewKey {
     /// What it may do: tenant:read, tenant:write, operator; may be repeated.
     #[arg(long = "scope", required = true, value_parser = scope)]
     pub(crate) scopes: Vec<Scope>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    // Names are not looked up: one name may have several addresses, and which one is meant decides who can come.
+    let about = |error: AddrParseError| {
+        format!("{error}: it has to be an IP address and a port, such as 127.0.0.1:8700 or [::1]:8700")
+    };
+    text.parse().map_err(about)
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse().map_err(|error| format!("{error}"))? {
+        0 => Err("must be at least 1".to_owned()),
+        most => Ok(most),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
+use vip_core::telemetry;
 use vip_http::{Api, NewApiKey};
 
 use arguments::{Arguments, Command, NewKey};
@@ -35,7 +36,7 @@ pub fn process() -> ExitCode {
     match ended {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("reference-server: {}", with_causes(error.as_ref()));
+            eprintln!("reference-server: {}", telemetry::causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -44,7 +45,13 @@ pub fn process() -> ExitCode {
 async fn perform(arguments: Arguments) -> Fallible<ExitCode> {
     match &arguments.command {
         Some(Command::Check) => {
-            print!("{}", Configuration::resolve(&arguments, &secrets::environment)?);
+            let configuration = Configuration::resolve(&arguments, &secrets::environment)?;
+            filter()?;
+            let known = keys::of(&configuration.callers)?.filter(|known| known.shown.is_none());
+            write!(std::io::stdout(), "{configuration}")?;
+            if let Some(known) = known {
+                say(&format!("keys in the file         {}", known.keys.count()))?;
+            }
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::Describe) => {
@@ -57,7 +64,7 @@ async fn perform(arguments: Arguments) -> Fallible<ExitCode> {
         }
         None => {
             let configuration = Configuration::resolve(&arguments, &secrets::environment)?;
-            log();
+            log()?;
             run::run(configuration).await
         }
     }
@@ -76,21 +83,21 @@ fn say(line: &str) -> Fallible {
     Ok(())
 }
 
-/// Lets lines go to standard error: for people on a terminal, as JSON for everything else.
-fn log() {
-    let filter = EnvFilter::try_from_env("VIP_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() { lines.init() } else { lines.json().flatten_event(true).init() }
+/// Returns what is logged: `info`, unless something else is said.
+fn filter() -> Fallible<EnvFilter> {
+    match secrets::environment("VIP_LOG") {
+        Some(said) => Ok(EnvFilter::try_new(said).map_err(|error| format!("VIP_LOG: {}", telemetry::causes(&error)))?),
+        None => Ok(EnvFilter::new("info")),
+    }
 }
 
-/// Shows an error with everything beneath it.
-fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+/// Lets lines go to standard error: for people on a terminal, as JSON for everything else.
+fn log() -> Fallible {
+    let lines = tracing_subscriber::fmt().with_env_filter(filter()?).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        lines.init()
+    } else {
+        lines.json().flatten_event(true).init()
     }
-    text
+    Ok(())
 }

@@ -8,6 +8,7 @@ use vip_adapters::hetzner::simulator::{DEFAULT_TOKEN, Simulator};
 use vip_adapters::hetzner::{HetznerClient, HetznerConfig};
 use vip_core::Provisioner;
 use vip_core::ports::Backend;
+use vip_core::telemetry;
 
 use crate::Fallible;
 use crate::arguments::Role;
@@ -71,7 +72,10 @@ fn client(cloud: &Cloud) -> Fallible<HetznerClient> {
             if let Some(endpoint) = endpoint {
                 config.base_url.clone_from(endpoint);
             }
-            Ok(HetznerClient::new(config)?)
+            // The setting's own name says nothing to who has set a variable.
+            let name = if endpoint.is_some() { "HCLOUD_ENDPOINT" } else { "the provider's client" };
+            let client = HetznerClient::new(config);
+            Ok(client.map_err(|error| format!("{name}: {}", telemetry::causes(&error)))?)
         }
     }
 }

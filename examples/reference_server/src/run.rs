@@ -8,10 +8,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vip_core::Provisioner;
-use vip_http::{Api, Server, ServerSettings};
+use vip_http::{Api, ApiKeys, Server, ServerSettings};
 
 use crate::arguments::Role;
-use crate::configuration::{Callers, Configuration};
+use crate::configuration::{Cloud, Configuration, Database};
+use crate::keys::Known;
 use crate::product::Product;
 use crate::{Fallible, keys, say};
 
@@ -26,6 +27,8 @@ enum Cause {
 
 /// Serves; the exit status is 0 only if it was told to end and nothing was left or lost. Told a second time, it ends at once.
 pub(crate) async fn run(configuration: Configuration) -> Fallible<ExitCode> {
+    // What is wrong with it is said before anything works.
+    let known = keys::of(&configuration.callers)?;
     // Signals are taken before anything is shown: who reads it may stop us at once.
     let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let product = tokio::select! {
@@ -33,6 +36,9 @@ pub(crate) async fn run(configuration: Configuration) -> Fallible<ExitCode> {
         // A database that does not answer is waited for; nothing was accepted yet.
         () = told(&mut signals) => return Ok(ExitCode::SUCCESS),
     };
+    if let (Cloud::Simulator, Database::Url(_)) = (&configuration.cloud, &configuration.database) {
+        tracing::warn!("the simulated cloud begins empty: servers that the database has from before are missing in it");
+    }
     let end = CancellationToken::new();
     let twice = async {
         told(&mut signals).await;
@@ -40,15 +46,20 @@ pub(crate) async fn run(configuration: Configuration) -> Fallible<ExitCode> {
         told(&mut signals).await;
     };
     tokio::select! {
-        code = until_ended(&configuration, product, &end) => code,
+        code = until_ended(&configuration, product, &end, known) => code,
         // What was begun is found by whoever comes next, as after a crash.
         () = twice => Err("told to end a second time: ended at once, and left what was under way".into()),
     }
 }
 
-async fn until_ended(configuration: &Configuration, product: Product, end: &CancellationToken) -> Fallible<ExitCode> {
+async fn until_ended(
+    configuration: &Configuration,
+    product: Product,
+    end: &CancellationToken,
+    known: Option<Known>,
+) -> Fallible<ExitCode> {
     let provisioner = product.provisioner.clone();
-    let ended = serve(configuration, &provisioner, end).await;
+    let ended = serve(configuration, &provisioner, end, known).await;
     let report = provisioner.shutdown(configuration.drain).await;
     tracing::info!(%report, "ended");
     product.forget()?;
@@ -59,13 +70,22 @@ async fn until_ended(configuration: &Configuration, product: Product, end: &Canc
     }
 }
 
-async fn serve(configuration: &Configuration, provisioner: &Provisioner, end: &CancellationToken) -> Fallible<Cause> {
-    let (api, shown) = api(configuration, provisioner)?;
+async fn serve(
+    configuration: &Configuration,
+    provisioner: &Provisioner,
+    end: &CancellationToken,
+    known: Option<Known>,
+) -> Fallible<Cause> {
+    let (api, shown) = match known {
+        Some(Known { keys, shown }) => (Some(api(configuration, provisioner, keys)?), shown),
+        None => (None, None),
+    };
     let mut settings = ServerSettings::default();
     settings.connections_per_address = configuration.connections_per_address;
     // Who raises it has a proxy in front, whose connections are those of many.
     settings.unproven_per_address = settings.unproven_per_address.max(configuration.connections_per_address / 32);
-    let server = Server::bind(configuration.listen, settings).await?;
+    let bound = Server::bind(configuration.listen, settings).await;
+    let server = bound.map_err(|error| format!("cannot listen on {}: {error}", configuration.listen))?;
     let address = server.local_address()?;
     introduce(configuration, address, shown.as_ref())?;
 
@@ -107,15 +127,7 @@ async fn cause(provisioner: &Provisioner, end: &CancellationToken) -> Cause {
     }
 }
 
-fn api(configuration: &Configuration, provisioner: &Provisioner) -> Fallible<(Option<Api>, Option<keys::Shown>)> {
-    let (known, shown) = match &configuration.callers {
-        Callers::Nobody => return Ok((None, None)),
-        Callers::File(path) => (keys::of_file(path)?, None),
-        Callers::MadeAtStart => {
-            let (known, shown) = keys::made_at_start()?;
-            (known, Some(shown))
-        }
-    };
+fn api(configuration: &Configuration, provisioner: &Provisioner, known: ApiKeys) -> Fallible<Api> {
     let exporter = PrometheusBuilder::new().set_buckets(&SECONDS)?.install_recorder()?;
     let mut api = Api::new(provisioner, known)?.metrics(move || {
         exporter.run_upkeep();
@@ -125,7 +137,7 @@ fn api(configuration: &Configuration, provisioner: &Provisioner) -> Fallible<(Op
     if let Some(key) = configuration.cursor_key {
         api = api.cursor_secret(key.0);
     }
-    Ok((Some(api), shown))
+    Ok(api)
 }
 
 /// Says where it listens, and with keys that were made now how to order a server.

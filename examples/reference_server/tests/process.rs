@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 
 /// Lines that have to be there after one order: what happened, how long it took, how things stand.
-const EXPORTED: [&str; 14] = [
+const EXPORTED: [&str; 16] = [
     "vip_job_attempts_total{kind=\"vip.converge\",outcome=\"done\"}",
     "vip_job_attempts_total{kind=\"vip.converge\",outcome=\"snooze\"}",
     "vip_job_attempt_duration_seconds_bucket{",
@@ -22,6 +22,8 @@ const EXPORTED: [&str; 14] = [
     "vip_process_memory_bytes",
     "vip_http_requests_total{route=\"/v1/servers\",method=\"POST\",status=\"202\"} 1",
     "vip_health",
+    "vip_cache_answers_total{cache=\"catalog:default\",outcome=\"miss\"} 1",
+    "vip_cache_loads_total{cache=\"catalog:default\",outcome=\"ok\"} 1",
 ];
 
 /// Flags, variables, and what the refusal says.
@@ -112,6 +114,7 @@ fn without_configuration_it_takes_an_order_runs_the_server_and_ends_in_order() {
     let (status, done) = program.send(&format!("GET /v1/operations/{id}?wait=30"), "");
     assert!(status == 200 && done.contains("\"status\":\"succeeded\""), "{done}");
     assert_eq!(program.send("GET /readyz", "").0, 200);
+    assert_eq!(program.send("GET /v1/catalog", "").0, 200);
     assert_eq!(program.send("GET /metrics", "").0, 403, "metrics are an operator's");
     let (status, metrics) = program.send_as("key of an operator:      ", "GET /metrics", "");
     assert_eq!(status, 200);
@@ -135,17 +138,57 @@ fn what_it_cannot_do_is_said_and_the_exit_status_is_no_success() {
     let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = busy.local_addr().unwrap().to_string();
     let listens: [&str; 2] = ["--listen", &address];
-    let cases: [Case<'_>; 4] = [
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (no_keys, no_list) = (file("none.json", "[]"), file("list.json", "{\"c4n4ry\":1}"));
+    let database = format!("sqlite://{}", folder.path().join("vip.db").display());
+    let unwritable = format!("sqlite://{}", folder.path().join("nowhere/vip.db").display());
+    let hetzner: [(&str, &str); 3] =
+        [("HCLOUD_TOKEN", "c4n4ry"), ("HCLOUD_ENDPOINT", "here"), ("VIP_DATABASE_URL", &database)];
+    let cases: [Case<'_>; 14] = [
         (&[], &[("VIP_DATABASE_URL", "mysql://u:c4n4ry@h/d")], "no adapter for `mysql:`"),
         (&[], &[("VIP_REDIS_URL", "redis://u:c4n4ry@127.0.0.1:1")], "queue on Redis"),
         (&["--provider", "hetzner"], &[], "HCLOUD_TOKEN"),
         (&listens, &[], "in use"),
+        (&listens, &[], &format!("cannot listen on {address}")),
+        (&["--api-keys-file", "nowhere.json"], &[], "nowhere.json"),
+        (&["--api-keys-file", &no_keys], &[], "no key in it"),
+        (&["--api-keys-file", &no_keys, "check"], &[], "no key in it"),
+        (&["--api-keys-file", &no_list, "check"], &[], "list.json: not a list of API keys"),
+        (&["check"], &[("VIP_LOG", "vip_core=loud")], "VIP_LOG"),
+        (&["check"], &[("VIP_DATABASE_URL_FILE", "nowhere/secret")], "nowhere/secret"),
+        (&[], &[("VIP_DATABASE_URL", &unwritable)], "nowhere/vip.db"),
+        (&[], &[("VIP_DATABASE_URL", "c4n4ry")], "write `sqlite://vip.db`"),
+        (&["--provider", "hetzner"], &hetzner, "HCLOUD_ENDPOINT"),
     ];
     for (flags, variables, expected) in cases {
         let output = run(flags, variables);
         let errors = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{errors}");
         assert!(errors.contains(expected) && !errors.contains("c4n4ry"), "{errors}");
+    }
+}
+
+#[test]
+fn a_flag_that_cannot_be_is_said_with_what_could_be_and_the_exit_status_of_wrong_usage() {
+    let cases: [(&[&str], &str); 7] = [
+        (&["--listen", "localhost:8700"], "such as 127.0.0.1:8700"),
+        (&["--listen", "8700"], "such as 127.0.0.1:8700"),
+        (&["--connections-per-address", "0"], "at least 1"),
+        (&["--role", "everything"], "all, api, worker"),
+        (&["--drain-seconds", "nan"], "--drain-seconds"),
+        (&["--tenant-requests-per-minute", "0"], "1 to 1,000,000"),
+        (&["chek"], "chek"),
+    ];
+    for (flags, expected) in cases {
+        let output = command(flags).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains(expected), "{errors}");
     }
 }
 

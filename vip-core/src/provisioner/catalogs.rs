@@ -91,6 +91,10 @@ impl Source for AccountCatalog {
     type Value = Catalog;
     type Error = ProviderError;
 
+    fn name(&self) -> String {
+        format!("catalog:{}", self.account)
+    }
+
     async fn load(&self) -> Result<Catalog, ProviderError> {
         let refuse = |code| ProviderError::new(ProviderErrorKind::NotSent, code);
         let Some(client) = self.context.providers.get(&self.account) else {

@@ -55,6 +55,10 @@ impl Source for RecordedLoads {
     type Value = Loads;
     type Error = StoreError;
 
+    fn name(&self) -> String {
+        "account_loads".to_owned()
+    }
+
     async fn load(&self) -> Result<Loads, StoreError> {
         let mut loads = Loads::new();
         for account in self.accounts.iter() {

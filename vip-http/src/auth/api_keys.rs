@@ -170,6 +170,12 @@ impl ApiKeys {
         Self::new(entries)
     }
 
+    /// Returns how many keys are known.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.kept.len()
+    }
+
     fn identify(&self, key: &str) -> Option<&Identity> {
         if key.len() > limits::API_KEY_BYTES {
             return None;

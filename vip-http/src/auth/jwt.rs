@@ -12,8 +12,8 @@ use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use vip_core::model::TenantId;
 use vip_core::telemetry;
@@ -221,8 +221,14 @@ struct Head {
     alg: String,
     kid: String,
     typ: String,
-    /// Extensions that have to be understood; we understand none.
+    /// Extensions that have to be understood; we understand none, whatever stands there.
+    #[serde(default, deserialize_with = "anything")]
     crit: Option<IgnoredAny>,
+}
+
+/// Reads what is there as there, null too.
+fn anything<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IgnoredAny>, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(Some)
 }
 
 impl Tokens {

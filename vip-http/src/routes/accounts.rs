@@ -85,7 +85,7 @@ pub(super) async fn sweep(
     if !caller.operator.accounts().contains(&account) {
         return Err(Problem::new(ProblemCode::NotFound));
     }
-    Ok(Json(caller.operator.sweep(&account, body.mode.into()).await?.into()))
+    Ok(Json(caller.operator.sweep(&account, body.mode.unwrap_or_default().into()).await?.into()))
 }
 
 /// Vouches for a token: an account that is suspect, or whose token the provider refused, is looked at and changed again.

@@ -196,10 +196,8 @@ pub(crate) struct ConfirmBody {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SweepBody {
-    // What it may lead to; only a report if nothing is said.
-    // No doc comment here: with one, utoipa describes the field as an object.
-    #[schema(inline)]
-    pub(crate) mode: SweepModeBody,
+    /// What it may lead to; only a report if nothing is said.
+    pub(crate) mode: Option<SweepModeBody>,
 }
 
 /// Says what a sweep may lead to.

@@ -4,6 +4,7 @@
 
 mod ages;
 mod answer;
+mod counted;
 mod second_level;
 mod slot;
 
@@ -47,6 +48,9 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// Why it could not be loaded.
     type Error: Error + Send + Sync + 'static;
 
+    /// Names the value where it is counted: one of few names, and none with the name of a tenant.
+    fn name(&self) -> String;
+
     /// Loads the value.
     ///
     /// # Errors
@@ -70,14 +74,23 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 ///   minutes and once more at [`CachedSource::close`], until it has worked or a newer value stands there
 ///   (`a_failed_invalidation_is_tried_again_until_it_works`).
 /// * After a failure the source is left alone for 2 s, doubling up to 60 s.
+/// * Each reader, each load and each call of the second level is counted by how it ended
+///   (`readers_loads_and_calls_of_the_second_level_are_counted_by_how_they_ended`).
 #[derive(Debug)]
 pub struct CachedSource<S: Source> {
     inner: Arc<Inner<S>>,
 }
 
+/// Is what a reader gets at once, or waits for.
+enum Kept<V, E: Error + 'static> {
+    Answer(Landed<V, E>),
+    Wait(Flight<V, E>),
+}
+
 #[derive(Debug)]
 struct Inner<S: Source> {
     source: S,
+    name: String,
     ages: Ages,
     second: Option<SecondLevel>,
     slot: Mutex<Slot<S::Value, S::Error>>,
@@ -97,13 +110,15 @@ impl<S: Source> CachedSource<S> {
     /// Keeps the value of a source in this process and in a cache that processes share.
     #[must_use]
     pub fn shared(source: S, ages: Ages, cache: Arc<dyn Cache>, key: CacheKey, clock: Arc<dyn Clock>) -> Self {
-        Self::with(source, ages, Some(SecondLevel::new(cache, key, clock)))
+        let second = SecondLevel::new(cache, key, clock, source.name());
+        Self::with(source, ages, Some(second))
     }
 
     fn with(source: S, ages: Ages, second: Option<SecondLevel>) -> Self {
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
         let (slot, retrying) = (Mutex::default(), AtomicBool::new(false));
-        Self { inner: Arc::new(Inner { source, ages, second, slot, tasks, closing, retrying }) }
+        let name = source.name();
+        Self { inner: Arc::new(Inner { source, name, ages, second, slot, tasks, closing, retrying }) }
     }
 
     /// Returns the value: a kept one, or one that is loaded now.
@@ -116,26 +131,33 @@ impl<S: Source> CachedSource<S> {
     ///
     /// Dropping it does not end the load that it waits for.
     pub async fn get(&self) -> Result<Cached<S::Value>, LoadError<S::Error>> {
-        let mut flight = {
-            let mut slot = self.inner.slot();
-            match slot.plan(Instant::now(), &self.inner.ages) {
-                Plan::Answer(answer) => return answer,
-                Plan::Refresh(stale) => {
-                    if slot.flight().is_none() && !self.inner.closing.is_cancelled() {
-                        drop(self.launch(&mut slot));
-                    }
-                    return Ok(stale);
-                }
-                Plan::Load => match slot.flight() {
-                    Some(flight) => flight,
-                    None if self.inner.closing.is_cancelled() => return Err(LoadError::Closed),
-                    None => self.launch(&mut slot),
-                },
-            }
+        let name = &self.inner.name;
+        let mut flight = match self.kept() {
+            Kept::Answer(answer) => return counted::answer(name, "hit", answer),
+            Kept::Wait(flight) => flight,
         };
         let landed = flight.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
         // The task went away without an end: the runtime is shutting down.
-        landed.unwrap_or(Err(LoadError::Closed))
+        counted::answer(name, "miss", landed.unwrap_or(Err(LoadError::Closed)))
+    }
+
+    /// Says what a reader gets at once, or what it waits for; begins a load if one is needed.
+    fn kept(&self) -> Kept<S::Value, S::Error> {
+        let mut slot = self.inner.slot();
+        match slot.plan(Instant::now(), &self.inner.ages) {
+            Plan::Answer(answer) => Kept::Answer(answer),
+            Plan::Refresh(stale) => {
+                if slot.flight().is_none() && !self.inner.closing.is_cancelled() {
+                    drop(self.launch(&mut slot));
+                }
+                Kept::Answer(Ok(stale))
+            }
+            Plan::Load => match slot.flight() {
+                Some(flight) => Kept::Wait(flight),
+                None if self.inner.closing.is_cancelled() => Kept::Answer(Err(LoadError::Closed)),
+                None => Kept::Wait(self.launch(&mut slot)),
+            },
+        }
     }
 
     /// Forgets the value, here and in the second level.
@@ -198,15 +220,16 @@ impl<S: Source> Inner<S> {
     /// Loads once: from the second level if it has a fresh value, else from the source.
     async fn run(&self, epoch: u64, sender: &watch::Sender<Option<Landed<S::Value, S::Error>>>) {
         let kept = match &self.second {
-            Some(second) => second.read().await,
+            Some(second) => second.read(&self.ages).await,
             None => None,
         };
-        let kept = kept.filter(|entry: &Entry<S::Value>| entry.age(Instant::now()) < self.ages.hard());
         if let Some(entry) = kept.as_ref().filter(|entry| entry.age(Instant::now()) < self.ages.soft()) {
             return self.land(epoch, &Loaded::Value(entry), sender);
         }
         let (began, began_at) = (Instant::now(), self.second.as_ref().map(SecondLevel::now));
-        match self.load().await {
+        let loaded = self.load().await;
+        counted::load(&self.name, &loaded);
+        match loaded {
             Ok(value) => {
                 let entry = Entry::aged(value, Duration::ZERO, began);
                 // Readers first: they do not wait for the second level.

@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::ages::Ages;
 use super::answer::InvalidationError;
+use super::counted;
 use super::slot::Entry;
 use crate::model::Timestamp;
 use crate::ports::{Cache, CacheError, CacheKey, Clock};
@@ -26,6 +28,8 @@ pub(super) struct SecondLevel {
     cache: Arc<dyn Cache>,
     key: CacheKey,
     clock: Arc<dyn Clock>,
+    /// What the value is called where it is counted.
+    name: String,
     trust: Mutex<Trust>,
 }
 
@@ -57,8 +61,8 @@ struct Read<V> {
 }
 
 impl SecondLevel {
-    pub(super) fn new(cache: Arc<dyn Cache>, key: CacheKey, clock: Arc<dyn Clock>) -> Self {
-        Self { cache, key, clock, trust: Mutex::default() }
+    pub(super) fn new(cache: Arc<dyn Cache>, key: CacheKey, clock: Arc<dyn Clock>, name: String) -> Self {
+        Self { cache, key, clock, name, trust: Mutex::default() }
     }
 
     fn trust(&self) -> MutexGuard<'_, Trust> {
@@ -80,14 +84,34 @@ impl SecondLevel {
         self.clock.now()
     }
 
-    /// Reads what is kept; a failure is counted, logged and shown by health, and the source is asked instead.
-    pub(super) async fn read<V: DeserializeOwned>(&self) -> Option<Entry<V>> {
+    /// Reads what is kept within its hard age; a failure is counted, logged and shown by health, and the source is asked
+    /// instead.
+    pub(super) async fn read<V: DeserializeOwned>(&self, ages: &Ages) -> Option<Entry<V>> {
         if self.trust().distrusted.is_some() {
             return None;
         }
         let taken = Instant::now();
-        let bytes = self.answered("get", within(self.cache.get(&self.key)).await).flatten()?;
-        let read = self.counted("read", decode(&bytes)).flatten()?;
+        // A failure was counted; from here on it is a hit, an answer for need alone, or a miss.
+        let bytes = self.answered("get", within(self.cache.get(&self.key)).await)?;
+        let read = match bytes {
+            Some(bytes) => self.counted("read", decode(&bytes))?,
+            None => None,
+        };
+        let found = read.and_then(|read| self.believed(read, taken)).filter(|entry| entry.age(taken) < ages.hard());
+        counted::shared_call(
+            &self.name,
+            "get",
+            match &found {
+                Some(entry) if entry.age(taken) < ages.soft() => "hit",
+                Some(_) => "stale",
+                None => "miss",
+            },
+        );
+        found
+    }
+
+    /// Takes what was read, unless it is known to be too old or says that it comes from the future.
+    fn believed<V>(&self, read: Read<V>, taken: Instant) -> Option<Entry<V>> {
         let (now, trust) = (self.clock.now(), self.trust());
         let is_older = trust.invalidated_at.is_some_and(|at| read.loaded_at < at);
         let is_ahead = read.loaded_at > now.plus(CLOCK_AHEAD);
@@ -104,6 +128,7 @@ impl SecondLevel {
             return;
         };
         if self.answered("put", within(self.cache.put(&self.key, &bytes, life)).await).is_some() {
+            counted::shared_call(&self.name, "put", "ok");
             // What could not be invalidated is overwritten now; a later invalidation stays open.
             let mut trust = self.trust();
             trust.distrusted = trust.distrusted.filter(|open| *open > epoch);
@@ -119,6 +144,7 @@ impl SecondLevel {
         }
         match within(self.cache.invalidate(&self.key)).await {
             Ok(()) => {
+                counted::shared_call(&self.name, "invalidate", "ok");
                 let mut trust = self.trust();
                 trust.failures = 0;
                 trust.distrusted = trust.distrusted.filter(|open| *open > epoch);
@@ -150,6 +176,13 @@ impl SecondLevel {
     }
 
     fn failed(&self, what: &'static str, error: &CacheError) {
+        // What is read and written belongs to the call whose bytes it is about.
+        let call = match what {
+            "read" => "get",
+            "write" => "put",
+            call => call,
+        };
+        counted::shared_call(&self.name, call, "failed");
         let mut trust = self.trust();
         trust.failures = trust.failures.saturating_add(1);
         tracing::warn!(

@@ -53,6 +53,10 @@ impl Source for Counter {
     type Value = u32;
     type Error = Told;
 
+    fn name(&self) -> String {
+        "counter".to_owned()
+    }
+
     async fn load(&self) -> Result<u32, Told> {
         let number = self.loads.fetch_add(1, Ordering::SeqCst) + 1;
         self.permits.acquire().await.unwrap().forget();
