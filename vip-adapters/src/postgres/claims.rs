@@ -81,7 +81,11 @@ impl Floors {
         }
         // In the order of their places: the last one of a kind stays.
         for job in jobs {
-            reached.places.insert(job.kind.clone(), (job.due.as_micros(), job.id.as_uuid()));
+            let place = (job.due.as_micros(), job.id.as_uuid());
+            match reached.places.get_mut(&job.kind) {
+                Some(known) => *known = place,
+                None => drop(reached.places.insert(job.kind.clone(), place)),
+            }
         }
     }
 }

@@ -130,7 +130,7 @@ fn job_marks(job: &NewJob) -> [String; 2] {
 }
 
 /// Cuts a list so that no mark comes twice in a part: a statement changes a row once, and the order has to count.
-fn rounds<T, const N: usize>(items: &[T], marks: impl Fn(&T) -> [String; N]) -> Vec<Vec<(usize, &T)>> {
+fn rounds<T, M: Ord, const N: usize>(items: &[T], marks: impl Fn(&T) -> [M; N]) -> Vec<Vec<(usize, &T)>> {
     let (mut rounds, mut round, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (place, item) in items.iter().enumerate() {
         let marks = marks(item);
@@ -215,7 +215,7 @@ impl Write for Settle {
         // nothing was changed, and a repeat of our own would call stale what this call has settled.
         let mut is_partly_done = false;
         let judge = |is_partly_done| move |failure: Failure| if is_partly_done { failure.of_a_part() } else { failure };
-        for round in rounds(&self.settlements, |settlement| [settlement.lease.job.to_string()]) {
+        for round in rounds(&self.settlements, |settlement| [settlement.lease.job]) {
             let (done, mut left): (Vec<&Settlement>, Vec<&Settlement>) =
                 round.iter().map(|(_, settlement)| *settlement).partition(|it| it.verdict == Verdict::Done);
             let mut found = self.done_round(transaction, &done).await.map_err(judge(is_partly_done))?;
