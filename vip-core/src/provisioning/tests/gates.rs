@@ -20,6 +20,9 @@ fn named(name: &str) -> AccountId {
     AccountId::new(name).unwrap()
 }
 
+/// Is a gate for each of some tokens.
+type Gates<'t> = Vec<(&'t TokenDigest, Gate)>;
+
 /// Is an account with gates of tokens.
 fn account(id: &AccountId, gates: &[(&TokenDigest, Gate)]) -> Account {
     gates.iter().fold(Account::unknown(id.clone()), |known, (digest, gate)| known.with_gate(digest, gate.clone(), 0))
@@ -29,7 +32,7 @@ fn account(id: &AccountId, gates: &[(&TokenDigest, Gate)]) -> Account {
 async fn an_account_is_closed_to_a_token_by_its_own_gate_and_without_one_if_all_are() {
     let product = Product::new().await;
     let (mine, other) = (product.provider.token_digest(), TokenDigest::of("exchanged"));
-    let cases: [(&str, Vec<(&TokenDigest, Gate)>, bool, bool); 7] = [
+    let cases: [(&str, Gates<'_>, bool, bool); 7] = [
         ("nobody has looked", vec![], false, false),
         ("mine is good", vec![(&mine, Gate::Open)], false, false),
         ("mine is refused", vec![(&mine, blocked())], true, true),
@@ -51,7 +54,7 @@ async fn an_order_goes_on_elsewhere_only_if_another_token_was_good_and_ours_is_n
     let order = product.order("web-1", None).await.unwrap().operation;
     let loaded = product.context.store.load(&tenant(), order.server).await.unwrap().unwrap();
     let (mine, other) = (product.provider.token_digest(), TokenDigest::of("exchanged"));
-    let cases: [(Vec<(&TokenDigest, Gate)>, Others); 8] = [
+    let cases: [(Gates<'_>, Others); 8] = [
         (vec![], Others::Closed),
         (vec![(&other, Gate::Open)], Others::Closed),
         (vec![(&mine, Gate::Open), (&other, Gate::Open)], Others::Closed),
@@ -104,8 +107,9 @@ async fn what_blocks_an_order_is_the_account_that_it_needs_next() {
             gone,
         });
     };
-    let unproven =
-        |server: &mut Server| drop(server.land.insert(named("unproven"), Landing { by: SOON, looked_at: None }));
+    let unproven = |server: &mut Server| {
+        server.land.insert(named("unproven"), Landing { by: SOON, looked_at: None });
+    };
     assert!(blocked_by("default", &|_server| {}) && !blocked_by("own", &|_server| {}));
     assert!(!blocked_by("default", &|server| server.desired = Desired::Absent), "nothing is to be created");
     assert!(blocked_by("unproven", &|server| unproven(server)) && !blocked_by("default", &|server| unproven(server)));

@@ -14,6 +14,8 @@ mod restored;
 mod seeded_bugs;
 mod sweep;
 mod sweep_scale;
+#[cfg(feature = "mocks")]
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,0 +1,107 @@
+//! When a refused token is probed, what makes a new one believed, and how many servers may be missing.
+
+use super::*;
+use crate::memory::{ProviderFault, ProviderMethod};
+use crate::mocks::MockProviderClient;
+use crate::model::{Account, Gate, Labels, ServerState, TokenDigest};
+use crate::ports::{InventoryPage, ProviderErrorKind, ServerView};
+use crate::provisioning::sweep::{Sweep, SweepMode};
+use crate::provisioning::{TokenCheck, check_token};
+
+const LONG: Duration = Duration::from_secs(4 * 3600);
+
+fn account() -> AccountId {
+    AccountId::default_account()
+}
+
+async fn with_running(count: usize) -> Product {
+    let product = Product::new().await;
+    for number in 0..count {
+        let order = product.order(&format!("web-{number}"), None).await.unwrap().operation;
+        product.settle_within(LONG).await;
+        assert_eq!(product.server(order.server).await.state, ServerState::Running);
+    }
+    product
+}
+
+/// Checks a token that nobody has seen before and that shows these servers.
+async fn check_new(product: &Product, token: &'static str, shows: Vec<ServerView>) -> TokenCheck {
+    let mut client = MockProviderClient::new();
+    client.expect_token_digest().returning(move || TokenDigest::of(token));
+    client
+        .expect_inventory()
+        .returning(move |_owner, _page, _context| Ok(InventoryPage { servers: shows.clone(), next: None }));
+    let client: Arc<dyn ProviderClient> = Arc::new(client);
+    let providers = Arc::new(BTreeMap::from([(account(), client)]));
+    check_token(&Context { providers, ..product.context.clone() }, &account()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_token_is_believed_if_it_shows_one_of_our_servers_and_suspect_if_it_shows_none() {
+    let product = with_running(2).await;
+    let servers = product.provider.servers();
+    let [first, second] = &servers[..] else { panic!("{servers:?}") };
+    assert_eq!(check_new(&product, "both", servers.clone()).await, TokenCheck::Open);
+    assert_eq!(check_new(&product, "first", vec![first.clone()]).await, TokenCheck::Open);
+    assert_eq!(check_new(&product, "second", vec![second.clone()]).await, TokenCheck::Open);
+    let unlabelled = ServerView { labels: Labels::new(), ..first.clone() };
+    let exchanged = ServerView { labels: second.labels.clone(), ..first.clone() };
+    for (token, shows) in [("none", vec![]), ("unlabelled", vec![unlabelled]), ("exchanged", vec![exchanged])] {
+        let check = check_new(&product, token, shows).await;
+        assert!(matches!(check, TokenCheck::Suspect { .. }), "{token}: {check:?}");
+    }
+    let nothing_recorded = Product::new().await;
+    assert_eq!(check_new(&nothing_recorded, "first", vec![first.clone()]).await, TokenCheck::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_probed_when_its_time_has_come_and_not_before() {
+    let product = Product::new().await;
+    let (context, digest) = (&product.context, product.provider.token_digest());
+    let known = async || context.store.account(&account()).await.unwrap();
+    let gate = |account: &Account| account.gate(&digest).map(|entry| (entry.gate.clone(), entry.probes)).unwrap();
+    let inventories = || product.provider.calls(ProviderMethod::Inventory);
+    let minute = context.timing.probe_first;
+    let probe_at = context.store.now().await.unwrap().plus(minute);
+    let blocked = Gate::Blocked { probe_at };
+    context.store.save_account(&known().await.with_gate(&digest, blocked.clone(), 3)).await.unwrap();
+    let before = inventories();
+    tokio::time::advance(minute - Duration::from_millis(1)).await;
+    assert_eq!(check_token(context, &account()).await.unwrap(), TokenCheck::Blocked { probe_at });
+    assert_eq!(inventories(), before, "not even asked");
+
+    tokio::time::advance(Duration::from_millis(1)).await;
+    product.provider.fail_next(ProviderMethod::Inventory, ProviderFault::Refuse(ProviderErrorKind::Busy));
+    assert_eq!(check_token(context, &account()).await.unwrap(), TokenCheck::Unanswered);
+    assert_eq!((inventories(), gate(&known().await)), (before + 1, (blocked, 3)), "another error says nothing of it");
+
+    product.provider.fail_next(ProviderMethod::Inventory, ProviderFault::Refuse(ProviderErrorKind::Unauthorized));
+    let refused = check_token(context, &account()).await.unwrap();
+    let TokenCheck::Blocked { probe_at: told } = refused else { panic!("{refused:?}") };
+    assert!(told.since(probe_at) >= minute && told.since(probe_at) <= minute.mul_f64(1.1), "{told:?}");
+    let (Gate::Blocked { probe_at: next }, 4) = gate(&known().await) else { panic!("{:?}", known().await) };
+    let delay = next.since(probe_at);
+    assert!(delay > minute * 8 && delay <= (minute * 8).mul_f64(1.1), "three probes before it: {delay:?}");
+
+    tokio::time::advance(delay).await;
+    assert_eq!(check_token(context, &account()).await.unwrap(), TokenCheck::Open);
+    assert_eq!(gate(&known().await), (Gate::Open, 0));
+}
+
+/// Five, or a fifth of what is recorded, are what somebody may have removed; all of two or more are another project.
+#[tokio::test(start_paused = true)]
+async fn one_server_more_than_may_be_missing_makes_the_account_suspect() {
+    for (recorded, missing, is_suspect) in
+        [(1, 1, false), (2, 2, true), (8, 5, false), (8, 6, true), (35, 7, false), (35, 8, true)]
+    {
+        let product = with_running(recorded).await;
+        for gone in product.provider.servers().iter().take(missing) {
+            assert!(product.provider.vanish(&gone.id));
+        }
+        let sweep = Sweep::new(product.context.clone(), SweepMode::Report).unwrap();
+        drop(sweep.once(&account()).await.unwrap());
+        let known = product.context.store.account(&account()).await.unwrap();
+        let gate = known.gate(&product.provider.token_digest()).map(|entry| entry.gate.clone());
+        assert_eq!(gate != Some(Gate::Open), is_suspect, "{missing} of {recorded}: {gate:?}");
+    }
+}
