@@ -335,3 +335,40 @@ async fn a_job_that_cannot_be_read_hurts_no_other() {
     an_unreadable_job_hurts_no_other(&backend, damage).await;
     backend.close().await.unwrap();
 }
+
+/// Takes files away from under an open database.
+fn take_away(file: &File, suffixes: &[&str]) {
+    for suffix in suffixes {
+        std::fs::remove_file(file.folder.path().join(format!("vip.db{suffix}"))).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_answered_as_committed_once_the_file_is_removed_moved_or_replaced() {
+    type Fate = (&'static str, fn(&File));
+    let fates: [Fate; 4] = [
+        ("removed with its log", |file| take_away(file, &["", "-wal", "-shm"])),
+        ("its log removed", |file| take_away(file, &["-wal"])),
+        ("moved away", |file| std::fs::rename(file.path(), file.folder.path().join("old.db")).unwrap()),
+        ("replaced by a copy", |file| {
+            let copy = file.folder.path().join("copy.db");
+            std::fs::copy(file.path(), &copy).unwrap();
+            std::fs::rename(copy, file.path()).unwrap();
+        }),
+    ];
+    for (fate, happen) in fates {
+        let file = File::new();
+        let backend = file.open().await;
+        backend.enqueue(&[job("before")]).await.unwrap();
+        assert!(Store::now(&backend).await.is_ok(), "{fate}");
+        happen(&file);
+        backend.enqueue(&[job("after")]).await.expect_err(fate);
+        if fate != "its log removed" {
+            let error = Store::now(&backend).await.expect_err(fate);
+            assert!(matches!(error, StoreError::Unavailable { .. }), "{fate}: {error:?}");
+            // Also not after another try, with a new connection.
+            backend.enqueue(&[job("again")]).await.expect_err(fate);
+        }
+        Store::close(&backend).await.unwrap();
+    }
+}

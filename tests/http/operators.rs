@@ -147,7 +147,13 @@ async fn a_suspect_token_is_vouched_for_by_its_digest_and_one_that_nobody_knows_
     assert_eq!(app.post(&app.operator, &confirm, &json!({})).await.status, StatusCode::BAD_REQUEST);
     let confirmed = app.post(&app.operator, &confirm, &vouched).await;
     assert_eq!(confirmed.status, StatusCode::NO_CONTENT);
-    assert_eq!(app.get(&app.operator, "/v1/operator/accounts").await.text("/items/0/gates/0/gate"), "open");
+    let opened = app.get(&app.operator, "/v1/operator/accounts").await;
+    assert_eq!(opened.text("/items/0/gates/0/gate"), "open");
+    assert_eq!(
+        (accounts.body["items"][0]["gates"][0]["vouched_by"].as_str(), opened.text("/items/0/gates/0/vouched_by")),
+        (None, "root")
+    );
+    assert!(opened.text("/items/0/gates/0/vouched_at").starts_with("20"), "{opened:?}");
 
     // A sweep has found two missing since the account was shown.
     let mut account = store.account(&AccountId::default_account()).await.unwrap();

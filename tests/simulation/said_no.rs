@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vip_core::model::{AccountId, ServerState};
+use vip_core::model::{AccountId, Actor, ServerState};
 use vip_core::ports::ProviderErrorKind;
 
 use crate::method::Method;
@@ -105,7 +105,7 @@ async fn tampered(site: &Site, client: &Client<'_>, name: &str, how: Tamper) -> 
 /// A token that may only read stays closed until an operator vouches for it.
 async fn reader(site: &Site, client: &Client<'_>) -> Accepted {
     let order = client.create("acme", "reader", &spec("reader")).await;
-    let account = AccountId::default_account();
+    let (account, actor) = (AccountId::default_account(), Actor::operator("ops").unwrap());
     loop {
         pause(Duration::from_millis(500)).await;
         if load(site, &order).await.is_some_and(|it| it.server.state == order.state) {
@@ -114,7 +114,7 @@ async fn reader(site: &Site, client: &Client<'_>) -> Accepted {
         let (product, _life) = client.processes.up(0).await;
         // A process that dies meanwhile is asked again in the next round.
         let (operator, digest) = (product.operator(), site.clouds[0].1.digest());
-        let confirmed = operator.confirm_token(&account, &digest, 0);
+        let confirmed = operator.confirm_token(&actor, &account, &digest, 0);
         if let Ok(Err(error)) = tokio::time::timeout(Duration::from_millis(200), confirmed).await {
             site.world.note(0, Method::SaveAccount, &"confirm", &error);
         }

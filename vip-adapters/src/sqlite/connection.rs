@@ -1,7 +1,7 @@
 //! How connections are opened, and the check that the file keeps what it answers.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -13,6 +13,7 @@ use crate::backoff::Backoff;
 
 use super::config::{BoundedLoss, SqliteConfig, Synchronous};
 use super::error::{OpenError, is_busy};
+use super::place::Place;
 
 /// How long a reader waits inside the driver; a reader in WAL mode waits only while somebody opens or closes the file.
 const READER_BUSY: Duration = Duration::from_millis(100);
@@ -35,6 +36,8 @@ pub(super) struct Connector {
     bounded_loss: BoundedLoss,
     busy_deadline: Duration,
     randomness: Arc<dyn Randomness>,
+    /// Where the file stood when it was opened first; empty before.
+    place: Arc<OnceLock<Place>>,
 }
 
 impl Connector {
@@ -45,6 +48,7 @@ impl Connector {
             bounded_loss: config.bounded_loss,
             busy_deadline: config.busy_deadline,
             randomness: Arc::clone(&config.randomness),
+            place: Arc::default(),
         }
     }
 
@@ -58,6 +62,16 @@ impl Connector {
 
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.busy_deadline
+    }
+
+    /// Says whether the file still stands where it was opened.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.place.get().is_none_or(Place::is_kept)
+    }
+
+    /// Says whether what has just been written stands where it was opened.
+    pub(super) fn is_written_in_place(&self) -> bool {
+        self.place.get().is_none_or(Place::is_kept_with_log)
     }
 
     fn options(&self) -> SqliteConnectOptions {
@@ -81,6 +95,9 @@ impl Connector {
         let connected = self.connect(&options.busy_timeout(Duration::ZERO)).await;
         let mut connection = connected.map_err(|source| self.file_error(source))?;
         self.check(&mut connection).await?;
+        let place = Place::of(&self.path);
+        let place = place.map_err(|source| OpenError::File { path: self.path.clone(), source: Box::new(source) })?;
+        self.place.get_or_init(|| place);
         Ok(connection)
     }
 

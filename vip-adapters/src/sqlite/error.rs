@@ -88,6 +88,8 @@ pub(super) enum Obstacle {
     Busy,
     #[error("the database is closed")]
     Closed,
+    #[error("the file was removed, moved or replaced, and what is written would be lost: put it back and start anew")]
+    Moved,
     #[error("the answer of the writer was lost")]
     AnswerLost,
     #[error("a refusal of the store came out of the queue")]

@@ -12,6 +12,7 @@ mod error;
 mod job_queue;
 mod jobs;
 mod migration;
+mod place;
 mod queries;
 mod reader;
 mod rows;
@@ -33,8 +34,8 @@ use vip_core::ports::{Backend, Clock, Durability};
 
 pub use config::{SqliteConfig, Synchronous};
 use connection::Connector;
-use error::Failure;
 pub use error::OpenError;
+use error::{Failure, Obstacle};
 use queries::Queries;
 use reader::Reader;
 use upkeep::Install;
@@ -47,6 +48,8 @@ use writer::{Write, Writer, WriterHandle, WriterParts};
 ///
 /// * A change is committed whole or not at all, also if its future is dropped or the process is killed.
 /// * With [`Synchronous::Full`] a commit is on the disk when it is answered.
+/// * Nothing is answered as committed once the file, or the log beside it, is no longer where it was opened: removed, moved
+///   or replaced. The store is then unavailable until the process opens it anew.
 /// * User data that was erased is overwritten in the file; in the log beside it (`-wal`) older pages stay until the
 ///   next checkpoint, which SQLite makes every 4 MiB, and `trim` and `close` make, too.
 ///
@@ -154,6 +157,11 @@ impl SqliteBackend {
 
     fn time(&self) -> Timestamp {
         self.shared.clock.now()
+    }
+
+    /// Says no once what is written would be lost with the process.
+    fn in_place(&self) -> Result<(), Failure> {
+        if self.shared.connector.is_in_place() { Ok(()) } else { Err(Failure::unavailable(Obstacle::Moved)) }
     }
 
     fn kept(&self) -> Durability {

@@ -138,6 +138,7 @@ impl Store for SqliteBackend {
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.in_place()?;
         self.installation().await?;
         Ok(self.time())
     }

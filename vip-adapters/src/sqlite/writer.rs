@@ -266,7 +266,16 @@ impl Writer {
             }
             return Ok(());
         }
+        if !self.connector.is_in_place() {
+            // The connection goes with it, and takes the transaction back.
+            return Err(Failure::unavailable(Obstacle::Moved));
+        }
         transaction.control("COMMIT").await.map_err(Failure::of_commit)?;
+        // Asked once more, and of the log, too: it may have gone while this was written, and a commit is answered only where
+        // the next process finds it.
+        if !self.connector.is_written_in_place() {
+            return Err(Failure::Unknown(Arc::new(Obstacle::Moved)));
+        }
         self.connection = Some(connection);
         if written.arrivals > 0 {
             // Rung by the writer, after the commit: a caller that was dropped meanwhile could not.

@@ -36,7 +36,7 @@ pub use reason::{FailReason, ParkReason, WaitReason};
 pub use server::{
     Addresses, Candidate, Desired, Effect, Intent, Landing, ProviderRef, Removal, Server, ServerState, Unsettled,
 };
-pub use sighting::{Account, Gate, GateEntry, Sighting, SightingClass, SightingKey, TokenDigest};
+pub use sighting::{Account, Gate, GateEntry, Sighting, SightingClass, SightingKey, TokenDigest, Vouched};
 pub use spec::{Power, ServerSpec, UserData, ValidSpec};
 pub use timestamp::Timestamp;
 pub use timing::{Timing, TimingError};

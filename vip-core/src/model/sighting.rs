@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::audit_record::Actor;
 use super::fingerprint::hex;
 use super::ids::ServerId;
 use super::names::{AccountId, ProviderServerId};
@@ -128,6 +129,20 @@ pub struct GateEntry {
     pub probes: u32,
     /// Whether it was ever open: such a token is known to belong to the account.
     pub accepted: bool,
+    /// Who vouched for it last; it stays when the gate closes again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched: Option<Vouched>,
+}
+
+/// Says who vouched for a token. An account belongs to no tenant, so that no audit chain could say it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vouched {
+    /// Who.
+    pub by: Actor,
+    /// When, by the store's clock.
+    pub at: Timestamp,
+    /// How many servers that are missing were known of: so many may be given up as lost.
+    pub missing: u64,
 }
 
 /// Is what is known of one account at the provider.
@@ -164,8 +179,19 @@ impl Account {
     #[must_use]
     pub fn with_gate(mut self, digest: &TokenDigest, gate: Gate, probes: u32) -> Self {
         let accepted = gate == Gate::Open || self.gate(digest).is_some_and(|entry| entry.accepted);
+        let vouched = self.gate(digest).and_then(|entry| entry.vouched.clone());
         self.gates.retain(|entry| &entry.digest != digest);
-        self.gates.push(GateEntry { digest: digest.clone(), gate, probes, accepted });
+        self.gates.push(GateEntry { digest: digest.clone(), gate, probes, accepted, vouched });
         self
+    }
+
+    /// Returns this account with the gate of a token opened by who vouches for it.
+    #[must_use]
+    pub fn vouched_for(self, digest: &TokenDigest, vouched: &Vouched) -> Self {
+        let mut opened = self.with_gate(digest, Gate::Open, 0);
+        for entry in opened.gates.iter_mut().filter(|entry| &entry.digest == digest) {
+            entry.vouched = Some(vouched.clone());
+        }
+        opened
     }
 }

@@ -9,6 +9,7 @@ use crate::model::{Gate, JobState, PageLimit, PageRequest, SightingClass};
 use crate::ports::{Connections, Durability, JobQueue, PoolFigures, QueueError, QueueStats};
 use crate::provisioning::Context;
 use crate::runtime::{HealthSource, HealthStatus, PartHealth};
+use crate::telemetry::causes;
 
 /// Asks the store: reachable.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ impl HealthSource for StoreHealth {
         let store = &self.0.store;
         vec![match store.now().await {
             Ok(_) => durability("store", store.durability()),
-            Err(error) => PartHealth::new("store", HealthStatus::Down, Some(error.to_string())),
+            Err(error) => PartHealth::new("store", HealthStatus::Down, Some(causes(&error).to_string())),
         }]
     }
 }

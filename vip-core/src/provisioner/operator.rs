@@ -2,7 +2,9 @@
 
 use super::Shared;
 use super::catalogs::CatalogError;
-use crate::model::{Account, AccountId, Actor, ChainHead, SealedRecord, ServerId, Sighting, TenantId, TokenDigest};
+use crate::model::{
+    Account, AccountId, Actor, ChainHead, SealedRecord, ServerId, Sighting, TenantId, TokenDigest, Vouched,
+};
 use crate::ports::{StoreError, StoreStats};
 use crate::provisioning::converge::{self, OperateError, Restored};
 use crate::provisioning::sweep::{Sweep, SweepMode, SweepReport};
@@ -97,7 +99,7 @@ impl Operator {
         provisioning::check_token(&self.shared.context, account).await
     }
 
-    /// Vouches for a token that is suspect: its account is looked at and changed again. `missing` is
+    /// Vouches for a token that is suspect: its account is looked at and changed again, and says who vouched. `missing` is
     /// [`Account::missing_seen`](crate::model::Account::missing_seen) as the operator saw it: those servers may be given up as lost.
     ///
     /// # Errors
@@ -105,11 +107,14 @@ impl Operator {
     /// [`ConfirmError::MoreMissing`] if more are missing by now; [`ConfirmError::Store`] if it could not be written.
     pub async fn confirm_token(
         &self,
+        actor: &Actor,
         account: &AccountId,
         digest: &TokenDigest,
         missing: u64,
     ) -> Result<(), ConfirmError> {
-        provisioning::confirm_token(&self.shared.context, account, digest, missing).await
+        let context = &self.shared.context;
+        let vouched = Vouched { by: actor.clone(), at: context.store.now().await?, missing };
+        provisioning::confirm_token(context, account, digest, &vouched).await
     }
 
     /// Shows this process's breaker of an account.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::converge::GateView;
-use crate::model::{Account, AccountId, Desired, Gate, GateEntry, Timestamp, Timing, TokenDigest};
+use crate::model::{Account, AccountId, Desired, Gate, GateEntry, Timestamp, Timing, TokenDigest, Vouched};
 use crate::ports::{Loaded, ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerView, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
 
@@ -150,7 +150,7 @@ pub enum ConfirmError {
     Store(#[from] StoreError),
 }
 
-/// Opens the gate of a token that an operator vouches for, who has seen that so many servers are missing.
+/// Opens the gate of a token that an operator vouches for, and writes down who that was.
 ///
 /// # Errors
 ///
@@ -159,8 +159,9 @@ pub async fn confirm_token(
     context: &Context,
     id: &AccountId,
     digest: &TokenDigest,
-    missing: u64,
+    vouched: &Vouched,
 ) -> Result<(), ConfirmError> {
+    let missing = vouched.missing;
     let mut last = StoreError::Conflict;
     for _ in 0..WRITES {
         let mut account = context.store.account(id).await?;
@@ -170,7 +171,7 @@ pub async fn confirm_token(
         }
         // What the operator saw missing is accepted: only more of it makes the account suspect again.
         account.missing_accepted = account.missing_accepted.max(account.missing_seen);
-        match context.store.save_account(&account.with_gate(digest, Gate::Open, 0)).await {
+        match context.store.save_account(&account.vouched_for(digest, vouched)).await {
             Ok(()) => return Ok(()),
             Err(StoreError::Conflict) => last = StoreError::Conflict,
             Err(error) => return Err(error.into()),

@@ -111,7 +111,7 @@ pub(super) async fn confirm_token(
     let known =
         caller.operator.account(&account).await?.gates.into_iter().find(|entry| entry.digest.as_str() == digest);
     let digest = known.ok_or_else(|| Problem::new(ProblemCode::NotFound))?.digest;
-    caller.operator.confirm_token(&account, &digest, body.missing).await?;
+    caller.operator.confirm_token(&caller.actor, &account, &digest, body.missing).await?;
     let subject = caller.identity.subject();
     tracing::warn!(account.id = %account, token.digest = %digest, missing = body.missing, subject, "token confirmed");
     Ok(StatusCode::NO_CONTENT)

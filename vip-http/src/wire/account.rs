@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use vip_core::model::{Account, Gate, Sighting};
+use vip_core::model::{Account, Actor, Gate, Sighting};
 use vip_core::provisioning::sweep::{SweepFinding, SweepMode, SweepReport};
 use vip_core::resilience::{BreakerMode, BreakerState, BreakerView, BudgetView};
 
@@ -34,6 +34,11 @@ pub(crate) struct GateBody {
     gate: &'static str,
     /// What made it suspect.
     why: Option<String>,
+    /// Who vouched for it last.
+    vouched_by: Option<String>,
+    /// When that was.
+    #[schema(format = DateTime)]
+    vouched_at: Option<String>,
 }
 
 /// Is a breaker.
@@ -115,12 +120,17 @@ impl AccountBody {
     pub(crate) fn new(account: Account, breaker: BreakerView, budget: &BudgetView) -> Self {
         let gates = account.gates.into_iter().map(|entry| {
             let token_digest = entry.digest.to_string();
-            match entry.gate {
-                Gate::Open => GateBody { token_digest, gate: "open", why: None },
-                Gate::Blocked { .. } => GateBody { token_digest, gate: "blocked", why: None },
-                Gate::Suspect { why } => GateBody { token_digest, gate: "suspect", why: Some(why) },
-                _ => GateBody { token_digest, gate: "unknown", why: None },
-            }
+            let (gate, why) = match entry.gate {
+                Gate::Open => ("open", None),
+                Gate::Blocked { .. } => ("blocked", None),
+                Gate::Suspect { why } => ("suspect", Some(why)),
+                _ => ("unknown", None),
+            };
+            let (vouched_by, vouched_at) = match entry.vouched {
+                Some(vouched) => (name_of(vouched.by), Some(vouched.at.to_string())),
+                None => (None, None),
+            };
+            GateBody { token_digest, gate, why, vouched_by, vouched_at }
         });
         Self {
             id: account.id.into(),
@@ -190,6 +200,14 @@ pub(crate) struct SightingsBody {
 pub(crate) struct ConfirmBody {
     /// `missing` of the account as it was shown: that many servers may be given up as lost.
     pub(crate) missing: u64,
+}
+
+/// Returns the name that the host gave; workers vouch for nothing.
+fn name_of(actor: Actor) -> Option<String> {
+    match actor {
+        Actor::Operator { name } | Actor::Principal { name } => Some(name),
+        _ => None,
+    }
 }
 
 /// Asks for a sweep now.

@@ -2,11 +2,17 @@
 
 use super::*;
 use crate::memory::ProviderMethod;
-use crate::model::{Labels, OWNER_LABEL, SERVER_LABEL, ServerState, SightingClass};
+use crate::model::{Labels, OWNER_LABEL, SERVER_LABEL, ServerState, SightingClass, Vouched};
 use crate::provisioning::sweep::{Sweep, SweepMode, SweepReport};
 use crate::provisioning::{ConfirmError, TokenCheck, check_token, confirm_token};
 
 const LONG: Duration = Duration::from_secs(4 * 3600);
+
+/// Vouches for the token of a product as somebody who has seen that so many are missing.
+async fn vouch(product: &Product, missing: u64) -> Result<(), ConfirmError> {
+    let vouched = Vouched { by: Actor::operator("ops").unwrap(), at: Timestamp::from_micros(7), missing };
+    confirm_token(&product.context, &account(), &product.provider.token_digest(), &vouched).await
+}
 
 fn account() -> AccountId {
     AccountId::default_account()
@@ -168,7 +174,7 @@ async fn a_token_of_another_project_is_not_believed_until_an_operator_vouches_fo
     assert_eq!(moved.server(servers[0]).await.state, ServerState::Deleting);
     assert_eq!(moved.server(servers[0]).await.wait_reason, Some(crate::model::WaitReason::AccountBlocked));
 
-    confirm_token(&moved.context, &account(), &moved.provider.token_digest(), 0).await.unwrap();
+    vouch(&moved, 0).await.unwrap();
     moved.settle_within(LONG).await;
     assert_eq!(moved.server(servers[0]).await.state, ServerState::Deleted);
 }
@@ -260,15 +266,14 @@ async fn what_an_operator_has_seen_missing_does_not_make_the_account_suspect_aga
     }
     drop(product.sweep_ripe(SweepMode::Repair, 2).await);
     assert_eq!(product.server(servers[0]).await.state, ServerState::Running);
-    let digest = product.provider.token_digest();
     // Who has seen one missing does not vouch for two.
-    let refused = confirm_token(&product.context, &account(), &digest, 1).await.unwrap_err();
+    let refused = vouch(&product, 1).await.unwrap_err();
     assert!(matches!(refused, ConfirmError::MoreMissing { seen: 2, accepted: 1 }), "{refused:?}");
     drop(product.sweep_ripe(SweepMode::Repair, 2).await);
     assert_eq!(product.server(servers[0]).await.state, ServerState::Running);
-    confirm_token(&product.context, &account(), &digest, 2).await.unwrap();
+    vouch(&product, 2).await.unwrap();
     // A repeat finds it done.
-    confirm_token(&product.context, &account(), &digest, 2).await.unwrap();
+    vouch(&product, 2).await.unwrap();
     drop(product.sweep_ripe(SweepMode::Repair, 2).await);
     for id in servers {
         assert_eq!(product.server(id).await.state, ServerState::Lost);
