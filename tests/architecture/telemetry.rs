@@ -2,7 +2,7 @@
 
 use crate::{assert_clean, repository};
 
-const LIST: &str = "vip-core/src/telemetry.rs";
+const LIST: &str = "vip-core/src/telemetry/mod.rs";
 const MACROS: [&str; 7] = ["trace!(", "debug!(", "info!(", "warn!(", "error!(", "info_span!(", "debug_span!("];
 
 /// The names in the list: what stands between quotes after `pub const … : &str =`.
