@@ -4,10 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::fixture::{BackendFixture, claim_id, random, seconds};
 use crate::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, PageLimit, PageRequest, Payload, Why};
 use crate::ports::{ClaimRequest, Claimed, Enqueued, JobQueue, LeaseRef, Settled, Settlement, Verdict};
-
-use super::fixture::{BackendFixture, claim_id, random, seconds};
 
 const LEASE: Duration = seconds(60);
 
@@ -196,15 +195,14 @@ pub async fn epoch_rises_for_ever(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     let mut last = u64::try_from(fixture.now().await.as_micros()).unwrap() - 1;
     for _ in 0..3 {
-        queue.enqueue(&[job("a"), job("b"), job("c")]).await.unwrap();
+        queue.enqueue(&["a", "b", "c"].map(job)).await.unwrap();
         let claimed = claim(queue, 10).await;
-        let epochs: BTreeSet<u64> = claimed.iter().map(|claimed| claimed.lease.reference.epoch).collect();
-        assert_eq!(epochs.len(), 3, "an epoch is given once");
-        assert!(epochs.first().is_some_and(|first| *first > last), "{epochs:?} after {last}");
+        let epochs: BTreeSet<u64> = claimed.iter().map(|it| it.lease.reference.epoch).collect();
+        assert!(epochs.len() == 3 && epochs.first().is_some_and(|first| *first > last), "{epochs:?} after {last}");
         last = epochs.last().copied().unwrap();
-        for claimed in claimed {
-            assert_eq!(claimed.lease.reference.epoch, claimed.job.epoch);
-            settle(queue, claimed.lease.reference, Verdict::Done).await;
+        for Claimed { job, lease } in claimed {
+            assert_eq!(lease.reference.epoch, job.epoch);
+            settle(queue, lease.reference, Verdict::Done).await;
         }
     }
     assert!(claim(queue, 10).await.is_empty());

@@ -206,7 +206,7 @@ pub(crate) struct ConfirmBody {
 fn name_of(actor: Actor) -> Option<String> {
     match actor {
         Actor::Operator { name } | Actor::Principal { name } => Some(name),
-        _ => None,
+        Actor::Worker { .. } | _ => None,
     }
 }
 
