@@ -2,15 +2,11 @@
 GRANT USAGE ON SCHEMA vip TO vip_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON vip.servers, vip.operations, vip.keys, vip.quotas, vip.sightings, vip.accounts,
     vip.jobs, vip.leases, vip.audit_deliveries TO vip_app;
--- Finished jobs, where they are kept: whole days are made and dropped by a function of the owner.
-GRANT SELECT, INSERT ON vip.jobs_finished TO vip_app;
-GRANT EXECUTE ON FUNCTION vip.turn_finished_jobs(bigint, integer) TO vip_app;
 -- Audit records are written, and sealed once: a trigger of the owner refuses every other change.
 GRANT SELECT, INSERT ON vip.audit TO vip_app;
 GRANT UPDATE (sequence, hash) ON vip.audit TO vip_app;
 GRANT SELECT, INSERT, UPDATE ON vip.audit_heads TO vip_app;
 GRANT SELECT, INSERT ON vip.installation TO vip_app;
-GRANT SELECT ON vip.migrations, vip.compatibility, vip.servers_readable, vip.operations_readable, vip.jobs_readable,
-    vip.jobs_finished_readable TO vip_app;
+GRANT SELECT ON vip.migrations, vip.compatibility, vip.servers_readable, vip.operations_readable, vip.jobs_readable TO vip_app;
 -- Epochs are drawn by claims and raised to the clock when a program starts.
 GRANT USAGE, SELECT, UPDATE ON SEQUENCE vip.epochs TO vip_app;

@@ -6,7 +6,6 @@ mod postgres_accept;
 mod postgres_bell;
 mod postgres_database;
 mod postgres_faults;
-mod postgres_finished;
 mod postgres_jobs;
 mod postgres_roles;
 mod postgres_schema;

@@ -20,7 +20,7 @@ const START_TRIES: (u32, Duration) = (1_000, Duration::from_millis(30));
 const EMPTY: &str = "SET session_replication_role = replica;
     DELETE FROM vip.servers; DELETE FROM vip.operations; DELETE FROM vip.keys; DELETE FROM vip.quotas;
     DELETE FROM vip.sightings; DELETE FROM vip.accounts; DELETE FROM vip.audit; DELETE FROM vip.audit_heads;
-    DELETE FROM vip.audit_deliveries; DELETE FROM vip.jobs; DELETE FROM vip.jobs_finished; DELETE FROM vip.leases;";
+    DELETE FROM vip.audit_deliveries; DELETE FROM vip.jobs; DELETE FROM vip.leases;";
 
 /// Finds the folder of the server's programs.
 fn programs() -> PathBuf {

@@ -40,6 +40,19 @@ pub async fn ended(site: &Site, orders: &[Accepted]) {
     }
 }
 
+/// Waits until the cloud has what the records say: what landed late is removed by sweeps, of which some were hit by faults.
+pub async fn tidied(site: &Site, orders: &[Accepted]) {
+    loop {
+        ended(site, orders).await;
+        let mut broken = Vec::new();
+        demand_ledger(site, orders, &mut broken).await;
+        if broken.is_empty() {
+            return;
+        }
+        pause(LOOK).await;
+    }
+}
+
 /// Says in words where the orders are, for a run that does not end.
 pub async fn describe(site: &Site, orders: &[Accepted]) -> String {
     let mut text = String::new();
@@ -56,20 +69,16 @@ pub async fn describe(site: &Site, orders: &[Accepted]) -> String {
 /// Demands the promises; returns those that are broken.
 pub async fn demand(site: &Site, orders: &[Accepted]) -> Vec<String> {
     let mut broken = Vec::new();
-    let mut running = BTreeSet::new();
     for order in orders {
         match load(site, order).await {
             None => broken.push(format!("P1: the record of {} is gone", order.key)),
             Some(loaded) => {
                 demand_record(&loaded.server, order, &mut broken);
-                if loaded.server.state == ServerState::Running {
-                    running.extend(loaded.server.provider_ref.map(|it| named(&it.account, &it.id)));
-                }
                 demand_operations(site, order, &mut broken).await;
             }
         }
     }
-    demand_ledger(site, &running, &mut broken);
+    demand_ledger(site, orders, &mut broken).await;
     demand_counts(site, orders, &mut broken).await;
     demand_audit(site, orders, &mut broken).await;
     broken
@@ -140,8 +149,13 @@ fn why(reason: Option<FailReason>) -> Option<FailReason> {
     reason.map(|why| if why == FailReason::CreateTimeout { FailReason::ProviderFailed } else { why })
 }
 
-fn demand_ledger(site: &Site, running: &BTreeSet<String>, broken: &mut Vec<String>) {
-    let mut live = BTreeSet::new();
+async fn demand_ledger(site: &Site, orders: &[Accepted], broken: &mut Vec<String>) {
+    let (mut live, mut expected) = (BTreeSet::new(), site.unrecorded.lock().unwrap().clone());
+    for order in orders {
+        let server = load(site, order).await.map(|loaded| loaded.server);
+        let running = server.filter(|server| server.state == ServerState::Running).and_then(|it| it.provider_ref);
+        expected.extend(running.map(|it| named(&it.account, &it.id)));
+    }
     if !site.other_project.live().is_empty() {
         broken.push("P2: a server was made in another project".to_owned());
     }
@@ -156,8 +170,6 @@ fn demand_ledger(site: &Site, running: &BTreeSet<String>, broken: &mut Vec<Strin
             broken.push(format!("P5: a foreign server in {account} was deleted"));
         }
     }
-    let mut expected = running.clone();
-    expected.extend(site.unrecorded.lock().unwrap().iter().cloned());
     if live != expected {
         broken.push(format!("P2: the cloud has {live:?}, the store {expected:?}"));
     }

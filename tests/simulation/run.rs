@@ -194,6 +194,8 @@ async fn simulate(setup: &Setup, trace: Trace, other: &str) -> Outcome {
     if timeout(PATIENCE, oracle::ended(&site, &accepted)).await.is_err() {
         world.violated(format!("O4: unsettled again:{}", oracle::describe(&site, &accepted).await));
     }
+    // Whatever is not tidy by then is told below.
+    timeout(PATIENCE, oracle::tidied(&site, &accepted)).await.unwrap_or_default();
     processes.stop().await;
     let mut outcome = collect(&site, &accepted).await;
     outcome.took = begin.elapsed();

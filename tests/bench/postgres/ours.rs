@@ -33,7 +33,7 @@ pub(crate) struct Ours(PostgresBackend);
 
 impl Ours {
     pub(crate) async fn open(url: &str) -> Self {
-        Self(PostgresBackend::connect(url, PostgresConfig::default().keep_finished_jobs(1)).await.unwrap())
+        Self(PostgresBackend::connect(url, PostgresConfig::default()).await.unwrap())
     }
 }
 

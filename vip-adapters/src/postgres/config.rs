@@ -14,9 +14,6 @@ const CONNECTIONS_MOST: u32 = 256;
 /// Longest time-outs that may be configured; whoever waits longer has another problem.
 const WAIT_MOST: Duration = Duration::from_secs(60);
 
-/// Most days for which finished jobs are kept; each is a table of its own.
-const FINISHED_DAYS_MOST: u32 = 366;
-
 /// Says what stands between the adapter and the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -54,7 +51,6 @@ pub struct PostgresConfig {
     pub(super) pooler: Pooler,
     pub(super) older_schema: OlderSchema,
     pub(super) bounded_loss: BoundedLoss,
-    pub(super) finished_days: Option<u32>,
     pub(super) filter: QueryFilter,
 }
 
@@ -78,7 +74,6 @@ impl Default for PostgresConfig {
             pooler: Pooler::None,
             older_schema: OlderSchema::Refuse,
             bounded_loss: BoundedLoss::Refused,
-            finished_days: None,
             filter: Arc::new(|_, text| Cow::Borrowed(text)),
         }
     }
@@ -158,16 +153,6 @@ impl PostgresConfig {
         self
     }
 
-    /// Keeps jobs that are done in `vip.jobs_finished`, without their payloads: today's and those of so many days before.
-    /// Default: a job that is done is deleted. From 1 to 366.
-    ///
-    /// Each day (UTC) is a partition of its own, which is dropped as a whole. Dead jobs stay where they are, whatever is
-    /// set here, until somebody replays or cancels them.
-    pub const fn keep_finished_jobs(mut self, days: u32) -> Self {
-        self.finished_days = Some(days);
-        self
-    }
-
     /// Changes the text of statements, given their name and text; for tests that take a guard away.
     #[doc(hidden)]
     pub fn query_filter(
@@ -188,10 +173,6 @@ impl PostgresConfig {
             (wait(self.lock_wait), "lock_wait must be from 1 ms to 60 s"),
             (wait(self.poll_interval), "poll_interval must be from 1 ms to 60 s"),
             ((1..=CONNECTIONS_MOST).contains(&self.connections), "connections must be from 1 to 256"),
-            (
-                self.finished_days.is_none_or(|days| (1..=FINISHED_DAYS_MOST).contains(&days)),
-                "keep_finished_jobs must be from 1 to 366 days",
-            ),
         ];
         rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(OpenError::Config { rule }))
     }
@@ -210,7 +191,6 @@ impl fmt::Debug for PostgresConfig {
             .field("pooler", &self.pooler)
             .field("older_schema", &self.older_schema)
             .field("bounded_loss", &self.bounded_loss)
-            .field("finished_days", &self.finished_days)
             .finish_non_exhaustive()
     }
 }
@@ -241,7 +221,5 @@ mod tests {
         }
         assert!(is_sound(|config| config.connections(1)) && is_sound(|config| config.connections(256)));
         assert!(!is_sound(|config| config.connections(0)) && !is_sound(|config| config.connections(257)));
-        let kept = |days| is_sound(|config| config.keep_finished_jobs(days));
-        assert!(!kept(0) && kept(1) && kept(366) && !kept(367));
     }
 }

@@ -51,7 +51,7 @@ impl JobQueue for PostgresBackend {
         if settlements.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(self.write(Settle { settlements: settlements.to_vec(), finished: self.finished() }).await?)
+        Ok(self.write(Settle(settlements.to_vec())).await?)
     }
 
     async fn wait(&self, timeout: Duration) {

@@ -189,17 +189,7 @@ pub(super) fn lease_of(row: &PgRow) -> Result<LeaseRef, Failure> {
 
 /// Ends leases.
 #[derive(Debug)]
-pub(super) struct Settle {
-    pub(super) settlements: Vec<Settlement>,
-    pub(super) finished: Finished,
-}
-
-/// Says what becomes of a job that is done for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finished {
-    Deleted,
-    Kept,
-}
+pub(super) struct Settle(pub(super) Vec<Settlement>);
 
 #[async_trait]
 impl Write for Settle {
@@ -210,19 +200,24 @@ impl Write for Settle {
     const REPEAT: Repeat = Repeat::Told;
 
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Settled>, Failure> {
-        let mut answers = vec![Settled::Stale; self.settlements.len()];
+        let mut answers = vec![Settled::Stale; self.0.len()];
         // Each statement is a commit. A later one that fails does not undo the first: the caller is not to be told that
         // nothing was changed, and a repeat of our own would call stale what this call has settled.
         let mut is_partly_done = false;
         let judge = |is_partly_done| move |failure: Failure| if is_partly_done { failure.of_a_part() } else { failure };
-        for round in rounds(&self.settlements, |settlement| [settlement.lease.job]) {
-            let (done, mut left): (Vec<&Settlement>, Vec<&Settlement>) =
-                round.iter().map(|(_, settlement)| *settlement).partition(|it| it.verdict == Verdict::Done);
-            let mut found = self.done_round(transaction, &done).await.map_err(judge(is_partly_done))?;
-            is_partly_done |= !found.is_empty();
-            // Done, but not for good; or not held any more.
-            left.extend(done.iter().filter(|settlement| !found.contains_key(&settlement.lease.job)));
-            found.extend(settle_round(transaction, &left).await.map_err(judge(is_partly_done))?);
+        for round in rounds(&self.0, |settlement| [settlement.lease.job]) {
+            let mut left: Vec<&Settlement> = round.iter().map(|(_, settlement)| *settlement).collect();
+            let mut found = BTreeMap::new();
+            if transaction.commits_each() {
+                found = done_round(transaction, &left).await.map_err(judge(is_partly_done))?;
+            }
+            // An enqueue may mark a job between snapshot and lock: what was not found is looked for once more. A lease
+            // that is gone is not found again.
+            for _ in 0..2 {
+                is_partly_done |= !found.is_empty();
+                left.retain(|settlement| !found.contains_key(&settlement.lease.job));
+                found.extend(settle_round(transaction, &left).await.map_err(judge(is_partly_done))?);
+            }
             is_partly_done |= !found.is_empty();
             for (place, settlement) in round {
                 if let (Some(answer), Some(settled)) = (answers.get_mut(place), found.get(&settlement.lease.job)) {
@@ -234,27 +229,23 @@ impl Write for Settle {
     }
 }
 
-impl Settle {
-    /// Ends leases of different jobs that are done; one that is to run again, or is stale, is not in the answer.
-    async fn done_round(
-        &self,
-        transaction: &mut Transaction<'_>,
-        done: &[&Settlement],
-    ) -> Result<BTreeMap<JobId, Settled>, Failure> {
-        if done.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let done = in_order(done, |settlement| settlement.lease.job);
-        let query = transaction.queries().job_done.query();
-        let query = query
-            .bind(done.iter().map(|it| it.lease.job.as_uuid()).collect::<Vec<Uuid>>())
-            .bind(done.iter().map(|it| integer(it.lease.epoch)).collect::<Vec<_>>())
-            .bind(done.iter().map(|it| it.lease.claim.as_uuid()).collect::<Vec<Uuid>>())
-            .bind(self.finished == Finished::Kept)
-            .bind(transaction.bound_now());
-        let rows = transaction.rows(query).await?;
-        rows.iter().map(|row| Ok((rows::id(row, "id", JobId::from_uuid)?, Settled::Applied))).collect()
+/// Ends leases of different jobs that are done for good; what goes on, and what is stale, is not in the answer.
+async fn done_round(
+    transaction: &mut Transaction<'_>,
+    settlements: &[&Settlement],
+) -> Result<BTreeMap<JobId, Settled>, Failure> {
+    let mut done = in_order(settlements, |settlement| settlement.lease.job);
+    done.retain(|settlement| settlement.verdict == Verdict::Done);
+    if done.is_empty() {
+        return Ok(BTreeMap::new());
     }
+    let query = transaction.queries().job_done.query();
+    let query = query
+        .bind(done.iter().map(|it| it.lease.job.as_uuid()).collect::<Vec<Uuid>>())
+        .bind(done.iter().map(|it| integer(it.lease.epoch)).collect::<Vec<_>>())
+        .bind(done.iter().map(|it| it.lease.claim.as_uuid()).collect::<Vec<Uuid>>());
+    let rows = transaction.rows(query).await?;
+    rows.iter().map(|row| Ok((rows::id(row, "id", JobId::from_uuid)?, Settled::Applied))).collect()
 }
 
 /// Settles leases of different jobs; a stale one is not in the answer.
@@ -290,12 +281,16 @@ pub(super) async fn settle_round(
         .bind(codes);
     let mut found = BTreeMap::new();
     for row in transaction.rows(query).await? {
-        let settled = match rows::state(&row)? {
-            JobState::Dead => Settled::Died,
-            JobState::Waiting | JobState::Leased => {
-                transaction.announce_arrival();
-                Settled::Applied
-            }
+        let settled = match row.try_get::<Option<i16>, _>("state")? {
+            // Done for good.
+            None => Settled::Applied,
+            Some(_) => match rows::state(&row)? {
+                JobState::Dead => Settled::Died,
+                JobState::Waiting | JobState::Leased => {
+                    transaction.announce_arrival();
+                    Settled::Applied
+                }
+            },
         };
         found.insert(rows::id(&row, "id", JobId::from_uuid)?, settled);
     }

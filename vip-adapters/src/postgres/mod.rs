@@ -34,9 +34,7 @@ use tokio::sync::watch;
 use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
 use vip_core::model::{InstallationId, NewJob};
-use vip_core::ports::{
-    Backend, ChangeSet, ClaimRequest, Claimed, Committed, Connections, Durability, Enqueued, Retention, Trimmed,
-};
+use vip_core::ports::{Backend, ChangeSet, ClaimRequest, Claimed, Committed, Connections, Durability, Enqueued};
 
 use bell::Bell;
 use claims::{Claim, Floors};
@@ -45,12 +43,12 @@ pub use config::{OlderSchema, Pooler, PostgresConfig};
 pub use error::OpenError;
 use error::{Failure, Obstacle};
 use gather::{Gather, Shared as Outcome, Turn};
-use jobs::{EnqueueJobs, EnqueueTogether, Finished};
+use jobs::{EnqueueJobs, EnqueueTogether};
 use lanes::Lanes;
 use orders::Orders;
 use queries::Queries;
 use session::{Sessions, Write};
-use upkeep::{Install, TurnFinished};
+use upkeep::Install;
 pub use vip_core::ports::PoolFigures;
 use watcher::Watcher;
 
@@ -76,8 +74,6 @@ struct Shared {
     sessions: Arc<Sessions>,
     watcher: Watcher,
     durability: Durability,
-    /// For how many days finished jobs are kept.
-    finished_days: Option<u32>,
     closing: watch::Sender<bool>,
     /// How far the claims of this process have come; behind a pooler nobody remembers.
     floors: Option<Arc<Floors>>,
@@ -159,15 +155,10 @@ impl PostgresBackend {
         }
         let (enqueues, orders) = (Arc::default(), Arc::default());
         let floors = sessions.lanes.named.then(Arc::default);
-        let finished_days = config.finished_days;
-        let shared = Shared { sessions, watcher, durability, finished_days, closing, floors, enqueues, orders, calls };
+        let shared = Shared { sessions, watcher, durability, closing, floors, enqueues, orders, calls };
         let backend = Self { shared: Arc::new(shared) };
         let id = InstallationId::from_uuid(config.randomness.uuid());
-        let ready = async {
-            backend.write(Install(id)).await?;
-            backend.turn_finished().await
-        };
-        match ready.await {
+        match backend.write(Install(id)).await {
             Ok(()) => Ok(backend),
             Err(failure) => {
                 backend.close_all().await;
@@ -196,25 +187,6 @@ impl PostgresBackend {
         let sessions = Arc::clone(&self.shared.sessions);
         let call = self.shared.calls.spawn(async move { sessions.write(&write).await });
         joined(call.await)
-    }
-
-    /// Says what becomes of jobs that are done.
-    fn finished(&self) -> Finished {
-        if self.shared.finished_days.is_some() { Finished::Kept } else { Finished::Deleted }
-    }
-
-    async fn turn_finished(&self) -> Result<(), Failure> {
-        match self.shared.finished_days {
-            Some(days) => self.write(TurnFinished(days)).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Forgets what has outlived its retention, finished jobs among it.
-    async fn trim_all(&self, retention: &Retention) -> Result<Trimmed, Failure> {
-        let trimmed = self.write(*retention).await?;
-        self.turn_finished().await?;
-        Ok(trimmed)
     }
 
     /// Enqueues a job in one commit with those of other callers.

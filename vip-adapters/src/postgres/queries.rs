@@ -83,7 +83,6 @@ statements! {
     job_settle,
     job_standing,
     job_stats,
-    job_turn_finished,
     job_watch,
     key_find,
     key_insert,

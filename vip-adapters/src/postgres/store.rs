@@ -192,7 +192,7 @@ impl Store for PostgresBackend {
     }
 
     async fn trim(&self, retention: &Retention) -> Result<Trimmed, StoreError> {
-        Ok(self.trim_all(retention).await?)
+        Ok(self.write(*retention).await?)
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {

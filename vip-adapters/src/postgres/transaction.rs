@@ -48,6 +48,12 @@ impl<'c> Transaction<'c> {
         self.scope.now.map(Timestamp::as_micros)
     }
 
+    /// Says whether a statement of a write of [`super::session::Form::Statements`] is a commit; behind a pooler the whole
+    /// write is one, and what it locks stays locked.
+    pub(super) const fn commits_each(&self) -> bool {
+        self.scope.named
+    }
+
     /// Returns the statements.
     pub(super) const fn queries(&self) -> &'c Queries {
         self.queries

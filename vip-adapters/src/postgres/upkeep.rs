@@ -34,20 +34,6 @@ impl Write for Retention {
     }
 }
 
-/// Makes room for the finished jobs of the next days, and drops what is older than so many.
-#[derive(Debug)]
-pub(super) struct TurnFinished(pub(super) u32);
-
-#[async_trait]
-impl Write for TurnFinished {
-    type Answer = ();
-
-    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
-        let (now, days) = (transaction.now().as_micros(), i32::try_from(self.0).unwrap_or(i32::MAX));
-        transaction.rows(transaction.queries().job_turn_finished.query().bind(now).bind(days)).await.map(drop)
-    }
-}
-
 /// Keeps id, tenant, state, reference, names, end and fence; the order's details are not needed for ever.
 fn to_tombstone(server: &mut Server) {
     server.candidates.clear();

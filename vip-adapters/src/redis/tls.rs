@@ -5,8 +5,9 @@ use redis::{Client, RedisError};
 use super::config::RedisConfig;
 use super::error::OpenError;
 
-/// Says whether a URL asks for TLS.
+/// Says whether a URL asks for TLS, however it is written: the client skips blanks before it and takes capitals, too.
 fn is_tls(url: &str) -> bool {
+    let url = url.trim_start().to_ascii_lowercase();
     ["rediss:", "valkeys:"].iter().any(|scheme| url.starts_with(scheme))
 }
 

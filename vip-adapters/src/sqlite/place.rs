@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Is where the database and its write-ahead log stood when they were opened.
 ///
@@ -13,6 +14,8 @@ pub(super) struct Place {
     path: PathBuf,
     log: PathBuf,
     identity: Identity,
+    /// Whether the log was found gone once. SQLite makes another one, behind a hole: nothing that follows can be read back.
+    lost_log: AtomicBool,
 }
 
 /// Tells files apart that stood at one path one after the other.
@@ -42,17 +45,20 @@ impl Place {
         let mut log = OsString::from(&path);
         log.push("-wal");
         let identity = identity_of(&path)?;
-        Ok(Self { path, log: log.into(), identity })
+        Ok(Self { path, log: log.into(), identity, lost_log: AtomicBool::new(false) })
     }
 
     /// Says whether the file is still found there; one that cannot be looked at is not.
     pub(super) fn is_kept(&self) -> bool {
-        identity_of(&self.path).is_ok_and(|found| found == self.identity)
+        !self.lost_log.load(Ordering::SeqCst) && identity_of(&self.path).is_ok_and(|found| found == self.identity)
     }
 
     /// Says whether file and log are still found there. The log is there from the first write on, until the last
-    /// connection has ended.
+    /// connection has ended; once it was gone, only a new process knows what is left.
     pub(super) fn is_kept_with_log(&self) -> bool {
-        self.is_kept() && identity_of(&self.log).is_ok()
+        if identity_of(&self.log).is_err() {
+            self.lost_log.store(true, Ordering::SeqCst);
+        }
+        self.is_kept()
     }
 }

@@ -67,15 +67,21 @@ impl Operator {
 
     /// Looks at a job, not at another one under its key: in the queue, and whether it is still to be relayed.
     pub(super) async fn standing(&self, job: &Job) -> Result<Standing, QueueError> {
-        let is_it = |found: &Job| found.id == job.id;
-        if let Some(found) = self.shared.context.queue.find(&job.key).await?.filter(is_it) {
-            return Ok(Standing::Queued(Box::new(found)));
+        // In the order in which jobs move: one that is relayed between two looks is seen by the second.
+        let waiting = match self.outbox() {
+            Some(outbox) => outbox.find(&job.key).await?.filter(|found| found.id == job.id),
+            None => None,
+        };
+        match waiting {
+            Some(found) if found.state == JobState::Dead => return Ok(Standing::Queued(Box::new(found))),
+            Some(_) => return Ok(Standing::ToBeRelayed),
+            None => {}
         }
-        let Some(outbox) = self.outbox() else { return Ok(Standing::Gone) };
-        Ok(match outbox.find(&job.key).await?.filter(is_it) {
-            Some(found) if found.state == JobState::Dead => Standing::Queued(Box::new(found)),
-            Some(_) => Standing::ToBeRelayed,
-            None => Standing::Gone,
+        Ok(match self.shared.context.queue.find(&job.key).await? {
+            Some(found) if found.id == job.id => Standing::Queued(Box::new(found)),
+            // The relay may have joined ours with the one that stands there: how ours fared is not known.
+            Some(_) if self.outbox().is_some() => Standing::ToBeRelayed,
+            Some(_) | None => Standing::Gone,
         })
     }
 
@@ -102,7 +108,7 @@ impl Operator {
 pub(super) enum Standing {
     /// In the queue, or dead beside it.
     Queued(Box<Job>),
-    /// Still in the store, on its way to the queue.
+    /// Still in the store, on its way to the queue, or one with another there.
     ToBeRelayed,
     /// It is done.
     Gone,

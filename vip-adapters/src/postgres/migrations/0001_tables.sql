@@ -195,70 +195,6 @@ CREATE TABLE vip.leases (
 );
 CREATE INDEX leases_until ON vip.leases (until);
 
--- Jobs that are done for good, where they are kept; a partition for each day (UTC), which is dropped as a whole.
-CREATE TABLE vip.jobs_finished (
-    finished_at bigint NOT NULL,
-    id uuid NOT NULL,
-    epoch bigint NOT NULL,
-    attempts integer NOT NULL,
-    rescues integer NOT NULL,
-    key text COLLATE "C" NOT NULL,
-    kind text COLLATE "C" NOT NULL,
-    tenant text COLLATE "C",
-    request_id text COLLATE "C"
-) PARTITION BY RANGE (finished_at);
-CREATE INDEX jobs_finished_key ON vip.jobs_finished (key);
--- For days that nobody prepared: a job that is done must never fail to say so.
-CREATE TABLE vip.jobs_finished_rest PARTITION OF vip.jobs_finished DEFAULT;
-
--- Makes the partitions of today and the next two days, and drops those that are older than `days` whole days before today.
--- It runs with the rights of its owner: the role that runs the product can drop old days by it, and no other table.
--- Whoever reads an old day for long holds this up, not the product: the next call tries again.
-CREATE FUNCTION vip.turn_finished_jobs(now bigint, days integer) RETURNS integer LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    a_day CONSTANT bigint := 86400000000;
-    today CONSTANT bigint := now / a_day;
-    dropped integer := 0;
-    day bigint;
-    part record;
-BEGIN
-    IF days IS NULL OR days < 1 THEN
-        RAISE EXCEPTION 'days must be at least 1';
-    END IF;
-    IF NOT pg_try_advisory_xact_lock(hashtextextended('vip.jobs_finished', 0)) THEN
-        RETURN 0;
-    END IF;
-    FOR day IN SELECT generate_series(today, today + 2) LOOP
-        -- A day that has begun in the rest stays there: a partition of its own would be refused.
-        CONTINUE WHEN to_regclass(format('vip.jobs_finished_%s', day)) IS NOT NULL OR EXISTS (
-            SELECT FROM vip.jobs_finished_rest WHERE finished_at >= day * a_day AND finished_at < (day + 1) * a_day
-        );
-        EXECUTE format(
-            'CREATE TABLE vip.jobs_finished_%s PARTITION OF vip.jobs_finished FOR VALUES FROM (%s) TO (%s)',
-            day, day * a_day, (day + 1) * a_day
-        );
-    END LOOP;
-    FOR part IN
-        SELECT child.relname AS name, substring(child.relname FROM '[0-9]+$')::bigint AS day
-        FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
-        WHERE inhparent = 'vip.jobs_finished'::regclass AND child.relname ~ '^jobs_finished_[0-9]+$'
-    LOOP
-        IF part.day < today - days THEN
-            EXECUTE format('DROP TABLE vip.%I', part.name);
-            dropped := dropped + 1;
-        END IF;
-    END LOOP;
-    DELETE FROM vip.jobs_finished_rest WHERE finished_at < (today - days) * a_day;
-    RETURN dropped;
-EXCEPTION
-    WHEN lock_not_available OR deadlock_detected THEN
-        RAISE LOG 'vip: days of finished jobs are in use and stay for now';
-        RETURN 0;
-END
-$$;
-REVOKE ALL ON FUNCTION vip.turn_finished_jobs(bigint, integer) FROM PUBLIC;
-
 -- Every claimed job gets the next number; opening raises it to the clock, so that it rises even if the database is lost
 -- and a new one begins.
 CREATE SEQUENCE vip.epochs AS bigint;
@@ -283,6 +219,3 @@ SELECT id, key, kind, CASE state WHEN 0 THEN 'waiting' WHEN 1 THEN 'leased' ELSE
     CASE rerun_why WHEN 1 THEN 'wake' WHEN 2 THEN 'command' END AS rerun_why,
     vip.readable(due) AS due, vip.readable(lease_until) AS lease_until, vip.readable(rerun_due) AS rerun_due
 FROM vip.jobs;
-CREATE VIEW vip.jobs_finished_readable AS
-SELECT id, key, kind, attempts, rescues, epoch, tenant, request_id, vip.readable(finished_at) AS finished_at
-FROM vip.jobs_finished;

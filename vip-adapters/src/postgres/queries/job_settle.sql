@@ -1,5 +1,5 @@
--- Ends leases of jobs that go on waiting, or die. verdict: 0 done, but asked for again while it ran, 1 retry, 2 snooze,
--- 3 release, 4 dead. What is done for good was looked at before, and a mark to run again does not go away under a lease.
+-- Ends leases. verdict: 0 done, 1 retry, 2 snooze, 3 release, 4 dead. What was enqueued again between the snapshot of this
+-- statement and the lock on the row fits neither part; it is sent once more, with a fresh snapshot.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($6::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
 ),
@@ -17,7 +17,16 @@ said AS MATERIALIZED (
     ORDER BY said.place
     FOR NO KEY UPDATE OF job
 ),
--- The last attempt and a bad end kill, unless a command came while it ran.
+-- Done for good. A mark to run again keeps the row.
+ended AS (
+    DELETE FROM vip.jobs AS job
+    USING said
+    WHERE said.verdict = 0
+      AND job.id = said.id
+      AND job.rerun_due IS NULL -- guard: rerun
+    RETURNING said.id
+),
+-- The others go on waiting, or die; the last attempt and a bad end kill, unless a command came while it ran.
 moved AS (
     UPDATE vip.jobs AS job
     SET
@@ -57,4 +66,6 @@ moved AS (
       AND (said.verdict <> 0 OR job.rerun_due IS NOT NULL)
     RETURNING said.id, job.state
 )
+SELECT id, NULL::smallint AS state FROM ended
+UNION ALL
 SELECT id, state FROM moved

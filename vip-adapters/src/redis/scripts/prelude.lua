@@ -125,7 +125,8 @@ end
 
 local function forget(job)
   redis.call('DEL', job_key(job.id))
-  redis.call('HDEL', KEYS_TO_IDS, job.key)
+  -- Where the index was lost, another job may stand under the key by now.
+  if redis.call('HGET', KEYS_TO_IDS, job.key) == job.id then redis.call('HDEL', KEYS_TO_IDS, job.key) end
   redis.call('ZREM', ALL, job.id)
 end
 

@@ -25,7 +25,7 @@ use super::gate::{self, TokenCheck};
 use super::kinds::{self, SWEEP, SweepPayload};
 use crate::model::{AccountId, JobId, JobKind, NewJob, ServerId, SightingClass, TenantId, Why};
 use crate::ports::job_queue::enqueue_each;
-use crate::ports::{Enqueued, ProviderError, RecordedRef, StoreError};
+use crate::ports::{Enqueued, ProviderClient, ProviderError, RecordedRef, RequestContext, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
 use crate::telemetry;
 use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
@@ -120,7 +120,7 @@ impl Sweep {
         report.listed = listed.len();
         report.recorded = recorded.iter().filter(|record| record.id.is_some()).count();
 
-        let too_many = self.suspects(account, &findings, report.recorded).await?;
+        let too_many = self.suspects((account, client.as_ref()), &findings, report.recorded).await?;
         let before = context.store.sightings(account).await?;
         let now = context.store.now().await?;
         let mut ripened = ripen(&before, &findings, too_many, self.mode, now, &context.timing);
@@ -139,15 +139,23 @@ impl Sweep {
     }
 
     /// Closes the account if more is missing than can be (S7): it is another project, or the provider forgot us, and
-    /// nothing is believed until somebody looked.
-    async fn suspects(&self, account: &AccountId, findings: &[Finding], recorded: usize) -> Result<bool, SweepError> {
+    /// nothing is believed until somebody looked. Says whether that many are missing, closed or not.
+    async fn suspects(
+        &self,
+        (account, client): (&AccountId, &dyn ProviderClient),
+        findings: &[Finding],
+        recorded: usize,
+    ) -> Result<bool, SweepError> {
         let context = &self.context;
         let missing = findings.iter().filter(|finding| finding.class == SightingClass::Missing).count();
         let missing_count = u64::try_from(missing).unwrap_or(u64::MAX);
         let known = context.store.account(account).await?;
         let too_many = missing_count > known.missing_accepted
             && (missing > MISSING_FEW.max(recorded * MISSING_PERCENT / 100) || (missing >= 2 && missing == recorded));
-        if too_many {
+        if too_many && self.is_hidden(client, findings).await {
+            // A list that leaves out what is there. None of it ripens, and the next list tells.
+            tracing::warn!(account.id = %account, count = missing, "a list hides servers that are there");
+        } else if too_many {
             let why = format!("{missing} of {recorded} recorded servers are missing");
             tracing::error!(account.id = %account, "the account is suspect: {why}");
             gate::suspect_all(context, account, missing_count, &why).await?;
@@ -156,6 +164,22 @@ impl Sweep {
             gate::forget_missing(context, account, missing_count).await?;
         }
         Ok(too_many)
+    }
+
+    /// Looks at one of the missing by its id: if it is there, and ours, it is not another project, and the list is not
+    /// whole. Without an answer nothing speaks for the list.
+    async fn is_hidden(&self, client: &dyn ProviderClient, findings: &[Finding]) -> bool {
+        let mut missing = findings.iter().filter(|finding| finding.class == SightingClass::Missing);
+        let Some((id, server)) = missing.find_map(|finding| Some((&finding.key.id, finding.server?))) else {
+            return false;
+        };
+        match client.get(id, &RequestContext::new(self.context.timing.request_deadline)).await {
+            Ok(seen) => seen.is_some_and(|view| view.is_ours(self.context.installation, server)),
+            Err(error) => {
+                tracing::warn!(server.id = %server, error = %telemetry::causes(&error), "a missing server was not looked at");
+                false
+            }
+        }
     }
 
     async fn wake(&self, servers: &[(TenantId, ServerId)]) -> Result<(), SweepError> {

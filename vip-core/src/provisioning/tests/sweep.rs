@@ -195,6 +195,36 @@ async fn an_account_that_suddenly_misses_most_servers_is_suspect_and_nothing_is_
     assert!(account.gates.iter().all(|entry| matches!(entry.gate, crate::model::Gate::Suspect { .. })));
 }
 
+#[cfg(feature = "mocks")]
+#[tokio::test(start_paused = true)]
+async fn a_list_that_hides_servers_which_are_there_closes_no_account_and_makes_nothing_missing() {
+    for is_there in [true, false] {
+        let product = Product::new().await;
+        let servers = product.running(4).await;
+        let mut client = crate::mocks::MockProviderClient::new();
+        client.expect_token_digest().return_const(product.provider.token_digest());
+        client.expect_inventory().returning(|_, _, _| Ok(crate::ports::InventoryPage { servers: vec![], next: None }));
+        let provider = product.provider.clone();
+        client
+            .expect_get()
+            .times(1..)
+            .returning(move |id, _| Ok(provider.servers().into_iter().find(|view| is_there && view.id == *id)));
+        let client: Arc<dyn crate::ports::ProviderClient> = Arc::new(client);
+        let providers = Arc::new(std::collections::BTreeMap::from([(account(), client)]));
+        let sweep = Sweep::new(Context { providers, ..product.context.clone() }, SweepMode::Repair).unwrap();
+        for _ in 0..3 {
+            sweep.once(&account()).await.unwrap();
+            tokio::time::advance(product.context.timing.sweep_grace).await;
+        }
+        let gates = product.context.store.account(&account()).await.unwrap().gates;
+        assert_eq!(gates.iter().all(|entry| entry.gate == crate::model::Gate::Open), is_there, "{gates:?}");
+        product.settle_within(LONG).await;
+        for id in servers {
+            assert_eq!(product.server(id).await.state, ServerState::Running);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_wake_up_is_found_by_its_time() {
     let product = Product::new().await;
