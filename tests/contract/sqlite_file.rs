@@ -257,7 +257,7 @@ async fn a_wait_ends_at_its_timeout_and_when_the_next_job_is_due() {
     let file = File::new();
     let backend = file.open().await;
     let mut soon = job("soon");
-    soon.delay = Duration::from_millis(20);
+    soon.delay = Duration::from_millis(500);
     let mut far = job("far");
     far.delay = Duration::from_secs(3600);
     let mut unknown = job("unknown");
