@@ -122,3 +122,18 @@ async fn a_dead_job_that_no_index_names_is_listed_again_once_it_is_woken_in_vain
     let dead = broken.queue.list(JobState::Dead, &page).await.unwrap().items;
     assert_eq!((dead.len(), broken.queue.stats(&[]).await.unwrap().dead), (1, 1));
 }
+
+#[tokio::test]
+async fn the_end_of_a_job_takes_its_key_from_no_other_that_stands_there_by_now() {
+    let broken = Broken::start().await;
+    let (old, new) = (job("a"), job("a"));
+    enqueue(&broken.queue, old.clone()).await;
+    let claimed = broken.claim().await;
+    broken.evict("keys");
+    assert_eq!(enqueue(&broken.queue, new.clone()).await, Enqueued::Inserted);
+    for claimed in claimed {
+        let settlement = Settlement { lease: claimed.lease.reference, verdict: Verdict::Done };
+        broken.queue.settle(&[settlement]).await.unwrap();
+    }
+    assert_eq!(broken.queue.find(&new.key).await.unwrap().map(|found| found.id), Some(new.id));
+}

@@ -89,6 +89,8 @@ async fn settings_that_would_prove_nothing_are_refused() {
     let wrong = [
         ("redis://127.0.0.1:1", RedisConfig::queue().trust(authority.clone())),
         ("rediss://127.0.0.1:1/#insecure", RedisConfig::queue().trust(authority.clone())),
+        ("REDISS://127.0.0.1:1/#insecure", RedisConfig::queue()),
+        (" rediss://127.0.0.1:1/#insecure", RedisConfig::queue()),
         ("rediss://127.0.0.1:1", RedisConfig::queue().trust("")),
         ("rediss://127.0.0.1:1", RedisConfig::queue().trust("-----BEGIN CERTIFICATE-----")),
         ("rediss://127.0.0.1:1", RedisConfig::queue().trust(authority.replace("MII", "III"))),

@@ -48,8 +48,9 @@ use writer::{Write, Writer, WriterHandle, WriterParts};
 ///
 /// * A change is committed whole or not at all, also if its future is dropped or the process is killed.
 /// * With [`Synchronous::Full`] a commit is on the disk when it is answered.
-/// * Nothing is answered as committed once the file, or the log beside it, is no longer where it was opened: removed, moved
-///   or replaced. The store is then unavailable until the process opens it anew.
+/// * Nothing is answered as committed once the file is no longer where it was opened (removed, moved or replaced), or the log
+///   beside it is gone. The store is then unavailable until the process opens it anew. A log that another program has
+///   removed and made anew between two commits is not noticed.
 /// * User data that was erased is overwritten in the file; in the log beside it (`-wal`) older pages stay until the
 ///   next checkpoint, which SQLite makes every 4 MiB, and `trim` and `close` make, too.
 ///
