@@ -47,13 +47,16 @@ pub(crate) struct Workers {
     store: PathBuf,
     endpoint: String,
     children: Vec<Child>,
+    /// Killed by us and not yet known to be gone: however they end, that is no disorder.
+    killed: Vec<Child>,
     kills: u32,
 }
 
 impl Workers {
     /// Starts two workers.
     pub(crate) fn start(store: &Path, endpoint: String) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let mut workers = Self { store: store.to_owned(), endpoint, children: Vec::new(), kills: 0 };
+        let mut workers =
+            Self { store: store.to_owned(), endpoint, children: Vec::new(), killed: Vec::new(), kills: 0 };
         workers.replace()?;
         Ok(workers)
     }
@@ -75,16 +78,32 @@ impl Workers {
     }
 
     /// Kills both workers as the power would, whatever they are doing, and starts two new ones.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the killed ones are known as such, and no new ones are there.
     pub(crate) async fn kill_and_replace(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
-        for child in &mut self.children {
+        self.kill()?;
+        self.bury().await?;
+        self.replace()
+    }
+
+    fn kill(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        while let Some(mut child) = self.children.pop() {
             child.start_kill()?;
-        }
-        for child in &mut self.children {
-            child.wait().await?;
+            self.killed.push(child);
             self.kills += 1;
         }
-        self.children.clear();
-        self.replace()
+        Ok(())
+    }
+
+    /// Waits until the killed ones are gone.
+    async fn bury(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        while let Some(child) = self.killed.last_mut() {
+            child.wait().await?;
+            self.killed.pop();
+        }
+        Ok(())
     }
 
     /// Returns how many workers were killed.
@@ -114,6 +133,31 @@ impl Workers {
                 return Err(format!("a worker did not end in order: {status}").into());
             }
         }
-        Ok(())
+        self.bury().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workers(end: &str) -> Workers {
+        let child = Command::new("sh").args(["-c", end]).stdin(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        Workers { store: PathBuf::new(), endpoint: String::new(), children: vec![child], killed: Vec::new(), kills: 0 }
+    }
+
+    #[tokio::test]
+    async fn an_interruption_while_workers_are_being_killed_is_no_disorder() {
+        let mut workers = workers("read -r nothing");
+        workers.kill().unwrap();
+        assert_eq!((workers.kills(), workers.children.len()), (1, 0));
+        workers.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_ends_by_itself_is_a_disorder() {
+        let workers = workers("kill -KILL $$");
+        let error = workers.stop().await.unwrap_err().to_string();
+        assert!(error.starts_with("a worker did not end in order"), "{error}");
     }
 }

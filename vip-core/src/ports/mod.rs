@@ -21,7 +21,7 @@ pub use job_queue::{
 pub use provider_client::{
     ActionStatus, ActionView, Catalog, CatalogImage, CatalogLocation, CatalogPrice, CatalogServerType, CreateRequest,
     Created, Deletion, InventoryPage, Outlook, Pace, Priority, ProviderClient, ProviderError, ProviderErrorKind,
-    RateLimit, RequestContext, ServerStatus, ServerView, Service, Shut,
+    RateLimit, RequestContext, Reserved, ServerStatus, ServerView, Service, Shut,
 };
 pub use retryability::Retryability;
 pub use store::{

@@ -17,7 +17,7 @@ use super::gather::Gather;
 use super::pages::{Listed, Most, Pages};
 use super::recent::{Counts, Recent};
 use super::usual::Usual;
-use crate::model::{InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest};
+use crate::model::{Effect, InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest};
 use crate::ports::{
     ActionStatus, ActionView, Catalog, CreateRequest, Created, Deletion, InventoryPage, Outlook, ProviderClient,
     ProviderError, ProviderErrorKind, RequestContext, ServerStatus, ServerView, Service,
@@ -246,6 +246,10 @@ impl ProviderClient for Batched {
 
     fn outlook(&self) -> Outlook {
         Outlook { usual_creates: self.memory().usual.published(), ..self.inner.outlook() }
+    }
+
+    async fn reserve(&self, effect: &Effect, context: RequestContext) -> Result<RequestContext, ProviderError> {
+        self.inner.reserve(effect, context).await
     }
 
     async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::model::{
-    AccountId, InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest,
+    AccountId, Effect, InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest,
 };
 use crate::ports::{
     ActionView, Catalog, CreateRequest, Created, Deletion, InventoryPage, Outlook, ProviderClient, ProviderError,
@@ -57,6 +57,10 @@ impl ProviderClient for Metered {
 
     fn outlook(&self) -> Outlook {
         self.inner.outlook()
+    }
+
+    async fn reserve(&self, effect: &Effect, context: RequestContext) -> Result<RequestContext, ProviderError> {
+        self.inner.reserve(effect, context).await
     }
 
     async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout};
 
 use super::attempt::Hold;
@@ -16,6 +19,8 @@ use crate::telemetry;
 
 /// Most jobs of one claim: what one statement of a database handles at ease.
 const CLAIM_BATCH: u32 = 256;
+/// Most claims at once: the second one keeps the queue at work while the jobs of the first are begun.
+const CLAIMS_MOST: usize = 2;
 /// Settlements without an answer beyond which nothing is claimed: a queue that takes none should give none.
 pub(super) const UNSETTLED_MOST: usize = 1000;
 /// First pause after a hint that led to nothing; doubles up to the poll interval, so that a queue whose hints are
@@ -25,38 +30,119 @@ const FALSE_HINT_PAUSE: Duration = Duration::from_millis(5);
 /// Claims until told to stop. It is never dropped in the middle of a claim: what the queue gave would be lost until
 /// its lease expires.
 pub(super) async fn claim_loop(core: Arc<Core>, tick: Tick) -> Result<(), LoopError> {
-    let mut false_hints = 0_u32;
-    let mut was_hinted = false;
+    let mut claims = Claims::default();
+    let mut hints = Hints::default();
     loop {
         tick.beat();
         if tick.is_stopping() {
+            while claims.next().await.is_some() {}
             return Ok(());
         }
-        if let Some(pause) = core.others_come_first() {
-            tick.pause(pause).await;
-            continue;
+        while let Some(asked) = core.may_ask_for(&claims) {
+            claims.begin(&core, asked);
         }
-        let room = core.room();
-        if room == 0 || core.outbox.len() >= UNSETTLED_MOST {
-            core.wait_for_room(&tick).await;
-            continue;
+        match claims.next().await {
+            None => core.wait_until_it_may_ask(&tick).await,
+            Some(Ended::Full) => {}
+            // What another one brings must not wait for a pause: its leases are running.
+            Some(Ended::NoAnswer | Ended::Short) if !claims.is_empty() => {}
+            Some(Ended::NoAnswer) => tick.pause(core.pause_after_silence()).await,
+            Some(Ended::Short) => hints.wait(&core, &tick, claims.brought_work()).await,
         }
-        let asked = room.min(CLAIM_BATCH);
-        let Some(claimed) = core.claim(asked, &tick).await else { continue };
-        if claimed >= asked {
-            false_hints = 0;
-            continue;
-        }
-        false_hints = if was_hinted && claimed == 0 { false_hints.saturating_add(1) } else { 0 };
-        was_hinted = core.wait_for_work(&tick).await;
-        if was_hinted && false_hints > 0 {
+    }
+}
+
+/// Says how a claim ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// It brought all that it asked for: there is more.
+    Full,
+    /// It brought less than it asked for: nothing more is due.
+    Short,
+    NoAnswer,
+}
+
+/// Holds the claims under way: one, or two while there is more than one brings. Then the queue works on the next one
+/// while the jobs of the last are begun.
+#[derive(Default)]
+struct Claims {
+    under_way: FuturesUnordered<BoxFuture<'static, (u32, Option<u32>)>>,
+    /// Jobs that they may bring.
+    asked: u32,
+    is_plenty: bool,
+    /// Whether one has brought a job since the last wait.
+    brought_work: bool,
+}
+
+impl Claims {
+    fn begin(&mut self, core: &Arc<Core>, asked: u32) {
+        let core = Arc::clone(core);
+        self.asked = self.asked.saturating_add(asked);
+        self.under_way.push(Box::pin(async move { (asked, core.claim(asked).await) }));
+    }
+
+    /// Waits for one of them; none if there is none.
+    async fn next(&mut self) -> Option<Ended> {
+        let (asked, claimed) = self.under_way.next().await?;
+        self.asked = self.asked.saturating_sub(asked);
+        self.brought_work |= claimed.is_some_and(|claimed| claimed > 0);
+        let ended = match claimed {
+            Some(claimed) if claimed >= asked => Ended::Full,
+            Some(_) => Ended::Short,
+            None => Ended::NoAnswer,
+        };
+        self.is_plenty = ended == Ended::Full;
+        Some(ended)
+    }
+
+    fn may_begin(&self) -> bool {
+        self.under_way.len() < if self.is_plenty { CLAIMS_MOST } else { 1 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    fn brought_work(&mut self) -> bool {
+        std::mem::take(&mut self.brought_work)
+    }
+}
+
+/// Remembers whether the hints of the queue are true.
+#[derive(Debug, Default)]
+struct Hints {
+    /// Hints in a row that led to nothing.
+    false_ones: u32,
+    was_hinted: bool,
+}
+
+impl Hints {
+    async fn wait(&mut self, core: &Core, tick: &Tick, had_work: bool) {
+        self.false_ones = if self.was_hinted && !had_work { self.false_ones.saturating_add(1) } else { 0 };
+        self.was_hinted = core.wait_for_work(tick).await;
+        if self.was_hinted && self.false_ones > 0 {
             let pauses = Backoff::new(FALSE_HINT_PAUSE, core.config.poll_interval);
-            tick.pause(pauses.half_jitter(false_hints.saturating_sub(1), &*core.randomness)).await;
+            tick.pause(pauses.half_jitter(self.false_ones.saturating_sub(1), &*core.randomness)).await;
         }
     }
 }
 
 impl Core {
+    /// Returns for how many jobs another claim may ask now; none if there is to be none.
+    fn may_ask_for(&self, claims: &Claims) -> Option<u32> {
+        if !claims.may_begin() || self.outbox.len() >= UNSETTLED_MOST || self.others_come_first().is_some() {
+            return None;
+        }
+        Some(self.room().saturating_sub(claims.asked).min(CLAIM_BATCH)).filter(|room| *room > 0)
+    }
+
+    async fn wait_until_it_may_ask(&self, tick: &Tick) {
+        match self.others_come_first() {
+            Some(pause) => tick.pause(pause).await,
+            None => self.wait_for_room(tick).await,
+        }
+    }
+
     async fn wait_for_room(&self, tick: &Tick) {
         tokio::select! {
             // In a fixed order: under the paused clock one seed is then one run.
@@ -68,8 +154,8 @@ impl Core {
         }
     }
 
-    /// Claims once and begins the attempts; returns how many, or none after a failure and its pause.
-    async fn claim(self: &Arc<Self>, most: u32, tick: &Tick) -> Option<u32> {
+    /// Claims once and begins the attempts; returns how many, or none if there was no answer.
+    async fn claim(self: &Arc<Self>, most: u32) -> Option<u32> {
         let request = ClaimRequest {
             kinds: self.kinds.clone(),
             most,
@@ -93,7 +179,6 @@ impl Core {
             }
         }
         self.counters.claim_failures.one();
-        tick.pause(self.pause_after_silence()).await;
         None
     }
 

@@ -3,6 +3,7 @@
 mod catalog;
 mod error;
 mod outlook;
+mod reserved;
 mod view;
 
 use std::fmt;
@@ -13,10 +14,12 @@ use async_trait::async_trait;
 pub use catalog::{Catalog, CatalogImage, CatalogLocation, CatalogPrice, CatalogServerType};
 pub use error::{ProviderError, ProviderErrorKind, Service};
 pub use outlook::{Outlook, Pace, Priority, RateLimit, Shut};
+pub use reserved::Reserved;
 pub use view::{ActionStatus, ActionView, CreateRequest, Created, Deletion, InventoryPage, ServerStatus, ServerView};
 
 use crate::model::{
-    InstallationId, ProviderActionId, ProviderName, ProviderServerId, RequestId, ServerId, TokenDigest, TraceParent,
+    Effect, InstallationId, ProviderActionId, ProviderName, ProviderServerId, RequestId, ServerId, TokenDigest,
+    TraceParent,
 };
 
 /// Goes along with every request to a provider.
@@ -31,13 +34,15 @@ pub struct RequestContext {
     pub trace_parent: Option<TraceParent>,
     /// Who waits first when requests are short; without it the method decides.
     pub priority: Option<Priority>,
+    /// What was set aside for the effect that is sent with this context.
+    pub reserved: Option<Reserved>,
 }
 
 impl RequestContext {
     /// Makes a context.
     #[must_use]
     pub const fn new(deadline: Duration) -> Self {
-        Self { deadline, request_id: None, trace_parent: None, priority: None }
+        Self { deadline, request_id: None, trace_parent: None, priority: None, reserved: None }
     }
 
     /// Returns this context with a priority.
@@ -83,6 +88,22 @@ pub trait ProviderClient: fmt::Debug + Send + Sync + 'static {
     /// A client that knows nothing says so, as here.
     fn outlook(&self) -> Outlook {
         Outlook::default()
+    }
+
+    /// Waits until an effect may be sent, before it is announced; returns the context to send it with.
+    ///
+    /// What is refused here was never announced, so waiting costs no commit. The budget in front of every account
+    /// answers it; an adapter has nothing to add and leaves it as it is here.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] that says why it is held back, and when to come back.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was set aside is given back when the context is dropped.
+    async fn reserve(&self, _effect: &Effect, context: RequestContext) -> Result<RequestContext, ProviderError> {
+        Ok(context)
     }
 
     /// Creates a server.

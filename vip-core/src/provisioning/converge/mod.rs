@@ -16,6 +16,7 @@ mod reached;
 #[cfg(vip_seeded_bugs)]
 pub mod reached;
 mod removal;
+mod requests;
 mod sane;
 mod session;
 mod step;
@@ -81,24 +82,37 @@ impl Converge {
                     let answer = session.look(&look, deadline).await;
                     session.record(&Asked::Look { look, started }, &answer).await?;
                 }
-                Step::Call { effect, account } => self.call(&mut session, attempt, effect, account).await?,
+                Step::Call { effect, account } => {
+                    if let Some(held_back) = self.call(&mut session, attempt, effect, account).await? {
+                        return Ok(held_back);
+                    }
+                }
             }
         }
         Ok(JobOutcome::Snooze { delay: Duration::ZERO })
     }
 
-    /// Writes down, acts, records.
+    /// Waits for its turn, writes down, acts, records; returns how the attempt ends if there is no turn now.
     async fn call(
         &self,
         session: &mut Session<'_>,
         attempt: &Attempt,
         effect: Effect,
         account: AccountId,
-    ) -> Result<(), Stop> {
+    ) -> Result<Option<JobOutcome>, Stop> {
+        guard(attempt, &self.context)?;
+        let request_deadline = self.context.timing.request_deadline;
+        let request = match session.reserve(&effect, &account, request_deadline).await {
+            Ok(request) => request,
+            Err(failure) => return session.held_back(&failure).await.map(Some),
+        };
+        if attempt.is_stopping() {
+            return Ok(Some(JobOutcome::Release));
+        }
+        // The wait took time; what is announced from here on is sent at once.
         guard(attempt, &self.context)?;
         // The request's time runs from before the announcement: a slow commit leaves less of it.
         let begin = Instant::now();
-        let request_deadline = self.context.timing.request_deadline;
         let intent = Intent {
             id: IntentId::from_uuid(self.context.randomness.uuid()),
             effect,
@@ -115,8 +129,9 @@ impl Converge {
             session.announce(intent).await?
         };
         let left = request_deadline.saturating_sub(begin.elapsed());
-        let answer = session.call(&announced, left).await;
-        session.record(&Asked::Effect(announced), &answer).await
+        let answer = session.call(&announced, &request.with_deadline(left)).await;
+        session.record(&Asked::Effect(announced), &answer).await?;
+        Ok(None)
     }
 }
 

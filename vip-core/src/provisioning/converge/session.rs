@@ -1,4 +1,4 @@
-//! One attempt's view of a record: what was loaded, whether this claim has taken over, and how it writes and asks.
+//! One attempt's view of a record: what was loaded, whether this claim has taken over, and how it writes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::absorb::{Answer, Asked, NameFinding, absorb, announce};
+use super::absorb::{Answer, Asked, absorb, announce};
 use super::next_step::next_step;
+use super::outlook;
 use super::reached;
-use super::step::{Change, Failure, GateView, Look, Refusal, Step, View};
-use super::{outlook, sane};
-use crate::model::{AccountId, Actor, AuditDraft, Effect, Intent, Server, ServerId, TenantId, Timestamp, WaitReason};
-use crate::ports::{
-    ChangeSet, CreateRequest, Guard, Loaded, Note, Priority, ProviderClient, ProviderError, RequestContext, StoreError,
-};
+use super::step::{Change, Failure, GateView, Refusal, Step, View};
+use crate::model::{AccountId, Actor, AuditDraft, Intent, Server, ServerId, TenantId, Timestamp, WaitReason};
+use crate::ports::{ChangeSet, Guard, Loaded, Note, ProviderClient, StoreError};
 use crate::provisioning::context::Context;
 use crate::provisioning::gate::{self, Others};
 use crate::seeded_bugs::{SeededBug, is_on};
@@ -57,9 +55,9 @@ impl From<StoreError> for Stop {
 
 /// Is one attempt at one record.
 pub(super) struct Session<'a> {
-    context: &'a Context,
-    attempt: &'a Attempt,
-    loaded: Loaded,
+    pub(super) context: &'a Context,
+    pub(super) attempt: &'a Attempt,
+    pub(super) loaded: Loaded,
     read_at: Instant,
     taken_over: bool,
     jitter: f64,
@@ -290,105 +288,13 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Calls what was announced, in the time that is left.
-    pub(super) async fn call(&self, intent: &Intent, left: Duration) -> Answer {
-        let Some(client) = self.client(&intent.account) else {
-            return Answer::Failed(not_sent("no_client"));
-        };
-        let context = self.request(left, outlook::of_effect(&intent.effect, self.loaded.server.state));
-        let answer = async {
-            match &intent.effect {
-                Effect::Create { candidate } => match self.create_request(*candidate) {
-                    Some(request) => {
-                        let created = client.create(&request, &context).await?;
-                        sane::created(&request, created).map(Answer::Created)
-                    }
-                    None => Ok(Answer::Failed(not_sent("no_candidate"))),
-                },
-                Effect::Delete { .. } if is_on(SeededBug::DeleteByName) => {
-                    match client.find(&self.loaded.server.provider_name, &context).await? {
-                        Some(named) => client.delete(&named.id, &context).await.map(Answer::Deleted),
-                        None => Ok(Answer::Deleted(crate::ports::Deletion::AlreadyGone)),
-                    }
-                }
-                Effect::Delete { id } => client.delete(id, &context).await.map(Answer::Deleted),
-            }
-        };
-        within(left, answer).await
+    /// Hands the job back until a held-back effect may be tried again.
+    pub(super) async fn held_back(&mut self, failure: &Failure) -> Result<JobOutcome, Stop> {
+        let delay = self.view(&BTreeMap::new()).retry_delay(failure);
+        self.wait(self.now().plus(delay), WaitReason::ProviderUnavailable).await
     }
 
-    fn create_request(&self, candidate: usize) -> Option<CreateRequest> {
-        let server = &self.loaded.server;
-        let candidate = server.candidates.get(candidate)?;
-        Some(CreateRequest {
-            name: server.provider_name.clone(),
-            server_type: candidate.server_type.clone(),
-            location: candidate.location.clone(),
-            image: server.spec.image.clone(),
-            ssh_keys: server.spec.ssh_keys.clone(),
-            labels: crate::provisioning::accept::provider_labels(server, self.context.installation),
-            user_data: server.spec.user_data.clone(),
-            power: server.spec.power,
-        })
-    }
-
-    /// Asks the provider.
-    pub(super) async fn look(&self, look: &Look, left: Duration) -> Answer {
-        let Some(client) = self.client(look.account()) else {
-            return Answer::Failed(not_sent("no_client"));
-        };
-        let context = self.request(left, outlook::of_look(look));
-        let answer = async {
-            match look {
-                Look::Name { .. } => {
-                    let name = &self.loaded.server.provider_name;
-                    let named = sane::named(name, client.find(name, &context).await?)?;
-                    let owner = self.context.installation;
-                    let ours = named.as_ref().is_some_and(|seen| seen.is_ours(owner, self.loaded.server.id));
-                    let labelled = if ours {
-                        Vec::new()
-                    } else {
-                        let id = self.loaded.server.id;
-                        sane::labelled(owner, id, client.find_labelled(owner, id, &context).await?)?
-                    };
-                    Ok(Answer::Name(NameFinding { named, labelled }))
-                }
-                Look::Id { id, .. } => sane::with_id(id, client.get(id, &context).await?).map(Answer::Server),
-                Look::Actions { ids, .. } => {
-                    Ok(Answer::Actions(sane::asked_for(ids, client.actions(ids, &context).await?)))
-                }
-            }
-        };
-        within(left, answer).await
-    }
-
-    fn client(&self, account: &AccountId) -> Option<&Arc<dyn ProviderClient>> {
+    pub(super) fn client(&self, account: &AccountId) -> Option<&Arc<dyn ProviderClient>> {
         self.context.providers.get(account)
     }
-
-    fn request(&self, left: Duration, priority: Priority) -> RequestContext {
-        let mut context = RequestContext::new(left).with_priority(priority);
-        context.request_id.clone_from(&self.attempt.job().request_id);
-        context.trace_parent.clone_from(&self.attempt.job().trace_parent);
-        context
-    }
-}
-
-/// Ends a request at its deadline, whatever the client does; what was sent by then may have been applied.
-async fn within(left: Duration, answer: impl Future<Output = Result<Answer, ProviderError>>) -> Answer {
-    if left.is_zero() {
-        return Answer::Failed(not_sent("no_time_left"));
-    }
-    match tokio::time::timeout(left, answer).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => {
-            tracing::debug!(error = %crate::telemetry::causes(&error), "provider call failed");
-            Answer::Failed(Failure::from(&error))
-        }
-        Err(_elapsed) => Answer::Failed(Failure::unanswered()),
-    }
-}
-
-fn not_sent(code: &str) -> Failure {
-    Failure::from(&ProviderError::new(crate::ports::ProviderErrorKind::NotSent, code))
 }

@@ -6,6 +6,7 @@ mod audit_chain;
 mod commands;
 mod faults;
 mod gates;
+mod held_back;
 #[cfg(feature = "mocks")]
 mod moved_on;
 mod others;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{Admission, Breaker, Outcome, Permit, Refused, Scope};
-use crate::model::{InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest};
+use crate::model::{Effect, InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest};
 use crate::ports::{
     ActionView, Catalog, CreateRequest, Created, Deletion, InventoryPage, Outlook, Priority, ProviderClient,
     ProviderError, ProviderErrorKind, RequestContext, ServerView, Service,
@@ -106,6 +106,10 @@ impl ProviderClient for Guarded {
         let mut outlook = self.inner.outlook();
         self.breaker.add_to(&mut outlook);
         outlook
+    }
+
+    async fn reserve(&self, effect: &Effect, context: RequestContext) -> Result<RequestContext, ProviderError> {
+        self.inner.reserve(effect, context).await
     }
 
     async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {

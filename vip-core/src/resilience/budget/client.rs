@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::state::{Sent, Want};
-use super::{Budget, Turned};
-use crate::model::{InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest};
+use super::{Budget, SetAside, Turned};
+use crate::model::{Effect, InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest};
 use crate::ports::{
     ActionView, Catalog, CreateRequest, Created, Deletion, InventoryPage, Outlook, Priority, ProviderClient,
-    ProviderError, ProviderErrorKind, RequestContext, ServerView, Service,
+    ProviderError, ProviderErrorKind, RequestContext, Reserved, ServerView, Service,
 };
 
 /// Requests that a refresh of the catalog takes at the least: types, locations, images, prices.
@@ -42,6 +42,19 @@ impl Budgeted {
         Ok((turned, context.with_deadline(context.deadline.saturating_sub(began.elapsed()))))
     }
 
+    /// Returns the turn that was set aside for an effect, or waits for one.
+    async fn turn_of_effect(
+        &self,
+        want: Want,
+        context: &RequestContext,
+    ) -> Result<(Turned, RequestContext), ProviderError> {
+        let ours = |aside: &SetAside| aside.is_for(&self.budget, want);
+        match context.reserved.as_ref().and_then(|reserved| reserved.take(ours)).and_then(SetAside::into_turned) {
+            Some(turned) => Ok((turned, context.clone())),
+            None => self.turn(want, context).await,
+        }
+    }
+
     fn end<T>(&self, turned: Turned, result: Result<T, ProviderError>) -> Result<T, ProviderError> {
         let sent = match &result {
             Ok(_) => Sent::Answered,
@@ -62,6 +75,11 @@ fn read(context: &RequestContext, usual: Priority) -> Want {
     Want { priority: context.priority.unwrap_or(usual), cost: 1, is_create: false }
 }
 
+/// Returns what an effect wants.
+fn change(context: &RequestContext, is_create: bool) -> Want {
+    Want { is_create, ..read(context, Priority::Change) }
+}
+
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl ProviderClient for Budgeted {
@@ -73,9 +91,16 @@ impl ProviderClient for Budgeted {
         self.inner.outlook()
     }
 
+    /// Takes the turn; what stands behind the budget is not asked.
+    async fn reserve(&self, effect: &Effect, mut context: RequestContext) -> Result<RequestContext, ProviderError> {
+        let is_create = matches!(effect, Effect::Create { .. });
+        let (turned, _) = self.turn(change(&context, is_create), &context).await?;
+        context.reserved = Some(Reserved::new(SetAside::new(turned)));
+        Ok(context)
+    }
+
     async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {
-        let want = Want { is_create: true, ..read(context, Priority::Change) };
-        let (turned, context) = self.turn(want, context).await?;
+        let (turned, context) = self.turn_of_effect(change(context, true), context).await?;
         self.end(turned, self.inner.create(request, &context).await)
     }
 
@@ -100,7 +125,7 @@ impl ProviderClient for Budgeted {
     }
 
     async fn delete(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Deletion, ProviderError> {
-        let (turned, context) = self.turn(read(context, Priority::Change), context).await?;
+        let (turned, context) = self.turn_of_effect(change(context, false), context).await?;
         self.end(turned, self.inner.delete(id, &context).await)
     }
 

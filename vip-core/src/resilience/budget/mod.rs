@@ -226,5 +226,34 @@ impl Drop for Turned {
     }
 }
 
+/// Is a turn that waits for its effect to be announced; it is given back if that never happens.
+#[derive(Debug)]
+struct SetAside(Option<Turned>);
+
+impl SetAside {
+    const fn new(turned: Turned) -> Self {
+        Self(Some(turned))
+    }
+
+    /// Says whether it is for an effect of this kind behind this budget.
+    fn is_for(&self, budget: &Arc<Budget>, want: Want) -> bool {
+        let turned = self.0.as_ref();
+        turned.is_some_and(|it| Arc::ptr_eq(&it.budget, budget) && it.want.is_create == want.is_create)
+    }
+
+    fn into_turned(mut self) -> Option<Turned> {
+        self.0.take()
+    }
+}
+
+impl Drop for SetAside {
+    fn drop(&mut self) {
+        if let Some(turned) = self.0.take() {
+            // Nothing was announced, so nothing was sent.
+            turned.ended(Sent::No, None);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

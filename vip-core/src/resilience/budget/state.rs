@@ -13,6 +13,9 @@ const THROTTLED_MOST: Duration = Duration::from_secs(60);
 const THROTTLED_DOUBLINGS: u32 = 3;
 /// Most turns within which all are asked back while nobody knows how much is left.
 const DOUBT_TURNS: u32 = 8;
+/// Shortest time that somebody who leaves is told to stay away: a request may be due sooner, and whoever waits for one
+/// day in a crowd would ask for it all the time.
+const AWAY_LEAST: Duration = Duration::from_secs(1);
 /// Longest time that somebody who leaves is told to stay away.
 const AWAY_MOST: Duration = Duration::from_secs(300);
 
@@ -195,7 +198,7 @@ impl Ledger {
         self.away += 1.0;
         let doubt = turn.saturating_sub(now).saturating_add(interval.saturating_mul(DOUBT_TURNS));
         let most = if self.doubtful { most.min(doubt) } else { most };
-        wait.clamp(Duration::from_millis(1), most)
+        wait.min(most).max(AWAY_LEAST)
     }
 
     /// Takes note of how a call ended and of what the last answer said.

@@ -2,7 +2,8 @@
 
 use super::state::reserve_percent;
 use super::*;
-use crate::ports::{Priority, ProviderErrorKind};
+use crate::model::{Effect, ProviderServerId};
+use crate::ports::{Priority, ProviderClient, ProviderErrorKind, RequestContext};
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -262,4 +263,44 @@ async fn a_caller_that_goes_away_leaves_the_queue_and_what_it_sent_still_counts(
     let turned = go(&budget, want(Priority::Settle), seconds(30)).await.unwrap();
     drop(turned);
     assert_eq!(budget.view().left, Some(0));
+}
+
+fn reads() -> Arc<dyn ProviderClient> {
+    Arc::new(crate::memory::MemoryProvider::default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_is_set_aside_and_not_used_is_given_back_with_its_request() {
+    let budget = budget(1);
+    go(&budget, want(Priority::Settle), seconds(30)).await.unwrap().ended(Sent::Answered, rate(3600, 100, 1));
+    let client = Budgeted::new(reads(), budget.clone());
+    let create = Effect::Create { candidate: 0 };
+    let context = client.reserve(&create, RequestContext::new(seconds(30))).await.unwrap();
+    assert_eq!((budget.view().creates_unanswered, budget.view().left), (1, Some(99)));
+    let second = client.reserve(&create, RequestContext::new(seconds(30))).await.unwrap_err();
+    assert_eq!(second.code, "creates_unanswered");
+    drop(context);
+    // 15 s have passed, in which as many requests came back.
+    assert_eq!((budget.view().creates_unanswered, budget.view().left), (0, Some(115)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_set_aside_serves_one_effect_of_its_kind_behind_its_own_budget() {
+    let (own, other) = (budget(1), budget(1));
+    let client = Budgeted::new(reads(), own.clone());
+    let delete = Effect::Delete { id: ProviderServerId::new("7").unwrap() };
+    let context = client.reserve(&delete, RequestContext::new(seconds(30))).await.unwrap();
+    let reserved = context.reserved.unwrap();
+    let (delete, create) = (want(Priority::Change), Want { is_create: true, ..want(Priority::Change) });
+    assert!(reserved.take(|it: &SetAside| it.is_for(&own, create)).is_none());
+    assert!(reserved.take(|it: &SetAside| it.is_for(&other, delete)).is_none());
+    assert!(reserved.take(|it: &SetAside| it.is_for(&own, delete)).is_some());
+    assert!(reserved.take(|it: &SetAside| it.is_for(&own, delete)).is_none());
+}
+
+#[test]
+fn nobody_is_told_to_come_back_sooner_than_after_a_second() {
+    let mut ledger = knowing(10_000_000, 10_000_000);
+    assert_eq!(ledger.send_away(Duration::ZERO, Duration::ZERO, None), seconds(1));
+    assert_eq!(ledger.send_away(Duration::ZERO, Duration::from_millis(1_001), None), Duration::from_micros(1_001_360));
 }

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod bounds;
+mod claims;
 mod faults;
 mod loops;
 mod queue;

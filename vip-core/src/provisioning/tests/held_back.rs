@@ -1,0 +1,57 @@
+//! An effect that has no turn is not announced: waiting writes one note and no version.
+
+use super::*;
+use crate::model::{Effect, WaitReason};
+use crate::ports::RequestContext;
+use crate::resilience::{Budget, BudgetSettings, Budgeted};
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// Makes a product that may have one create without an answer.
+async fn product_with_one_place() -> (Product, Arc<dyn ProviderClient>) {
+    let product = Product::new().await;
+    let mut settings = BudgetSettings::default();
+    settings.creates_unanswered = 1;
+    let budget = Arc::new(Budget::new(&settings).unwrap());
+    let client: Arc<dyn ProviderClient> = Arc::new(Budgeted::new(Arc::new(product.provider.clone()), budget));
+    let providers = Arc::new(BTreeMap::from([(AccountId::default_account(), client.clone())]));
+    let context = Context { providers, ..product.context.clone() };
+    (Product { converge: Converge::new(context.clone()).unwrap(), context, ..product }, client)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_without_a_place_for_its_create_announces_nothing_and_goes_on_when_there_is_one() {
+    let (product, client) = product_with_one_place().await;
+    let create = Effect::Create { candidate: 0 };
+    let taken = client.reserve(&create, RequestContext::new(seconds(30))).await.unwrap();
+
+    let order = product.order("web-1", None).await.unwrap();
+    let before = product.server(order.operation.server).await;
+    for _ in 0..3 {
+        let attempt = product.claim().await.unwrap();
+        let JobOutcome::Snooze { delay } = product.run(attempt).await else { panic!("it waits") };
+        assert!(delay >= seconds(1), "{delay:?}");
+        tokio::time::advance(delay).await;
+        let waiting = product.server(order.operation.server).await;
+        assert_eq!((waiting.version, &waiting.intent, waiting.attempt), (before.version, &None, before.attempt));
+        assert_eq!(waiting.wait_reason, Some(WaitReason::ProviderUnavailable));
+    }
+    assert_eq!(product.provider.servers().len(), 0);
+
+    drop(taken);
+    product.settle_within(seconds(600)).await;
+    assert_eq!(product.provider.servers().len(), 1);
+    product.demand_audit().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_is_set_aside_is_used_by_its_own_create_and_free_after_it() {
+    let (product, _client) = product_with_one_place().await;
+    for name in ["web-1", "web-2", "web-3"] {
+        drop(product.order(name, None).await.unwrap());
+    }
+    product.settle_within(seconds(600)).await;
+    assert_eq!(product.provider.servers().len(), 3);
+}
