@@ -12,9 +12,7 @@ fn seconds(count: u64) -> Duration {
 /// Makes a product that may have one create without an answer.
 async fn product_with_one_place() -> (Product, Arc<dyn ProviderClient>) {
     let product = Product::new().await;
-    let mut settings = BudgetSettings::default();
-    settings.creates_unanswered = 1;
-    let budget = Arc::new(Budget::new(&settings).unwrap());
+    let budget = Arc::new(Budget::new(&BudgetSettings { creates_unanswered: 1 }).unwrap());
     let client: Arc<dyn ProviderClient> = Arc::new(Budgeted::new(Arc::new(product.provider.clone()), budget));
     let providers = Arc::new(BTreeMap::from([(AccountId::default_account(), client.clone())]));
     let context = Context { providers, ..product.context.clone() };

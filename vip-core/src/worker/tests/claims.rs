@@ -4,9 +4,7 @@ use super::queue::{Call, Fault};
 use super::*;
 
 fn config(concurrency: u32) -> WorkerConfig {
-    let mut config = WorkerConfig::default();
-    config.concurrency = concurrency;
-    config
+    WorkerConfig { concurrency, ..WorkerConfig::default() }
 }
 
 #[tokio::test(start_paused = true)]
