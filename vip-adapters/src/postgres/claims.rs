@@ -21,6 +21,8 @@ use crate::unreadable;
 /// Shortest time between two claims that begin at the beginning although the others have their hands full: how long a job
 /// may wait that was committed late, behind jobs that are due after it.
 const WHOLE_LEAST: Duration = Duration::from_millis(100);
+/// Longest time that other claims go on from their places because one from the beginning is under way.
+const WHOLE_MOST: Duration = Duration::from_secs(5);
 /// Times of what such a claim took, until the next one: at most a twentieth of the time goes into them.
 const WHOLE_SHARE: u32 = 20;
 
@@ -49,10 +51,11 @@ impl Floors {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns where a claim may begin; nothing if at the beginning.
+    /// Returns where a claim may begin; nothing if at the beginning. Others that begin meanwhile go on from their places.
     fn begin(&self, kinds: &[JobKind], now: Instant) -> Option<BTreeMap<JobKind, Place>> {
-        let reached = self.lock();
+        let mut reached = self.lock();
         if kinds.iter().any(|kind| reached.whole_at.get(kind).is_none_or(|at| *at <= now)) {
+            reached.whole_at.extend(kinds.iter().map(|kind| (kind.clone(), now + WHOLE_MOST)));
             return None;
         }
         let places: BTreeMap<JobKind, Place> =
@@ -72,8 +75,9 @@ impl Floors {
         reached.whole_at.retain(|kind, _at| !kinds.contains(kind));
     }
 
-    /// Notes what a claim got: all that it asked for, or else there is nothing behind it either.
-    fn note(&self, kinds: &[JobKind], jobs: &[Job], is_full: bool) {
+    /// Notes what a claim got: all that it asked for, or else there is nothing behind it either. Of claims that went on
+    /// from a place, the one that came farthest counts, whichever ends last.
+    fn note(&self, kinds: &[JobKind], jobs: &[Job], is_full: bool, is_whole: bool) {
         let mut reached = self.lock();
         if !is_full {
             reached.places.retain(|kind, _place| !kinds.contains(kind));
@@ -83,7 +87,7 @@ impl Floors {
         for job in jobs {
             let place = (job.due.as_micros(), job.id.as_uuid());
             match reached.places.get_mut(&job.kind) {
-                Some(known) => *known = place,
+                Some(known) => *known = if is_whole { place } else { place.max(*known) },
                 None => drop(reached.places.insert(job.kind.clone(), place)),
             }
         }
@@ -143,7 +147,7 @@ impl Write for Claim {
         // RETURNING has no order.
         jobs.sort_by_key(|job| (job.due, job.id));
         if let Some(floors) = &self.floors {
-            floors.note(&request.kinds, &jobs, is_full);
+            floors.note(&request.kinds, &jobs, is_full, is_whole);
         }
         let claimed = |job: Job| {
             let reference = LeaseRef { job: job.id, epoch: job.epoch, claim: request.claim };
@@ -222,19 +226,45 @@ mod tests {
         let kinds = [kind("a"), kind("b")];
         assert_eq!(floors.begin(&kinds, begun), None, "the first one begins at the beginning");
         floors.note_whole(&kinds, begun, begun);
-        floors.note(&kinds, &[job("a", 1), job("a", 3)], true);
+        floors.note(&kinds, &[job("a", 1), job("a", 3)], true, true);
         let places = floors.begin(&kinds, begun).unwrap();
         assert_eq!(places, BTreeMap::from([(kind("a"), (3, Uuid::from_u128(7)))]));
         assert_eq!(floors.begin(&[kind("b")], begun), None, "of this kind nothing was claimed");
-        floors.note(&kinds, &[job("a", 4)], false);
+        floors.note(&kinds, &[job("a", 4)], false, true);
         assert_eq!(floors.begin(&kinds, begun), None);
+    }
+
+    #[test]
+    fn of_two_claims_at_once_the_one_that_came_farthest_counts_and_one_from_the_beginning_counts_as_it_is() {
+        let (floors, begun) = (Floors::default(), Instant::now());
+        let a = [kind("a")];
+        let at = |floors: &Floors| floors.begin(&a, begun).unwrap()[&kind("a")].0;
+        floors.note_whole(&a, begun, begun);
+        floors.note(&a, &[job("a", 5)], true, false);
+        floors.note(&a, &[job("a", 3)], true, false);
+        assert_eq!(at(&floors), 5);
+        floors.note(&a, &[job("a", 2)], true, true);
+        assert_eq!(at(&floors), 2);
+    }
+
+    #[test]
+    fn while_one_claim_looks_from_the_beginning_others_go_on_from_their_places_for_a_while() {
+        let (floors, begun) = (Floors::default(), Instant::now());
+        let a = [kind("a")];
+        floors.note_whole(&a, begun, begun);
+        floors.note(&a, &[job("a", 5)], true, true);
+        let due = begun + WHOLE_LEAST;
+        assert_eq!(floors.begin(&a, due), None);
+        assert!(floors.begin(&a, due).is_some(), "a second one looks from the beginning beside it");
+        assert!(floors.begin(&a, due + WHOLE_MOST - Duration::from_nanos(1)).is_some());
+        assert_eq!(floors.begin(&a, due + WHOLE_MOST), None, "the first one never ended");
     }
 
     #[test]
     fn a_kind_that_is_asked_for_again_and_again_takes_no_look_at_the_beginning_from_another() {
         let (floors, begun) = (Floors::default(), Instant::now());
         floors.note_whole(&[kind("a")], begun, begun);
-        floors.note(&[kind("a")], &[job("a", 1)], true);
+        floors.note(&[kind("a")], &[job("a", 1)], true, true);
         let later = begun + WHOLE_LEAST;
         floors.note_whole(&[kind("c")], later, later);
         assert_eq!(floors.begin(&[kind("a")], later), None);
@@ -249,7 +279,7 @@ mod tests {
         let (floors, begun) = (Floors::default(), Instant::now());
         let next_after = |took: Duration| {
             floors.note_whole(&[kind("a")], begun, begun + took);
-            floors.note(&[kind("a")], &[job("a", 1)], true);
+            floors.note(&[kind("a")], &[job("a", 1)], true, true);
             let after = |pause: Duration| floors.begin(&[kind("a")], begun + took + pause).is_none();
             let pause = took.saturating_mul(WHOLE_SHARE).max(WHOLE_LEAST);
             (after(pause.saturating_sub(Duration::from_nanos(1))), after(pause))
