@@ -136,6 +136,8 @@ impl Site {
         let backend = Backend::new(Arc::new(store), Arc::new(FaultyQueue::new(link.clone(), queue)));
         let mut config = WorkerConfig::default();
         config.concurrency = 4;
+        // So that two claims are under way at once.
+        config.claim_most = 2;
         config.poll_interval = Duration::from_secs(2);
         config.reap_interval = Duration::from_millis(700);
         config.retry_first = Duration::from_millis(50);

@@ -66,7 +66,13 @@ impl Floors {
     /// Notes that a claim from the beginning has taken so long.
     fn note_whole(&self, kinds: &[JobKind], begun: Instant, now: Instant) {
         let pause = now.saturating_duration_since(begun).saturating_mul(WHOLE_SHARE).max(WHOLE_LEAST);
-        self.lock().whole_at.extend(kinds.iter().map(|kind| (kind.clone(), now + pause)));
+        let mut reached = self.lock();
+        for kind in kinds {
+            // One that is gone was taken away meanwhile: the next claim is to begin at the beginning.
+            if let Some(at) = reached.whole_at.get_mut(kind) {
+                *at = now + pause;
+            }
+        }
     }
 
     /// Lets the next claim of these kinds begin at the beginning.
@@ -119,6 +125,10 @@ impl Write for Claim {
         if let (true, Some(floors)) = (is_whole, &self.floors) {
             // Also one that failed: if it took too long, the next ones go on from where the last one ended.
             floors.note_whole(&request.kinds, begun, Instant::now());
+        }
+        if let (Err(_), false, Some(floors)) = (&found, is_whole, &self.floors) {
+            // Another one may have gone past the rows that this one had locked, and has given back.
+            floors.be_whole_next(&request.kinds);
         }
         let mut jobs = found?;
         let most = usize::try_from(request.most).unwrap_or(usize::MAX);
@@ -239,6 +249,7 @@ mod tests {
         let (floors, begun) = (Floors::default(), Instant::now());
         let a = [kind("a")];
         let at = |floors: &Floors| floors.begin(&a, begun).unwrap()[&kind("a")].0;
+        assert_eq!(floors.begin(&a, begun), None);
         floors.note_whole(&a, begun, begun);
         floors.note(&a, &[job("a", 5)], true, false);
         floors.note(&a, &[job("a", 3)], true, false);
@@ -251,6 +262,7 @@ mod tests {
     fn while_one_claim_looks_from_the_beginning_others_go_on_from_their_places_for_a_while() {
         let (floors, begun) = (Floors::default(), Instant::now());
         let a = [kind("a")];
+        assert_eq!(floors.begin(&a, begun), None);
         floors.note_whole(&a, begun, begun);
         floors.note(&a, &[job("a", 5)], true, true);
         let due = begun + WHOLE_LEAST;
@@ -263,21 +275,28 @@ mod tests {
     #[test]
     fn a_kind_that_is_asked_for_again_and_again_takes_no_look_at_the_beginning_from_another() {
         let (floors, begun) = (Floors::default(), Instant::now());
+        assert_eq!(floors.begin(&[kind("a")], begun), None);
         floors.note_whole(&[kind("a")], begun, begun);
         floors.note(&[kind("a")], &[job("a", 1)], true, true);
         let later = begun + WHOLE_LEAST;
+        assert_eq!(floors.begin(&[kind("c")], later), None);
         floors.note_whole(&[kind("c")], later, later);
         assert_eq!(floors.begin(&[kind("a")], later), None);
         floors.note_whole(&[kind("a")], later, later);
         assert!(floors.begin(&[kind("a")], later).is_some());
         floors.be_whole_next(&[kind("a")]);
         assert_eq!(floors.begin(&[kind("a")], later), None);
+        floors.be_whole_next(&[kind("a")]);
+        floors.note_whole(&[kind("a")], later, later);
+        assert_eq!(floors.begin(&[kind("a")], later), None, "what was asked for meanwhile is forgotten");
     }
 
     #[test]
     fn however_much_there_is_to_do_a_claim_begins_at_the_beginning_now_and_then() {
         let (floors, begun) = (Floors::default(), Instant::now());
         let next_after = |took: Duration| {
+            floors.be_whole_next(&[kind("a")]);
+            assert_eq!(floors.begin(&[kind("a")], begun), None);
             floors.note_whole(&[kind("a")], begun, begun + took);
             floors.note(&[kind("a")], &[job("a", 1)], true, true);
             let after = |pause: Duration| floors.begin(&[kind("a")], begun + took + pause).is_none();

@@ -37,6 +37,12 @@ impl Attempt {
         self.hold.lose();
     }
 
+    /// Does what a shutdown of the worker does; for tests of handlers.
+    #[doc(hidden)]
+    pub fn stop(&self) {
+        self.signals.stopping.cancel();
+    }
+
     /// Shows the job as it was when it was claimed.
     #[must_use]
     pub const fn job(&self) -> &Job {

@@ -1,8 +1,11 @@
 //! The claim loop: takes due jobs while there is room, and begins their attempts.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -17,8 +20,6 @@ use crate::runtime::{Backoff, LoopError, Tick};
 use crate::seeded_bugs::{SeededBug, is_on};
 use crate::telemetry;
 
-/// Most jobs of one claim: what one statement of a database handles at ease.
-const CLAIM_BATCH: u32 = 256;
 /// Most claims at once: the second one keeps the queue at work while the jobs of the first are begun.
 const CLAIMS_MOST: usize = 2;
 /// Settlements without an answer beyond which nothing is claimed: a queue that takes none should give none.
@@ -36,6 +37,7 @@ pub(super) async fn claim_loop(core: Arc<Core>, tick: Tick) -> Result<(), LoopEr
         tick.beat();
         if tick.is_stopping() {
             while claims.next().await.is_some() {}
+            claims.go_on_with_a_panic();
             return Ok(());
         }
         while let Some(asked) = core.may_ask_for(&claims) {
@@ -43,11 +45,16 @@ pub(super) async fn claim_loop(core: Arc<Core>, tick: Tick) -> Result<(), LoopEr
         }
         match claims.next().await {
             None => core.wait_until_it_may_ask(&tick).await,
-            Some(Ended::Full) => {}
             // What another one brings must not wait for a pause: its leases are running.
-            Some(Ended::NoAnswer | Ended::Short) if !claims.is_empty() => {}
-            Some(Ended::NoAnswer) => tick.pause(core.pause_after_silence()).await,
-            Some(Ended::Short) => hints.wait(&core, &tick, claims.brought_work()).await,
+            Some(_) if !claims.is_empty() => {}
+            Some(ended) => {
+                claims.go_on_with_a_panic();
+                if claims.had_no_answer() {
+                    tick.pause(core.pause_after_silence()).await;
+                } else if ended == Ended::Short {
+                    hints.wait(&core, &tick, claims.brought_work()).await;
+                }
+            }
         }
     }
 }
@@ -62,29 +69,42 @@ enum Ended {
     NoAnswer,
 }
 
+/// Is what came of a call that may have panicked.
+type Caught<T> = Result<T, Box<dyn Any + Send>>;
+
 /// Holds the claims under way: one, or two while there is more than one brings. Then the queue works on the next one
 /// while the jobs of the last are begun.
 #[derive(Default)]
 struct Claims {
-    under_way: FuturesUnordered<BoxFuture<'static, (u32, Option<u32>)>>,
+    under_way: FuturesUnordered<BoxFuture<'static, (u32, Caught<Option<u32>>)>>,
     /// Jobs that they may bring.
     asked: u32,
     is_plenty: bool,
     /// Whether one has brought a job since the last wait.
     brought_work: bool,
+    /// Whether one had no answer, and none was full since: what it would have brought is still due, so that one which
+    /// ends short beside it is no reason to wait for a hint.
+    was_unanswered: bool,
+    /// What one of them panicked with: the other one ends first, so that what it brings is not lost.
+    panic: Option<Box<dyn Any + Send>>,
 }
 
 impl Claims {
     fn begin(&mut self, core: &Arc<Core>, asked: u32) {
         let core = Arc::clone(core);
         self.asked = self.asked.saturating_add(asked);
-        self.under_way.push(Box::pin(async move { (asked, core.claim(asked).await) }));
+        let claim = async move { core.claim(asked).await };
+        self.under_way.push(Box::pin(AssertUnwindSafe(claim).catch_unwind().map(move |claimed| (asked, claimed))));
     }
 
     /// Waits for one of them; none if there is none.
     async fn next(&mut self) -> Option<Ended> {
         let (asked, claimed) = self.under_way.next().await?;
         self.asked = self.asked.saturating_sub(asked);
+        let claimed = claimed.unwrap_or_else(|panic| {
+            self.panic = Some(panic);
+            None
+        });
         self.brought_work |= claimed.is_some_and(|claimed| claimed > 0);
         let ended = match claimed {
             Some(claimed) if claimed >= asked => Ended::Full,
@@ -92,15 +112,32 @@ impl Claims {
             None => Ended::NoAnswer,
         };
         self.is_plenty = ended == Ended::Full;
+        match ended {
+            Ended::Full => self.was_unanswered = false,
+            Ended::NoAnswer => self.was_unanswered = true,
+            Ended::Short => {}
+        }
         Some(ended)
     }
 
     fn may_begin(&self) -> bool {
-        self.under_way.len() < if self.is_plenty { CLAIMS_MOST } else { 1 }
+        let rests = self.panic.is_some() || self.was_unanswered;
+        !rests && self.under_way.len() < if self.is_plenty { CLAIMS_MOST } else { 1 }
     }
 
     fn is_empty(&self) -> bool {
         self.under_way.is_empty()
+    }
+
+    fn had_no_answer(&mut self) -> bool {
+        std::mem::take(&mut self.was_unanswered)
+    }
+
+    /// Lets a panic of a claim end the loop, as if nothing had been between.
+    fn go_on_with_a_panic(&mut self) {
+        if let Some(panic) = self.panic.take() {
+            resume_unwind(panic);
+        }
     }
 
     fn brought_work(&mut self) -> bool {
@@ -133,7 +170,7 @@ impl Core {
         if !claims.may_begin() || self.outbox.len() >= UNSETTLED_MOST || self.others_come_first().is_some() {
             return None;
         }
-        Some(self.room().saturating_sub(claims.asked).min(CLAIM_BATCH)).filter(|room| *room > 0)
+        Some(self.room().saturating_sub(claims.asked).min(self.config.claim_most)).filter(|room| *room > 0)
     }
 
     async fn wait_until_it_may_ask(&self, tick: &Tick) {

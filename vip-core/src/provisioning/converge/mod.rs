@@ -102,13 +102,17 @@ impl Converge {
     ) -> Result<Option<JobOutcome>, Stop> {
         guard(attempt, &self.context)?;
         let request_deadline = self.context.timing.request_deadline;
-        let request = match session.reserve(&effect, &account, request_deadline).await {
+        let reserved = tokio::select! {
+            // In a fixed order: under the paused clock one seed is then one run.
+            biased;
+            // A shutdown does not wait for a turn that it would not use.
+            () = attempt.stopping() => return Ok(Some(JobOutcome::Release)),
+            reserved = session.reserve(&effect, &account, request_deadline) => reserved,
+        };
+        let request = match reserved {
             Ok(request) => request,
             Err(failure) => return session.held_back(&failure).await.map(Some),
         };
-        if attempt.is_stopping() {
-            return Ok(Some(JobOutcome::Release));
-        }
         // The wait took time; what is announced from here on is sent at once.
         guard(attempt, &self.context)?;
         // The request's time runs from before the announcement: a slow commit leaves less of it.

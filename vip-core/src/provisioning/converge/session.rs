@@ -290,7 +290,8 @@ impl<'a> Session<'a> {
 
     /// Hands the job back until a held-back effect may be tried again.
     pub(super) async fn held_back(&mut self, failure: &Failure) -> Result<JobOutcome, Stop> {
-        let delay = self.view(&BTreeMap::new()).retry_delay(failure);
+        // Whatever was named: not in circles.
+        let delay = self.view(&BTreeMap::new()).retry_delay(failure).max(self.context.timing.backoff_first / 2);
         self.wait(self.now().plus(delay), WaitReason::ProviderUnavailable).await
     }
 

@@ -53,3 +53,26 @@ async fn a_place_that_is_set_aside_is_used_by_its_own_create_and_free_after_it()
     product.settle_within(seconds(600)).await;
     assert_eq!(product.provider.servers().len(), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_a_turn_that_it_would_not_use() {
+    let (product, client) = product_with_one_place().await;
+    let create = Effect::Create { candidate: 0 };
+    let taken = client.reserve(&create, RequestContext::new(seconds(30))).await.unwrap();
+    drop(product.order("web-1", None).await.unwrap());
+    let attempt = product.claim().await.unwrap();
+    let began = Instant::now();
+    let stops = async {
+        tokio::time::sleep(seconds(2)).await;
+        attempt.stop();
+        std::future::pending::<()>().await
+    };
+    let payload = attempt.job().payload.decode().unwrap();
+    let outcome = tokio::select! {
+        outcome = product.converge.run(payload, &attempt) => outcome,
+        () = stops => unreachable!(),
+    };
+    assert!(matches!(outcome, JobOutcome::Release), "{outcome:?}");
+    assert_eq!(began.elapsed(), seconds(2));
+    drop(taken);
+}

@@ -30,13 +30,16 @@ impl Budgeted {
         Self { inner, budget }
     }
 
-    /// Waits for the turn of a call; returns the context with the time that is left.
-    async fn turn(&self, want: Want, context: &RequestContext) -> Result<(Turned, RequestContext), ProviderError> {
+    /// Refuses what would be held back behind us.
+    fn check_open(&self, want: Want) -> Result<(), ProviderError> {
         let outlook = self.inner.outlook();
         let shut = outlook.shut.or(if want.is_create { outlook.creates_shut } else { None });
-        if let Some(shut) = shut {
-            return Err(ProviderError::held_back(shut.code, shut.retry_after));
-        }
+        shut.map_or(Ok(()), |shut| Err(ProviderError::held_back(shut.code, shut.retry_after)))
+    }
+
+    /// Waits for the turn of a call; returns the context with the time that is left.
+    async fn turn(&self, want: Want, context: &RequestContext) -> Result<(Turned, RequestContext), ProviderError> {
+        self.check_open(want)?;
         let began = Instant::now();
         let turned = self.budget.turn(want, context.deadline, || self.inner.outlook().pace).await?;
         Ok((turned, context.with_deadline(context.deadline.saturating_sub(began.elapsed()))))
@@ -94,8 +97,11 @@ impl ProviderClient for Budgeted {
     /// Takes the turn; what stands behind the budget is not asked.
     async fn reserve(&self, effect: &Effect, mut context: RequestContext) -> Result<RequestContext, ProviderError> {
         let is_create = matches!(effect, Effect::Create { .. });
-        let (turned, _) = self.turn(change(&context, is_create), &context).await?;
-        context.reserved = Some(Reserved::new(SetAside::new(turned)));
+        let want = change(&context, is_create);
+        let aside = SetAside::new(self.turn(want, &context).await?.0);
+        // Whoever waited while the provider went away would announce what is not sent.
+        self.check_open(want)?;
+        context.reserved = Some(Reserved::new(aside));
         Ok(context)
     }
 

@@ -1,8 +1,9 @@
 //! Tests of the budget: whose turn it is, how long the others wait, and what the headers change.
 
+use super::super::breaker::{Breaker, BreakerMode, Guarded};
 use super::state::reserve_percent;
 use super::*;
-use crate::model::{Effect, ProviderServerId};
+use crate::model::{AccountId, Effect, InstallationId, ProviderServerId};
 use crate::ports::{Priority, ProviderClient, ProviderErrorKind, RequestContext};
 
 fn seconds(n: u64) -> Duration {
@@ -303,4 +304,22 @@ fn nobody_is_told_to_come_back_sooner_than_after_a_second() {
     let mut ledger = knowing(10_000_000, 10_000_000);
     assert_eq!(ledger.send_away(Duration::ZERO, Duration::ZERO, None), seconds(1));
     assert_eq!(ledger.send_away(Duration::ZERO, Duration::from_millis(1_001), None), Duration::from_micros(1_001_360));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_while_the_provider_was_shut_off_is_told_so_and_keeps_nothing() {
+    let settings = crate::resilience::BreakerSettings::default();
+    let randomness = Arc::new(crate::ports::SeededRandomness::new(1));
+    let breaker = Breaker::new(AccountId::default_account(), settings, randomness).unwrap();
+    let (budget, breaker) = (budget(1), Arc::new(breaker));
+    let guarded = Guarded::new(reads(), breaker.clone(), InstallationId::from_uuid(uuid::Uuid::from_u128(1)));
+    let client = Budgeted::new(Arc::new(guarded), budget.clone());
+    let create = Effect::Create { candidate: 0 };
+    let taken = client.reserve(&create, RequestContext::new(seconds(30))).await.unwrap();
+    let mut waits = std::pin::pin!(client.reserve(&create, RequestContext::new(seconds(30))));
+    assert!(tokio::time::timeout(seconds(1), waits.as_mut()).await.is_err());
+    breaker.set_mode(BreakerMode::ForcedOpen);
+    drop(taken);
+    assert_eq!(waits.await.unwrap_err().code, "breaker_forced_open");
+    assert_eq!(budget.view().creates_unanswered, 0);
 }

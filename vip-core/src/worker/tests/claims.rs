@@ -62,3 +62,35 @@ async fn a_worker_that_ends_hands_back_what_both_claims_bring() {
     assert_eq!((report.finished, report.handed_back, report.settlements_lost), (256, 512, 0), "{report}");
     assert_eq!(bench.queue.stats(&[]).await.unwrap().leased, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_one_claim_costs_nothing_of_what_the_other_brings() {
+    let queue = new_queue();
+    let jobs: Vec<NewJob> = (0..600).map(new_job).collect();
+    queue.enqueue(&jobs).await.unwrap();
+    queue.next(Call::Claim, &[Fault::Late(ms(100)), Fault::Panics, Fault::Late(ms(200))]);
+    let mut bench = Bench::with(queue, config(600));
+    let mut visits = bench.visit_many(256 + 88).await;
+    // The loop is started again, and goes on.
+    visits.extend(bench.visit_many(256).await);
+    visits.iter().for_each(|visit| visit.end(JobOutcome::Done));
+    bench.until(|counts| counts.settled == 600).await;
+    assert_eq!(bench.worker.counts().claimed, 600);
+    let claim = bench.supervisor.statuses().into_iter().find(|status| status.name == "claim").unwrap();
+    assert_eq!((claim.restarts, claim.panics), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_claim_without_an_answer_one_that_ends_short_beside_it_is_no_reason_to_wait() {
+    let queue = new_queue();
+    let jobs: Vec<NewJob> = (0..300).map(new_job).collect();
+    queue.enqueue(&jobs).await.unwrap();
+    queue.next(Call::Claim, &[Fault::Late(ms(100)), Fault::Before, Fault::Late(ms(200))]);
+    let slow = WorkerConfig { poll_interval: s(300), ..config(600) };
+    let mut bench = Bench::with(queue, slow);
+    let visits = bench.visit_many(300).await;
+    tokio::time::sleep(s(1)).await;
+    assert_eq!(bench.queue.calls(Call::Claim), [256, 256, 88, 256]);
+    visits.iter().for_each(|visit| visit.end(JobOutcome::Done));
+    bench.until(|counts| counts.settled == 300).await;
+}

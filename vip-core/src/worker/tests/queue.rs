@@ -29,6 +29,8 @@ pub(super) enum Fault {
     Before,
     /// It happens, and the answer is lost.
     After,
+    /// It panics, and nothing happens.
+    Panics,
     /// It is never answered, and nothing happens.
     Hangs,
     /// It happens, and the answer comes later.
@@ -92,6 +94,7 @@ impl TestQueue {
         match ordered.or(lasting) {
             None => work.await,
             Some(Fault::Before) => Err(QueueError::Unavailable { source: "ordered".into() }),
+            Some(Fault::Panics) => panic!("a bug of the queue"),
             Some(Fault::Hangs) => std::future::pending().await,
             Some(Fault::After) => {
                 work.await?;
