@@ -29,7 +29,7 @@ impl AuditSink for FolderSink {
 
     async fn deliver(&self, tenant: &TenantId, batch: &[SealedRecord]) -> Result<(), AuditSinkError> {
         let folder = self.folder.join(tenant.as_str());
-        fs::create_dir_all(&folder).await.map_err(AuditSinkError::new)?;
+        open_folder(&self.folder, &folder).await.map_err(AuditSinkError::new)?;
         for record in batch {
             keep(&folder, record).await.map_err(AuditSinkError::new)?;
         }
@@ -39,6 +39,12 @@ impl AuditSink for FolderSink {
     async fn close(&self) -> Result<(), AuditSinkError> {
         Ok(())
     }
+}
+
+/// A new folder is there after a crash only if its parent has been on the disk since.
+async fn open_folder(parent: &Path, folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder).await?;
+    fs::File::open(parent).await?.sync_all().await
 }
 
 /// Writes aside and renames: after a crash a record is there whole, or not at all.

@@ -31,6 +31,9 @@ pub enum ConnectError {
     #[cfg(feature = "postgres")]
     #[error("cannot use the PostgreSQL database")]
     Postgres(#[from] crate::postgres::OpenError),
+    /// The store did not say which installation it is of.
+    #[error("the store does not say which installation it is of")]
+    Store(#[from] vip_core::ports::StoreError),
     /// The Redis server could not be used as a queue.
     #[cfg(feature = "redis")]
     #[error("cannot use the queue on Redis")]
@@ -68,7 +71,8 @@ pub async fn connect_queue(backend: Backend) -> Result<Backend, ConnectError> {
     }
 }
 
-/// Puts the queue on the Redis server of a URL beside a store, with default settings: `redis://host:port`.
+/// Puts the queue on the Redis server of a URL beside a store, with default settings: `redis://host:port`. A queue that
+/// another installation has used is refused.
 ///
 /// # Errors
 ///
@@ -79,8 +83,9 @@ pub async fn connect_queue_at(backend: Backend, url: &str) -> Result<Backend, Co
 
 #[cfg(feature = "redis")]
 async fn queue_at(backend: Backend, url: &str) -> Result<Backend, ConnectError> {
-    let config = crate::redis::RedisConfig::queue();
-    Ok(backend.with_queue(crate::redis::RedisQueue::open(url, config).await?))
+    let queue = crate::redis::RedisQueue::open(url, crate::redis::RedisConfig::queue()).await?;
+    let installation = backend.store.installation().await?;
+    Ok(backend.with_queue(queue.for_installation(installation).await?))
 }
 
 #[cfg(not(feature = "redis"))]

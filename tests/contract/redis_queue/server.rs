@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
+use uuid::Uuid;
 use vip_adapters::redis::{OpenError, REDIS_QUEUE_BATCH, RedisConfig, RedisQueue};
 use vip_core::conformance::job_queue::{claim, enqueue, job, kind, settle};
-use vip_core::model::{JobKey, JobState, NewJob, PageLimit, PageRequest, Payload};
+use vip_core::model::{InstallationId, JobKey, JobState, NewJob, PageLimit, PageRequest, Payload};
 use vip_core::ports::{ClaimRequest, Durability, Enqueued, JobQueue, QueueError, Settled, Verdict};
 use vip_tests::redis_server::RedisServer;
 use vip_tests::site::pause;
@@ -40,6 +41,19 @@ async fn a_server_that_throws_keys_away_or_writes_nothing_down_is_refused_unless
     }
     let durability = open(&RedisServer::start()).await.durability();
     assert!(matches!(durability, Durability::BoundedLoss { .. }), "{durability:?}");
+}
+
+#[tokio::test]
+async fn a_queue_of_one_installation_is_refused_to_another_and_shared_by_its_own() {
+    let server = RedisServer::start();
+    let [own, other] = [1, 2].map(|number| InstallationId::from_uuid(Uuid::from_u128(number)));
+    let first = open(&server).await.for_installation(own).await.unwrap();
+    assert_eq!(enqueue(&first, job("a")).await, Enqueued::Inserted);
+    let error = open(&server).await.for_installation(other).await.unwrap_err();
+    assert!(matches!(&error, OpenError::OtherStore { owner, .. } if *owner == own.to_string()), "{error:?}");
+    assert!(open(&server).await.for_installation(own).await.is_ok());
+    let named = RedisQueue::open(&server.url(), RedisConfig::queue().name("staging")).await.unwrap();
+    assert!(named.for_installation(other).await.is_ok());
 }
 
 #[tokio::test]

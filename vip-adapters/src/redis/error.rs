@@ -44,6 +44,16 @@ pub enum OpenError {
         /// What it has to be.
         wanted: &'static str,
     },
+    /// The queue is another store's: give each a server, a database or a name of its own.
+    #[error(
+        "the queue named {name:?} is used by the store of installation {owner}: give this one another name or database"
+    )]
+    OtherStore {
+        /// Name of the queue.
+        name: String,
+        /// The installation that used it first.
+        owner: String,
+    },
 }
 
 /// Is the private error of the adapters.

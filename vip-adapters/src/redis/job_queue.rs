@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{Script, Value};
-use vip_core::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest};
+use vip_core::model::{InstallationId, Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest};
 use vip_core::ports::{
     ClaimRequest, Claimed, Durability, Enqueued, JobQueue, Lease, LeaseRef, QueueError, QueueStats, Settled, Settlement,
 };
@@ -65,6 +65,21 @@ impl RedisQueue {
             return Err(refusal.unwrap_or_else(|| OpenError::Unavailable { source: failure.into_source() }));
         }
         Ok(Self { link, scripts, config, base, bell: Bell::default() })
+    }
+
+    /// Says that the queue is for the store of an installation: two stores on one queue take each other's jobs.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::OtherStore`] if another installation was here before; nothing was changed.
+    pub async fn for_installation(self, installation: InstallationId) -> Result<Self, OpenError> {
+        let own = installation.to_string();
+        let owner = self.run(&self.scripts.queue_owner, [rows::bytes(&own)]).await.and_then(rows::text);
+        match owner {
+            Ok(owner) if owner == own => Ok(self),
+            Ok(owner) => Err(OpenError::OtherStore { name: self.config.name, owner }),
+            Err(failure) => Err(OpenError::Unavailable { source: failure.into_source() }),
+        }
     }
 
     async fn run(&self, script: &Script, more: impl IntoIterator<Item = Vec<u8>>) -> Result<Value, Failure> {

@@ -42,6 +42,7 @@ scripts! {
     job_replay,
     job_settle,
     job_stats,
+    queue_owner,
 }
 
 scripts! {

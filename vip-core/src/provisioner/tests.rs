@@ -107,6 +107,11 @@ async fn while_the_account_is_closed_its_operations_read_as_parked_and_no_row_sa
     let parked = (OperationStatus::Parked, blocked.map(str::to_owned));
     let progress = order.progress().await.unwrap();
     assert_eq!((shown(&progress.operation), progress.wait_reason), (parked.clone(), Some(WaitReason::AccountBlocked)));
+    assert!(
+        progress.why().ends_with("if the project is another one, when an operator confirms it."),
+        "{}",
+        progress.why()
+    );
     assert_eq!(shown(tenant.operation(order.id()).await.unwrap().operation()), parked);
     let page = PageRequest::first(PageLimit::most());
     assert_eq!(shown(&tenant.operations(&page).await.unwrap().items[0]), parked);

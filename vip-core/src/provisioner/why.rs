@@ -24,16 +24,20 @@ impl Progress {
                     (Some(reason), None) => waiting(reason),
                     (None, None) => "an operator has to look",
                 };
-                format!("Parked, because {cause}; {}.", self.next())
+                format!("Parked, because {cause}; {}.", self.next(WaitReason::from_name(code)))
             }
             (OperationStatus::Pending, _) => {
                 let cause = waiting(self.wait_reason.unwrap_or(WaitReason::Queued));
-                format!("Not done yet, because {cause}; {}.", self.next())
+                format!("Not done yet, because {cause}; {}.", self.next(self.wait_reason))
             }
         }
     }
 
-    fn next(&self) -> String {
+    fn next(&self, reason: Option<WaitReason>) -> String {
+        if reason == Some(WaitReason::AccountBlocked) {
+            let opens = "when the provider takes the token again, or, if the project is another one, when an operator confirms it";
+            return format!("it goes on {opens}");
+        }
         match self.next_at {
             Some(at) => format!("it goes on by itself, at the latest some moments after {at}"),
             None => "it rests until an operator resumes it or the server is deleted".to_owned(),

@@ -15,11 +15,11 @@ async fn while_there_is_plenty_two_claims_are_under_way_and_ask_for_no_more_than
     queue.next(Call::Claim, &[Fault::Late(s(1)); 3]);
     let mut bench = Bench::with(queue, config(600));
     // The first one is alone: nobody knows yet whether there is more.
-    tokio::time::sleep(ms(900)).await;
+    assert!(tokio::time::timeout(ms(900), bench.visits.recv()).await.is_err());
     assert_eq!(bench.queue.calls(Call::Claim), [256]);
     // It was full: of the 344 places that are left, the next two ask for 256 and 88.
     let mut visits = bench.visit_many(256).await;
-    tokio::time::sleep(ms(500)).await;
+    assert!(tokio::time::timeout(ms(500), bench.visits.recv()).await.is_err());
     assert_eq!(bench.queue.calls(Call::Claim), [256, 256, 88]);
     visits.extend(bench.visit_many(344).await);
     assert_eq!(bench.worker.counts().running, 600);
@@ -90,7 +90,7 @@ async fn after_a_claim_without_an_answer_one_that_ends_short_beside_it_is_no_rea
     let slow = WorkerConfig { poll_interval: s(300), ..config(600) };
     let mut bench = Bench::with(queue, slow);
     let visits = bench.visit_many(300).await;
-    tokio::time::sleep(s(1)).await;
+    assert!(tokio::time::timeout(s(1), bench.visits.recv()).await.is_err());
     assert_eq!(bench.queue.calls(Call::Claim), [256, 256, 88, 256]);
     visits.iter().for_each(|visit| visit.end(JobOutcome::Done));
     bench.until(|counts| counts.settled == 300).await;
