@@ -56,7 +56,7 @@ async fn found(queue: &dyn JobQueue, key: &str) -> Option<Job> {
     queue.find(&JobKey::new(key).unwrap()).await.unwrap()
 }
 
-async fn kill(queue: &dyn JobQueue) {
+pub(super) async fn kill(queue: &dyn JobQueue) {
     let claimed = claim_one(queue).await;
     let dead = Verdict::Dead { code: "bad".to_owned() };
     assert_eq!(settle(queue, claimed.lease.reference, dead).await, Settled::Died);

@@ -10,6 +10,7 @@ use crate::model::{
 use crate::ports::{Guard, Note, QuotaChange, RecordedRef, Retention, SealReport, SinkName, StoreError};
 
 use super::fixture::{BackendFixture, account, random, seconds};
+use super::job_queue::{enqueue, job, kill};
 use super::samples::{accepted, change, holder, key_of, load, moved, order, server, takeover, tenant};
 
 pub async fn one_audit_record_per_version(fixture: &dyn BackendFixture) {
@@ -227,6 +228,8 @@ pub async fn stalled_servers_are_listed_longest_ago_first(fixture: &dyn BackendF
 
 pub async fn trimming_leaves_a_tombstone(fixture: &dyn BackendFixture) {
     let store = fixture.store();
+    enqueue(fixture.queue(), job("dead")).await;
+    kill(fixture.queue()).await;
     let mut whole = order(server(&tenant("acme")));
     whole.key = Some(key_of(&whole.server, "order-1"));
     whole.quota = Some(QuotaChange::Take { limit: None });
@@ -250,6 +253,7 @@ pub async fn trimming_leaves_a_tombstone(fixture: &dyn BackendFixture) {
     fixture.advance(seconds(100)).await;
     assert_eq!(trimmed().await, (0, 1, 2));
     assert_eq!(trimmed().await, (0, 0, 0));
+    assert_eq!(fixture.queue().stats(&[]).await.unwrap().dead, 1, "a dead job waits for a person, however long");
     let tombstone = load(store, &gone).await.server;
     assert!(tombstone.spec.user_data.is_none() && tombstone.candidates.is_empty() && tombstone.spec.labels.is_empty());
     assert_eq!((tombstone.id, &tombstone.tenant, tombstone.state), (gone.id, &gone.tenant, gone.state));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{AccountId, JobId, JobState};
-use crate::ports::{AuditSink, QueueError, Retention, Store, StoreError};
+use crate::ports::{AuditSink, QueueError, Retention, Store, StoreError, Trimmed};
 use crate::provisioning::{self, Context, TokenCheck, kinds};
 use crate::relay;
 use crate::runtime::{LoopHandle, LoopPolicy, Supervisor};
@@ -18,6 +18,8 @@ const DELIVER_EVERY: Duration = Duration::from_secs(1);
 const DELIVER_PAUSE_MOST: Duration = Duration::from_secs(60);
 /// Pause between two rounds of trimming.
 const TRIM_EVERY: Duration = Duration::from_secs(600);
+/// Pause after a round that removed all it may: there is more.
+const TRIM_AGAIN: Duration = Duration::from_secs(1);
 /// Rows of each kind that one round of trimming removes at the most.
 const TRIM_MOST: u32 = 1000;
 
@@ -144,13 +146,40 @@ pub(super) fn trim(supervisor: &Supervisor, context: &Context) -> LoopHandle {
                     records: context.timing.record_retention,
                     most: TRIM_MOST,
                 };
-                match context.store.trim(&retention).await {
-                    Ok(trimmed) => tracing::debug!(trimmed.keys, trimmed.operations, trimmed.records, "trimmed"),
-                    Err(error) => failed("trim", &error),
-                }
-                tick.pause(TRIM_EVERY.mul_f64(0.9 + 0.2 * context.randomness.share())).await;
+                let pause = match context.store.trim(&retention).await {
+                    Ok(trimmed) => {
+                        tracing::debug!(trimmed.keys, trimmed.operations, trimmed.records, "trimmed");
+                        trim_pause(&trimmed)
+                    }
+                    Err(error) => {
+                        failed("trim", &error);
+                        TRIM_EVERY
+                    }
+                };
+                tick.pause(pause.mul_f64(0.9 + 0.2 * context.randomness.share())).await;
             }
             Ok(())
         }
     })
+}
+
+/// Returns how long to wait after a round, so that what ends in a day is also forgotten in one.
+fn trim_pause(trimmed: &Trimmed) -> Duration {
+    let most = trimmed.keys.max(trimmed.operations).max(trimmed.records);
+    if most >= u64::from(TRIM_MOST) { TRIM_AGAIN } else { TRIM_EVERY }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_of_trimming_that_removed_all_it_may_is_followed_by_the_next_at_once() {
+        let after = |keys, operations, records| trim_pause(&Trimmed { keys, operations, records });
+        let most = u64::from(TRIM_MOST);
+        assert_eq!(after(most - 1, most - 1, most - 1), TRIM_EVERY);
+        for full in [after(most, 0, 0), after(0, most, 0), after(0, 0, most)] {
+            assert_eq!(full, TRIM_AGAIN);
+        }
+    }
 }

@@ -56,7 +56,8 @@ use crate::model::{
 /// * An account is written only over the version that was read (`an_account_is_written_by_whoever_read_it_last`).
 /// * Stalled servers are those whose time has passed, longest ago first
 ///   (`stalled_servers_are_listed_longest_ago_first`).
-/// * Trimming takes keys, operations and all of a final record but its tombstone (`trimming_leaves_a_tombstone`).
+/// * Trimming takes keys, operations and all of a final record but its tombstone; dead jobs stay
+///   (`trimming_leaves_a_tombstone`).
 /// * All of this holds for 32 callers at once (`many_writers_are_fenced`, `many_orders_keep_key_and_quota`,
 ///   `first_orders_at_once_fill_the_quota`).
 /// * Any sequence of calls answers as the in-memory store does (`random_calls_of_a_store_answer_as_in_memory`).
