@@ -83,6 +83,14 @@ pub(crate) enum Command {
     Check,
     /// Prints the description of the API (OpenAPI 3.1).
     Describe,
+    /// Brings the schema of the database up to this version, as a role that owns it.
+    Migrate,
+    /// After a backup was put back and before anything else runs: parks every order that was open.
+    MarkRestored {
+        /// Who does it, for the audit.
+        #[arg(long)]
+        operator: String,
+    },
     /// Makes an API key, and the entry for the file of keys.
     NewKey(NewKey),
 }

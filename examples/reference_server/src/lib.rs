@@ -8,6 +8,7 @@ mod keys;
 mod product;
 mod run;
 mod secrets;
+mod upkeep;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -56,6 +57,15 @@ async fn perform(arguments: Arguments) -> Fallible<ExitCode> {
         }
         Some(Command::Describe) => {
             say(&Api::description().to_pretty_json()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Migrate) => {
+            say(&upkeep::migrate(&Configuration::resolve(&arguments, &secrets::environment)?).await?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::MarkRestored { operator }) => {
+            let configuration = Configuration::resolve(&arguments, &secrets::environment)?;
+            say(&upkeep::mark_restored(&configuration, operator).await?)?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::NewKey(new)) => {
