@@ -83,8 +83,12 @@ impl JobQueue for PostgresBackend {
 
     async fn list(&self, state: JobState, request: &PageRequest) -> Result<Page<Job>, QueueError> {
         let rows = self.sessions().rows(|queries| {
-            let query = queries.job_list.query().bind(rows::state_number(state));
-            query.bind(request.after).bind(i64::from(request.limit.items()) + 1)
+            let statement = match state {
+                JobState::Waiting => &queries.job_list,
+                JobState::Leased => &queries.job_list_leased,
+                JobState::Dead => &queries.job_list_dead,
+            };
+            statement.query().bind(request.after).bind(i64::from(request.limit.items()) + 1)
         });
         Ok(readable(&rows.await?, request)?)
     }

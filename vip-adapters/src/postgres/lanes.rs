@@ -25,10 +25,11 @@ const LEASE_CONNECTIONS: u32 = 2;
 const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 /// A transaction of ours waits for nothing but the server; one that stands still is a lost process.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
-/// Plans made for an empty table stay in use while it grows; these ways through a table are never right here.
+/// Plans made for an empty table stay in use while it grows; this way through a table is never right here.
 /// A way that is forbidden counts as very expensive, and what is expensive would be compiled each time: so `jit` is off, too.
-const CLAIM_PLANS: [&str; 6] =
-    ["enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin", "jit"];
+const PLANS: [&str; 2] = ["enable_seqscan", "jit"];
+/// The same for a few statements that take rows one by one: here no other way than the index is right, either.
+const CLAIM_PLANS: [&str; 4] = ["enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"];
 
 /// Says what a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +139,7 @@ impl Lanes {
         let session = session_options(options, config);
         let pool = |lane, most, options| Pool::new(lane, pool_of(most, config).connect_lazy_with(options), config);
         let claims = match config.pooler {
-            Pooler::None => session.clone().options(CLAIM_PLANS.map(|plan| (plan, "off"))),
+            Pooler::None => session.clone().options(without(&CLAIM_PLANS)),
             Pooler::Transaction => session.clone(),
         };
         let lock_wait = millis(ORDER_LOCK_WAIT.min(config.lock_wait).min(config.call_deadline));
@@ -301,6 +302,11 @@ fn time_outs(config: &PostgresConfig) -> [(&'static str, String); 3] {
     ]
 }
 
+/// Forbids ways through a table.
+fn without<'a>(plans: &'a [&'a str]) -> impl Iterator<Item = (&'a str, &'static str)> {
+    plans.iter().map(|plan| (*plan, "off"))
+}
+
 /// Returns how a transaction begins. One way to the server and back.
 fn begin_text(config: &PostgresConfig, session: Session, lane: Lane) -> String {
     // Said here, because a role may have another default; READ WRITE finds out at once if this is a standby.
@@ -309,8 +315,9 @@ fn begin_text(config: &PostgresConfig, session: Session, lane: Lane) -> String {
         for (name, millis) in time_outs(config) {
             text.push_str(&format!(" SET LOCAL {name} = {millis};"));
         }
-        if lane != Lane::Work {
-            CLAIM_PLANS.iter().for_each(|plan| text.push_str(&format!(" SET LOCAL {plan} = off;")));
+        let more: &[&str] = if lane == Lane::Work { &[] } else { &CLAIM_PLANS };
+        for (plan, off) in without(&PLANS).chain(without(more)) {
+            text.push_str(&format!(" SET LOCAL {plan} = {off};"));
         }
     }
     text.push_str(" SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now");
@@ -341,6 +348,7 @@ fn session_options(options: &PgConnectOptions, config: &PostgresConfig) -> PgCon
         Pooler::None => options
             .statement_cache_capacity(STATEMENTS)
             .options(time_outs(config))
+            .options(without(&PLANS))
             .options([("default_transaction_isolation", "read committed")]),
     }
 }

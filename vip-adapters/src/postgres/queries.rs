@@ -76,6 +76,8 @@ statements! {
     job_expired,
     job_find,
     job_list,
+    job_list_dead,
+    job_list_leased,
     job_reap,
     job_replay,
     job_replay_leased,

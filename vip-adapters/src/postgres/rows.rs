@@ -90,15 +90,6 @@ pub(super) fn kinds(kinds: &[JobKind]) -> Vec<String> {
     names
 }
 
-/// Writes the state of a job.
-pub(super) const fn state_number(state: JobState) -> i16 {
-    match state {
-        JobState::Waiting => 0,
-        JobState::Leased => 1,
-        JobState::Dead => 2,
-    }
-}
-
 /// Reads the state of a job.
 pub(super) fn state(row: &PgRow) -> Result<JobState, Failure> {
     match row.try_get::<i16, _>("state")? {

@@ -11,9 +11,9 @@ FROM clock
 CROSS JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::integer[], $10::smallint[],
     $11::text[])
     AS fresh(id, key, kind, payload, tenant, request_id, delay, max_attempts, why, trace_parent)
-LEFT JOIN vip.jobs AS present ON present.key = fresh.key
--- An id that belongs to another key is a conflict.
-WHERE NOT EXISTS (SELECT FROM vip.jobs AS other WHERE other.id = fresh.id AND other.key <> fresh.key) -- guard: id
+LEFT JOIN vip.jobs AS present ON present.key = ANY (ARRAY[fresh.key])
+-- An id that belongs to another key is a conflict. By ANY as in `job_done.sql`: never by a walk through all jobs.
+WHERE NOT EXISTS (SELECT FROM vip.jobs AS other WHERE other.id = ANY (ARRAY[fresh.id]) AND other.key <> fresh.key) -- guard: id
 ORDER BY present.id NULLS LAST, fresh.key
 ON CONFLICT (key) DO UPDATE SET
     -- A waiting key moves earlier, never later; a dead one lives again.

@@ -1,5 +1,6 @@
 -- Counts a rescue; beyond the bound the job is dead, unless a command came while it was leased. Claims whose earliest lease
--- has ended are looked at job by job: most were settled long ago, some were prolonged.
+-- has ended are looked at job by job: most were settled long ago, some were prolonged. By ANY as in `job_done.sql`: never by a walk
+-- through all jobs.
 WITH ended AS MATERIALIZED (
     SELECT claim, jobs FROM vip.leases WHERE until <= $1 ORDER BY until LIMIT $5 FOR UPDATE SKIP LOCKED
 ),
@@ -7,7 +8,7 @@ expired AS MATERIALIZED (
     SELECT job.id
     FROM ended
     CROSS JOIN LATERAL unnest(ended.jobs) AS held(id)
-    JOIN vip.jobs AS job ON job.id = held.id
+    JOIN vip.jobs AS job ON job.id = ANY (ARRAY[held.id])
     WHERE job.state = 1
       AND job.claim = ended.claim
       AND job.lease_until <= $1 -- guard: expiry
@@ -25,4 +26,4 @@ SET
     last_error = CASE WHEN job.rescues + 1 > $2 THEN $4 ELSE job.last_error END,
     claim = NULL, lease_until = NULL, rerun_due = NULL, rerun_why = NULL
 FROM expired
-WHERE job.id = expired.id
+WHERE job.id = ANY (ARRAY[expired.id])

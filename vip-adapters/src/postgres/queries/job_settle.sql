@@ -4,13 +4,13 @@ WITH clock AS MATERIALIZED (
     SELECT coalesce($6::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
 ),
 -- All rows are locked before one is changed, in the order in which they are sent, that is by their ids: heartbeats and
--- enqueues do the same, so that none of them ever waits in a circle.
+-- enqueues do the same, so that none of them ever waits in a circle. By ANY as in `job_done.sql`: never by a walk through all jobs.
 said AS MATERIALIZED (
     SELECT said.id, said.verdict, said.code, clock.now, clock.now + said.delay AS then
     FROM clock
     CROSS JOIN unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::smallint[], $5::bigint[], $7::text[])
         WITH ORDINALITY AS said(id, epoch, claim, verdict, delay, code, place)
-    JOIN vip.jobs AS job ON job.id = said.id
+    JOIN vip.jobs AS job ON job.id = ANY (ARRAY[said.id])
     WHERE job.state = 1
       AND job.epoch = said.epoch -- guard: epoch
       AND job.claim = said.claim -- guard: claim
@@ -22,7 +22,7 @@ ended AS (
     DELETE FROM vip.jobs AS job
     USING said
     WHERE said.verdict = 0
-      AND job.id = said.id
+      AND job.id = ANY (ARRAY[said.id])
       AND job.rerun_due IS NULL -- guard: rerun
     RETURNING said.id
 ),
@@ -62,7 +62,7 @@ moved AS (
         last_error = CASE WHEN said.verdict IN (1, 4) THEN said.code ELSE job.last_error END,
         claim = NULL, lease_until = NULL, rerun_due = NULL, rerun_why = NULL
     FROM said
-    WHERE job.id = said.id
+    WHERE job.id = ANY (ARRAY[said.id])
       AND (said.verdict <> 0 OR job.rerun_due IS NOT NULL)
     RETURNING said.id, job.state
 )

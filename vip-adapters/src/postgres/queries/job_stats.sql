@@ -1,4 +1,5 @@
--- Counts stop at $3, so that a look at a backlog of millions costs no more than one at a small queue.
+-- Counts stop at $3, so that a look at a backlog of millions costs no more than one at a small queue. Each looks at its own part
+-- of the index alone, kind by kind and in its order: the dead, who are kept until somebody cares, are in nobody's way.
 WITH RECURSIVE known(kind) AS (
     -- From kind to kind by the index: there are few kinds and many jobs.
     (SELECT kind FROM vip.jobs ORDER BY kind LIMIT 1)
@@ -15,25 +16,37 @@ clock AS MATERIALIZED (
 SELECT clock.now,
     (
         SELECT count(*) FROM (
-            SELECT FROM wanted JOIN vip.jobs ON jobs.kind = wanted.kind AND jobs.ready_at <= clock.now AND jobs.state = 0 LIMIT $3
+            SELECT FROM wanted CROSS JOIN LATERAL (
+                SELECT FROM vip.jobs WHERE kind = wanted.kind AND ready_at <= clock.now AND state = 0 ORDER BY ready_at, id LIMIT $3
+            ) AS found LIMIT $3
         ) AS counted
     ) AS due,
     (
         SELECT count(*) FROM (
-            SELECT FROM wanted JOIN vip.jobs ON jobs.kind = wanted.kind AND jobs.ready_at > clock.now AND jobs.state = 0 LIMIT $3
+            SELECT FROM wanted CROSS JOIN LATERAL (
+                SELECT FROM vip.jobs
+                -- Behind these stand the dead.
+                WHERE kind = wanted.kind AND ready_at > clock.now AND ready_at < 9223372036854775807 AND state = 0
+                ORDER BY ready_at, id
+                LIMIT $3
+            ) AS found LIMIT $3
         ) AS counted
     ) AS later,
     (
         SELECT count(*) FROM (
             SELECT FROM vip.leases CROSS JOIN LATERAL unnest(leases.jobs) AS held(id)
-            JOIN vip.jobs ON jobs.id = held.id AND jobs.state = 1 AND jobs.claim = leases.claim
-            JOIN wanted ON wanted.kind = jobs.kind
+            CROSS JOIN LATERAL (
+                SELECT kind FROM vip.jobs WHERE id = held.id AND state = 1 AND claim = leases.claim LIMIT 1
+            ) AS job
+            JOIN wanted ON wanted.kind = job.kind
             LIMIT $3
         ) AS counted
     ) AS leased,
     (
         SELECT count(*) FROM (
-            SELECT FROM wanted JOIN vip.jobs ON jobs.kind = wanted.kind AND jobs.ready_at = 9223372036854775807 LIMIT $3
+            SELECT FROM wanted CROSS JOIN LATERAL (
+                SELECT FROM vip.jobs WHERE kind = wanted.kind AND ready_at = 9223372036854775807 ORDER BY id LIMIT $3
+            ) AS found LIMIT $3
         ) AS counted
     ) AS dead,
     (

@@ -1,5 +1,5 @@
 -- Forgets claims under which nothing is held any more, and moves the others to the end of the earliest lease that is. In a
--- statement after the reap, which it has to see.
+-- statement after the reap, which it has to see. By ANY as in `job_done.sql`: never by a walk through all jobs.
 WITH ended AS MATERIALIZED (
     SELECT ctid AS place, claim, jobs FROM vip.leases WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED
 ),
@@ -9,7 +9,7 @@ held AS MATERIALIZED (
     LEFT JOIN LATERAL (
         SELECT job.lease_until
         FROM unnest(ended.jobs) AS listed(id)
-        JOIN vip.jobs AS job ON job.id = listed.id AND job.state = 1 AND job.claim = ended.claim
+        JOIN vip.jobs AS job ON job.id = ANY (ARRAY[listed.id]) AND job.state = 1 AND job.claim = ended.claim
     ) AS job ON true
     GROUP BY ended.place
 ),
