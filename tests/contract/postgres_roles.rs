@@ -44,6 +44,10 @@ async fn the_run_role_does_all_the_work_and_cannot_change_audit_records_or_table
         "UPDATE vip.audit SET body = '{}'",
         "UPDATE vip.audit SET sequence = 2",
         "UPDATE vip.audit SET sequence = NULL, hash = NULL",
+        "INSERT INTO vip.audit (change_id, tenant, server, version, at, body, sequence, hash)
+            VALUES (gen_random_uuid(), 'acme', gen_random_uuid(), 1, 0, '{}', 2, '')",
+        "INSERT INTO vip.audit (position, change_id, tenant, server, version, at, body) OVERRIDING SYSTEM VALUE
+            VALUES (-1, gen_random_uuid(), 'acme', gen_random_uuid(), 1, 0, '{}')",
         "DELETE FROM vip.audit_heads",
         "ALTER TABLE vip.audit DISABLE TRIGGER ALL",
         "SET session_replication_role = replica",
