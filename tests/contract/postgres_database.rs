@@ -12,7 +12,7 @@ use vip_core::conformance::BackendFixture;
 use vip_core::conformance::job_queue::{claim, job, settle};
 use vip_core::conformance::samples::{job_of, key_of, order, server as record, tenant};
 use vip_core::model::{JobId, JobState, PageLimit, PageRequest, ServerState};
-use vip_core::ports::{ChangeSet, JobQueue, LeaseRef, Settled, Settlement, Store, StoreError, Verdict};
+use vip_core::ports::{ChangeSet, JobQueue, LeaseRef, Retention, Settled, Settlement, Store, StoreError, Verdict};
 use vip_tests::{site, timing};
 
 use crate::server;
@@ -220,4 +220,33 @@ async fn a_waiting_worker_notices_jobs_of_its_own_and_of_another_process() {
     for backend in [one, two] {
         backend.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn any_number_of_records_is_trimmed_by_one_statement_and_each_keeps_its_own_tombstone() {
+    let database = server().new_database().await;
+    let backend = open(&database).await;
+    let records: Vec<_> = (0..40).map(|number| whole_order(number).server).collect();
+    for record in &records {
+        assert_eq!(backend.commit(&order(record.clone())).await.unwrap().server.version, 1);
+    }
+    let gone = "UPDATE vip.servers SET state = 'failed', gone_at = 0; DELETE FROM vip.operations; DELETE FROM vip.keys;
+        CREATE TABLE statements (at timestamptz);
+        CREATE FUNCTION note_statement() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO statements VALUES (now()); RETURN NULL; END $$;
+        CREATE TRIGGER noted AFTER UPDATE ON vip.servers FOR EACH STATEMENT EXECUTE FUNCTION note_statement()";
+    server().run(&database, gone).await;
+    let trim = async |most| {
+        let retention = Retention { keys: Duration::ZERO, records: Duration::ZERO, most };
+        backend.trim(&retention).await.unwrap().records
+    };
+    assert_eq!((trim(39).await, trim(39).await, trim(39).await), (39, 1, 0));
+    let mut watching = <sqlx::PgConnection as sqlx::Connection>::connect(&server().url(&database)).await.unwrap();
+    let statements: i64 = sqlx::query_scalar("SELECT count(*) FROM statements").fetch_one(&mut watching).await.unwrap();
+    assert_eq!(statements, 2, "one for each trim that found something");
+    for record in records {
+        let kept = backend.load(&record.tenant, record.id).await.unwrap().unwrap().server;
+        assert_eq!((kept.id, kept.provider_name, kept.spec.image.as_str()), (record.id, record.provider_name, ""));
+    }
+    backend.close().await.unwrap();
 }

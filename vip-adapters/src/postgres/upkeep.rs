@@ -20,16 +20,20 @@ impl Write for Retention {
         let keys = transaction.execute(queries.key_trim.query().bind(keys_before).bind(i64::from(self.most))).await?;
         let operations = queries.operation_trim.query().bind(records_before).bind(i64::from(self.most));
         let operations = transaction.execute(operations).await?;
-        let mut records = 0;
         let rows =
             transaction.rows(queries.server_to_trim.query().bind(records_before).bind(i64::from(self.most))).await?;
-        for row in &rows {
-            let mut server = rows::server(row)?;
-            to_tombstone(&mut server);
-            let query = queries.server_trim.query().bind(server.id.as_uuid());
-            let query = query.bind(to_json(&server)?).bind(server.stamp.as_uuid());
-            records += transaction.execute(query).await?;
+        if rows.is_empty() {
+            return Ok(Trimmed { keys, operations, records: 0 });
         }
+        let mut servers = rows.iter().map(rows::server).collect::<Result<Vec<Server>, Failure>>()?;
+        servers.iter_mut().for_each(to_tombstone);
+        // In this order the rows are locked: two that trim at once never wait in a circle.
+        servers.sort_by_key(|server| server.id);
+        let bodies = servers.iter().map(to_json).collect::<Result<Vec<String>, Failure>>()?;
+        let trim = queries.server_trim.query();
+        let trim = trim.bind(servers.iter().map(|server| server.id.as_uuid()).collect::<Vec<_>>()).bind(bodies);
+        let trim = trim.bind(servers.iter().map(|server| server.stamp.as_uuid()).collect::<Vec<_>>());
+        let records = transaction.execute(trim).await?;
         Ok(Trimmed { keys, operations, records })
     }
 }
