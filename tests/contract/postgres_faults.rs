@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgPoolOptions;
@@ -10,9 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
 use vip_core::conformance::claim_id;
-use vip_core::conformance::job_queue::{job, kind};
+use vip_core::conformance::job_queue::{claim, job, kind};
 use vip_core::conformance::samples::tenant;
-use vip_core::model::verify_versions;
+use vip_core::memory::ManualClock;
+use vip_core::model::{Timestamp, verify_versions};
 use vip_core::ports::{
     ChangeSet, ClaimRequest, Enqueued, JobQueue, QueueError, QuotaChange, Retryability, Settled, Settlement, Store,
     StoreError, Verdict,
@@ -250,5 +252,42 @@ async fn busy_connections_are_waited_for_with_a_bound_and_cost_no_lease() {
     backend.close().await.unwrap();
     assert!(matches!(backend.installation().await, Err(StoreError::Unavailable { .. })));
     assert!(!pool.is_closed(), "the pool of the host stays the host's");
+    pool.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_worker_died_is_rescued_while_commits_are_exhausted_and_two_claims_wait() {
+    let database = server().new_database().await;
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+    let pool = PgPoolOptions::new().max_connections(1).connect(&server().url(&database)).await.unwrap();
+    // A claim waits until whoever holds the lock lets it go.
+    let held_up = |name: &str, text: &'static str| match name {
+        "job_claim" => Cow::Owned(text.replacen(" AS now\n", " AS now FROM pg_advisory_xact_lock_shared(7)\n", 1)),
+        _ => Cow::Borrowed(text),
+    };
+    let config = PostgresConfig::default().clock(Arc::clone(&clock) as _).query_filter(held_up);
+    let config = config.pool_wait(100 * MILLI).lock_wait(3_000 * MILLI);
+    let backend = PostgresBackend::with_pool(pool.clone(), config).await.unwrap();
+    backend.enqueue(&[job("a")]).await.unwrap();
+    let lost = claim(&backend, 1).await.pop().unwrap();
+    clock.advance(Duration::from_secs(600));
+    let mut holder = PgConnection::connect(&server().url(&database)).await.unwrap();
+    sqlx::raw_sql("SELECT pg_advisory_lock(7)").execute(&mut holder).await.unwrap();
+    let busy = pool.acquire().await.unwrap();
+    let mut claims = JoinSet::new();
+    for _ in 0..2 {
+        let backend = backend.clone();
+        claims.spawn(async move { claim(&backend, 1).await.len() });
+    }
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'";
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut holder).await.unwrap() < 2 {}
+    assert_eq!(backend.reap(5, 10).await.unwrap(), 1);
+    holder.close().await.unwrap();
+    let claimed: usize = claims.join_all().await.into_iter().sum();
+    assert!(claimed <= 1, "{claimed}");
+    drop(busy);
+    let found = backend.find(&lost.job.key).await.unwrap().unwrap();
+    assert_eq!(found.counts.rescues, 1);
+    backend.close().await.unwrap();
     pool.close().await;
 }

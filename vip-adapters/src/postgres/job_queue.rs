@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 use vip_core::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest};
@@ -59,15 +58,15 @@ impl JobQueue for PostgresBackend {
     }
 
     async fn reap(&self, max_rescues: u32, most: u32) -> Result<u32, QueueError> {
-        let now = self.sessions().bound_now();
         let mut reaped = 0;
         // Claims whose jobs were all settled go this way too, and there may be many more of them than expired jobs: without
         // further rounds they would pile up in front of a claim whose worker has died.
         for _ in 0..REAP_ROUNDS {
-            if reaped >= most || !self.is_there(|queries| queries.job_expired.query().bind(now)).await? {
+            if reaped >= most {
                 break;
             }
-            reaped += self.write(Reap { max_rescues, most: most - reaped }).await?;
+            let Some(found) = self.write(Reap { max_rescues, most: most - reaped }).await? else { break };
+            reaped += found;
         }
         Ok(reaped)
     }
@@ -114,14 +113,4 @@ fn readable(rows: &[PgRow], request: &PageRequest) -> Result<Page<Job>, Failure>
     let shown = ids.items.iter().zip(rows);
     let read = |(id, row): (&Uuid, &PgRow)| rows::job(row).map_err(|failure| unreadable::report(id, &failure)).ok();
     Ok(Page::new(shown.filter_map(read).collect(), ids.next))
-}
-
-impl PostgresBackend {
-    async fn is_there(
-        &self,
-        query: impl Fn(&super::queries::Queries) -> super::queries::Query + Send + Sync,
-    ) -> Result<bool, Failure> {
-        let row = self.sessions().row(query).await?;
-        Ok(row.map(|row| row.try_get::<bool, _>(0)).transpose()?.unwrap_or(false))
-    }
 }

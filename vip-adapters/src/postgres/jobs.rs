@@ -297,7 +297,7 @@ pub(super) async fn settle_round(
     Ok(found)
 }
 
-/// Returns expired jobs to waiting.
+/// Returns expired jobs to waiting; says how many, and nothing if no claim has ended.
 #[derive(Debug)]
 pub(super) struct Reap {
     pub(super) max_rescues: u32,
@@ -306,12 +306,17 @@ pub(super) struct Reap {
 
 #[async_trait]
 impl Write for Reap {
-    type Answer = u32;
+    type Answer = Option<u32>;
     const LANE: Lane = Lane::Claim;
 
-    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<u32, Failure> {
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Option<u32>, Failure> {
         let queries = transaction.queries();
         let now = transaction.now().as_micros();
+        // Asked here, on a connection for claims: a rescue has to come also while all those for commits and reads are busy.
+        let expired = transaction.row(queries.job_expired.query().bind(now)).await?;
+        if !expired.map(|row| row.try_get::<bool, _>("expired")).transpose()?.unwrap_or(false) {
+            return Ok(None);
+        }
         let query = queries.job_reap.query();
         let query = query
             .bind(now)
@@ -324,7 +329,7 @@ impl Write for Reap {
             transaction.announce_arrival();
         }
         transaction.execute(queries.lease_upkeep.query().bind(now).bind(ENDED_CLAIMS_MOST)).await?;
-        u32::try_from(reaped).map_err(|error| {
+        u32::try_from(reaped).map(Some).map_err(|error| {
             tracing::error!(%error, "more jobs were reaped than asked for");
             Failure::corrupt(Obstacle::JobState)
         })

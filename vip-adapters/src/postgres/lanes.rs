@@ -13,8 +13,9 @@ use super::error::{Failure, Obstacle};
 
 /// Statements that a connection keeps prepared; there are fewer than this in all.
 const STATEMENTS: usize = 128;
-/// Connections for claims and rescues: one waits for the disk while the other one searches.
-const CLAIM_CONNECTIONS: u32 = 2;
+/// Connections for claims and rescues: a worker has two claims under way, of which one waits for the disk while the other one
+/// searches, and a rescue waits behind neither.
+const CLAIM_CONNECTIONS: u32 = 3;
 /// Connections for orders and enqueues, of which many go along in one commit.
 const ORDER_CONNECTIONS: u32 = 4;
 /// Longest wait for a row of an order with which others go along: whoever is held up then tries by itself.
