@@ -1,8 +1,14 @@
 //! LISTEN and NOTIFY on PostgreSQL: a worker hears of a job of another process without a poll, and polls without them.
 
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection, PgPool};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use vip_adapters::hetzner::HetznerClient;
@@ -11,12 +17,13 @@ use vip_core::Provisioner;
 use vip_core::conformance::claim_id;
 use vip_core::conformance::job_queue::{job, kind, settle};
 use vip_core::model::{JobKey, JobKind};
-use vip_core::ports::{ClaimRequest, JobQueue, Settled, Store, Verdict};
+use vip_core::ports::{ClaimRequest, JobQueue, Retryability, Settled, Store, Verdict};
 use vip_core::provisioning::kinds::CONVERGE;
+use vip_tests::postgres::Server;
 use vip_tests::{site, timing};
 
 use crate::postgres_database::open;
-use crate::server;
+use crate::{ACTOR, server};
 
 /// Between two polls: nothing that a test waits for comes by polling.
 const POLL: Duration = Duration::from_secs(60);
@@ -35,7 +42,15 @@ async fn deaf(database: &str) -> PostgresBackend {
 async fn next_job(backend: PostgresBackend, kinds: Vec<JobKind>) -> JobKey {
     loop {
         let request = ClaimRequest { kinds: kinds.clone(), most: 1, lease: POLL, claim: claim_id() };
-        if let Some(claimed) = backend.claim(&request).await.unwrap().pop() {
+        let claimed = match backend.claim(&request).await {
+            Ok(mut claimed) => claimed.pop(),
+            // Its connection went away with the server: a worker claims again.
+            Err(error) => {
+                assert_eq!(error.retryability(), Retryability::OutcomeUnknown, "{error:?}");
+                continue;
+            }
+        };
+        if let Some(claimed) = claimed {
             assert_eq!(settle(&backend, claimed.lease.reference, Verdict::Done).await, Settled::Applied);
             return claimed.job.key;
         }
@@ -44,7 +59,108 @@ async fn next_job(backend: PostgresBackend, kinds: Vec<JobKind>) -> JobKey {
 }
 
 async fn until_listening(watching: &mut PgConnection) {
-    while sqlx::query_scalar::<_, i64>(LISTENERS).fetch_one(&mut *watching).await.unwrap() == 0 {}
+    until_so_many_listen(watching, 1).await;
+}
+
+async fn until_so_many_listen(watching: &mut PgConnection, many: i64) {
+    while sqlx::query_scalar::<_, i64>(LISTENERS).fetch_one(&mut *watching).await.unwrap() < many {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_the_server_was_away_a_job_of_another_process_is_heard_of_again() {
+    let server = Server::start(Path::new(ACTOR));
+    let database = server.new_database().await;
+    let config = PostgresConfig::default().poll_interval(POLL);
+    let worker = PostgresBackend::connect(&server.url(&database), config).await.unwrap();
+    let mut waiting = JoinSet::new();
+    waiting.spawn(next_job(worker.clone(), vec![kind("test")]));
+    let mut watching = PgConnection::connect(&server.url(&database)).await.unwrap();
+    until_listening(&mut watching).await;
+    server.crash();
+    server.restart();
+    let mut watching = PgConnection::connect(&server.url(&database)).await.unwrap();
+    timeout(PATIENCE, until_listening(&mut watching)).await.unwrap();
+    let producer = PostgresBackend::connect(&server.url(&database), PostgresConfig::default()).await.unwrap();
+    producer.enqueue(&[job("a")]).await.unwrap();
+    let found = timeout(PATIENCE, waiting.join_next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(found.as_str(), "a");
+    for backend in [producer, worker] {
+        backend.close().await.unwrap();
+    }
+    watching.close().await.unwrap();
+    server.stop();
+}
+
+/// Passes bytes on between clients and a server, until connections that listen are cut off without a word to either side.
+#[derive(Debug, Clone, Default)]
+struct Wire {
+    listening: Arc<AtomicUsize>,
+    /// How many of those that have listened so far are cut off.
+    cut: Arc<AtomicUsize>,
+}
+
+impl Wire {
+    /// Lays one to a server; returns where it begins.
+    async fn lay(&self, folder: &Path) -> SocketAddr {
+        let clients = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, socket, wire) = (clients.local_addr().unwrap(), folder.join(".s.PGSQL.5432"), self.clone());
+        tokio::spawn(async move {
+            while let Ok((client, _)) = clients.accept().await {
+                let server = UnixStream::connect(&socket).await.unwrap();
+                tokio::spawn(wire.clone().pass(client, server));
+            }
+        });
+        address
+    }
+
+    async fn pass(self, mut client: TcpStream, mut server: UnixStream) {
+        let (mut sent, mut answered, mut place) = (vec![0; 65_536], vec![0; 65_536], usize::MAX);
+        loop {
+            let (bytes, is_sent) = tokio::select! {
+                read = client.read(&mut sent) => (read.unwrap_or(0), true),
+                read = server.read(&mut answered) => (read.unwrap_or(0), false),
+            };
+            if self.cut.load(Ordering::SeqCst) > place && bytes > 0 {
+                continue;
+            }
+            let bytes = if is_sent { &sent[..bytes] } else { &answered[..bytes] };
+            if place == usize::MAX && is_sent && bytes.windows(6).any(|six| six == b"LISTEN") {
+                place = self.listening.fetch_add(1, Ordering::SeqCst);
+            }
+            let passed = if is_sent { server.write_all(bytes).await } else { client.write_all(bytes).await };
+            if bytes.is_empty() || passed.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_whose_other_end_is_gone_without_a_word_is_noticed_and_another_one_listens() {
+    let database = server().new_database().await;
+    let wire = Wire::default();
+    let address = wire.lay(server().folder()).await;
+    let config = PostgresConfig::default().poll_interval(POLL);
+    let url = format!("postgres://vip@{address}/{database}?sslmode=disable");
+    let (producer, worker) = (open(&database).await, PostgresBackend::connect(&url, config).await.unwrap());
+    let mut watching = PgConnection::connect(&server().url(&database)).await.unwrap();
+    let mut waiting = JoinSet::new();
+    waiting.spawn(next_job(worker.clone(), vec![kind("test")]));
+    until_listening(&mut watching).await;
+    wire.cut.store(1, Ordering::SeqCst);
+    // Rung into the void: found when another connection listens, long before the next poll.
+    producer.enqueue(&[job("a")]).await.unwrap();
+    let found = timeout(PATIENCE, waiting.join_next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(found.as_str(), "a");
+    until_so_many_listen(&mut watching, 2).await;
+    waiting.spawn(next_job(worker.clone(), vec![kind("test")]));
+    producer.enqueue(&[job("b")]).await.unwrap();
+    let found = timeout(PATIENCE, waiting.join_next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(found.as_str(), "b");
+    for backend in [producer, worker] {
+        backend.close().await.unwrap();
+    }
+    watching.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,12 +6,18 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use vip_core::telemetry;
 
 use super::session::Sessions;
 
-/// The channel that `job_ring.sql` names, too.
-const CHANNEL: &str = "vip_jobs";
+/// Listens to the channel that `job_ring.sql` names, too; changes nothing for who listens already.
+const LISTEN: &str = "LISTEN vip_jobs";
+/// Longest silence after which a connection that listens is asked whether it is still there. It never sends anything by itself,
+/// and if its other end is gone without a word, nothing ever comes.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Longest wait for an answer on it.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Shortest time between two rings: the first job rings at once, those that follow within it share the next ring. The
 /// server lets one notifying commit through after the other, so that a ring for each job would hold up all of them.
 const DEBOUNCE: Duration = Duration::from_millis(5);
@@ -22,8 +28,6 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 #[derive(Debug, Clone)]
 pub(super) struct Bell {
     pub(super) sessions: Arc<Sessions>,
-    /// A connection for listening alone.
-    pub(super) pool: PgPool,
     /// Names us: our own rings are no news to us.
     pub(super) name: String,
     pub(super) closing: watch::Receiver<bool>,
@@ -67,13 +71,18 @@ impl Bell {
             wanted = self.wanted.wait_for(|wanted| *wanted) => if wanted.is_err() { return },
         }
         let mut pause = AGAIN.0;
-        loop {
-            tokio::select! {
-                _ = closing.wait_for(|closing| *closing) => return,
-                heard = self.hear(&mut pause) => if let Err(error) = heard {
-                    tracing::debug!(error = %telemetry::causes(&error), "jobs of other processes are found by polling");
+        while let Some(pool) = self.sessions.lanes.hints() {
+            let lost = tokio::select! {
+                _ = closing.wait_for(|closing| *closing) => None,
+                error = self.hear(&pool, &mut pause) => Some(error),
+            };
+            let Some(error) = lost else {
+                if timeout(ANSWER, pool.close()).await.is_err() {
+                    tracing::debug!("the connection that listens did not answer when it was closed");
                 }
-            }
+                return;
+            };
+            tracing::debug!(error = %telemetry::causes(&error), "jobs of other processes are found by polling");
             tokio::select! {
                 _ = closing.wait_for(|closing| *closing) => return,
                 () = tokio::time::sleep(pause.mul_f64(0.5 + self.sessions.randomness.share() / 2.0)) => {}
@@ -82,18 +91,31 @@ impl Bell {
         }
     }
 
-    /// Listens on one connection after the other, until one cannot be opened.
-    async fn hear(&self, pause: &mut Duration) -> Result<(), sqlx::Error> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen(CHANNEL).await?;
+    /// Listens on one connection, until that is lost; says why.
+    async fn hear(&self, pool: &PgPool, pause: &mut Duration) -> sqlx::Error {
+        let mut listener = match PgListener::connect_with(pool).await {
+            Ok(listener) => listener,
+            Err(error) => return error,
+        };
+        // Whoever calls opens the next one, with a pause that grows.
+        listener.eager_reconnect(false);
+        if let Err(error) = ask(&mut listener).await {
+            return error;
+        }
         *pause = AGAIN.0;
         // What came before we listened was not heard.
         self.wake();
         loop {
-            match listener.try_recv().await? {
-                Some(ring) if ring.payload() == self.name => {}
-                // None: the connection was lost and is there again, and something may have been missed.
-                Some(_) | None => self.wake(),
+            match timeout(SILENCE, listener.try_recv()).await {
+                Ok(Ok(Some(ring))) if ring.payload() == self.name => {}
+                Ok(Ok(Some(_))) => self.wake(),
+                Ok(Ok(None)) => return std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into(),
+                Ok(Err(error)) => return error,
+                Err(_silent) => {
+                    if let Err(error) = ask(&mut listener).await {
+                        return error;
+                    }
+                }
             }
         }
     }
@@ -101,6 +123,12 @@ impl Bell {
     fn wake(&self) {
         self.sessions.arrivals.send_modify(|count| *count = count.wrapping_add(1));
     }
+}
+
+/// Listens, or listens on: whoever answers is there.
+async fn ask(listener: &mut PgListener) -> Result<(), sqlx::Error> {
+    let asked = timeout(ANSWER, sqlx::raw_sql(LISTEN).execute(listener)).await;
+    asked.unwrap_or_else(|_silent| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())).map(drop)
 }
 
 impl Sessions {

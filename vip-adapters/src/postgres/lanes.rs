@@ -82,8 +82,8 @@ pub(super) struct Lanes {
     pools: [Pool; 4],
     pool_wait: Duration,
     closed: AtomicBool,
-    /// For listening; none behind a pooler that shares sessions.
-    hints: Option<PgPool>,
+    /// How a connection for listening is made; none behind a pooler that shares sessions.
+    hints: Option<(PgPoolOptions, PgConnectOptions)>,
     /// How a transaction begins with which others go along.
     begin_hurried: String,
     /// Whether statements are prepared under a name; a pooler in transaction mode forbids it.
@@ -149,7 +149,7 @@ impl Lanes {
             Pooler::Transaction => claims.clone(),
         };
         let hints = match config.pooler {
-            Pooler::None => Some(pool_of(1, config).connect_lazy_with(session.clone())),
+            Pooler::None => Some((pool_of(1, config), session.clone())),
             Pooler::Transaction => None,
         };
         let pools = [
@@ -233,9 +233,9 @@ impl Lanes {
         }
     }
 
-    /// Returns the pool of the one connection that listens.
+    /// Makes a pool of one connection that listens: a new one each time, because one that does not answer cannot be given back.
     pub(super) fn hints(&self) -> Option<PgPool> {
-        self.hints.clone()
+        self.hints.as_ref().map(|(pool, session)| pool.clone().connect_lazy_with(session.clone()))
     }
 
     /// Shows how busy the connections are.
@@ -245,9 +245,6 @@ impl Lanes {
 
     pub(super) async fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        if let Some(hints) = &self.hints {
-            hints.close().await;
-        }
         for pool in self.pools.iter().filter(|pool| pool.owner == Owner::Us) {
             pool.pool.close().await;
         }

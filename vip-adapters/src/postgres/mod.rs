@@ -140,16 +140,10 @@ impl PostgresBackend {
         let (closing, closing_seen) = watch::channel(false);
         let watcher = Watcher::new(Arc::clone(&sessions), config.poll_interval, closing_seen.clone());
         let calls = TaskTracker::new();
-        if let Some(pool) = sessions.lanes.hints() {
+        if sessions.lanes.named {
             let (rung, name) = (sessions.rung.subscribe(), config.randomness.uuid().to_string());
-            let bell = Bell {
-                sessions: Arc::clone(&sessions),
-                pool,
-                name,
-                rung,
-                closing: closing_seen,
-                wanted: watcher.wanted(),
-            };
+            let bell =
+                Bell { sessions: Arc::clone(&sessions), name, rung, closing: closing_seen, wanted: watcher.wanted() };
             calls.spawn(bell.clone().ring());
             calls.spawn(bell.listen());
         }
