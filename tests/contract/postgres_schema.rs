@@ -181,13 +181,14 @@ async fn forbidden(database: &str) -> Vec<&'static str> {
 }
 
 /// Statements that read a whole table, each with the reason.
-const WALKS: [(&str, &str, &str); 3] = [
+const WALKS: [(&str, &str, &str); 4] = [
     (
         "job_stats",
         "leases",
         "the claims of one lease time up to a bound; they are few, and say where the leased jobs are",
     ),
     ("job_list_leased", "leases", "the claims of one lease time; they are few, and say where the leased jobs are"),
+    ("lease_prolong", "leases", "the claims of one lease time, and only if somebody holds the row of a leased job"),
     ("store_stats", "sightings", "up to a bound"),
 ];
 

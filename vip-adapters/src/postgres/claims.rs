@@ -11,8 +11,8 @@ use vip_core::model::{Job, JobKind};
 use vip_core::ports::{ClaimRequest, Claimed, Lease, LeaseRef, Settlement};
 
 use super::error::Failure;
-use super::jobs::{lease_of, settle_round};
 use super::lanes::Lane;
+use super::leases::{lease_of, settle_round};
 use super::rows::{self, micros};
 use super::session::{Form, Repeat, Write};
 use super::transaction::Transaction;

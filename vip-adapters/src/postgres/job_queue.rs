@@ -12,7 +12,8 @@ use vip_core::ports::{
 
 use super::PostgresBackend;
 use super::error::Failure;
-use super::jobs::{Beat, Cancel, EnqueueJobs, Reap, Replay, Settle};
+use super::jobs::{Cancel, EnqueueJobs, Reap, Replay};
+use super::leases::{self, Beat};
 use super::rows;
 use super::store::{COUNTED_MOST, page};
 use crate::unreadable;
@@ -50,7 +51,8 @@ impl JobQueue for PostgresBackend {
         if settlements.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(self.write(Settle(settlements.to_vec())).await?)
+        let settlements = settlements.to_vec();
+        Ok(self.call(|sessions| leases::settle(sessions, settlements)).await?)
     }
 
     async fn wait(&self, timeout: Duration) {

@@ -1,18 +1,15 @@
 //! The writes of the queue: PROTOCOL's table of transitions as statements, each with its guard.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Row;
-use sqlx::postgres::PgRow;
-use uuid::Uuid;
-use vip_core::model::{ClaimId, JobId, JobKey, JobState, NewJob};
-use vip_core::ports::{Enqueued, LeaseRef, Settled, Settlement, Verdict};
+use vip_core::model::{JobId, JobKey, NewJob};
+use vip_core::ports::Enqueued;
 
 use super::error::{Failure, Obstacle};
 use super::lanes::Lane;
-use super::rows::{self, integer, micros};
+use super::rows::{self, micros};
 use super::session::{Form, Repeat, Write};
 use super::transaction::Transaction;
 
@@ -130,7 +127,7 @@ fn job_marks(job: &NewJob) -> [String; 2] {
 }
 
 /// Cuts a list so that no mark comes twice in a part: a statement changes a row once, and the order has to count.
-fn rounds<T, M: Ord, const N: usize>(items: &[T], marks: impl Fn(&T) -> [M; N]) -> Vec<Vec<(usize, &T)>> {
+pub(super) fn rounds<T, M: Ord, const N: usize>(items: &[T], marks: impl Fn(&T) -> [M; N]) -> Vec<Vec<(usize, &T)>> {
     let (mut rounds, mut round, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (place, item) in items.iter().enumerate() {
         let marks = marks(item);
@@ -145,156 +142,6 @@ fn rounds<T, M: Ord, const N: usize>(items: &[T], marks: impl Fn(&T) -> [M; N]) 
         rounds.push(round);
     }
     rounds
-}
-
-/// Puts what is about jobs into the order in which all statements lock their rows.
-fn in_order<T>(items: &[T], job: impl Fn(&T) -> JobId) -> Vec<&T> {
-    let mut ordered: Vec<&T> = items.iter().collect();
-    ordered.sort_by_key(|item| job(item));
-    ordered
-}
-
-/// Prolongs leases.
-#[derive(Debug)]
-pub(super) struct Beat {
-    pub(super) leases: Vec<LeaseRef>,
-    pub(super) lease: Duration,
-}
-
-#[async_trait]
-impl Write for Beat {
-    type Answer = Vec<bool>;
-    const LANE: Lane = Lane::Lease;
-    const FORM: Form = Form::Statements;
-
-    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<bool>, Failure> {
-        let leases = in_order(&self.leases, |lease| lease.job);
-        let query = transaction.queries().job_beat.query();
-        let query = query
-            .bind(leases.iter().map(|lease| lease.job.as_uuid()).collect::<Vec<_>>())
-            .bind(leases.iter().map(|lease| integer(lease.epoch)).collect::<Vec<_>>())
-            .bind(leases.iter().map(|lease| lease.claim.as_uuid()).collect::<Vec<_>>())
-            .bind(micros(self.lease))
-            .bind(transaction.bound_now());
-        let rows = transaction.rows(query).await?;
-        let held = rows.iter().map(lease_of).collect::<Result<BTreeSet<LeaseRef>, Failure>>()?;
-        Ok(self.leases.iter().map(|lease| held.contains(lease)).collect())
-    }
-}
-
-pub(super) fn lease_of(row: &PgRow) -> Result<LeaseRef, Failure> {
-    let (job, claim) = (rows::id(row, "id", JobId::from_uuid)?, rows::id(row, "claim", ClaimId::from_uuid)?);
-    Ok(LeaseRef { job, epoch: rows::count(row, "epoch")?, claim })
-}
-
-/// Ends leases.
-#[derive(Debug)]
-pub(super) struct Settle(pub(super) Vec<Settlement>);
-
-#[async_trait]
-impl Write for Settle {
-    type Answer = Vec<Settled>;
-    const LANE: Lane = Lane::Lease;
-    const FORM: Form = Form::Statements;
-    // The second one finds no such lease: its answer would say that the work was for nothing.
-    const REPEAT: Repeat = Repeat::Told;
-
-    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Settled>, Failure> {
-        let mut answers = vec![Settled::Stale; self.0.len()];
-        // Each statement is a commit. A later one that fails does not undo the first: the caller is not to be told that
-        // nothing was changed, and a repeat of our own would call stale what this call has settled.
-        let mut is_partly_done = false;
-        let judge = |is_partly_done| move |failure: Failure| if is_partly_done { failure.of_a_part() } else { failure };
-        for round in rounds(&self.0, |settlement| [settlement.lease.job]) {
-            let mut left: Vec<&Settlement> = round.iter().map(|(_, settlement)| *settlement).collect();
-            let mut found = BTreeMap::new();
-            if transaction.commits_each() {
-                found = done_round(transaction, &left).await.map_err(judge(is_partly_done))?;
-            }
-            // An enqueue may mark a job between snapshot and lock: what was not found is looked for once more. A lease
-            // that is gone is not found again.
-            for _ in 0..2 {
-                is_partly_done |= !found.is_empty();
-                left.retain(|settlement| !found.contains_key(&settlement.lease.job));
-                found.extend(settle_round(transaction, &left).await.map_err(judge(is_partly_done))?);
-            }
-            is_partly_done |= !found.is_empty();
-            for (place, settlement) in round {
-                if let (Some(answer), Some(settled)) = (answers.get_mut(place), found.get(&settlement.lease.job)) {
-                    *answer = *settled;
-                }
-            }
-        }
-        Ok(answers)
-    }
-}
-
-/// Ends leases of different jobs that are done for good; what goes on, and what is stale, is not in the answer.
-async fn done_round(
-    transaction: &mut Transaction<'_>,
-    settlements: &[&Settlement],
-) -> Result<BTreeMap<JobId, Settled>, Failure> {
-    let mut done = in_order(settlements, |settlement| settlement.lease.job);
-    done.retain(|settlement| settlement.verdict == Verdict::Done);
-    if done.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let query = transaction.queries().job_done.query();
-    let query = query
-        .bind(done.iter().map(|it| it.lease.job.as_uuid()).collect::<Vec<Uuid>>())
-        .bind(done.iter().map(|it| integer(it.lease.epoch)).collect::<Vec<_>>())
-        .bind(done.iter().map(|it| it.lease.claim.as_uuid()).collect::<Vec<Uuid>>());
-    let rows = transaction.rows(query).await?;
-    rows.iter().map(|row| Ok((rows::id(row, "id", JobId::from_uuid)?, Settled::Applied))).collect()
-}
-
-/// Settles leases of different jobs; a stale one is not in the answer.
-pub(super) async fn settle_round(
-    transaction: &mut Transaction<'_>,
-    settlements: &[&Settlement],
-) -> Result<BTreeMap<JobId, Settled>, Failure> {
-    if settlements.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let settlements = in_order(settlements, |settlement| settlement.lease.job);
-    let (mut verdicts, mut delays, mut codes) = (Vec::new(), Vec::new(), Vec::new());
-    for settlement in &settlements {
-        let (number, delay, code): (i16, Duration, Option<String>) = match &settlement.verdict {
-            Verdict::Done => (0, Duration::ZERO, None),
-            Verdict::Retry { delay, code } => (1, *delay, Some(code.clone())),
-            Verdict::Snooze { delay } => (2, *delay, None),
-            Verdict::Release => (3, Duration::ZERO, None),
-            Verdict::Dead { code } => (4, Duration::ZERO, Some(code.clone())),
-        };
-        verdicts.push(number);
-        delays.push(micros(delay));
-        codes.push(code);
-    }
-    let query = transaction.queries().job_settle.query();
-    let query = query
-        .bind(settlements.iter().map(|it| it.lease.job.as_uuid()).collect::<Vec<Uuid>>())
-        .bind(settlements.iter().map(|it| integer(it.lease.epoch)).collect::<Vec<_>>())
-        .bind(settlements.iter().map(|it| it.lease.claim.as_uuid()).collect::<Vec<Uuid>>())
-        .bind(verdicts)
-        .bind(delays)
-        .bind(transaction.bound_now())
-        .bind(codes);
-    let mut found = BTreeMap::new();
-    for row in transaction.rows(query).await? {
-        let settled = match row.try_get::<Option<i16>, _>("state")? {
-            // Done for good.
-            None => Settled::Applied,
-            Some(_) => match rows::state(&row)? {
-                JobState::Dead => Settled::Died,
-                JobState::Waiting | JobState::Leased => {
-                    transaction.announce_arrival();
-                    Settled::Applied
-                }
-            },
-        };
-        found.insert(rows::id(&row, "id", JobId::from_uuid)?, settled);
-    }
-    Ok(found)
 }
 
 /// Returns expired jobs to waiting; says how many, and nothing if no claim has ended.

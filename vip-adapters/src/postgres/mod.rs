@@ -14,6 +14,7 @@ mod host_transaction;
 mod job_queue;
 mod jobs;
 mod lanes;
+mod leases;
 mod migration;
 mod orders;
 mod queries;
@@ -175,11 +176,19 @@ impl PostgresBackend {
 
     /// Runs a write in a task of its own: a caller that goes away does not cut it.
     async fn write<W: Write>(&self, write: W) -> Result<W::Answer, Failure> {
+        self.call(|sessions| async move { sessions.write(&write).await }).await
+    }
+
+    /// Makes a call that goes on to its end if its caller goes away.
+    async fn call<T, F>(&self, call: impl FnOnce(Arc<Sessions>) -> F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
         if *self.shared.closing.borrow() {
             return Err(Failure::unavailable(Obstacle::Closed));
         }
-        let sessions = Arc::clone(&self.shared.sessions);
-        let call = self.shared.calls.spawn(async move { sessions.write(&write).await });
+        let call = self.shared.calls.spawn(call(Arc::clone(&self.shared.sessions)));
         joined(call.await)
     }
 

@@ -7,6 +7,9 @@ use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, SqlStr};
 
 use super::config::QueryFilter;
 
+/// Is what makes a statement pass over rows that others hold.
+const PASS_OVER: &str = " SKIP LOCKED";
+
 /// Is a statement with what is bound to it.
 pub(super) type Query = sqlx::query::Query<'static, Postgres, PgArguments>;
 
@@ -24,6 +27,12 @@ impl Statement {
     /// Starts a query with nothing bound.
     pub(super) fn query(&self) -> Query {
         sqlx::query(self.0.clone())
+    }
+
+    /// Makes it wait for rows that others hold, where it passes them over.
+    pub(super) fn waiting(&self) -> Self {
+        let text: Arc<str> = Arc::from(self.0.as_str().replace(PASS_OVER, ""));
+        Self(AssertSqlSafe(text).into_sql_str())
     }
 }
 
@@ -69,6 +78,7 @@ statements! {
     installation_find,
     installation_insert,
     job_beat,
+    job_beat_held,
     job_cancel,
     job_claim,
     job_done,
@@ -89,6 +99,7 @@ statements! {
     key_find,
     key_insert,
     key_trim,
+    lease_prolong,
     lease_upkeep,
     note_hold,
     note_takeover,

@@ -3,18 +3,18 @@ WITH clock AS MATERIALIZED (
     SELECT coalesce($5::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
 ),
 -- By ANY as in `job_done.sql`: never by a walk through all jobs.
--- Locked as in a settlement: all of them first, in the order of their ids, which is how they are sent.
 held AS MATERIALIZED (
     SELECT job.id, job.epoch, job.claim, clock.now
     FROM clock
-    CROSS JOIN unnest($1::uuid[], $2::bigint[], $3::uuid[]) WITH ORDINALITY AS held(id, epoch, claim, place)
+    CROSS JOIN unnest($1::uuid[], $2::bigint[], $3::uuid[]) AS held(id, epoch, claim)
     JOIN vip.jobs AS job ON job.id = ANY (ARRAY[held.id])
     WHERE job.state = 1
       AND job.epoch = held.epoch -- guard: epoch
       AND job.claim = held.claim -- guard: claim
       AND job.lease_until > clock.now -- guard: expiry
-    ORDER BY held.place
-    FOR NO KEY UPDATE OF job
+    -- Who holds one row, perhaps for long, keeps no other lease from being prolonged; as nothing is waited for here, the order
+    -- does not matter either.
+    FOR NO KEY UPDATE OF job SKIP LOCKED
 )
 UPDATE vip.jobs AS job
 SET lease_until = greatest(job.lease_until, held.now + $4)

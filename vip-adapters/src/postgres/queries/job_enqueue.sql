@@ -1,5 +1,5 @@
 -- Every way in which a key can be found is one statement, so that nothing can come in between. Jobs that are there come first,
--- in the order of their ids, in which settlements and heartbeats lock them, too; new ones follow in the order of their keys,
+-- in the order of their ids, in which settlements lock them, too; new ones follow in the order of their keys,
 -- so that two batches lock in one order. A row that is not returned was refused; nothing of it was changed.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($9::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now

@@ -3,8 +3,9 @@
 WITH clock AS MATERIALIZED (
     SELECT coalesce($6::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
 ),
--- All rows are locked before one is changed, in the order in which they are sent, that is by their ids: heartbeats and
--- enqueues do the same, so that none of them ever waits in a circle. By ANY as in `job_done.sql`: never by a walk through all jobs.
+-- All rows are locked before one is changed. Rows that others hold are passed over; where they are waited for, the last two
+-- words of the lock are taken away. Then the order counts in which they are sent, that is by their ids: enqueues lock in the
+-- same one, so that none of them ever waits in a circle. By ANY as in `job_done.sql`: never by a walk through all jobs.
 said AS MATERIALIZED (
     SELECT said.id, said.verdict, said.code, clock.now, clock.now + said.delay AS then
     FROM clock
@@ -15,7 +16,7 @@ said AS MATERIALIZED (
       AND job.epoch = said.epoch -- guard: epoch
       AND job.claim = said.claim -- guard: claim
     ORDER BY said.place
-    FOR NO KEY UPDATE OF job
+    FOR NO KEY UPDATE OF job SKIP LOCKED
 ),
 -- Done for good. A mark to run again keeps the row.
 ended AS (
