@@ -100,17 +100,19 @@ struct Wire {
 }
 
 impl Wire {
-    /// Lays one to a server; returns where it begins.
-    async fn lay(&self, folder: &Path) -> SocketAddr {
+    /// Lays one to a server; returns where it begins, and what passes the bytes on as long as it is kept.
+    async fn lay(&self, folder: &Path) -> (SocketAddr, JoinSet<()>) {
         let clients = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, socket, wire) = (clients.local_addr().unwrap(), folder.join(".s.PGSQL.5432"), self.clone());
-        tokio::spawn(async move {
+        let mut laid = JoinSet::new();
+        laid.spawn(async move {
+            let mut passing = JoinSet::new();
             while let Ok((client, _)) = clients.accept().await {
                 let server = UnixStream::connect(&socket).await.unwrap();
-                tokio::spawn(wire.clone().pass(client, server));
+                passing.spawn(wire.clone().pass(client, server));
             }
         });
-        address
+        (address, laid)
     }
 
     async fn pass(self, mut client: TcpStream, mut server: UnixStream) {
@@ -123,7 +125,7 @@ impl Wire {
             if self.cut.load(Ordering::SeqCst) > place && bytes > 0 {
                 continue;
             }
-            let bytes = if is_sent { &sent[..bytes] } else { &answered[..bytes] };
+            let bytes = if is_sent { &sent } else { &answered }.get(..bytes).unwrap();
             if place == usize::MAX && is_sent && bytes.windows(6).any(|six| six == b"LISTEN") {
                 place = self.listening.fetch_add(1, Ordering::SeqCst);
             }
@@ -139,7 +141,7 @@ impl Wire {
 async fn a_connection_whose_other_end_is_gone_without_a_word_is_noticed_and_another_one_listens() {
     let database = server().new_database().await;
     let wire = Wire::default();
-    let address = wire.lay(server().folder()).await;
+    let (address, _laid) = wire.lay(server().folder()).await;
     let config = PostgresConfig::default().poll_interval(POLL);
     let url = format!("postgres://vip@{address}/{database}?sslmode=disable");
     let (producer, worker) = (open(&database).await, PostgresBackend::connect(&url, config).await.unwrap());

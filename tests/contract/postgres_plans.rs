@@ -58,7 +58,7 @@ async fn one_of_each(backend: &PostgresBackend, name: &str) {
 
     let [one, two, three] = ["one", "two", "three"].map(|it| job(&format!("{it}-{name}")));
     assert_eq!(backend.enqueue(&[one.clone(), two.clone()]).await.unwrap(), [Enqueued::Inserted; 2]);
-    assert_eq!(backend.enqueue(&[three.clone()]).await.unwrap(), [Enqueued::Inserted]);
+    assert_eq!(backend.enqueue(std::slice::from_ref(&three)).await.unwrap(), [Enqueued::Inserted]);
     let claimed = claim(backend, 4).await;
     let [one, two, three, four] = <[_; 4]>::try_from(claimed).unwrap().map(|claimed| claimed.lease.reference);
     assert_eq!(backend.heartbeat(&[one, two], MILLI).await.unwrap(), [true; 2]);
