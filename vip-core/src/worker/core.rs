@@ -1,6 +1,6 @@
 //! What the loops and the attempts of one worker share; it survives a panic in any of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,8 @@ use super::registry::Registry;
 use crate::model::{JobKind, Timing};
 use crate::ports::{JobQueue, LeaseRef, Randomness, Settlement};
 
+/// Most halvings of a batch of settlements: then each goes alone.
+const HALVINGS_MOST: u32 = 9;
 /// Polls of other workers, of which each may be a quarter late, that a job is left to them.
 const POLLS_OF_OTHERS: u32 = 2;
 
@@ -108,6 +110,8 @@ pub(super) struct Unsettled {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     waiting: Mutex<VecDeque<Unsettled>>,
+    /// How often the size of a batch was halved: one settlement that the queue cannot take now must not hold up all others.
+    halvings: AtomicU32,
     /// Rings when there is something to look at.
     pub(super) bell: Notify,
 }
@@ -131,9 +135,28 @@ impl Outbox {
         self.lock().front().map(|unsettled| unsettled.since)
     }
 
-    /// Shows the oldest ones.
+    /// Shows those whose turn it is, at most so many, and fewer after batches without an answer.
     pub(super) fn first(&self, most: usize) -> Vec<Unsettled> {
+        let most = most.checked_shr(self.halvings.load(Ordering::SeqCst)).unwrap_or(0).max(1);
         self.lock().iter().take(most).cloned().collect()
+    }
+
+    /// Notes that a batch was answered.
+    pub(super) fn answered(&self) {
+        let halvings = self.halvings.load(Ordering::SeqCst);
+        self.halvings.store(halvings.saturating_sub(1), Ordering::SeqCst);
+    }
+
+    /// Puts a batch without an answer behind all others, and makes the next ones smaller.
+    pub(super) fn put_back(&self, batch: &[Unsettled]) {
+        let halvings = self.halvings.load(Ordering::SeqCst);
+        self.halvings.store((halvings + 1).min(HALVINGS_MOST), Ordering::SeqCst);
+        let sent: BTreeSet<&LeaseRef> = batch.iter().map(|unsettled| &unsettled.settlement.lease).collect();
+        let mut waiting = self.lock();
+        let (back, mut front): (VecDeque<_>, VecDeque<_>) =
+            waiting.drain(..).partition(|unsettled| sent.contains(&unsettled.settlement.lease));
+        front.extend(back);
+        *waiting = front;
     }
 
     /// Takes out what was answered or given up; says whether it was still there.

@@ -81,7 +81,10 @@ impl Core {
             return Flush::Empty;
         }
         match self.settle(&batch).await {
-            Ok(()) => Flush::Answered,
+            Ok(()) => {
+                self.outbox.answered();
+                Flush::Answered
+            }
             Err(Retryability::Temporary | Retryability::OutcomeUnknown) => self.no_answer(&batch),
             Err(Retryability::Permanent) => self.settle_singly(&batch).await,
         }
@@ -141,7 +144,7 @@ impl Core {
         }
     }
 
-    /// Gives up what has waited too long; the rest is repeated as it was.
+    /// Gives up what has waited too long; the rest is repeated as it was, after the others and in smaller batches.
     fn no_answer(&self, batch: &[Unsettled]) -> Flush {
         self.counters.settle_failures.one();
         let patience = self.timing.lease.saturating_mul(PATIENCE_LEASES);
@@ -150,6 +153,7 @@ impl Core {
             .iter()
             .filter(|unsettled| now.saturating_duration_since(unsettled.since) >= patience)
             .for_each(|unsettled| self.give_up(unsettled));
+        self.outbox.put_back(batch);
         Flush::NoAnswer
     }
 

@@ -193,3 +193,25 @@ async fn hints_that_are_always_wrong_cost_little_more_than_polling() {
     let claims = bench.queue.calls(Call::Claim).len();
     assert!((90..=220).contains(&claims), "{claims} in 100 s");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_settlement_that_the_queue_cannot_take_now_holds_up_no_other_one_and_comes_after_them() {
+    let config = WorkerConfig { concurrency: 40, ..WorkerConfig::default() };
+    let mut bench = Bench::with(new_queue(), config);
+    bench.enqueue(0..40).await;
+    *bench.queue.held.lock().unwrap() = Some(new_job(1).id);
+    let visits = bench.visit_many(40).await;
+    visits.iter().for_each(|visit| visit.end(JobOutcome::Done));
+    bench.until(|counts| counts.settled == 39).await;
+    // Also what ends later goes by it.
+    bench.enqueue(40..60).await;
+    bench.visit_many(20).await.iter().for_each(|visit| visit.end(JobOutcome::Done));
+    bench.until(|counts| counts.settled == 59).await;
+    *bench.queue.held.lock().unwrap() = None;
+    bench.until(|counts| counts.settled == 60).await;
+    assert_eq!((bench.worker.counts().stale, bench.worker.counts().settlements_lost), (0, 0));
+    // What is answered makes the batches large again.
+    bench.enqueue(100..140).await;
+    bench.visit_many(40).await.iter().for_each(|visit| visit.end(JobOutcome::Done));
+    bench.until(|counts| counts.settled == 100).await;
+}

@@ -48,6 +48,8 @@ pub(super) struct TestQueue {
     pub(super) hints_are_wrong: bool,
     /// A settlement of this key is refused for ever.
     pub(super) poison: Mutex<Option<JobId>>,
+    /// A batch with a settlement of this key has no answer, as if somebody held its row.
+    pub(super) held: Mutex<Option<JobId>>,
 }
 
 impl TestQueue {
@@ -59,6 +61,7 @@ impl TestQueue {
             calls: Mutex::new(Vec::new()),
             hints_are_wrong: false,
             poison: Mutex::new(None),
+            held: Mutex::new(None),
         }
     }
 
@@ -132,7 +135,12 @@ impl JobQueue for TestQueue {
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, QueueError> {
         let poison = *self.poison.lock().unwrap();
         let is_poisoned = settlements.iter().any(|settlement| Some(settlement.lease.job) == poison);
+        let held = *self.held.lock().unwrap();
+        let is_held = settlements.iter().any(|settlement| Some(settlement.lease.job) == held);
         let work = async {
+            if is_held {
+                return Err(QueueError::Unavailable { source: "held".into() });
+            }
             if is_poisoned {
                 return Err(QueueError::Corrupt { source: "poisoned".into() });
             }
