@@ -138,14 +138,14 @@ async fn a_dropped_commit_is_whole_or_nothing() {
     let mut random = fastrand::Rng::with_seed(7);
     let changes: Vec<ChangeSet> = (0..200).map(whole_order).collect();
     let mut answered = Vec::new();
-    for change in &changes {
-        let patience = random.u64(0..60);
+    for (number, change) in changes.iter().enumerate() {
+        let patience = random.u64(1..60);
         let mut other = job(&format!("other-{}", change.id));
         other.payload = vip_core::model::Payload::encode(&change.id).unwrap();
         // Something else is on its way, so that commits are dropped in every stage of a group.
         let company = backend.enqueue(std::slice::from_ref(&other));
         let commit = futures_util::future::join(backend.commit(change), company);
-        if patience == 0 {
+        if number % 10 == 0 {
             // Dropped before it was begun: however fast the writer is, some are not applied.
             drop(commit);
             continue;
