@@ -186,7 +186,7 @@ impl Core {
             biased;
             () = self.room.notified() => {}
             () = tick.interrupted() => {}
-            // Settlements that are answered or given up make room too, and ring no bell here.
+            // Settlements that are given up make room too, and ring no bell here.
             () = tokio::time::sleep(self.config.poll_interval), if self.room() > 0 => {}
         }
     }

@@ -125,6 +125,8 @@ impl Core {
         };
         self.heard();
         settlements.iter().zip(answers).for_each(|(settlement, answer)| self.settled(settlement, answer));
+        // Claims may wait because too many settlements had no answer yet.
+        self.room.notify_one();
         Ok(())
     }
 
