@@ -95,3 +95,19 @@ async fn after_a_claim_without_an_answer_one_that_ends_short_beside_it_is_no_rea
     visits.iter().for_each(|visit| visit.end(JobOutcome::Done));
     bench.until(|counts| counts.settled == 300).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn claims_that_wait_for_settlements_go_on_when_those_are_answered_and_not_at_the_next_poll() {
+    let queue = new_queue();
+    let jobs: Vec<NewJob> = (0..1100).map(new_job).collect();
+    queue.enqueue(&jobs).await.unwrap();
+    queue.always(Call::Settle, Fault::Hangs);
+    let mut bench = Bench::with(queue, WorkerConfig { poll_interval: s(300), ..config(1000) });
+    bench.visit_many(1000).await.iter().for_each(|visit| visit.end(JobOutcome::Done));
+    bench.until(|counts| counts.finished == 1000).await;
+    let healed = tokio::time::Instant::now();
+    bench.queue.heal();
+    bench.visit_many(100).await.iter().for_each(|visit| visit.end(JobOutcome::Done));
+    assert!(healed.elapsed() < s(60), "{:?}", healed.elapsed());
+    bench.until(|counts| counts.settled == 1100).await;
+}
