@@ -187,8 +187,9 @@ async fn claim(
         .bind(places.iter().map(|place| place.0).collect::<Vec<_>>())
         .bind(places.iter().map(|place| place.1).collect::<Vec<_>>());
     let (mut jobs, mut unreadable) = (Vec::new(), Vec::new());
-    for row in &transaction.rows(query).await? {
-        match rows::job(row) {
+    let found = transaction.rows(query).await?;
+    for (row, job) in found.iter().zip(rows::jobs(&found)?) {
+        match job {
             Ok(job) => jobs.push(job),
             Err(failure) => {
                 let lease = lease_of(row)?;
@@ -227,7 +228,7 @@ mod tests {
     fn job(name: &str, due: i64) -> Job {
         let id = JobId::from_uuid(Uuid::from_u128(7));
         let new = NewJob::new(id, JobKey::new("a:1").unwrap(), kind(name), Payload::from_text("null").unwrap());
-        Job::waiting(&new, Timestamp::from_micros(due))
+        Job::waiting(new, Timestamp::from_micros(due))
     }
 
     #[test]

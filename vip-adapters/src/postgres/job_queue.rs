@@ -78,8 +78,9 @@ impl JobQueue for PostgresBackend {
     }
 
     async fn find(&self, key: &JobKey) -> Result<Option<Job>, QueueError> {
-        let row = self.sessions().row(|queries| queries.job_find.query().bind(key.to_string())).await?;
-        Ok(row.as_ref().map(rows::job).transpose()?)
+        let found = self.sessions().rows(|queries| queries.job_find.query().bind(key.to_string())).await?;
+        let job = rows::jobs(&found)?.next();
+        Ok(job.transpose()?)
     }
 
     async fn list(&self, state: JobState, request: &PageRequest) -> Result<Page<Job>, QueueError> {
@@ -112,7 +113,7 @@ impl JobQueue for PostgresBackend {
 /// Cuts rows to a page; a job that cannot be read is left out and said so, and does not hide the others.
 fn readable(rows: &[PgRow], request: &PageRequest) -> Result<Page<Job>, Failure> {
     let ids = page(rows, request, |row| rows::id(row, "id", |id| id), |id| *id)?;
-    let shown = ids.items.iter().zip(rows);
-    let read = |(id, row): (&Uuid, &PgRow)| rows::job(row).map_err(|failure| unreadable::report(id, &failure)).ok();
+    let shown = ids.items.iter().zip(rows::jobs(rows)?);
+    let read = |(id, job): (&Uuid, Result<Job, Failure>)| job.map_err(|failure| unreadable::report(id, &failure)).ok();
     Ok(Page::new(shown.filter_map(read).collect(), ids.next))
 }

@@ -222,7 +222,7 @@ async fn round(
         let settled = match row.try_get::<Option<i16>, _>("state")? {
             // Done for good.
             None => Settled::Applied,
-            Some(_) => match rows::state(&row)? {
+            Some(_) => match rows::state(&row, "state")? {
                 JobState::Dead => Settled::Died,
                 JobState::Waiting | JobState::Leased => {
                     transaction.announce_arrival();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{Column as _, ColumnIndex, Row};
 use uuid::Uuid;
 use vip_core::model::{
     ChainHash, ChainHead, ChangeId, ClaimId, Desired, Fingerprint, Job, JobId, JobKind, JobState, NewJob, Operation,
@@ -18,13 +18,18 @@ use super::error::{Failure, Obstacle};
 /// Longest delay that is stored, some 100,000 years in microseconds.
 const MICROS_MOST: i64 = 1 << 61;
 
+/// Is a column by its name or its place.
+pub(super) trait Column: ColumnIndex<PgRow> {}
+
+impl<C: ColumnIndex<PgRow>> Column for C {}
+
 /// Reads a column of text as any value whose JSON is a string: ids, names, states.
-pub(super) fn word<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, Failure> {
+pub(super) fn word<T: DeserializeOwned>(row: &PgRow, column: impl Column) -> Result<T, Failure> {
     let text: String = row.try_get(column)?;
     parse(text)
 }
 
-fn optional_word<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<Option<T>, Failure> {
+fn optional_word<T: DeserializeOwned>(row: &PgRow, column: impl Column) -> Result<Option<T>, Failure> {
     row.try_get::<Option<String>, _>(column)?.map(parse).transpose()
 }
 
@@ -43,32 +48,32 @@ pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Failure>
 }
 
 /// Reads a column of ids.
-pub(super) fn id<T>(row: &PgRow, column: &str, wrap: impl Fn(Uuid) -> T) -> Result<T, Failure> {
+pub(super) fn id<T>(row: &PgRow, column: impl Column, wrap: impl Fn(Uuid) -> T) -> Result<T, Failure> {
     Ok(wrap(row.try_get(column)?))
 }
 
-fn optional_id<T>(row: &PgRow, column: &str, wrap: impl Fn(Uuid) -> T) -> Result<Option<T>, Failure> {
+fn optional_id<T>(row: &PgRow, column: impl Column, wrap: impl Fn(Uuid) -> T) -> Result<Option<T>, Failure> {
     Ok(row.try_get::<Option<Uuid>, _>(column)?.map(wrap))
 }
 
 /// Reads a column of time.
-pub(super) fn time(row: &PgRow, column: &str) -> Result<Timestamp, Failure> {
+pub(super) fn time(row: &PgRow, column: impl Column) -> Result<Timestamp, Failure> {
     Ok(Timestamp::from_micros(row.try_get(column)?))
 }
 
-fn optional_time(row: &PgRow, column: &str) -> Result<Option<Timestamp>, Failure> {
+fn optional_time(row: &PgRow, column: impl Column) -> Result<Option<Timestamp>, Failure> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_micros))
 }
 
 /// Reads a column that counts.
 pub(super) fn count<T: TryFrom<i64, Error: std::error::Error + Send + Sync + 'static>>(
     row: &PgRow,
-    column: &str,
+    column: impl Column,
 ) -> Result<T, Failure> {
     T::try_from(row.try_get::<i64, _>(column)?).map_err(Failure::corrupt)
 }
 
-fn small(row: &PgRow, column: &str) -> Result<u32, Failure> {
+fn small(row: &PgRow, column: impl Column) -> Result<u32, Failure> {
     u32::try_from(row.try_get::<i32, _>(column)?).map_err(Failure::corrupt)
 }
 
@@ -91,8 +96,8 @@ pub(super) fn kinds(kinds: &[JobKind]) -> Vec<String> {
 }
 
 /// Reads the state of a job.
-pub(super) fn state(row: &PgRow) -> Result<JobState, Failure> {
-    match row.try_get::<i16, _>("state")? {
+pub(super) fn state(row: &PgRow, column: impl Column) -> Result<JobState, Failure> {
+    match row.try_get::<i16, _>(column)? {
         0 => Ok(JobState::Waiting),
         1 => Ok(JobState::Leased),
         2 => Ok(JobState::Dead),
@@ -235,24 +240,56 @@ pub(super) fn store_stats(row: &PgRow) -> Result<StoreStats, Failure> {
     })
 }
 
-pub(super) fn job(row: &PgRow) -> Result<Job, Failure> {
-    let payload = Payload::from_text(row.try_get::<String, _>("payload")?).map_err(Failure::corrupt)?;
-    // The constructor takes a request; every field that a request does not have is set below.
-    let request = NewJob::new(id(row, "id", JobId::from_uuid)?, word(row, "key")?, word(row, "kind")?, payload);
-    let mut job = Job::waiting(&request, time(row, "due")?);
-    job.tenant = optional_word(row, "tenant")?;
-    job.request_id = optional_word(row, "request_id")?;
-    job.trace_parent = optional_word(row, "trace_parent")?;
-    job.state = state(row)?;
-    job.counts.attempts = small(row, "attempts")?;
-    job.counts.snoozes = small(row, "snoozes")?;
-    job.counts.rescues = small(row, "rescues")?;
-    job.max_attempts = small(row, "max_attempts")?;
-    job.claim = optional_id(row, "claim", ClaimId::from_uuid)?;
-    job.epoch = count(row, "epoch")?;
-    job.lease_until = optional_time(row, "lease_until")?;
-    job.last_error = row.try_get("last_error")?;
-    Ok(job)
+macro_rules! job_columns {
+    ($($name:ident)+) => {
+        /// Holds the places of the columns of a job: rows of one answer have the same, so that a name is looked up once and not
+        /// for each row.
+        #[derive(Debug)]
+        struct JobColumns {
+            $($name: usize,)+
+        }
+
+        impl JobColumns {
+            fn of(row: &PgRow) -> Result<Self, Failure> {
+                Ok(Self { $($name: row.try_column(stringify!($name))?.ordinal(),)+ })
+            }
+        }
+    };
+}
+
+job_columns! {
+    id key kind payload tenant request_id trace_parent state due attempts snoozes rescues max_attempts claim epoch lease_until
+    last_error
+}
+
+impl JobColumns {
+    fn job(&self, row: &PgRow) -> Result<Job, Failure> {
+        let payload = Payload::from_text(row.try_get::<String, _>(self.payload)?).map_err(Failure::corrupt)?;
+        let id = id(row, self.id, JobId::from_uuid)?;
+        // The constructor takes a request; every field that a request does not have is set below.
+        let request = NewJob::new(id, word(row, self.key)?, word(row, self.kind)?, payload);
+        let mut job = Job::waiting(request, time(row, self.due)?);
+        job.tenant = optional_word(row, self.tenant)?;
+        job.request_id = optional_word(row, self.request_id)?;
+        job.trace_parent = optional_word(row, self.trace_parent)?;
+        job.state = state(row, self.state)?;
+        job.counts.attempts = small(row, self.attempts)?;
+        job.counts.snoozes = small(row, self.snoozes)?;
+        job.counts.rescues = small(row, self.rescues)?;
+        job.max_attempts = small(row, self.max_attempts)?;
+        job.claim = optional_id(row, self.claim, ClaimId::from_uuid)?;
+        job.epoch = count(row, self.epoch)?;
+        job.lease_until = optional_time(row, self.lease_until)?;
+        job.last_error = row.try_get(self.last_error)?;
+        Ok(job)
+    }
+}
+
+/// Reads jobs, each by itself: one that cannot be read does not hide the others.
+pub(super) fn jobs(rows: &[PgRow]) -> Result<impl Iterator<Item = Result<Job, Failure>>, Failure> {
+    let columns = rows.first().map(JobColumns::of).transpose()?;
+    // Without a row there are no columns, and nothing to read.
+    Ok(columns.into_iter().flat_map(move |columns| rows.iter().map(move |row| columns.job(row))))
 }
 
 pub(super) fn queue_stats(row: &PgRow) -> Result<QueueStats, Failure> {

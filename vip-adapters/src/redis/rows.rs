@@ -171,7 +171,7 @@ pub(super) fn job(value: Value) -> Result<Job, Failure> {
     let state = fields.state()?;
     let due = Timestamp::from_micros(fields.parsed("due")?);
     // The constructor takes a request; every field that a request does not have is set below.
-    let mut job = Job::waiting(&NewJob::new(id, key, kind, payload), due);
+    let mut job = Job::waiting(NewJob::new(id, key, kind, payload), due);
     (job.tenant, job.request_id, job.trace_parent, job.state) = (tenant, request_id, trace_parent, state);
     job.counts.attempts = fields.parsed("attempts")?;
     job.counts.snoozes = fields.parsed("snoozes")?;

@@ -192,7 +192,7 @@ pub(super) fn job(row: &SqliteRow) -> Result<Job, Failure> {
     let payload = Payload::from_text(row.try_get::<String, _>("payload")?).map_err(Failure::corrupt)?;
     // The constructor takes a request; every field that a request does not have is set below.
     let request = NewJob::new(word(row, "id")?, word(row, "key")?, word(row, "kind")?, payload);
-    let mut job = Job::waiting(&request, time(row, "due")?);
+    let mut job = Job::waiting(request, time(row, "due")?);
     job.tenant = optional_word(row, "tenant")?;
     job.request_id = optional_word(row, "request_id")?;
     job.trace_parent = optional_word(row, "trace_parent")?;

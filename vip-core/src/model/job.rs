@@ -204,15 +204,15 @@ pub struct Job {
 impl Job {
     /// Makes a waiting job from a request, due by the queue's clock.
     #[must_use]
-    pub fn waiting(new: &NewJob, now: Timestamp) -> Self {
+    pub fn waiting(new: NewJob, now: Timestamp) -> Self {
         Self {
             id: new.id,
-            key: new.key.clone(),
-            kind: new.kind.clone(),
-            payload: new.payload.clone(),
-            tenant: new.tenant.clone(),
-            request_id: new.request_id.clone(),
-            trace_parent: new.trace_parent.clone(),
+            key: new.key,
+            kind: new.kind,
+            payload: new.payload,
+            tenant: new.tenant,
+            request_id: new.request_id,
+            trace_parent: new.trace_parent,
             state: JobState::Waiting,
             due: now.plus(new.delay),
             counts: AttemptCounts::default(),

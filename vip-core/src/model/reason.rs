@@ -44,7 +44,7 @@ reasons! {
         AccountBlocked = "account_blocked",
         /// The provider asked to wait, was not reached, or failed.
         ProviderUnavailable = "provider_unavailable",
-        /// The provider limits requests.
+        /// The provider limits requests: it said so, or they wait for their turn here.
         Throttled = "throttled",
         /// The resource is locked by other work at the provider.
         Busy = "busy",

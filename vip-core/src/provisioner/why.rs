@@ -51,7 +51,7 @@ const fn waiting(reason: WaitReason) -> &'static str {
         WaitReason::RequestInFlight => "a request of an earlier attempt may still be answered",
         WaitReason::AccountBlocked => "the provider refuses the account's token, or shows another project with it",
         WaitReason::ProviderUnavailable => "the provider does not answer as it should",
-        WaitReason::Throttled => "the provider limits the number of requests",
+        WaitReason::Throttled => "the provider limits the number of requests, and this one waits for its turn",
         WaitReason::Busy => "the server is locked by other work at the provider",
         WaitReason::LookingForCreate => "the answer to its create was lost and the server is being looked for",
         WaitReason::NoStock => "none of the acceptable types is in stock at an acceptable location",

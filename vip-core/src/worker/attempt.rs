@@ -207,7 +207,7 @@ mod tests {
             Payload::from_text("null").unwrap(),
         );
         let reference = LeaseRef { job: id, epoch: 1, claim: ClaimId::from_uuid(Uuid::from_u128(2)) };
-        let job = Job::waiting(&new, Timestamp::from_micros(0));
+        let job = Job::waiting(new, Timestamp::from_micros(0));
         Attempt::for_test(Claimed { job, lease: Lease { reference, duration: lease } }, margin)
     }
 

@@ -223,7 +223,8 @@ impl Core {
         let hold = Arc::new(Hold::new(claimed.lease.clone(), sent));
         self.counters.claimed.one();
         self.holds.add(Arc::clone(&hold));
-        self.attempts.spawn(make_attempt(Arc::clone(self), claimed, hold));
+        // Boxed at once: it is large, and whatever wraps it would move all of it again.
+        self.attempts.spawn(Box::pin(make_attempt(Arc::clone(self), claimed, hold)));
     }
 
     /// Waits for a hint of the queue, or for the time of the next poll; says whether it was a hint.

@@ -1,23 +1,23 @@
 //! What attempts tell an operator: how many, how they ended, how long they waited and took, which were slow.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::JobKind;
 use crate::ports::{Claimed, Verdict};
 use crate::telemetry;
 
 /// Counts that a job was taken up, and how long it had been due by the queue's clock.
-pub(super) fn began(claimed: &Claimed) {
+pub(super) fn began(kind: &Arc<str>, claimed: &Claimed) {
     let job = &claimed.job;
     if let Some(until) = job.lease_until {
         let waited = until.minus(claimed.lease.duration).since(job.due);
-        metrics::histogram!(telemetry::METRIC_JOB_WAIT_SECONDS, "kind" => job.kind.to_string())
+        metrics::histogram!(telemetry::METRIC_JOB_WAIT_SECONDS, "kind" => Arc::clone(kind))
             .record(waited.as_secs_f64());
     }
 }
 
 /// Counts how an attempt ended; one that took more than half of its lease was slow.
-pub(super) fn ended(kind: &JobKind, verdict: &Verdict, took: Duration, lease: Duration) {
+pub(super) fn ended(kind: &Arc<str>, verdict: &Verdict, took: Duration, lease: Duration) {
     let (outcome, code) = match verdict {
         Verdict::Done => ("done", None),
         Verdict::Retry { code, .. } => ("retry", Some(code)),
@@ -25,7 +25,7 @@ pub(super) fn ended(kind: &JobKind, verdict: &Verdict, took: Duration, lease: Du
         Verdict::Release => ("release", None),
         Verdict::Dead { code } => ("dead", Some(code)),
     };
-    let name = || kind.to_string();
+    let name = || Arc::clone(kind);
     metrics::counter!(telemetry::METRIC_JOB_ATTEMPTS, "kind" => name(), "outcome" => outcome).increment(1);
     metrics::histogram!(telemetry::METRIC_JOB_SECONDS, "kind" => name(), "outcome" => outcome)
         .record(took.as_secs_f64());
@@ -46,7 +46,7 @@ mod tests {
 
     fn counted(verdict: &Verdict, took: Duration) -> Vec<String> {
         let written = Written::default();
-        let kind = JobKind::new("shop.mail").unwrap();
+        let kind = Arc::from("shop.mail");
         metrics::with_local_recorder(&written, || ended(&kind, verdict, took, Duration::from_secs(60)));
         written.lines()
     }

@@ -57,8 +57,9 @@ pub(super) async fn make_attempt(core: Arc<Core>, claimed: Claimed, hold: Arc<Ho
     );
     async {
         let lease = hold.reference();
-        observed::began(&claimed);
-        let (kind, started) = (claimed.job.kind.clone(), Instant::now());
+        let kind: Arc<str> = Arc::from(claimed.job.kind.as_str());
+        observed::began(&kind, &claimed);
+        let started = Instant::now();
         let (verdict, end) = core.attempt(claimed.job, hold).await;
         observed::ended(&kind, &verdict, started.elapsed(), core.timing.lease);
         tracing::debug!({ telemetry::OUTCOME } = ?verdict, "an attempt ended");

@@ -35,7 +35,7 @@ impl JobTable {
                 return Enqueued::Conflict;
             }
             self.keys.insert(new.key.clone(), new.id);
-            self.put(Row::new(Job::waiting(new, now)));
+            self.put(Row::new(Job::waiting(new.clone(), now)));
             return Enqueued::Inserted;
         };
         let Some(row) = self.rows.get(&id) else { return Enqueued::Conflict };

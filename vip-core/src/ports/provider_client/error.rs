@@ -119,6 +119,13 @@ impl ProviderError {
         Self { kind, code: code.into(), correlation_id: None, service: kind.service(), retry_after, source: None }
     }
 
+    /// Code of a request that has no turn yet, so as to stay within what the provider lets through.
+    pub const NO_TURN: &str = "budget";
+    /// Code of a request that was not even queued, because too many wait for their turn.
+    pub const CROWDED: &str = "budget_crowded";
+    /// Code of a create that has to wait for the answers to others.
+    pub const CREATES_UNANSWERED: &str = "creates_unanswered";
+
     /// Makes the error of a request that was held back in this process.
     #[must_use]
     pub fn held_back(code: impl Into<String>, retry_after: Duration) -> Self {

@@ -146,7 +146,7 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
         }
         ProviderErrorKind::NotSent | ProviderErrorKind::Bug => {
             let delay = view.retry_delay(failure);
-            moves::back_off(&mut server, view, delay, WaitReason::ProviderUnavailable);
+            moves::back_off(&mut server, view, delay, failure.waits_for());
             let mut change = Change::new(server, Verb::Record);
             change.bug = failure.kind == ProviderErrorKind::Bug;
             change

@@ -226,7 +226,7 @@ pub(super) fn absorb_failed_look(view: &View<'_>, look: &Look, failure: &Failure
         | ProviderErrorKind::AccountLimit
         | ProviderErrorKind::Bug
         | ProviderErrorKind::Unknown => {
-            moves::back_off(&mut server, view, view.retry_delay(failure), WaitReason::ProviderUnavailable);
+            moves::back_off(&mut server, view, view.retry_delay(failure), failure.waits_for());
         }
     }
     let mut change = Change::new(server, Verb::Look).of(effect, failure.class());

@@ -191,7 +191,7 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
         | ProviderErrorKind::Placement
         | ProviderErrorKind::AccountLimit
         | ProviderErrorKind::Bug
-        | ProviderErrorKind::Unknown => WaitReason::ProviderUnavailable,
+        | ProviderErrorKind::Unknown => failure.waits_for(),
     };
     moves::back_off(&mut server, view, view.retry_delay(failure), reason);
     let mut change = Change::new(server, Verb::Record);

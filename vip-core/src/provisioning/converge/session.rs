@@ -292,7 +292,7 @@ impl<'a> Session<'a> {
     pub(super) async fn held_back(&mut self, failure: &Failure) -> Result<JobOutcome, Stop> {
         // Whatever was named: not in circles.
         let delay = self.view(&BTreeMap::new()).retry_delay(failure).max(self.context.timing.backoff_first / 2);
-        self.wait(self.now().plus(delay), WaitReason::ProviderUnavailable).await
+        self.wait(self.now().plus(delay), failure.waits_for()).await
     }
 
     pub(super) fn client(&self, account: &AccountId) -> Option<&Arc<dyn ProviderClient>> {

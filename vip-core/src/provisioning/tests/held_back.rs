@@ -34,7 +34,7 @@ async fn an_order_without_a_place_for_its_create_announces_nothing_and_goes_on_w
         tokio::time::advance(delay).await;
         let waiting = product.server(order.operation.server).await;
         assert_eq!((waiting.version, &waiting.intent, waiting.attempt), (before.version, &None, before.attempt));
-        assert_eq!(waiting.wait_reason, Some(WaitReason::ProviderUnavailable));
+        assert_eq!(waiting.wait_reason, Some(WaitReason::Throttled), "the provider is well");
     }
     assert_eq!(product.provider.servers().len(), 0);
 

@@ -129,7 +129,7 @@ impl Budget {
         let latest = began.saturating_add((deadline / 2).min(WAIT_MOST));
         if self.ledger().waiting() >= WAITING_MOST {
             let away = self.ledger().send_away(began, began, pace());
-            return Err(ProviderError::held_back("budget_crowded", away));
+            return Err(ProviderError::held_back(ProviderError::CROWDED, away));
         }
         let place = if want.is_create { Some(self.place_for_create(began, latest, pace()).await?) } else { None };
         let queued = Queued { budget: self, place: self.ledger().queue(want.priority) };
@@ -149,7 +149,7 @@ impl Budget {
             };
             if until > latest {
                 let away = self.ledger().send_away(now, until, pace);
-                return Err(ProviderError::held_back("budget", away));
+                return Err(ProviderError::held_back(ProviderError::NO_TURN, away));
             }
             let wait = until.saturating_sub(now).max(Duration::from_millis(1));
             // Both ends mean: look again.
@@ -175,7 +175,7 @@ impl Budget {
             Ok(Err(_)) | Err(_) => {
                 let now = self.origin.elapsed();
                 let away = self.ledger().send_away(now, now, pace);
-                Err(ProviderError::held_back("creates_unanswered", away))
+                Err(ProviderError::held_back(ProviderError::CREATES_UNANSWERED, away))
             }
         }
     }
