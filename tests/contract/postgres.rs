@@ -11,7 +11,9 @@ mod postgres_leases;
 mod postgres_plans;
 mod postgres_roles;
 mod postgres_schema;
+mod postgres_settings;
 mod postgres_together;
+mod postgres_upkeep;
 
 use std::borrow::Cow;
 use std::path::Path;

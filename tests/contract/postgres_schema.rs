@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use vip_adapters::postgres::{OlderSchema, OpenError, PostgresBackend, PostgresConfig};
 use vip_core::ports::{Durability, Store};
 
-use crate::postgres_database::open;
+use crate::postgres_database::{open, whole_order};
 use crate::{ACTOR, server};
 
 async fn refused(database: &str) -> OpenError {
@@ -85,21 +85,49 @@ async fn a_migration_that_fails_midway_leaves_nothing_and_a_later_one_succeeds()
     open(&database).await.close().await.unwrap();
 }
 
+/// What a later version may do to the tables: the program before it can still use them.
+const EXPANDS: (i64, &str, &str) =
+    (2, "expands", "ALTER TABLE vip.servers ADD COLUMN rack text; CREATE INDEX servers_rack ON vip.servers (rack)");
+/// The same, and it fails after its first half.
+const FAILS: (i64, &str, &str) = (2, "fails", "ALTER TABLE vip.servers ADD COLUMN rack text; SELECT 1 / 0");
+
 #[tokio::test]
-async fn an_older_schema_is_refused_until_it_is_asked_to_be_migrated() {
+async fn an_older_schema_is_refused_until_it_is_asked_to_be_migrated_and_keeps_what_is_in_it() {
     let database = server().new_database().await;
-    server().run(&database, "CREATE SCHEMA vip; CREATE TABLE vip.migrations (version bigint PRIMARY KEY, description text NOT NULL, installed_on timestamptz NOT NULL DEFAULT now(), success boolean NOT NULL, checksum bytea NOT NULL, execution_time bigint NOT NULL)").await;
-    server()
-        .run(&database, "CREATE TABLE vip.compatibility (readable_by bigint); INSERT INTO vip.compatibility VALUES (0)")
-        .await;
-    let error = refused(&database).await;
-    assert!(matches!(error, OpenError::OlderSchema { found: 0, known: 1 }), "{error:?}");
-    // What stood there is in the way of the real first version.
-    server().run(&database, "DROP TABLE vip.compatibility").await;
-    let migrating = PostgresConfig::default().older_schema(OlderSchema::Migrate);
-    PostgresBackend::connect(&server().url(&database), migrating).await.unwrap().close().await.unwrap();
-    open(&database).await.close().await.unwrap();
+    let now = open(&database).await;
+    let change = whole_order(1);
+    let written = now.commit(&change).await.unwrap().server;
+    let of_later = |migration, older| {
+        let config = PostgresConfig::default().later_migrations(&[migration]).older_schema(older);
+        let url = server().url(&database);
+        async move { PostgresBackend::connect(&url, config).await }
+    };
+    let racks = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'vip' AND column_name = 'rack'";
+
+    let error = of_later(EXPANDS, OlderSchema::Refuse).await.unwrap_err();
+    assert!(matches!(error, OpenError::OlderSchema { found: 1, known: 2 }), "{error:?}");
+    assert_eq!(number(&database, racks).await, 0);
+    let error = of_later(FAILS, OlderSchema::Migrate).await.unwrap_err();
+    assert!(matches!(error, OpenError::Migration { .. }), "{error:?}");
+    assert_eq!((number(&database, racks).await, number(&database, NEWEST).await), (0, 1), "nothing of it is left");
+
+    let later = of_later(EXPANDS, OlderSchema::Migrate).await.unwrap();
+    assert_eq!((number(&database, racks).await, number(&database, NEWEST).await), (1, 2));
+    let refusing = of_later(EXPANDS, OlderSchema::Refuse).await.unwrap();
+    // The program before it was running all the time, and another one of it starts.
+    let again = open(&database).await;
+    for (number, backend) in [&now, &later, &refusing, &again].into_iter().enumerate() {
+        let loaded = backend.load(&written.tenant, written.id).await.unwrap().unwrap();
+        assert_eq!(loaded.server, written);
+        drop(backend.commit(&whole_order(2 + number)).await.unwrap());
+    }
+    for backend in [now, later, refusing, again] {
+        backend.close().await.unwrap();
+    }
 }
+
+/// The newest migration that was made.
+const NEWEST: &str = "SELECT max(version) FROM vip.migrations WHERE success";
 
 #[tokio::test]
 async fn a_newer_schema_is_used_if_it_says_that_it_can_be_and_else_refused_and_named() {

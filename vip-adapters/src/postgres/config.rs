@@ -52,6 +52,8 @@ pub struct PostgresConfig {
     pub(super) older_schema: OlderSchema,
     pub(super) bounded_loss: BoundedLoss,
     pub(super) filter: QueryFilter,
+    /// Migrations of a later version, by version, name and text.
+    pub(super) later: Vec<(i64, &'static str, &'static str)>,
 }
 
 /// Says whether a setting of the server may be used that can lose the last commits.
@@ -75,6 +77,7 @@ impl Default for PostgresConfig {
             older_schema: OlderSchema::Refuse,
             bounded_loss: BoundedLoss::Refused,
             filter: Arc::new(|_, text| Cow::Borrowed(text)),
+            later: Vec::new(),
         }
     }
 }
@@ -125,7 +128,7 @@ impl PostgresConfig {
 
     /// Sets how many connections commits and reads share. Default 8, from 1 to 256.
     ///
-    /// Further ones are reserved: two for claims, two for heartbeats and settlements, so that no lease is lost because
+    /// Further ones are reserved: three for claims, two for heartbeats and settlements, so that no lease is lost because
     /// commits or reads are many, and up to four for new orders and enqueues. They are opened when they are needed.
     pub const fn connections(mut self, connections: u32) -> Self {
         self.connections = connections;
@@ -160,6 +163,13 @@ impl PostgresConfig {
         filter: impl Fn(&str, &'static str) -> Cow<'static, str> + Send + Sync + 'static,
     ) -> Self {
         self.filter = Arc::new(filter);
+        self
+    }
+
+    /// Makes this program one of a later version, with further migrations: version, name and text; for tests.
+    #[doc(hidden)]
+    pub fn later_migrations(mut self, migrations: &[(i64, &'static str, &'static str)]) -> Self {
+        self.later = migrations.to_vec();
         self
     }
 

@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres};
 use tokio::time::{Instant, timeout_at};
 use vip_core::ports::PoolFigures;
 
-use super::config::{Pooler, PostgresConfig};
+use super::config::{BoundedLoss, Pooler, PostgresConfig};
 use super::error::{Failure, Obstacle};
 
 /// Statements that a connection keeps prepared; there are fewer than this in all.
@@ -31,6 +31,10 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
 const PLANS: [&str; 2] = ["enable_seqscan", "jit"];
 /// The same for a few statements that take rows one by one: here no other way than the index is right, either.
 const CLAIM_PLANS: [&str; 4] = ["enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"];
+
+/// Lets a commit wait for the disk where the session does not. What waits for more, as for a standby, goes on doing so.
+const DURABLE: &str =
+    " SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';";
 
 /// Says what a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -310,6 +314,10 @@ fn begin_text(config: &PostgresConfig, session: Session, lane: Lane) -> String {
     // Said here, because a role may have another default; READ WRITE finds out at once if this is a standby.
     let mut text = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;".to_owned();
     if session == Session::Foreign {
+        if config.bounded_loss == BoundedLoss::Refused {
+            // Whoever else uses the session may have switched it off since the server was asked.
+            text.push_str(DURABLE);
+        }
         for (name, millis) in time_outs(config) {
             text.push_str(&format!(" SET LOCAL {name} = {millis};"));
         }

@@ -23,7 +23,14 @@ pub(super) fn migrations() -> Vec<Migration> {
     vec![migration(1, "tables", include_str!("migrations/0001_tables.sql"))]
 }
 
-pub(super) fn migration(version: i64, name: &'static str, text: &'static str) -> Migration {
+/// Lists them, and those of a later version.
+pub(super) fn migrations_with(later: &[(i64, &'static str, &'static str)]) -> Vec<Migration> {
+    let mut all = migrations();
+    all.extend(later.iter().map(|(version, name, text)| migration(*version, name, text)));
+    all
+}
+
+fn migration(version: i64, name: &'static str, text: &'static str) -> Migration {
     Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, text.into_sql_str(), false)
 }
 
@@ -121,10 +128,12 @@ async fn migrate(
     // Its lock belongs to a session, which a pooler takes away, and it leaks when a migration fails; ours is below.
     migrator.set_locking(false);
     let mut transaction = connection.begin().await.map_err(migration_error)?;
+    // The wait for those who migrate, and only that, is as long as the whole of it may take.
     let begin = format!(
-        "SET LOCAL lock_timeout = {LOCK_MOST_MS}; SET LOCAL statement_timeout = 0;
+        "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0;
          SET LOCAL idle_in_transaction_session_timeout = 0;
-         SELECT pg_advisory_xact_lock(hashtextextended('vip.migrations', 0))"
+         SELECT pg_advisory_xact_lock(hashtextextended('vip.migrations', 0));
+         SET LOCAL lock_timeout = {LOCK_MOST_MS}"
     );
     sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *transaction).await.map_err(migration_error)?;
     // Who waited for the lock finds what the other one did.

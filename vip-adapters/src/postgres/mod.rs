@@ -123,7 +123,8 @@ impl PostgresBackend {
     ) -> Result<Self, OpenError> {
         config.check()?;
         let options = lanes::plain_options(options, config.pooler);
-        let settings = migration::prepare(&options, config.older_schema, migration::migrations()).await?;
+        let settings =
+            migration::prepare(&options, config.older_schema, migration::migrations_with(&config.later)).await?;
         let durability = durability(settings, config.bounded_loss)?;
         let mut lanes = Lanes::new(&options, &config);
         if let Some(pool) = host_pool {

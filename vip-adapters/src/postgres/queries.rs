@@ -131,6 +131,7 @@ statements! {
     sighting_done,
     sighting_insert,
     sighting_list,
+    sighting_turn,
     store_now,
     store_stats,
 }

@@ -64,6 +64,7 @@ impl Write for Sight {
 
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
         let queries = transaction.queries();
+        transaction.rows(queries.sighting_turn.query().bind(self.account.to_string())).await?;
         transaction.execute(queries.sighting_clear.query().bind(self.account.to_string())).await?;
         let insert = queries.sighting_insert.query().bind(self.account.to_string()).bind(to_json(&self.sightings)?);
         transaction.execute(insert).await.map(drop)
