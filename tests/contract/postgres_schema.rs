@@ -4,10 +4,13 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tokio::task::JoinSet;
+use vip_adapters::hetzner::HetznerClient;
 use vip_adapters::postgres::{OlderSchema, OpenError, PostgresBackend, PostgresConfig};
+use vip_core::Provisioner;
 use vip_core::ports::{Durability, Store};
 
 use crate::postgres_database::{open, whole_order};
@@ -179,6 +182,21 @@ async fn an_unreachable_server_is_an_error_without_the_password() {
         matches!(error, OpenError::Connect { .. }) && !format!("{error:?} {error}").contains("secret"),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn what_is_shown_of_a_backend_or_of_a_product_on_it_has_no_password() {
+    let database = server().new_database().await;
+    let url = server().url(&database).replacen("vip@", "vip:secret@", 1);
+    let backend = PostgresBackend::connect(&url, PostgresConfig::default()).await.unwrap();
+    let builder = Provisioner::builder(backend.backend()).provider(HetznerClient::simulated().unwrap());
+    let shown = format!("{builder:?}");
+    let provisioner = builder.start().await.unwrap();
+    for shown in [shown, format!("{backend:?} {backend:#?}"), format!("{:?} {provisioner:?}", backend.backend())] {
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+    assert!(format!("{backend:?}").contains("commits and reads"));
+    assert!(provisioner.shutdown(Duration::from_secs(10)).await.within_deadline);
 }
 
 /// Returns every statement with its name.

@@ -7,6 +7,7 @@ mod documents;
 mod health;
 mod identity;
 mod limits;
+mod metrics;
 mod operators;
 mod orders;
 mod pages;

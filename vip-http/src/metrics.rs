@@ -9,7 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use vip_core::Provisioner;
-use vip_core::model::AccountId;
+use vip_core::model::{AccountId, SightingClass};
 use vip_core::ports::PoolFigures;
 use vip_core::provisioner::Operator;
 use vip_core::resilience::BreakerState;
@@ -63,7 +63,9 @@ async fn refresh(provisioner: &Provisioner) {
         Ok(stats) => {
             metrics::gauge!(telemetry::METRIC_PARKED).set(number(stats.parked));
             metrics::gauge!(telemetry::METRIC_UNSEALED).set(number(stats.unsealed));
-            for (class, count) in stats.sightings {
+            // A class that is seen no more is told, too: its last value would stay for ever.
+            for class in SightingClass::ALL {
+                let count = stats.sightings.get(&class).copied().unwrap_or(0);
                 metrics::gauge!(telemetry::METRIC_SIGHTINGS, "class" => class.as_str()).set(number(count));
             }
         }

@@ -80,8 +80,7 @@ struct Pool {
     begin: String,
 }
 
-/// Holds the connections of a backend.
-#[derive(Debug)]
+/// Holds the connections of a backend. Not to be shown: the options of a connection show their password.
 pub(super) struct Lanes {
     pools: [Pool; 4],
     pool_wait: Duration,

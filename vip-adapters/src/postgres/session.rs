@@ -1,5 +1,6 @@
 //! How a call runs: on a loaned connection, whole or not at all, and again while its cause may pass.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -69,7 +70,6 @@ pub(super) trait Write: Send + Sync + 'static {
 }
 
 /// Runs calls.
-#[derive(Debug)]
 pub(super) struct Sessions {
     pub(super) lanes: Lanes,
     pub(super) queries: Queries,
@@ -80,6 +80,13 @@ pub(super) struct Sessions {
     pub(super) arrivals: watch::Sender<u64>,
     /// Changes when others are to be told.
     pub(super) rung: watch::Sender<()>,
+}
+
+/// Shows the connections alone: their options hold the password, and the statements are many.
+impl fmt::Debug for Sessions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Sessions").field("connections", &self.lanes.figures()).finish_non_exhaustive()
+    }
 }
 
 impl Sessions {

@@ -28,6 +28,9 @@ pub enum SightingClass {
 }
 
 impl SightingClass {
+    /// Every class.
+    pub const ALL: [Self; 5] = [Self::Missing, Self::Resurfaced, Self::Surplus, Self::Unrecorded, Self::Drift];
+
     /// Returns the stable name, as stored and shown.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
