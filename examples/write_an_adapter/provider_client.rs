@@ -1,7 +1,6 @@
 //! A `ProviderClient` for the rack: what may have happened is the one thing that it must never get wrong.
 #![expect(clippy::wildcard_enum_match_arm, reason = "an answer to another question is nonsense, whichever it is")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vip_adapters::vip_core::model::{
@@ -40,14 +39,14 @@ impl RackClient {
         is_wanted: impl Fn(&ServerView) -> bool + Send,
     ) -> Result<Vec<ServerView>, ProviderError> {
         match self.call(Request::List, context).await? {
-            Response::Machines(machines) => Ok(views(machines).filter(is_wanted).collect()),
+            // All or none: a server that is left out of a list would be taken for missing.
+            Response::Machines(machines) => {
+                let views = machines.into_iter().map(|(id, machine)| view(id, machine));
+                Ok(views.collect::<Result<Vec<_>, _>>()?.into_iter().filter(is_wanted).collect())
+            }
             other => Err(nonsense(&other)),
         }
     }
-}
-
-fn views(machines: BTreeMap<u64, Machine>) -> impl Iterator<Item = ServerView> {
-    machines.into_iter().filter_map(|(id, machine)| view(id, machine).ok())
 }
 
 fn view(id: u64, machine: Machine) -> Result<ServerView, ProviderError> {
@@ -65,9 +64,10 @@ fn view(id: u64, machine: Machine) -> Result<ServerView, ProviderError> {
     })
 }
 
-/// An answer that does not fit the question: it may have been applied.
-fn nonsense(response: &Response) -> ProviderError {
-    ProviderError::new(ProviderErrorKind::Unknown, format!("unexpected answer {response:?}"))
+/// An answer that does not fit the question: it may have been applied. The code is a name, which audit records keep; what was
+/// answered may be of other tenants, and is not in it.
+fn nonsense(_response: &Response) -> ProviderError {
+    ProviderError::new(ProviderErrorKind::Unknown, "unexpected_answer")
 }
 
 #[async_trait::async_trait]

@@ -53,9 +53,19 @@ pub async fn connect(url: &str) -> Result<Backend, ConnectError> {
     match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("sqlite") => connect_sqlite(url).await,
         Some("postgres" | "postgresql") => connect_postgres(url).await,
-        Some(scheme) => Err(ConnectError::UnknownScheme { scheme: scheme.to_owned() }),
-        None => Err(ConnectError::NoScheme),
+        // Other forms of addresses have a password before their first colon.
+        Some(scheme) if is_scheme(scheme) => Err(ConnectError::UnknownScheme { scheme: scheme.to_owned() }),
+        Some(_) | None => Err(ConnectError::NoScheme),
     }
+}
+
+/// Longest scheme that is shown; those that are registered are shorter.
+const SCHEME_BYTES: usize = 32;
+
+fn is_scheme(text: &str) -> bool {
+    text.len() <= SCHEME_BYTES
+        && text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.chars().all(|it| it.is_ascii_alphanumeric() || matches!(it, '+' | '.' | '-'))
 }
 
 /// Puts the queue on the Redis server that `VIP_REDIS_URL` names beside a store, with default settings; without that
@@ -130,6 +140,13 @@ mod tests {
             "{error}"
         );
         assert!(matches!(connect("vip.db").await, Err(ConnectError::NoScheme)));
+        for form in ["user=vip password=secret hostaddr=::1", "Password=secret;Server=tcp:db", "password=secret:b"] {
+            let error = connect(form).await.unwrap_err();
+            assert!(matches!(error, ConnectError::NoScheme), "{error:?}");
+        }
+        let (longest, longer) = ("a".repeat(SCHEME_BYTES), "a".repeat(SCHEME_BYTES + 1));
+        assert!(matches!(connect(&format!("{longest}:b")).await, Err(ConnectError::UnknownScheme { .. })));
+        assert!(matches!(connect(&format!("{longer}:b")).await, Err(ConnectError::NoScheme)));
     }
 
     #[tokio::test]

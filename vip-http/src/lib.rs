@@ -22,6 +22,7 @@ mod wire;
 pub use api::{Api, ApiError, ApiState};
 pub use auth::{ApiKeys, AuthError, Authenticator, Identity, NewApiKey, Scope};
 pub use health::probes;
+pub use metrics::refresh_metrics;
 pub use problem::{FieldProblem, Problem, ProblemCode};
 pub use rate::{RateLimit, RateLimitError, RateLimits};
 pub use serve::{PeerAddress, ServeReport, Server, ServerSettings};

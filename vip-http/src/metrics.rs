@@ -40,13 +40,16 @@ async fn read(_caller: OperatorCaller, State(state): State<ApiState>) -> Result<
     let Some(render) = &state.metrics else {
         return Err(Problem::new(ProblemCode::NotFound).with_detail("This process exports no metrics."));
     };
-    refresh(&state.provisioner).await;
+    refresh_metrics(&state.provisioner).await;
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((kind, (render.0)()).into_response())
 }
 
-/// Reads what is a state and no event. What cannot be read keeps its last value, and health says why.
-async fn refresh(provisioner: &Provisioner) {
+/// Sets the gauges: states, which are read when somebody asks, and not when they change. What cannot be read keeps its last
+/// value, and health says why.
+///
+/// `/metrics` of [`Api::metrics`](crate::Api::metrics) does it by itself; a host with a route of its own calls it before it renders.
+pub async fn refresh_metrics(provisioner: &Provisioner) {
     let operator = provisioner.operator();
     match operator.queue_stats().await {
         Ok(stats) => {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vip_adapters::hetzner::HetznerClient;
 use vip_core::Provisioner;
@@ -64,8 +65,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let serving = serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await });
+    let mut terminate = signal(SignalKind::terminate())?;
     let ending = async {
-        let told = tokio::signal::ctrl_c().await;
+        let told = tokio::select! {
+            told = tokio::signal::ctrl_c() => told,
+            _ = terminate.recv() => Ok(()),
+            // A loop that cannot be kept up: whoever started this process has to start it again.
+            why = provisioner.failed() => Err(std::io::Error::other(why)),
+        };
         api.drain();
         stop.cancel();
         told

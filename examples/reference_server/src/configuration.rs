@@ -43,10 +43,19 @@ pub(crate) enum Database {
 }
 
 /// Who owns the servers.
-#[derive(Debug)]
 pub(crate) enum Cloud {
     Simulator,
     Hetzner { token: Secret, endpoint: Option<String> },
+}
+
+/// Says which one; an address may hold a password.
+impl fmt::Debug for Cloud {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Simulator => "Simulator",
+            Self::Hetzner { .. } => "Hetzner",
+        })
+    }
 }
 
 /// Who may call.

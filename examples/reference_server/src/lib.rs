@@ -37,8 +37,9 @@ pub fn process() -> ExitCode {
     match ended {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("reference-server: {}", telemetry::causes(error.as_ref()));
-            ExitCode::FAILURE
+            // Where nobody reads, the exit code says it alone.
+            let told = writeln!(std::io::stderr(), "reference-server: {}", telemetry::causes(error.as_ref()));
+            told.map_or(ExitCode::FAILURE, |()| ExitCode::FAILURE)
         }
     }
 }
@@ -104,6 +105,8 @@ fn filter() -> Fallible<EnvFilter> {
 /// Lets lines go to standard error: for people on a terminal, as JSON for everything else.
 fn log() -> Fallible {
     let lines = tracing_subscriber::fmt().with_env_filter(filter()?).with_writer(std::io::stderr);
+    // A line that cannot be written is lost; else the complaint about it, which cannot be written either, would be a panic.
+    let lines = lines.log_internal_errors(false);
     if std::io::stderr().is_terminal() {
         lines.init()
     } else {

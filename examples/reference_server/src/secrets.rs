@@ -1,7 +1,5 @@
 //! Secrets of the environment: `NAME`, or a file that `NAME_FILE` names; never a flag, never shown.
 
-use std::path::PathBuf;
-
 use secrecy::SecretString;
 
 /// Longest secret, in bytes.
@@ -13,11 +11,10 @@ pub(crate) enum SecretError {
     /// It is said twice, and nobody knows which one is meant.
     #[error("both {name} and {name}_FILE are set: set one")]
     Twice { name: &'static str },
-    /// The file cannot be read.
-    #[error("{name}_FILE: {} cannot be read", path.display())]
+    /// The file cannot be read. Its path is not shown: where the secret itself stands in its place, it would be the secret.
+    #[error("{name}_FILE: what it names cannot be read; it has to be a path, and not the secret itself")]
     File {
         name: &'static str,
-        path: PathBuf,
         #[source]
         source: std::io::Error,
     },
@@ -48,11 +45,8 @@ pub(crate) fn secret(
         (Some(_), Some(_)) => return Err(SecretError::Twice { name }),
         (Some(text), None) => (text, name.to_owned()),
         (None, Some(path)) => {
-            let path = PathBuf::from(path);
-            match std::fs::read_to_string(&path) {
-                Ok(text) => (text, file_name),
-                Err(source) => return Err(SecretError::File { name, path, source }),
-            }
+            let text = std::fs::read_to_string(path).map_err(|source| SecretError::File { name, source })?;
+            (text, file_name)
         }
         (None, None) => return Ok(None),
     };
@@ -84,8 +78,9 @@ mod tests {
         let from_file = read(vec![("A_TOKEN_FILE", path.clone())]).unwrap().unwrap();
         assert_eq!((from_file.value.expose_secret(), from_file.source.as_str()), ("of-a-file", "A_TOKEN_FILE"));
         assert!(read(vec![("A_TOKEN", "x".to_owned()), ("A_TOKEN_FILE", path)]).is_err());
-        let missing = read(vec![("A_TOKEN_FILE", "nowhere/at/all".to_owned())]).unwrap_err().to_string();
-        assert!(missing.contains("nowhere/at/all"), "{missing}");
+        let missing = read(vec![("A_TOKEN_FILE", "the-secret-itself".to_owned())]).unwrap_err();
+        assert!(missing.to_string().contains("A_TOKEN_FILE"), "{missing}");
+        assert!(!format!("{missing} {missing:?}").contains("the-secret-itself"), "{missing:?}");
     }
 
     #[test]

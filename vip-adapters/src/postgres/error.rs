@@ -27,7 +27,9 @@ pub enum OpenError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// The server would lose commits that it has answered; call `allow_bounded_loss` to use it nevertheless.
-    #[error("the server would not keep what it answers: {setting} is {found}")]
+    #[error(
+        "the server would not keep what it answers: {setting} is {found}; switch it on, or call `allow_bounded_loss`"
+    )]
     NotDurable {
         /// The setting.
         setting: &'static str,
@@ -35,7 +37,9 @@ pub enum OpenError {
         found: String,
     },
     /// An earlier version has made the tables; migrate them in a deployment, with `PostgresBackend::migrate`.
-    #[error("the database has schema version {found}, this program needs {known}; migrate it first")]
+    #[error(
+        "the database has schema version {found}, this program needs {known}; migrate it first, with `PostgresBackend::migrate`"
+    )]
     OlderSchema {
         /// The version found.
         found: i64,
@@ -49,6 +53,23 @@ pub enum OpenError {
         found: i64,
         /// The newest version that this program knows.
         known: i64,
+    },
+    /// The tables were made by another text of the same version, which there was before the first release alone.
+    #[error(
+        "the tables of schema version {version} are not those of this program, but of one before its release; make a new database"
+    )]
+    OtherSchema {
+        /// The version whose text differs.
+        version: i64,
+    },
+    /// The role may not use the schema, or may not make it.
+    #[error(
+        "the role may not use, or not create, the schema `vip`: migrate as its owner, then run docs/how-to/postgres-roles.sql"
+    )]
+    Rights {
+        /// What happened beneath.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The tables could not be created or brought up to date; nothing was changed.
     #[error("cannot migrate the database")]

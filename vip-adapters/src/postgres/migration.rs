@@ -18,6 +18,9 @@ const MIGRATION_MOST: Duration = Duration::from_secs(120);
 /// Longest wait for a lock that others hold on our tables, in milliseconds: behind a waiting migration all others queue.
 const LOCK_MOST_MS: u32 = 20_000;
 
+/// SQLSTATE of a missing permission.
+const DENIED: &str = "42501";
+
 /// Lists what was ever done to the tables, in order; an entry never changes once it was released.
 pub(super) fn migrations() -> Vec<Migration> {
     vec![migration(1, "tables", include_str!("migrations/0001_tables.sql"))]
@@ -55,7 +58,7 @@ pub(super) async fn prepare(
     // A connection that is closed afterwards, however it ends: nothing of it is left, no lock either.
     let work = async {
         let mut connection = options.connect().await.map_err(connect_error)?;
-        match judge(find(&mut connection).await?, known, older)? {
+        match judge(find(&mut connection, &migrations).await?, known, older)? {
             Verdict::Usable => {}
             Verdict::Migrate => migrate(&mut connection, migrations, older).await?,
         }
@@ -102,7 +105,8 @@ fn judge(found: Found, known: i64, older: OlderSchema) -> Result<Verdict, OpenEr
     }
 }
 
-async fn find(connection: &mut PgConnection) -> Result<Found, OpenError> {
+/// Looks what was migrated, and whether by the same texts.
+async fn find(connection: &mut PgConnection, migrations: &[Migration]) -> Result<Found, OpenError> {
     let there = "SELECT to_regclass('vip.migrations') IS NOT NULL AND to_regclass('vip.compatibility') IS NOT NULL";
     let is_there: bool =
         sqlx::raw_sql(there).fetch_one(&mut *connection).await.and_then(|row| row.try_get(0)).map_err(connect_error)?;
@@ -111,8 +115,16 @@ async fn find(connection: &mut PgConnection) -> Result<Found, OpenError> {
     }
     let text =
         "SELECT coalesce((SELECT max(version) FROM vip.migrations), 0) AS newest, readable_by FROM vip.compatibility";
-    let row = sqlx::raw_sql(text).fetch_optional(connection).await.map_err(migration_error)?;
+    let row = sqlx::raw_sql(text).fetch_optional(&mut *connection).await.map_err(migration_error)?;
     let Some(row) = row else { return Ok(Found::Nothing) };
+    let made = sqlx::raw_sql("SELECT version, checksum FROM vip.migrations").fetch_all(connection).await;
+    for made in made.map_err(migration_error)? {
+        let version: i64 = made.try_get("version").map_err(migration_error)?;
+        let checksum: Vec<u8> = made.try_get("checksum").map_err(migration_error)?;
+        if migrations.iter().any(|known| known.version == version && *known.checksum != *checksum) {
+            return Err(OpenError::OtherSchema { version });
+        }
+    }
     let column = |name| row.try_get::<i64, _>(name).map_err(migration_error);
     Ok(Found::Version { newest: column("newest")?, readable_by: column("readable_by")? })
 }
@@ -123,10 +135,6 @@ async fn migrate(
     older: OlderSchema,
 ) -> Result<(), OpenError> {
     let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let mut migrator = Migrator::with_migrations(migrations);
-    migrator.dangerous_set_table_name(TABLE);
-    // Its lock belongs to a session, which a pooler takes away, and it leaks when a migration fails; ours is below.
-    migrator.set_locking(false);
     let mut transaction = connection.begin().await.map_err(migration_error)?;
     // The wait for those who migrate, and only that, is as long as the whole of it may take.
     let begin = format!(
@@ -137,9 +145,13 @@ async fn migrate(
     );
     sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *transaction).await.map_err(migration_error)?;
     // Who waited for the lock finds what the other one did.
-    if judge(find(&mut transaction).await?, known, older)? == Verdict::Usable {
+    if judge(find(&mut transaction, &migrations).await?, known, older)? == Verdict::Usable {
         return transaction.rollback().await.map_err(migration_error);
     }
+    let mut migrator = Migrator::with_migrations(migrations);
+    migrator.dangerous_set_table_name(TABLE);
+    // Its lock belongs to a session, which a pooler takes away, and it leaks when a migration fails; ours is below.
+    migrator.set_locking(false);
     let create = "CREATE SCHEMA IF NOT EXISTS vip";
     sqlx::raw_sql(create).execute(&mut *transaction).await.map_err(migration_error)?;
     match migrator.run_direct(None, &mut *transaction, false).await {
@@ -152,11 +164,21 @@ async fn migrate(
 }
 
 fn connect_error(source: sqlx::Error) -> OpenError {
-    OpenError::Connect { source: Box::new(source) }
+    let source = Box::new(source);
+    if is_about_rights(&*source) { OpenError::Rights { source } } else { OpenError::Connect { source } }
 }
 
 fn migration_error(source: impl std::error::Error + Send + Sync + 'static) -> OpenError {
-    OpenError::Migration { source: Box::new(source) }
+    let source = Box::new(source);
+    if is_about_rights(&*source) { OpenError::Rights { source } } else { OpenError::Migration { source } }
+}
+
+/// Looks for a missing permission in an error and what is beneath it.
+fn is_about_rights(error: &(dyn std::error::Error + 'static)) -> bool {
+    let denied =
+        |error: &sqlx::Error| error.as_database_error().and_then(|error| error.code()).is_some_and(|it| it == DENIED);
+    std::iter::successors(Some(error), |error| error.source())
+        .any(|error| error.downcast_ref::<sqlx::Error>().is_some_and(denied))
 }
 
 #[cfg(test)]

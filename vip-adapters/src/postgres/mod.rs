@@ -24,9 +24,9 @@ mod session;
 mod store;
 mod transaction;
 mod upkeep;
+mod url;
 mod watcher;
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use sqlx::PgPool;
@@ -50,6 +50,7 @@ use orders::Orders;
 use queries::Queries;
 use session::{Sessions, Write};
 use upkeep::Install;
+use url::options_of;
 pub use vip_core::ports::PoolFigures;
 use watcher::Watcher;
 
@@ -304,13 +305,6 @@ fn joined<T>(ended: Result<Result<T, Failure>, tokio::task::JoinError>) -> Resul
     ended.unwrap_or_else(|lost| {
         tracing::error!(error = %lost, "a database call ended before it answered");
         Err(Failure::Unknown(Arc::new(Obstacle::AnswerLost)))
-    })
-}
-
-fn options_of(url: &str) -> Result<PgConnectOptions, OpenError> {
-    PgConnectOptions::from_str(url).map_err(|error| {
-        tracing::debug!(%error, "the URL of the database cannot be read");
-        OpenError::Address
     })
 }
 

@@ -13,6 +13,9 @@ use vip_core::model::JobKind;
 use super::error::Failure;
 use super::session::Sessions;
 
+/// Longest wait for a hint, whatever is asked for.
+const WAIT_MOST: Duration = Duration::from_secs(24 * 3600);
+
 /// Says what a look found.
 enum Look {
     /// A job may be claimed.
@@ -69,7 +72,8 @@ impl Watcher {
     /// Returns when a job may have become due, or after `timeout`.
     pub(super) async fn wait(&self, timeout: Duration) {
         self.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
-        let deadline = Instant::now() + timeout;
+        // Beyond that a time-out has no end that a clock could show.
+        let deadline = Instant::now() + timeout.min(WAIT_MOST);
         let mut arrivals = self.arrivals.clone();
         let mut closing = self.closing.clone();
         let arrived = *arrivals.borrow_and_update();

@@ -9,8 +9,14 @@ use super::error::OpenError;
 
 /// Finds the file that an address means: `vip.db`, `/var/lib/vip.db`, `sqlite://vip.db`, `sqlite:///var/lib/vip.db`.
 pub(super) fn file_of(address: &str) -> Result<PathBuf, OpenError> {
-    let wrong = |rule| OpenError::Address { address: address.to_owned(), rule };
+    // Parameters may hold a key, as those of other drivers do.
+    let shown = address.split_once('?').map_or(address, |(before, _)| before);
+    let wrong = |rule| OpenError::Address { address: shown.to_owned(), rule };
     let Some(rest) = address.strip_prefix("sqlite:") else {
+        if let Some((scheme, _)) = address.split_once("://") {
+            let address = format!("{scheme}://…");
+            return Err(OpenError::Address { address, rule: "it is the URL of something else" });
+        }
         check_name(address).map_err(wrong)?;
         return Ok(PathBuf::from(address));
     };
@@ -67,7 +73,9 @@ mod tests {
         ] {
             assert!(matches!(file_of(address), Err(OpenError::Address { .. })), "{address}");
         }
-        let error = file_of("sqlite://a.db?cache=shared").unwrap_err().to_string();
-        assert!(error.contains("no parameters"), "{error}");
+        let error = file_of("sqlite://a.db?key=secret").unwrap_err().to_string();
+        assert!(error.contains("no parameters") && !error.contains("secret"), "{error}");
+        let error = file_of("postgres://user:secret@host/db").unwrap_err().to_string();
+        assert!(error.contains("postgres://") && !error.contains("secret"), "{error}");
     }
 }

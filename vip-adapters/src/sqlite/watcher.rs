@@ -12,6 +12,9 @@ use vip_core::ports::Clock;
 
 use super::queries::Queries;
 
+/// Longest wait for a hint, whatever is asked for.
+const WAIT_MOST: Duration = Duration::from_secs(24 * 3600);
+
 /// Says what a look found.
 enum Look {
     /// A job may have become due.
@@ -64,7 +67,8 @@ impl Watcher {
 
     /// Returns when a job may have become due, or after `timeout`.
     pub(super) async fn wait(&self, timeout: Duration) {
-        let deadline = Instant::now() + timeout;
+        // Beyond that a time-out has no end that a clock could show.
+        let deadline = Instant::now() + timeout.min(WAIT_MOST);
         let mut arrivals = self.arrivals.clone();
         let mut closing = self.closing.clone();
         let arrived = *arrivals.borrow_and_update();

@@ -16,7 +16,9 @@ impl Progress {
             }
             (OperationStatus::Failed, _) => {
                 let cause = FailReason::from_name(code).map_or("the order could not be fulfilled", failed);
-                format!("Failed, because {cause}; nothing is left at the provider, and a new order is a new attempt.")
+                format!(
+                    "Failed, because {cause}; nothing is left at the provider; order again under a new idempotency key."
+                )
             }
             (OperationStatus::Parked, _) => {
                 let cause = match (WaitReason::from_name(code), ParkReason::from_name(code)) {

@@ -21,6 +21,9 @@ const HALVINGS_MOST: u32 = 9;
 /// Polls of other workers, of which each may be a quarter late, that a job is left to them.
 const POLLS_OF_OTHERS: u32 = 2;
 
+/// Longest time that a worker leaves jobs to others, whatever a handler asks for.
+pub(super) const LEFT_MOST: Duration = Duration::from_secs(24 * 3600);
+
 /// Is the state of a worker.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -52,7 +55,7 @@ impl Core {
 
     /// Claims nothing until a job that is due after `delay` was in reach of every other worker's polls.
     pub(super) fn leave_to_others(&self, delay: Duration) {
-        let until = Instant::now() + delay + self.config.poll_interval.saturating_mul(POLLS_OF_OTHERS);
+        let until = Instant::now() + delay.min(LEFT_MOST) + self.config.poll_interval.saturating_mul(POLLS_OF_OTHERS);
         *self.others_first.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 

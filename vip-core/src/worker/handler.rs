@@ -64,7 +64,7 @@ pub enum JobOutcome {
         delay: Duration,
     },
     /// Another process can do it and this one cannot: it is due again after the delay, and this worker claims nothing
-    /// until the others have had time to take it. Burns nothing.
+    /// until the others have had time to take it, for a day at most. Burns nothing.
     Leave {
         /// How long from now.
         delay: Duration,

@@ -56,13 +56,14 @@ pub(super) async fn make_attempt(core: Arc<Core>, claimed: Claimed, hold: Arc<Ho
         { telemetry::TRACE_PARENT } = job.trace_parent.as_ref().map(tracing::field::display),
     );
     async {
-        let lease = hold.reference();
-        let kind: Arc<str> = Arc::from(claimed.job.kind.as_str());
-        observed::began(&kind, &claimed);
-        let started = Instant::now();
-        let (verdict, end) = core.attempt(claimed.job, hold).await;
-        observed::ended(&kind, &verdict, started.elapsed(), core.timing.lease);
-        tracing::debug!({ telemetry::OUTCOME } = ?verdict, "an attempt ended");
+        let (lease, snoozes) = (hold.reference(), claimed.job.counts.snoozes);
+        // Whatever panics, the place of this attempt is free afterwards and its lease ends: a panic beside the handler, as of a
+        // log or a recorder of the host, is no reason to keep both for ever. Burning an attempt for it could kill the job.
+        let observed = AssertUnwindSafe(core.observed(claimed, hold)).catch_unwind().await;
+        let (verdict, end) = observed.unwrap_or_else(|_panic| {
+            core.counters.panicked.one();
+            (Verdict::Snooze { delay: core.retry_delay(snoozes) }, End::HandedBack)
+        });
         core.outbox.push(Settlement { lease, verdict });
         match end {
             End::Finished => core.counters.finished.one(),
@@ -77,6 +78,17 @@ pub(super) async fn make_attempt(core: Arc<Core>, claimed: Claimed, hold: Arc<Ho
 }
 
 impl Core {
+    /// Makes an attempt and tells the operator how it went.
+    async fn observed(&self, claimed: Claimed, hold: Arc<Hold>) -> (Verdict, End) {
+        let started = Instant::now();
+        let kind: Arc<str> = Arc::from(claimed.job.kind.as_str());
+        observed::began(&kind, &claimed);
+        let (verdict, end) = self.attempt(claimed.job, hold).await;
+        observed::ended(&kind, &verdict, started.elapsed(), self.timing.lease);
+        tracing::debug!({ telemetry::OUTCOME } = ?verdict, "an attempt ended");
+        (verdict, end)
+    }
+
     async fn attempt(&self, job: Job, hold: Arc<Hold>) -> (Verdict, End) {
         if self.signals.stopping.is_cancelled() {
             return (Verdict::Release, End::HandedBack);

@@ -16,8 +16,9 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Query<T
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
             Ok(axum::extract::Query(query)) => Ok(Self(query)),
-            Err(rejection) => {
-                tracing::debug!(error = %vip_core::telemetry::causes(&rejection), "query refused");
+            // Why is not logged: it quotes what was sent, which may be a key.
+            Err(_rejection) => {
+                tracing::debug!("query refused");
                 let detail = "A parameter is unknown, there twice, or not of the documented form.";
                 Err(Problem::new(ProblemCode::InvalidQuery).with_detail(detail))
             }

@@ -71,7 +71,7 @@ impl Server {
     ///
     /// What the system says, if the address cannot be used.
     pub async fn bind(address: SocketAddr, settings: ServerSettings) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, settings })
+        Ok(Self { listener: TcpListener::bind(address).await?, settings: settings.bounded() })
     }
 
     /// Returns where it listens.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-/// Bounds what connections may cost.
+/// Longest time of any kind. What is set longer counts as this.
+const TIME_MOST: Duration = Duration::from_secs(24 * 3600);
+
+/// Bounds what connections may cost. No time is longer than a day, whatever is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use]
@@ -35,5 +38,28 @@ impl Default for ServerSettings {
             idle: seconds(60),
             answer: seconds(30),
         }
+    }
+}
+
+impl ServerSettings {
+    pub(super) fn bounded(mut self) -> Self {
+        for time in [&mut self.header, &mut self.idle, &mut self.answer] {
+            *time = (*time).min(TIME_MOST);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_is_longer_than_a_day() {
+        let longest = ServerSettings { header: TIME_MOST, idle: TIME_MOST, answer: TIME_MOST, ..Default::default() };
+        assert_eq!(longest.clone().bounded(), longest);
+        let longer = TIME_MOST + Duration::from_nanos(1);
+        let longer = ServerSettings { header: Duration::MAX, idle: longer, answer: longer, ..Default::default() };
+        assert_eq!(longer.bounded(), longest);
     }
 }

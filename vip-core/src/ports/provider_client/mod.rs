@@ -39,9 +39,15 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
+    /// Longest deadline: a day. Longer ones count as this one.
+    pub const DEADLINE_MOST: Duration = Duration::from_secs(24 * 3600);
+
     /// Makes a context.
     #[must_use]
     pub const fn new(deadline: Duration) -> Self {
+        // A `min` that is constant.
+        let is_longer = deadline.as_nanos() > Self::DEADLINE_MOST.as_nanos();
+        let deadline = if is_longer { Self::DEADLINE_MOST } else { deadline };
         Self { deadline, request_id: None, trace_parent: None, priority: None, reserved: None }
     }
 
@@ -55,7 +61,7 @@ impl RequestContext {
     /// Returns this context with another deadline.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
-        Self { deadline, ..self.clone() }
+        Self { deadline: deadline.min(Self::DEADLINE_MOST), ..self.clone() }
     }
 }
 

@@ -46,6 +46,7 @@ pub struct ServerView {
     /// Its location.
     pub location: String,
     /// Whether a list showed it instead of a request for its id: then a 404 for the id may still mean "not visible yet".
+    /// An adapter says `false`; the core sets it where it reads a list in place of an id.
     pub is_listed: bool,
 }
 

@@ -28,7 +28,7 @@ const REPEAT_COST: u32 = 10;
 pub struct RetryPolicy {
     /// Repeats of one call. Default 2, at most 10; 0 repeats nothing.
     pub repeats: u32,
-    /// Longest pause before the first repeat; doubles, each with full jitter. Default 200 ms.
+    /// Longest pause before the first repeat; doubles, each with full jitter. Default 200 ms; more than a minute counts as one.
     pub pause: Duration,
 }
 
@@ -40,6 +40,9 @@ impl Default for RetryPolicy {
 
 /// Most repeats of one call that a policy may ask for.
 const REPEATS_MOST: u32 = 10;
+
+/// Longest first pause that a policy may ask for.
+const PAUSE_MOST: Duration = Duration::from_secs(60);
 
 /// Says what a call is, as far as repeating it is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +90,7 @@ impl Retrying {
         T: Send,
     {
         let end = Instant::now() + context.deadline;
-        let mut pause = self.policy.pause;
+        let mut pause = self.policy.pause.min(PAUSE_MOST);
         let mut repeats = self.policy.repeats.min(REPEATS_MOST);
         loop {
             let began = Instant::now();

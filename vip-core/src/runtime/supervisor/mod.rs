@@ -230,9 +230,11 @@ impl Keeper {
             self.watched.give_up();
             let name = self.watched.name.clone();
             let failed = LoopFailed { name, failures, within: WINDOW, last };
-            tracing::error!({ telemetry::ERROR } = %telemetry::causes(&failed), "a critical loop is given up");
+            let shown = telemetry::causes(&failed).to_string();
             self.verdict.failed.get_or_init(|| failed);
             self.verdict.spoken.cancel();
+            // Last: a log that cannot be written may panic, and whoever waits for the verdict must have it.
+            tracing::error!({ telemetry::ERROR } = shown, "a critical loop is given up");
             return None;
         }
         let pause = restarts().half_jitter(streak.saturating_sub(1), &*self.randomness);

@@ -144,6 +144,54 @@ async fn a_job_that_is_left_to_others_is_not_claimed_again_before_each_of_them_h
     bench.until(|counts| counts.settled == 2).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_left_to_others_for_ever_is_left_for_a_day_and_keeps_no_place() {
+    let mut bench = Bench::new();
+    bench.enqueue(0..1).await;
+    bench.visit().await.end(JobOutcome::Leave { delay: Duration::MAX });
+    bench.until(|counts| (counts.settled, counts.running) == (1, 0)).await;
+    bench.enqueue(1..2).await;
+    let begin = tokio::time::Instant::now();
+    let other = tokio::time::timeout(2 * super::super::core::LEFT_MOST, bench.visits.recv()).await.unwrap().unwrap();
+    let waited = begin.elapsed();
+    assert!(waited >= super::super::core::LEFT_MOST, "{waited:?}");
+    assert!(waited < super::super::core::LEFT_MOST + s(60), "{waited:?}");
+    other.end(JobOutcome::Done);
+}
+
+/// Is a recorder of a host that panics.
+struct Panics;
+
+impl metrics::Recorder for Panics {
+    fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn describe_histogram(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn register_counter(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+        panic!("a bug of the host")
+    }
+    fn register_gauge(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+        metrics::Gauge::noop()
+    }
+    fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
+        metrics::Histogram::noop()
+    }
+}
+
+#[test]
+fn a_panic_beside_the_handler_keeps_no_place_and_no_lease_and_burns_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    metrics::with_local_recorder(&Panics, || {
+        runtime.block_on(async {
+            let mut bench = Bench::new();
+            bench.enqueue(0..1).await;
+            bench.visit().await.end(JobOutcome::Done);
+            bench.until(|counts| (counts.settled, counts.running, counts.panicked) == (1, 0, 1)).await;
+            let job = bench.job(0).await.unwrap();
+            assert_eq!((job.state, job.counts.attempts, job.counts.snoozes), (JobState::Waiting, 0, 1));
+        });
+    });
+}
+
 #[cfg(vip_seeded_bugs)]
 #[tokio::test(start_paused = true)]
 async fn with_its_seeded_bug_an_undecodable_payload_never_dies() {
