@@ -114,7 +114,8 @@ codes! {
     /// The tenant has as many servers as it may.
     QuotaExceeded = "quota_exceeded", CONFLICT, "The tenant has as many servers as it may.",
         caller: "Delete a server, or have the quota raised. Nothing was changed, and the key was not used up.",
-        operator: "Raise the quota if that is meant.",
+        operator: "The quota is one number for all tenants (`Builder::quota`, the reference server's `--quota`): raise \
+                   it if that is meant, and restart every process that accepts.",
         support: "Servers count until they are proven gone: look for ones that are being removed or parked.";
     /// The job is not dead, or is not there.
     NotReplayable = "not_replayable", CONFLICT, "The job is not dead.",
@@ -124,7 +125,8 @@ codes! {
     /// The server is not parked.
     NotParked = "not_parked", CONFLICT, "The server is not parked.",
         caller: "Show it again: it was resumed, or went on by itself.",
-        operator: "Nothing.",
+        operator: "If its operation reads `parked` with `account_blocked`, the account is closed and not the server: \
+                   look at `GET /v1/operator/accounts`, then replace the token or confirm it. Else nothing.",
         support: "Nothing.";
     /// More servers are missing than were vouched for.
     MoreMissing = "more_missing", CONFLICT, "More servers are missing than were vouched for.",
