@@ -23,7 +23,7 @@ pub enum SightingClass {
     Surplus,
     /// Ours by label, without a record: commits were lost. Never removed by any setting.
     Unrecorded,
-    /// Name, labels, type or status differ from the record; reported only.
+    /// The name or the label of the order differs from the record; reported only.
     Drift,
 }
 
