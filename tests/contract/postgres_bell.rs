@@ -44,9 +44,9 @@ async fn next_job(backend: PostgresBackend, kinds: Vec<JobKind>) -> JobKey {
         let request = ClaimRequest { kinds: kinds.clone(), most: 1, lease: POLL, claim: claim_id() };
         let claimed = match backend.claim(&request).await {
             Ok(mut claimed) => claimed.pop(),
-            // Its connection went away with the server: a worker claims again.
+            // Its connection went away with the server, or that takes its time to start: a worker claims again.
             Err(error) => {
-                assert_eq!(error.retryability(), Retryability::OutcomeUnknown, "{error:?}");
+                assert_ne!(error.retryability(), Retryability::Permanent, "{error:?}");
                 continue;
             }
         };
@@ -183,6 +183,8 @@ async fn a_job_of_another_process_is_heard_of_without_a_poll_also_after_the_conn
         let found = timeout(PATIENCE, waiting.join_next()).await.unwrap().unwrap().unwrap();
         assert_eq!(found.as_str(), key);
     }
+    // The last job may have been found before another connection listens.
+    until_listening(&mut watching).await;
     let listeners: i64 = sqlx::query_scalar(LISTENERS).fetch_one(&mut watching).await.unwrap();
     assert_eq!(listeners, 1, "who never waits does not listen");
     for backend in [producer, worker] {

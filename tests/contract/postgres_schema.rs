@@ -145,6 +145,21 @@ async fn a_newer_schema_is_used_if_it_says_that_it_can_be_and_else_refused_and_n
 }
 
 #[tokio::test]
+async fn tables_that_another_text_of_the_same_version_has_made_are_refused_and_so_is_a_role_without_rights() {
+    let database = server().new_database().await;
+    PostgresBackend::migrate(&server().url(&database)).await.unwrap();
+    server().run(&database, "CREATE ROLE vip_stranger LOGIN").await;
+    for database in [database.clone(), server().new_database().await] {
+        let url = server().url_for("vip_stranger", &database);
+        let error = PostgresBackend::connect(&url, PostgresConfig::default()).await.unwrap_err();
+        assert!(matches!(error, OpenError::Rights { .. }), "{error:?}");
+    }
+    server().run(&database, "UPDATE vip.migrations SET checksum = 'of another text'").await;
+    let error = refused(&database).await;
+    assert!(matches!(error, OpenError::OtherSchema { version: 1 }), "{error:?}");
+}
+
+#[tokio::test]
 async fn tables_and_migrations_of_the_host_stay_as_they_are() {
     let database = server().new_database().await;
     let host = "CREATE TABLE orders (id bigint); INSERT INTO orders VALUES (7);

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
-use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
-use vip_core::ports::{Retryability, Store};
+use vip_adapters::postgres::{OpenError, PostgresBackend, PostgresConfig};
+use vip_core::conformance::job_queue::{claim, job, settle};
+use vip_core::ports::{JobQueue, Retryability, Settled, Store, Verdict};
 
+use crate::postgres_database::{open, whole_order};
 use crate::server;
 
 /// Returns settings whose reads answer with a number that a statement makes of the session's own.
@@ -87,4 +89,115 @@ async fn a_commit_on_the_pool_of_a_host_that_does_not_wait_for_its_disk_waits_al
     let after: String = sqlx::query_scalar("SHOW synchronous_commit").fetch_one(&pool).await.unwrap();
     assert_eq!(after, "off", "the host's session is as it was");
     pool.close().await;
+}
+
+#[tokio::test]
+async fn a_connection_on_which_a_wait_was_given_up_is_used_again() {
+    let database = server().new_database().await;
+    // Reads say which session they are of.
+    let session = "SELECT pg_backend_pid()::bigint + coalesce($1::bigint, 0) AS now";
+    let config = PostgresConfig::default().connections(1).call_deadline(Duration::from_millis(400));
+    let config = config.lock_wait(Duration::from_millis(100));
+    let backend = PostgresBackend::connect(&server().url(&database), asking(config, session)).await.unwrap();
+    let before = backend.now().await.unwrap();
+    let mut host = PgConnection::connect(&server().url(&database)).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE vip.servers").execute(&mut host).await.unwrap();
+    let refused = backend.commit(&whole_order(1)).await.unwrap_err();
+    assert_eq!(refused.retryability(), Retryability::Temporary);
+    host.close().await.unwrap();
+    assert_eq!(backend.now().await.unwrap(), before);
+    backend.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_waits_for_the_disk_also_if_that_is_switched_off_while_the_backend_is_open() {
+    let database = server().new_database().await;
+    let backend =
+        PostgresBackend::connect(&server().url(&database), asking(PostgresConfig::default(), WAITS)).await.unwrap();
+    server().run("postgres", &format!("ALTER DATABASE {database} SET synchronous_commit = off")).await;
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'vip'";
+    server().run(&database, end).await;
+    assert_eq!(answer(backend).await, 1);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_hold_every_text_is_refused_and_its_encoding_named() {
+    let database = "latin_one";
+    let make = format!("CREATE DATABASE {database} ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+    server().run("postgres", &make).await;
+    let error = PostgresBackend::connect(&server().url(database), PostgresConfig::default()).await.unwrap_err();
+    assert!(matches!(&error, OpenError::Encoding { found } if found == "LATIN1"), "{error:?}");
+}
+
+#[tokio::test]
+async fn whoever_can_claim_can_settle_and_prolong_also_while_the_server_takes_no_further_connection() {
+    let database = server().new_database().await;
+    server().run(&database, "CREATE ROLE vip_narrow LOGIN SUPERUSER").await;
+    let url = server().url_for("vip_narrow", &database);
+    let backend = PostgresBackend::connect(&url, PostgresConfig::default()).await.unwrap();
+    backend.enqueue(&[job("a"), job("b")]).await.unwrap();
+    let leases: Vec<_> = claim(&backend, 2).await.iter().map(|claimed| claimed.lease.reference).collect();
+    // Nobody gets in any more; whoever is in stays.
+    server().run(&database, "ALTER ROLE vip_narrow NOLOGIN").await;
+    assert_eq!(backend.heartbeat(&leases, Duration::from_secs(60)).await.unwrap(), [true, true]);
+    for lease in leases {
+        assert_eq!(settle(&backend, lease, Verdict::Done).await, Settled::Applied);
+    }
+    backend.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_log_in_for_a_while_fails_no_call_for_good() {
+    let database = server().new_database().await;
+    server().run(&database, "CREATE ROLE vip_shut LOGIN SUPERUSER").await;
+    let url = server().url_for("vip_shut", &database);
+    let config = PostgresConfig::default().call_deadline(Duration::from_millis(300));
+    let backend = PostgresBackend::connect(&url, config).await.unwrap();
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'vip_shut'";
+    server().run(&database, &format!("ALTER ROLE vip_shut NOLOGIN; {end}")).await;
+    let refused = backend.commit(&whole_order(1)).await.unwrap_err();
+    assert_eq!(refused.retryability(), Retryability::Temporary, "{refused:?}");
+    assert_eq!(backend.settle(&[]).await.unwrap(), []);
+    server().run(&database, "ALTER ROLE vip_shut LOGIN").await;
+    drop(backend.commit(&whole_order(1)).await.unwrap());
+    backend.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn our_connections_follow_what_the_pool_of_a_host_is_told_of_how_to_connect() {
+    let database = server().new_database().await;
+    server().run(&database, "CREATE ROLE vip_before LOGIN SUPERUSER; CREATE ROLE vip_after LOGIN SUPERUSER").await;
+    let pool = PgPool::connect(&server().url_for("vip_before", &database)).await.unwrap();
+    let backend = PostgresBackend::with_pool(pool.clone(), PostgresConfig::default()).await.unwrap();
+    backend.enqueue(&[job("a")]).await.unwrap();
+    server().run(&database, "ALTER ROLE vip_before NOLOGIN").await;
+    pool.set_connect_options(server().url_for("vip_after", &database).parse::<PgConnectOptions>().unwrap());
+    let claimed = claim(&backend, 1).await;
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(settle(&backend, claimed[0].lease.reference, Verdict::Done).await, Settled::Applied);
+    backend.close().await.unwrap();
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn an_opening_that_waited_for_another_one_does_not_set_the_epochs_back() {
+    let database = server().new_database().await;
+    open(&database).await.close().await.unwrap();
+    server().run(&database, "SELECT setval('vip.epochs', 7)").await;
+    let mut other = PgConnection::connect(&server().url(&database)).await.unwrap();
+    let turn = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('vip.epochs', 0))";
+    sqlx::raw_sql(turn).execute(&mut other).await.unwrap();
+    let url = server().url(&database);
+    let opening = tokio::spawn(async move { PostgresBackend::connect(&url, PostgresConfig::default()).await });
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut other).await.unwrap() == 0 {}
+    // The other one has a clock that is ahead.
+    sqlx::raw_sql("SELECT setval('vip.epochs', 9000000000000000000)").execute(&mut other).await.unwrap();
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    opening.await.unwrap().unwrap().close().await.unwrap();
+    let last: i64 = sqlx::query_scalar("SELECT last_value FROM vip.epochs").fetch_one(&mut other).await.unwrap();
+    assert_eq!(last, 9_000_000_000_000_000_000);
+    other.close().await.unwrap();
 }

@@ -52,6 +52,8 @@ pub struct PostgresConfig {
     pub(super) older_schema: OlderSchema,
     pub(super) bounded_loss: BoundedLoss,
     pub(super) filter: QueryFilter,
+    /// What the server said at the opening about when a commit is answered, if it has to stay so.
+    pub(super) synchronous_commit: Option<String>,
     /// Migrations of a later version, by version, name and text.
     pub(super) later: Vec<(i64, &'static str, &'static str)>,
 }
@@ -77,6 +79,7 @@ impl Default for PostgresConfig {
             older_schema: OlderSchema::Refuse,
             bounded_loss: BoundedLoss::Refused,
             filter: Arc::new(|_, text| Cow::Borrowed(text)),
+            synchronous_commit: None,
             later: Vec::new(),
         }
     }

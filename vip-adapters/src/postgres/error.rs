@@ -36,6 +36,12 @@ pub enum OpenError {
         /// What it is.
         found: String,
     },
+    /// The database cannot hold every text.
+    #[error("the database is encoded in {found}, and has to be in UTF8")]
+    Encoding {
+        /// Its encoding.
+        found: String,
+    },
     /// An earlier version has made the tables; migrate them in a deployment, with `PostgresBackend::migrate`.
     #[error(
         "the database has schema version {found}, this program needs {known}; migrate it first, with `PostgresBackend::migrate`"
@@ -152,22 +158,30 @@ impl Failure {
     /// Judges it as the failure of a later one of several commits.
     pub(super) fn of_a_part(self) -> Self {
         match self {
-            Self::Unavailable(source) | Self::Lost(source) => Self::Unknown(source),
-            Self::Refused(_) | Self::Unknown(_) | Self::Corrupt(_) => self,
+            Self::Unavailable(source) | Self::Lost(source) | Self::Corrupt(source) => Self::Unknown(source),
+            Self::Refused(_) | Self::Unknown(_) => self,
         }
     }
 
     /// Judges it as a failure to connect.
     pub(super) fn of_nothing_sent(self) -> Self {
         match self {
-            Self::Lost(source) => Self::Unavailable(source),
-            Self::Refused(_) | Self::Unavailable(_) | Self::Unknown(_) | Self::Corrupt(_) => self,
+            // Whatever is wrong there, a password or a right, can be put right, and no row was looked at.
+            Self::Lost(source) | Self::Corrupt(source) => Self::Unavailable(source),
+            Self::Refused(_) | Self::Unavailable(_) | Self::Unknown(_) => self,
         }
     }
 
-    /// Says whether the connection can be used after it: the server said no, and the connection stands.
-    pub(super) const fn spares_connection(&self) -> bool {
-        matches!(self, Self::Refused(_))
+    /// Says whether the connection can be used after it: the server said no, or waited too long, and the connection stands.
+    pub(super) fn spares_connection(&self) -> bool {
+        match self {
+            Self::Refused(_) => true,
+            Self::Unavailable(source) => {
+                let found = source.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+                found.and_then(|error| error.code()).is_some_and(|found| code::WAITED.contains(&found.as_ref()))
+            }
+            Self::Lost(_) | Self::Unknown(_) | Self::Corrupt(_) => false,
+        }
     }
 }
 
@@ -219,19 +233,27 @@ enum Judgement {
 
 /// Conditions of the server by their SQLSTATE; whole classes by their first two letters.
 mod code {
-    /// A deadlock, a serialization failure, a lock that was not to be had, a statement that took too long; a standby that
-    /// is not promoted yet (25006 of a statement, 0A000 of `BEGIN … READ WRITE`).
-    pub(super) const PASSING: [&str; 6] = ["40001", "40P01", "55P03", "57014", "25006", "0A000"];
-    /// Too many connections, no disk or memory left; a device that fails; another transaction was in the way.
-    pub(super) const PASSING_CLASSES: [&str; 3] = ["53", "58", "40"];
-    /// The server ends the connection, or does not take new ones: shutdown, crash, start, idle time-outs.
-    pub(super) const LOST: [&str; 6] = ["57P01", "57P02", "57P03", "57P05", "25P03", "25P04"];
+    /// The connection stands afterwards: a lock that was not to be had, a statement that took too long, a deadlock, a
+    /// serialization failure.
+    pub(super) const WAITED: [&str; 4] = ["55P03", "57014", "40P01", "40001"];
+    /// A standby that is not promoted yet (25006 of a statement, 0A000 of `BEGIN … READ WRITE`, or of a plan whose table was
+    /// changed); a transaction of the host that has failed before; a prepared statement that somebody took away; no commands
+    /// accepted until a vacuum, or a full queue of hints; a database that is being changed.
+    pub(super) const PASSING: [&str; 6] = ["25006", "0A000", "25P02", "26000", "54000", "55000"];
+    /// What a migration, a grant or a change of a role puts right, for all rows alike: a missing right, table, column, schema,
+    /// database. Taken for lasting, each job that meets it would burn an attempt.
+    pub(super) const SCHEMA: [&str; 5] = ["42501", "42P01", "42703", "3F000", "3D000"];
+    /// Too many connections, no disk or memory left; a device that fails; another transaction was in the way; who may log in.
+    pub(super) const PASSING_CLASSES: [&str; 4] = ["53", "58", "40", "28"];
+    /// The server ends the connection, or does not take new ones: shutdown, crash, start, idle time-outs, a dropped database.
+    pub(super) const LOST: [&str; 7] = ["57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04"];
     pub(super) const LOST_CLASS: &str = "08";
     pub(super) const UNIQUE: &str = "23505";
 }
 
 fn judge(error: &sqlx::Error) -> Judgement {
-    let Some(found) = error.as_database_error().and_then(|error| error.code()) else {
+    let database = error.as_database_error();
+    let Some(found) = database.and_then(|error| error.code()) else {
         return if matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_)) {
             Judgement::Lost
         } else if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) {
@@ -240,17 +262,43 @@ fn judge(error: &sqlx::Error) -> Judgement {
             Judgement::Lasting
         };
     };
-    let found = found.as_ref();
+    judge_code(&found, database.and_then(|error| error.constraint()))
+}
+
+fn judge_code(found: &str, constraint: Option<&str>) -> Judgement {
     // Somebody else made a job with this id meanwhile: the next try finds it. Of other keys it is never expected.
-    let is_of_job = || error.as_database_error().and_then(|error| error.constraint()) == Some("jobs_pkey");
+    let is_of_job = found == code::UNIQUE && constraint == Some("jobs_pkey");
+    let passing: [&[&str]; 3] = [&code::WAITED, &code::PASSING, &code::SCHEMA];
     if code::LOST.contains(&found) || found.starts_with(code::LOST_CLASS) {
         Judgement::Lost
-    } else if code::PASSING.contains(&found)
-        || (found == code::UNIQUE && is_of_job())
+    } else if is_of_job
+        || passing.iter().any(|codes| codes.contains(&found))
         || code::PASSING_CLASSES.iter().any(|class| found.starts_with(class))
     {
         Judgement::Passing
     } else {
         Judgement::Lasting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_says_passes_ends_the_connection_or_lasts() {
+        let passing = "40001 40P01 55P03 57014 25006 0A000 25P02 26000 54000 55000 42501 42P01 42703 3F000 3D000 53100 53200 53300
+            58030 28P01 28000";
+        let lost = "57P01 57P02 57P03 57P04 57P05 25P03 25P04 08006";
+        // Of a row, or of what was to be written: it is the same tomorrow.
+        let lasting = "22021 22P02 22003 23502 23505 23514 54001 42601 XX001";
+        for (codes, judgement) in
+            [(passing, Judgement::Passing), (lost, Judgement::Lost), (lasting, Judgement::Lasting)]
+        {
+            for code in codes.split_whitespace() {
+                assert_eq!(judge_code(code, None), judgement, "{code}");
+            }
+        }
+        assert_eq!(judge_code("23505", Some("jobs_pkey")), Judgement::Passing);
     }
 }

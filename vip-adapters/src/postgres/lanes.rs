@@ -1,41 +1,27 @@
 //! Connections by purpose: leases never wait behind commits and reads.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres};
+use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::time::{Instant, timeout_at};
 use vip_core::ports::PoolFigures;
 
-use super::config::{BoundedLoss, Pooler, PostgresConfig};
+use super::config::{Pooler, PostgresConfig};
 use super::error::{Failure, Obstacle};
+use super::settings::{self, Session, begin_text, hurried};
 
-/// Statements that a connection keeps prepared; there are fewer than this in all.
-const STATEMENTS: usize = 128;
 /// Connections for claims and rescues: a worker has two claims under way, of which one waits for the disk while the other one
 /// searches, and a rescue waits behind neither.
 const CLAIM_CONNECTIONS: u32 = 3;
 /// Connections for orders and enqueues, of which many go along in one commit.
 const ORDER_CONNECTIONS: u32 = 4;
-/// Longest wait for a row of an order with which others go along: whoever is held up then tries by itself.
-const ORDER_LOCK_WAIT: Duration = Duration::from_millis(100);
 /// Connections for heartbeats and settlements.
 const LEASE_CONNECTIONS: u32 = 2;
 /// A connection is renewed now and then, so that the memory of its process at the server does not grow for ever.
 const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
-/// A transaction of ours waits for nothing but the server; one that stands still is a lost process.
-const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
-/// Plans made for an empty table stay in use while it grows; this way through a table is never right here.
-/// A way that is forbidden counts as very expensive, and what is expensive would be compiled each time: so `jit` is off, too.
-const PLANS: [&str; 2] = ["enable_seqscan", "jit"];
-/// The same for a few statements that take rows one by one: here no other way than the index is right, either.
-const CLAIM_PLANS: [&str; 4] = ["enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"];
-
-/// Lets a commit wait for the disk where the session does not. What waits for more, as for a standby, goes on doing so.
-const DURABLE: &str =
-    " SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';";
-
 /// Says what a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
@@ -83,10 +69,11 @@ struct Pool {
 /// Holds the connections of a backend. Not to be shown: the options of a connection show their password.
 pub(super) struct Lanes {
     pools: [Pool; 4],
-    pool_wait: Duration,
     closed: AtomicBool,
-    /// How a connection for listening is made; none behind a pooler that shares sessions.
-    hints: Option<(PgPoolOptions, PgConnectOptions)>,
+    config: PostgresConfig,
+    /// The pool of the host, if commits and reads use it, and how it opens connections as far as ours were told.
+    host: Option<PgPool>,
+    known: Mutex<Arc<PgConnectOptions>>,
     /// How a transaction begins with which others go along.
     begin_hurried: String,
     /// Whether statements are prepared under a name; a pooler in transaction mode forbids it.
@@ -138,45 +125,44 @@ impl Drop for Waiting<'_> {
 }
 
 impl Lanes {
-    /// Makes the pools; connections are opened when they are needed.
-    pub(super) fn new(options: &PgConnectOptions, config: &PostgresConfig) -> Self {
-        let session = session_options(options, config);
-        let pool = |lane, most, options| Pool::new(lane, pool_of(most, config).connect_lazy_with(options), config);
-        let claims = match config.pooler {
-            Pooler::None => session.clone().options(without(&CLAIM_PLANS)),
-            Pooler::Transaction => session.clone(),
+    /// Makes the pools; connections are opened when they are needed. Commits and reads use the pool of the host, if there is one.
+    pub(super) fn new(options: PgConnectOptions, config: &PostgresConfig, host: Option<PgPool>) -> Self {
+        let pool = |lane, most| {
+            let session = settings::options_of(lane, &options, config);
+            Pool::new(lane, pool_of(most, config).connect_lazy_with(session), config)
         };
-        let lock_wait = millis(ORDER_LOCK_WAIT.min(config.lock_wait).min(config.call_deadline));
-        let orders = match config.pooler {
-            Pooler::None => claims.clone().options([("lock_timeout", lock_wait)]),
-            Pooler::Transaction => claims.clone(),
+        let work = match &host {
+            None => pool(Lane::Work, config.connections),
+            Some(host) => {
+                let begin = begin_text(config, Session::Foreign, Lane::Work);
+                Pool { lane: Lane::Work, pool: host.clone(), waits: Waits::default(), owner: Owner::Host, begin }
+            }
         };
-        let hints = match config.pooler {
-            Pooler::None => Some((pool_of(1, config), session.clone())),
-            Pooler::Transaction => None,
-        };
-        let pools = [
-            pool(Lane::Work, config.connections, session),
-            pool(Lane::Order, ORDER_CONNECTIONS, orders),
-            pool(Lane::Claim, CLAIM_CONNECTIONS, claims.clone()),
-            pool(Lane::Lease, LEASE_CONNECTIONS, claims),
-        ];
+        let order = pool(Lane::Order, ORDER_CONNECTIONS);
         Self {
-            begin_hurried: hurried(pools.iter().find(|pool| pool.lane == Lane::Order), config),
-            pools,
-            pool_wait: config.pool_wait,
+            begin_hurried: hurried(&order.begin, config),
+            pools: [work, order, pool(Lane::Claim, CLAIM_CONNECTIONS), pool(Lane::Lease, LEASE_CONNECTIONS)],
             closed: AtomicBool::new(false),
-            hints,
             named: config.pooler == Pooler::None,
+            config: config.clone(),
+            known: Mutex::new(host.as_ref().map_or_else(|| Arc::new(options), PgPool::connect_options)),
+            host,
         }
     }
 
-    /// Makes commits and reads use the pool of the host.
-    pub(super) fn with_host_pool(mut self, pool: PgPool, config: &PostgresConfig) -> Self {
-        let [work, ..] = &mut self.pools;
-        let begin = begin_text(config, Session::Foreign, Lane::Work);
-        *work = Pool { lane: Lane::Work, pool, waits: Waits::default(), owner: Owner::Host, begin };
-        self
+    /// Gives our pools what the host's has been told since, such as another password.
+    fn follow_host(&self) {
+        let Some(host) = &self.host else { return };
+        let now = host.connect_options();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&known, &now) {
+            return;
+        }
+        let plain = settings::plain_options(now.as_ref().clone(), self.config.pooler);
+        for pool in self.pools.iter().filter(|pool| pool.owner == Owner::Us) {
+            pool.pool.set_connect_options(settings::options_of(pool.lane, &plain, &self.config));
+        }
+        *known = now;
     }
 
     fn pool(&self, lane: Lane) -> &Pool {
@@ -201,14 +187,31 @@ impl Lanes {
 
     /// Waits for a connection, at most as long as is set and until the deadline.
     pub(super) async fn lend(&self, lane: Lane, deadline: Instant) -> Result<Loan, Failure> {
+        let found = self.lend_of(lane, deadline).await;
+        match found {
+            // Who can claim can prolong and end what was claimed, also where the server gives no further connection: else jobs
+            // would be claimed whose leases expire, again and again.
+            Err(Failure::Unavailable(first)) if lane == Lane::Lease => {
+                let second = self.lend_of(Lane::Claim, deadline).await;
+                second.map_err(|second| {
+                    tracing::debug!(error = ?second, "there is no connection for claims either");
+                    Failure::Unavailable(first)
+                })
+            }
+            found => found,
+        }
+    }
+
+    async fn lend_of(&self, lane: Lane, deadline: Instant) -> Result<Loan, Failure> {
         // The pool of a host stays open; nobody is to get something from a closed backend.
         if self.closed.load(Ordering::SeqCst) {
             return Err(Failure::unavailable(Obstacle::Closed));
         }
+        self.follow_host();
         let pool = self.pool(lane);
         let begun = Instant::now();
         let waiting = Waiting::begin(&pool.waits.waiting);
-        let found = timeout_at(deadline.min(begun + self.pool_wait), pool.pool.acquire()).await;
+        let found = timeout_at(deadline.min(begun + self.config.pool_wait), pool.pool.acquire()).await;
         drop(waiting);
         let waited = begun.elapsed();
         let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
@@ -237,8 +240,15 @@ impl Lanes {
     }
 
     /// Makes a pool of one connection that listens: a new one each time, because one that does not answer cannot be given back.
+    /// None behind a pooler that shares sessions.
     pub(super) fn hints(&self) -> Option<PgPool> {
-        self.hints.as_ref().map(|(pool, session)| pool.clone().connect_lazy_with(session.clone()))
+        if self.config.pooler == Pooler::Transaction {
+            return None;
+        }
+        self.follow_host();
+        let known = Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner));
+        let session = settings::options_of(Lane::Work, &known, &self.config);
+        Some(pool_of(1, &self.config).connect_lazy_with(session))
     }
 
     /// Shows how busy the connections are.
@@ -261,13 +271,6 @@ enum Owner {
     Host,
 }
 
-/// Says whose settings a session has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Session {
-    Ours,
-    Foreign,
-}
-
 impl Pool {
     fn new(lane: Lane, pool: PgPool, config: &PostgresConfig) -> Self {
         let session = match config.pooler {
@@ -287,74 +290,6 @@ impl Pool {
         figures.timed_out = self.waits.timed_out.load(Ordering::Relaxed);
         figures.longest_wait = Duration::from_micros(self.waits.longest_micros.load(Ordering::Relaxed));
         figures
-    }
-}
-
-fn millis(time: Duration) -> String {
-    time.as_millis().max(1).to_string()
-}
-
-/// Returns our time-outs, in milliseconds, as the server names them.
-fn time_outs(config: &PostgresConfig) -> [(&'static str, String); 3] {
-    [
-        ("statement_timeout", millis(config.call_deadline)),
-        ("lock_timeout", millis(config.lock_wait.min(config.call_deadline))),
-        ("idle_in_transaction_session_timeout", millis(IDLE_IN_TRANSACTION)),
-    ]
-}
-
-/// Forbids ways through a table.
-fn without<'a>(plans: &'a [&'a str]) -> impl Iterator<Item = (&'a str, &'static str)> {
-    plans.iter().map(|plan| (*plan, "off"))
-}
-
-/// Returns how a transaction begins. One way to the server and back.
-fn begin_text(config: &PostgresConfig, session: Session, lane: Lane) -> String {
-    // Said here, because a role may have another default; READ WRITE finds out at once if this is a standby.
-    let mut text = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;".to_owned();
-    if session == Session::Foreign {
-        if config.bounded_loss == BoundedLoss::Refused {
-            // Whoever else uses the session may have switched it off since the server was asked.
-            text.push_str(DURABLE);
-        }
-        for (name, millis) in time_outs(config) {
-            text.push_str(&format!(" SET LOCAL {name} = {millis};"));
-        }
-        let more: &[&str] = if lane == Lane::Work { &[] } else { &CLAIM_PLANS };
-        for (plan, off) in without(&PLANS).chain(without(more)) {
-            text.push_str(&format!(" SET LOCAL {plan} = {off};"));
-        }
-    }
-    text.push_str(" SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now");
-    text
-}
-
-/// Shortens the wait for locks in how a transaction begins.
-fn hurried(pool: Option<&Pool>, config: &PostgresConfig) -> String {
-    let wait = millis(ORDER_LOCK_WAIT.min(config.lock_wait).min(config.call_deadline));
-    let begin = pool.map_or("", |pool| &pool.begin);
-    // Before the last statement, whose row is the time.
-    begin.replace(" SELECT (", &format!(" SET LOCAL lock_timeout = {wait}; SELECT ("))
-}
-
-/// Takes away what a pooler does not let through.
-pub(super) fn plain_options(options: PgConnectOptions, pooler: Pooler) -> PgConnectOptions {
-    match pooler {
-        Pooler::None => options,
-        Pooler::Transaction => options.statement_cache_capacity(0).extra_float_digits(None),
-    }
-}
-
-/// Adds what all our sessions have.
-fn session_options(options: &PgConnectOptions, config: &PostgresConfig) -> PgConnectOptions {
-    let options = options.clone().application_name("vip").disable_statement_logging();
-    match config.pooler {
-        Pooler::Transaction => options,
-        Pooler::None => options
-            .statement_cache_capacity(STATEMENTS)
-            .options(time_outs(config))
-            .options(without(&PLANS))
-            .options([("default_transaction_isolation", "read committed")]),
     }
 }
 

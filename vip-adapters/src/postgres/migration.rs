@@ -74,12 +74,18 @@ pub(super) async fn prepare(
 pub(super) struct Settings {
     pub(super) fsync: String,
     pub(super) synchronous_commit: String,
+    pub(super) encoding: String,
 }
 
 async fn settings(connection: &mut PgConnection) -> Result<Settings, sqlx::Error> {
-    let text = "SELECT current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS synchronous_commit";
+    let text = "SELECT current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS synchronous_commit,
+        current_setting('server_encoding') AS encoding";
     let row = sqlx::raw_sql(text).fetch_one(connection).await?;
-    Ok(Settings { fsync: row.try_get("fsync")?, synchronous_commit: row.try_get("synchronous_commit")? })
+    Ok(Settings {
+        fsync: row.try_get("fsync")?,
+        synchronous_commit: row.try_get("synchronous_commit")?,
+        encoding: row.try_get("encoding")?,
+    })
 }
 
 /// Says what is to be done with a schema.

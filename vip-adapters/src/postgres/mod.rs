@@ -21,6 +21,7 @@ mod queries;
 mod rows;
 mod seal;
 mod session;
+mod settings;
 mod store;
 mod transaction;
 mod upkeep;
@@ -53,6 +54,9 @@ use upkeep::Install;
 use url::options_of;
 pub use vip_core::ports::PoolFigures;
 use watcher::Watcher;
+
+/// The encoding that holds every text.
+const ENCODING: &str = "UTF8";
 
 /// Keeps orders, jobs and audit records in one PostgreSQL database; a clone is the same backend.
 ///
@@ -119,18 +123,21 @@ impl PostgresBackend {
 
     async fn open(
         options: PgConnectOptions,
-        config: PostgresConfig,
+        mut config: PostgresConfig,
         host_pool: Option<PgPool>,
     ) -> Result<Self, OpenError> {
         config.check()?;
-        let options = lanes::plain_options(options, config.pooler);
-        let settings =
+        let options = settings::plain_options(options, config.pooler);
+        let found =
             migration::prepare(&options, config.older_schema, migration::migrations_with(&config.later)).await?;
-        let durability = durability(settings, config.bounded_loss)?;
-        let mut lanes = Lanes::new(&options, &config);
-        if let Some(pool) = host_pool {
-            lanes = lanes.with_host_pool(pool, &config);
+        if found.encoding != ENCODING {
+            return Err(OpenError::Encoding { found: found.encoding });
         }
+        let durability = durability(&found, config.bounded_loss)?;
+        if durability == Durability::Durable {
+            config.synchronous_commit = Some(found.synchronous_commit);
+        }
+        let lanes = Lanes::new(options, &config, host_pool);
         let sessions = Arc::new(Sessions {
             lanes,
             queries: Queries::load(&config.filter),
@@ -309,11 +316,12 @@ fn joined<T>(ended: Result<Result<T, Failure>, tokio::task::JoinError>) -> Resul
 }
 
 /// Says whether the server keeps what it answers.
-fn durability(settings: migration::Settings, bounded_loss: BoundedLoss) -> Result<Durability, OpenError> {
-    let found = [("fsync", settings.fsync), ("synchronous_commit", settings.synchronous_commit)];
-    let Some((setting, found)) = found.into_iter().find(|(_, value)| value == "off") else {
+fn durability(settings: &migration::Settings, bounded_loss: BoundedLoss) -> Result<Durability, OpenError> {
+    let found = [("fsync", &settings.fsync), ("synchronous_commit", &settings.synchronous_commit)];
+    let Some((setting, found)) = found.into_iter().find(|(_, value)| *value == "off") else {
         return Ok(Durability::Durable);
     };
+    let found = found.clone();
     match bounded_loss {
         BoundedLoss::Refused => Err(OpenError::NotDurable { setting, found }),
         BoundedLoss::Allowed => Ok(Durability::BoundedLoss { because: "the server does not wait for its disk" }),

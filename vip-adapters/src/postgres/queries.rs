@@ -74,6 +74,7 @@ statements! {
     audit_turn,
     audit_unsealed,
     epoch_raise,
+    epoch_turn,
     host_look,
     installation_find,
     installation_insert,

@@ -249,9 +249,12 @@ impl Sessions {
             Ok(rows)
         };
         let rows = timeout_at(deadline + CUT_AFTER, run).await;
-        let rows = rows.unwrap_or_else(|_elapsed| Err(Failure::unavailable(Obstacle::Silent)))?;
-        loan.give_back();
-        Ok(rows)
+        let rows: Result<_, Failure> = rows.unwrap_or_else(|_elapsed| Err(Failure::unavailable(Obstacle::Silent)));
+        // A transaction that is left open is taken back by closing its connection.
+        if rows.as_ref().map_or_else(|failure| !shared && failure.spares_connection(), |_rows| true) {
+            loan.give_back();
+        }
+        rows
     }
 
     /// Reads the first row of a statement.

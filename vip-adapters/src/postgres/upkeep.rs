@@ -124,6 +124,7 @@ impl Write for Install {
         let now = transaction.now().as_micros();
         let queries = transaction.queries();
         transaction.execute(queries.installation_insert.query().bind(self.0.as_uuid()).bind(now)).await?;
+        transaction.rows(queries.epoch_turn.query()).await?;
         transaction.rows(queries.epoch_raise.query().bind(now)).await.map(drop)
     }
 }

@@ -26,6 +26,8 @@ pub const LABEL_PREFIX_BYTES: usize = 253;
 pub const JOB_PAYLOAD_BYTES: usize = 256 * 1024;
 /// Longest job kind or job key, in bytes.
 pub const JOB_NAME_BYTES: usize = 200;
+/// Longest code of a failure, in bytes.
+pub const CODE_BYTES: usize = 100;
 /// Most items of a page.
 pub const PAGE: u32 = 200;
 /// Longest part of a rejected value that an error shows, in characters.

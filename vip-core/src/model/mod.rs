@@ -2,6 +2,7 @@
 
 mod audit_record;
 mod chain;
+mod code;
 mod fingerprint;
 mod ids;
 mod job;
@@ -21,6 +22,7 @@ mod validation;
 
 pub use audit_record::{Actor, AuditDraft, AuditRecord, OutcomeClass, SealedRecord, Verb};
 pub use chain::{ChainFault, ChainHash, ChainHead, VersionFault, seal_hash, verify_chain, verify_versions};
+pub(crate) use code::safe_code;
 pub use fingerprint::{CreateHash, Fingerprint};
 pub use ids::{ChangeId, ClaimId, InstallationId, IntentId, JobId, OperationId, ServerId};
 pub use job::{AttemptCounts, Job, JobState, NewJob, Payload, Why};

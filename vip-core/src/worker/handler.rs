@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
 use super::attempt::Attempt;
-use crate::model::JobKind;
+use crate::model::{JobKind, safe_code};
 use crate::telemetry;
 
 /// Runs the jobs of one kind.
@@ -53,7 +53,7 @@ pub enum JobOutcome {
     Done,
     /// It failed; try again. Burns an attempt: for bugs, not for outages.
     Retry {
-        /// Why, as a short code without data.
+        /// Why, as a short code without data: up to 100 visible ASCII characters; what is none becomes `_`.
         code: String,
         /// How long to wait; none takes the worker's growing back-off.
         delay: Option<Duration>,
@@ -73,9 +73,20 @@ pub enum JobOutcome {
     Release,
     /// It failed for good.
     Dead {
-        /// Why, as a short code without data.
+        /// Why, as a short code without data: up to 100 visible ASCII characters; what is none becomes `_`.
         code: String,
     },
+}
+
+impl JobOutcome {
+    /// Makes its code one that every queue can hold.
+    pub(super) fn with_safe_code(self) -> Self {
+        match self {
+            Self::Retry { code, delay } => Self::Retry { code: safe_code(code), delay },
+            Self::Dead { code } => Self::Dead { code: safe_code(code) },
+            other => other,
+        }
+    }
 }
 
 /// Says that a handler could not write the end of a dead job yet.

@@ -123,7 +123,7 @@ impl Core {
     }
 
     async fn verdict(&self, handler: &dyn AnyHandler, attempt: &Attempt, outcome: JobOutcome) -> (Verdict, End) {
-        match outcome {
+        match outcome.with_safe_code() {
             JobOutcome::Done => (Verdict::Done, End::Finished),
             JobOutcome::Snooze { delay } => (Verdict::Snooze { delay }, End::Finished),
             JobOutcome::Leave { delay } => {

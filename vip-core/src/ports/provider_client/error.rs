@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use crate::model::safe_code;
 use crate::ports::retryability::Retryability;
 
 /// Says what may have happened; a closed list, matched without a wildcard.
@@ -116,7 +117,7 @@ impl ProviderError {
     pub fn new(kind: ProviderErrorKind, code: impl Into<String>) -> Self {
         let retry_after =
             if let ProviderErrorKind::Throttled { retry_after } = kind { Some(retry_after) } else { None };
-        Self { kind, code: code.into(), correlation_id: None, service: kind.service(), retry_after, source: None }
+        Self { kind, code: safe_code(code), correlation_id: None, service: kind.service(), retry_after, source: None }
     }
 
     /// Code of a request that has no turn yet, so as to stay within what the provider lets through.
