@@ -3,6 +3,7 @@
 
 mod guards;
 mod sqlite_file;
+mod sqlite_place;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -20,26 +20,26 @@ use vip_tests::unreadable::an_unreadable_job_hurts_no_other;
 /// Long enough for anything on a busy machine; a test that gets here has failed.
 const NEVER: Duration = Duration::from_secs(30);
 
-struct File {
-    folder: TempDir,
+pub(crate) struct File {
+    pub(crate) folder: TempDir,
 }
 
 impl File {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("vip.db")
     }
 
     /// Opens it as one process more would.
-    async fn open(&self) -> SqliteBackend {
+    pub(crate) async fn open(&self) -> SqliteBackend {
         open(&self.path()).await
     }
 }
 
-async fn open(path: &Path) -> SqliteBackend {
+pub(crate) async fn open(path: &Path) -> SqliteBackend {
     SqliteBackend::open(path.to_str().unwrap(), SqliteConfig::default()).await.unwrap()
 }
 
@@ -125,7 +125,7 @@ fn whole_order(number: usize) -> ChangeSet {
     whole
 }
 
-async fn yields(times: u64) {
+pub(crate) async fn yields(times: u64) {
     for _ in 0..times {
         tokio::task::yield_now().await;
     }

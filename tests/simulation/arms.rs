@@ -11,7 +11,7 @@ use crate::swarm;
 /// Seeds of each order.
 const SEEDS: u64 = 10;
 /// Random schedules.
-const SCHEDULES: u64 = 400;
+const SCHEDULES: u64 = 5_000;
 
 /// Steps, by what is called or looked at.
 const STEPS: [&str; 12] = [

@@ -43,7 +43,7 @@ macro_rules! seeded_bugs {
             /// They do not where the rule is for something that a reference order does by itself: a fence that refuses
             /// nothing lets the delete of an order under way pass as one writer too many, an order under a foreign name
             /// is answered 409, a repeat after the delete is part of an order, two tenants are two, a delete overtakes
-            /// an announcement, and an epoch that falls refuses the rightful worker.
+            /// an announcement, an epoch that falls refuses the rightful worker, and a job may come between a claim and the wait.
             #[must_use]
             pub const fn passes_without_faults(self) -> bool {
                 match self { $(Self::$variant => $passes,)+ }
@@ -70,7 +70,7 @@ seeded_bugs! {
     LeaseByLocalClock "lease_by_local_clock" "leases go by the queue's clock" "O2" true;
     OutageBurnsAttempts "outage_burns_attempts" "waiting burns no attempt" "P6" true;
     SnoozeResetsEpoch "snooze_resets_epoch" "the epoch rises" "O4" false;
-    LostWakeUp "lost_wake_up" "polling" "O4" true;
+    LostWakeUp "lost_wake_up" "polling" "O4" false;
     UndecodableForEver "undecodable_for_ever" "an undecodable payload burns attempts" "quiescence" true;
     KeyOutsideCommit "key_outside_commit" "the idempotency key is in the commit" "P2" true;
     QuotaOutsideCommit "quota_outside_commit" "the quota is taken in the commit" "used <= limit" true;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use vip_adapters::redis::{OpenError, REDIS_QUEUE_BATCH, RedisConfig, RedisQueue};
 use vip_core::conformance::job_queue::{claim, enqueue, job, kind, settle};
 use vip_core::model::{InstallationId, JobKey, JobState, NewJob, PageLimit, PageRequest, Payload};
-use vip_core::ports::{ClaimRequest, Durability, Enqueued, JobQueue, QueueError, Settled, Verdict};
+use vip_core::ports::{ClaimRequest, Durability, Enqueued, JobQueue, LeaseRef, QueueError, Settled, Verdict};
 use vip_tests::redis_server::RedisServer;
 use vip_tests::site::pause;
 use vip_tests::unreadable::an_unreadable_job_hurts_no_other;
@@ -134,8 +134,14 @@ async fn a_full_server_takes_nothing_and_breaks_nothing() {
     let server = RedisServer::start();
     let queue = open(&server).await;
     enqueue(&queue, job("a")).await;
+    enqueue(&queue, job("held")).await;
+    let held = claim(&queue, 2).await.into_iter().find(|it| it.job.key.as_str() == "held").unwrap().lease.reference;
+    let other = queue.find(&JobKey::new("a").unwrap()).await.unwrap().unwrap();
+    let other = LeaseRef { job: other.id, epoch: other.epoch, claim: other.claim.unwrap() };
+    settle(&queue, other, Verdict::Release).await;
     let set: String = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(set, "OK");
+    assert_eq!(queue.heartbeat(&[held], SECOND).await.unwrap(), [true], "who lets go of jobs can hold them, too");
     let error = queue.enqueue(&[job("b")]).await.unwrap_err();
     assert!(matches!(error, QueueError::Unavailable { .. }), "{error:?}");
     let set: String = server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
@@ -143,6 +149,19 @@ async fn a_full_server_takes_nothing_and_breaks_nothing() {
     until_it_works(async || queue.find(&JobKey::new("b").unwrap()).await).await;
     assert_eq!(queue.stats(&[]).await.unwrap().due, 1);
     assert_eq!(claim(&queue, 9).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_hint_that_cannot_be_given_makes_nothing_look_undone() {
+    let server = RedisServer::start();
+    let queue = open(&server).await;
+    enqueue(&queue, job("a")).await;
+    let found: Vec<String> = server.ask(&["KEYS", "*bell:test"]);
+    let [bell] = found.as_slice() else { panic!("{found:?}") };
+    let set: String = server.ask(&["SET", bell, "somebody else's"]);
+    assert_eq!(set, "OK");
+    enqueue(&queue, job("b")).await;
+    assert_eq!(claim(&queue, 1).await.len(), 1);
 }
 
 #[tokio::test]

@@ -128,6 +128,18 @@ impl HetznerConfig {
         }
     }
 
+    /// Returns host and path of an API that is not at the usual address; of this machine without the port, which is another one
+    /// each time that a simulator starts.
+    pub(super) fn elsewhere(&self) -> Option<String> {
+        if self.base() == DEFAULT_BASE_URL {
+            return None;
+        }
+        let url = Url::parse(self.base()).ok()?;
+        let port = if is_loopback(&url) { None } else { url.port_or_known_default() };
+        let port = port.map_or_else(String::new, |port| format!(":{port}"));
+        Some(format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path()))
+    }
+
     /// Returns the base URL without the slashes at its end.
     pub(super) fn base(&self) -> &str {
         self.base_url.trim_end_matches('/')
@@ -247,6 +259,20 @@ mod tests {
         ] {
             assert!(with(|it| it.base_url = url.to_owned()).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn an_api_elsewhere_or_under_another_path_is_told_apart_and_a_simulators_port_is_not() {
+        let at = |url: &str| {
+            let mut config = HetznerConfig::new("t");
+            config.base_url = url.to_owned();
+            config.elsewhere()
+        };
+        assert_eq!((at(DEFAULT_BASE_URL), at("https://api.hetzner.cloud/v1/")), (None, None));
+        assert_eq!(at("https://api.hetzner.cloud").as_deref(), Some("api.hetzner.cloud:443/"));
+        assert_eq!(at("https://api.hetzner.cloud/v2").as_deref(), Some("api.hetzner.cloud:443/v2"));
+        assert_eq!(at("http://127.0.0.1:4711/v1"), at("http://127.0.0.1:4712/v1"));
+        assert_ne!(at("https://mirror.example:8443/v1"), at("https://mirror.example/v1"));
     }
 
     #[test]

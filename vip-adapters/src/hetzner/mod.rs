@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use vip_core::model::TokenDigest;
 use vip_core::ports::{ProviderError, RequestContext};
 
@@ -136,7 +136,7 @@ impl HetznerClient {
     fn with_transport(transport: Arc<dyn Transport>, config: &HetznerConfig) -> Result<Self, HetznerConfigError> {
         let requests = Requests::new(config.base(), &config.token, &config.user_agent)
             .map_err(|error| HetznerConfigError::Client(error.into()))?;
-        Ok(Self { transport, requests, token_digest: digest(&config.token), rate: Arc::default() })
+        Ok(Self { transport, requests, token_digest: digest(config), rate: Arc::default() })
     }
 
     async fn send(&self, mut request: Request<Bytes>, context: &RequestContext) -> Result<Response<Bytes>, CallError> {
@@ -181,8 +181,14 @@ impl HetznerClient {
     }
 }
 
-fn digest(token: &SecretString) -> TokenDigest {
-    TokenDigest::of(token.expose_secret())
+/// Digests the token, and the address where it is not the usual one: who asks elsewhere, or by a path that the API does not have,
+/// is checked anew before anything that it says is believed. There a 404 could mean that no server is anywhere.
+fn digest(config: &HetznerConfig) -> TokenDigest {
+    let token = config.token.expose_secret();
+    match config.elsewhere() {
+        None => TokenDigest::of(token),
+        Some(place) => TokenDigest::of(&format!("{token} at {place}")),
+    }
 }
 
 impl fmt::Debug for HetznerClient {

@@ -138,7 +138,7 @@ enum Judgement {
 }
 
 /// First words of answers that a server gives before it begins a script. A script that has begun to write is finished.
-const REFUSALS: [&str; 4] = ["BUSY", "MISCONF", "NOREPLICAS", "OOM"];
+const REFUSALS: [&str; 5] = ["BUSY", "MISCONF", "NOAUTH", "NOREPLICAS", "OOM"];
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the client's list of kinds is open; what it adds is unknown to us")]
 fn judge(error: &RedisError) -> Judgement {
@@ -150,7 +150,11 @@ fn judge(error: &RedisError) -> Judgement {
             | ServerErrorKind::ClusterDown
             | ServerErrorKind::TryAgain
             | ServerErrorKind::NoScript
-            | ServerErrorKind::NoPerm,
+            | ServerErrorKind::NoPerm
+            // A node of a cluster says where a key is; nothing was done, and another server may stand here again.
+            | ServerErrorKind::Moved
+            | ServerErrorKind::Ask
+            | ServerErrorKind::CrossSlot,
         ) => Judgement::NotDone,
         _ if error.code().is_some_and(|code| REFUSALS.contains(&code)) => Judgement::NotDone,
         ErrorKind::Server(_) | ErrorKind::UnexpectedReturnType | ErrorKind::Extension => Judgement::Corrupt,

@@ -79,8 +79,10 @@ impl Connector {
             Synchronous::Full => SqliteSynchronous::Full,
             Synchronous::Normal => SqliteSynchronous::Normal,
         };
+        // Where it was found first: a link, or a working directory, may lead elsewhere by now.
+        let path = self.place.get().map_or(self.path.as_path(), Place::path);
         SqliteConnectOptions::new()
-            .filename(&self.path)
+            .filename(path)
             .synchronous(synchronous)
             .statement_cache_capacity(STATEMENTS)
             // Erased user data is overwritten, not just unlinked.

@@ -151,13 +151,18 @@ impl From<Failure> for QueueError {
 /// SQLite's primary result codes; the driver gives extended ones, whose lowest byte is the primary one.
 mod code {
     pub(super) const PERMISSION: i32 = 3;
+    pub(super) const ABORT: i32 = 4;
     pub(super) const BUSY: i32 = 5;
     pub(super) const LOCKED: i32 = 6;
     pub(super) const NO_MEMORY: i32 = 7;
     pub(super) const READ_ONLY: i32 = 8;
+    pub(super) const INTERRUPT: i32 = 9;
     pub(super) const INPUT_OUTPUT: i32 = 10;
     pub(super) const FULL: i32 = 13;
     pub(super) const CANNOT_OPEN: i32 = 14;
+    /// Many races for the locks of the log were lost.
+    pub(super) const PROTOCOL: i32 = 15;
+    pub(super) const SCHEMA: i32 = 17;
 }
 
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
@@ -173,20 +178,28 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
 /// Says whether the cause may pass: locks, a full disk, a lost connection; not a wrong statement or damaged bytes.
 fn is_passing(error: &sqlx::Error) -> bool {
     match primary_code(error) {
-        Some(
-            code::PERMISSION
-            | code::BUSY
-            | code::LOCKED
-            | code::NO_MEMORY
-            | code::READ_ONLY
-            | code::INPUT_OUTPUT
-            | code::FULL
-            | code::CANNOT_OPEN,
-        ) => true,
-        Some(_) => false,
+        Some(code) => is_passing_code(code),
         None => matches!(
             error,
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed
         ),
     }
+}
+
+const fn is_passing_code(code: i32) -> bool {
+    matches!(
+        code,
+        code::PERMISSION
+            | code::ABORT
+            | code::BUSY
+            | code::LOCKED
+            | code::NO_MEMORY
+            | code::READ_ONLY
+            | code::INTERRUPT
+            | code::INPUT_OUTPUT
+            | code::FULL
+            | code::CANNOT_OPEN
+            | code::PROTOCOL
+            | code::SCHEMA
+    )
 }

@@ -14,8 +14,9 @@ pub(super) struct Place {
     path: PathBuf,
     log: PathBuf,
     identity: Identity,
-    /// Whether the log was found gone once. SQLite makes another one, behind a hole: nothing that follows can be read back.
-    lost_log: AtomicBool,
+    /// Whether the log was found gone once: SQLite makes another one, behind a hole, and nothing that follows can be read back.
+    /// Or another file was found in its place: to open that beside the log of this one destroys both.
+    is_lost: AtomicBool,
 }
 
 /// Tells files apart that stood at one path one after the other.
@@ -45,19 +46,28 @@ impl Place {
         let mut log = OsString::from(&path);
         log.push("-wal");
         let identity = identity_of(&path)?;
-        Ok(Self { path, log: log.into(), identity, lost_log: AtomicBool::new(false) })
+        Ok(Self { path, log: log.into(), identity, is_lost: AtomicBool::new(false) })
+    }
+
+    /// Returns where the file is, whatever links led to it when it was opened.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Says whether the file is still found there; one that cannot be looked at is not.
     pub(super) fn is_kept(&self) -> bool {
-        !self.lost_log.load(Ordering::SeqCst) && identity_of(&self.path).is_ok_and(|found| found == self.identity)
+        let found = identity_of(&self.path);
+        if found.as_ref().is_ok_and(|found| *found != self.identity) {
+            self.is_lost.store(true, Ordering::SeqCst);
+        }
+        found.is_ok() && !self.is_lost.load(Ordering::SeqCst)
     }
 
     /// Says whether file and log are still found there. The log is there from the first write on, until the last
     /// connection has ended; once it was gone, only a new process knows what is left.
     pub(super) fn is_kept_with_log(&self) -> bool {
         if identity_of(&self.log).is_err() {
-            self.lost_log.store(true, Ordering::SeqCst);
+            self.is_lost.store(true, Ordering::SeqCst);
         }
         self.is_kept()
     }

@@ -45,6 +45,9 @@ struct Envelope<W: Write> {
 trait Pending: Send {
     fn deadline(&self) -> Instant;
 
+    /// Says whether nobody waits for the answer any more: nothing of it is begun then. A claim would lease jobs to nobody.
+    fn is_abandoned(&self) -> bool;
+
     /// Writes; says whether it shall stay.
     async fn run(&mut self, transaction: &mut WriteTransaction<'_>) -> Kept;
 
@@ -63,6 +66,10 @@ enum Kept {
 impl<W: Write> Pending for Envelope<W> {
     fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
     }
 
     async fn run(&mut self, transaction: &mut WriteTransaction<'_>) -> Kept {
@@ -189,6 +196,7 @@ impl Writer {
         let mut next = Some(first);
         while let Some(order) = next {
             match order {
+                Order::Write(request) if request.is_abandoned() => {}
                 Order::Write(request) => group.push(request),
                 Order::Checkpoint(reply) => checkpoint = Some(reply),
             }
@@ -221,6 +229,8 @@ impl Writer {
     async fn begin(&mut self, group: &mut Vec<Request>) -> Result<Option<SqliteConnection>, Failure> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
+            // Beside the log of a file that was here before, another one must not be opened.
+            None if !self.connector.is_in_place() => return Err(Failure::unavailable(Obstacle::Moved)),
             None => self.connector.reconnect().await?,
         };
         let mut backoff = self.connector.backoff();
@@ -259,16 +269,16 @@ impl Writer {
             // The database has ended the transaction by itself, as it does when the disk is full.
             Failure::Unavailable(Arc::new(error))
         })?;
+        if !self.connector.is_in_place() {
+            // The connection goes with it, and takes the transaction back.
+            return Err(Failure::unavailable(Obstacle::Moved));
+        }
         if written.requests == 0 {
             match transaction.control("ROLLBACK").await {
                 Ok(()) => self.connection = Some(connection),
                 Err(error) => tracing::debug!(%error, "the transaction had ended by itself"),
             }
             return Ok(());
-        }
-        if !self.connector.is_in_place() {
-            // The connection goes with it, and takes the transaction back.
-            return Err(Failure::unavailable(Obstacle::Moved));
         }
         transaction.control("COMMIT").await.map_err(Failure::of_commit)?;
         // Asked once more, and of the log, too: it may have gone while this was written, and a commit is answered only where

@@ -80,13 +80,18 @@ pub(super) fn sweeps(supervisor: &Supervisor, context: &Context) -> LoopHandle {
 
 async fn keep_sweep(context: &Context, account: &AccountId) -> Result<(), QueueError> {
     let id = JobId::from_uuid(context.randomness.uuid_at(context.clock.now()));
-    let job = kinds::sweep_job(id, account).map_err(|error| QueueError::Corrupt { source: Box::new(error) })?;
+    let mut job = kinds::sweep_job(id, account).map_err(|error| QueueError::Corrupt { source: Box::new(error) })?;
     match context.queue.find(&job.key).await? {
         Some(found) if found.state == JobState::Dead => {
             tracing::error!(account.id = %account, code = found.last_error.as_deref(), "a sweep was dead; it runs again");
             context.queue.replay(found.id).await.map(|_changed| ())
         }
-        Some(_) => Ok(()),
+        // One that waits is due within an interval at the latest, whatever the queue's clock or somebody's hand has done to it; one
+        // that runs is asked for again, which puts its place among the leases right, too.
+        Some(_) => {
+            job.delay = context.timing.sweep_interval;
+            context.queue.enqueue(&[job]).await.map(|_answers| ())
+        }
         None => context.queue.enqueue(&[job]).await.map(|_answers| ()),
     }
 }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::*;
 use crate::memory::{MemoryBackend, MemoryProvider, ProviderFault, ProviderMethod, VirtualClock, memory_backend};
 use crate::model::{
-    AccountId, InstallationId, OperationStatus, PageLimit, PageRequest, SealedRecord, ServerSpec, TenantId, Timestamp,
-    WaitReason,
+    AccountId, InstallationId, JobId, OperationStatus, PageLimit, PageRequest, SealedRecord, ServerSpec, TenantId,
+    Timestamp, Timing, WaitReason,
 };
 use crate::ports::{AuditSinkError, Backend, ProviderErrorKind, SinkName};
 
@@ -164,4 +164,25 @@ async fn a_client_without_a_token_reads_an_operation_of_a_closed_account_as_park
     }
     assert_eq!(order.progress().await.unwrap().operation.status, OperationStatus::Succeeded);
     drop(worker.shutdown(Duration::ZERO).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_waits_far_in_the_future_is_brought_back_within_an_interval() {
+    let clock = VirtualClock::new(Timestamp::from_micros(1_000_000_000_000));
+    let memory = MemoryBackend::new(Arc::new(clock), InstallationId::from_uuid(uuid::Uuid::from_u128(5)));
+    let queue = Backend::from(memory.clone()).queue;
+    let provisioner = Provisioner::builder(memory).provider(MemoryProvider::default()).start().await.unwrap();
+    let interval = Timing::default().sweep_interval;
+    let passes = async |time| assert!(tokio::time::timeout(time, std::future::pending::<()>()).await.is_err());
+    passes(interval / 10).await;
+    // As a queue whose clock was days ahead for a moment leaves it.
+    let id = JobId::from_uuid(uuid::Uuid::from_u128(6));
+    let mut far = crate::provisioning::kinds::sweep_job(id, &AccountId::default_account()).unwrap();
+    far.delay = Duration::from_secs(10 * 24 * 3600);
+    assert!(queue.cancel(&far.key).await.unwrap(), "it waits for its next time");
+    drop(queue.enqueue(std::slice::from_ref(&far)).await.unwrap());
+    passes(interval * 2).await;
+    let job = queue.find(&far.key).await.unwrap().unwrap();
+    assert!(job.counts.snoozes > 0, "it has run: {job:?}");
+    assert_eq!(provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
 }

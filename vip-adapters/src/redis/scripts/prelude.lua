@@ -131,10 +131,11 @@ local function forget(job)
 end
 
 -- A bell keeps a few strokes for workers that come a moment later, and no more: one that nobody hears must not grow.
+-- It is a hint, and everything else is done by now: one that cannot be rung makes nothing of that undone, or look so.
 local function ring()
   for kind, strokes in pairs(bells) do
-    for _ = 1, math.min(strokes, BELLS_MOST) do redis.call('RPUSH', bell_key(kind), '1') end
-    redis.call('LTRIM', bell_key(kind), -BELLS_MOST, -1)
+    for _ = 1, math.min(strokes, BELLS_MOST) do redis.pcall('RPUSH', bell_key(kind), '1') end
+    redis.pcall('LTRIM', bell_key(kind), -BELLS_MOST, -1)
   end
 end
 

@@ -1,0 +1,81 @@
+//! Where the file is, and callers that go away: links that lead elsewhere, a backup in the place of an open file, claims for nobody.
+
+use std::time::Duration;
+
+use sqlx::{Connection, SqliteConnection};
+use tokio::task::JoinSet;
+use vip_core::conformance::job_queue::{claim, job};
+use vip_core::ports::{JobQueue, Store};
+
+use crate::sqlite_file::{File, open, yields};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_whose_caller_went_away_while_another_process_wrote_leases_no_job_to_nobody() {
+    let file = File::new();
+    let backend = file.open().await;
+    backend.enqueue(&[job("a")]).await.unwrap();
+    let mut other = SqliteConnection::connect(&format!("sqlite://{}", file.path().display())).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    // The first one is on its way to the file; the second one waits behind it.
+    let first = tokio::spawn({
+        let backend = backend.clone();
+        async move { backend.enqueue(&[job("b")]).await }
+    });
+    yields(1_000).await;
+    let gone = tokio::time::timeout(Duration::from_millis(50), claim(&backend, 9)).await;
+    assert!(gone.is_err());
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    first.await.unwrap().unwrap();
+    backend.enqueue(&[job("c")]).await.unwrap();
+    let stats = JobQueue::stats(&backend, &[]).await.unwrap();
+    assert_eq!((stats.due, stats.leased), (3, 0));
+    other.close().await.unwrap();
+    backend.close().await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_leads_elsewhere_later_changes_nothing_for_who_has_opened_it() {
+    let (file, other) = (File::new(), File::new());
+    other.open().await.close().await.unwrap();
+    file.open().await.close().await.unwrap();
+    let link = file.folder.path().join("current.db");
+    std::os::unix::fs::symlink(file.path(), &link).unwrap();
+    let backend = open(&link).await;
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(other.path(), &link).unwrap();
+    backend.enqueue(&[job("a")]).await.unwrap();
+    let mut reads = JoinSet::new();
+    for _ in 0..16 {
+        let backend = backend.clone();
+        reads.spawn(async move { backend.find(&job("a").key).await.unwrap().is_some() });
+    }
+    assert!(reads.join_all().await.into_iter().all(|found| found), "a reader was led elsewhere");
+    backend.close().await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_is_put_in_the_place_of_an_open_file_stays_as_it_was() {
+    let file = File::new();
+    let backend = file.open().await;
+    backend.enqueue(&[job("before")]).await.unwrap();
+    backend.checkpoint().await.unwrap();
+    let backup = file.folder.path().join("backup.db");
+    std::fs::copy(file.path(), &backup).unwrap();
+    let jobs: Vec<_> = (0..300).map(|number| job(&format!("after-{number}"))).collect();
+    backend.enqueue(&jobs).await.unwrap();
+    let put_back = std::fs::read(&backup).unwrap();
+    std::fs::rename(&backup, file.path()).unwrap();
+    for _ in 0..3 {
+        backend.enqueue(&[job("lost")]).await.unwrap_err();
+    }
+    let mut reads = JoinSet::new();
+    for _ in 0..16 {
+        let backend = backend.clone();
+        reads.spawn(async move { backend.find(&job("before").key).await.is_err() });
+    }
+    assert!(reads.join_all().await.into_iter().all(|refused| refused), "a reader has opened what stands there now");
+    backend.close().await.unwrap();
+    assert!(std::fs::read(file.path()).unwrap() == put_back, "the backup was written to");
+}
