@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
+use tokio::task::JoinSet;
 use vip_adapters::postgres::{OpenError, PostgresBackend, PostgresConfig};
 use vip_core::conformance::job_queue::{claim, job, settle};
 use vip_core::ports::{JobQueue, Retryability, Settled, Store, Verdict};
@@ -189,14 +190,15 @@ async fn an_opening_that_waited_for_another_one_does_not_set_the_epochs_back() {
     let turn = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('vip.epochs', 0))";
     sqlx::raw_sql(turn).execute(&mut other).await.unwrap();
     let url = server().url(&database);
-    let opening = tokio::spawn(async move { PostgresBackend::connect(&url, PostgresConfig::default()).await });
+    let mut opening = JoinSet::new();
+    opening.spawn(async move { PostgresBackend::connect(&url, PostgresConfig::default()).await });
     let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut other).await.unwrap() == 0 {}
     // The other one has a clock that is ahead.
     sqlx::raw_sql("SELECT setval('vip.epochs', 9000000000000000000)").execute(&mut other).await.unwrap();
     sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
-    opening.await.unwrap().unwrap().close().await.unwrap();
+    opening.join_next().await.unwrap().unwrap().unwrap().close().await.unwrap();
     let last: i64 = sqlx::query_scalar("SELECT last_value FROM vip.epochs").fetch_one(&mut other).await.unwrap();
     assert_eq!(last, 9_000_000_000_000_000_000);
     other.close().await.unwrap();

@@ -17,7 +17,8 @@ async fn a_claim_whose_caller_went_away_while_another_process_wrote_leases_no_jo
     let mut other = SqliteConnection::connect(&format!("sqlite://{}", file.path().display())).await.unwrap();
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     // The first one is on its way to the file; the second one waits behind it.
-    let first = tokio::spawn({
+    let mut first = JoinSet::new();
+    first.spawn({
         let backend = backend.clone();
         async move { backend.enqueue(&[job("b")]).await }
     });
@@ -25,7 +26,7 @@ async fn a_claim_whose_caller_went_away_while_another_process_wrote_leases_no_jo
     let gone = tokio::time::timeout(Duration::from_millis(50), claim(&backend, 9)).await;
     assert!(gone.is_err());
     sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
-    first.await.unwrap().unwrap();
+    first.join_next().await.unwrap().unwrap().unwrap();
     backend.enqueue(&[job("c")]).await.unwrap();
     let stats = JobQueue::stats(&backend, &[]).await.unwrap();
     assert_eq!((stats.due, stats.leased), (3, 0));

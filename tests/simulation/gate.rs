@@ -13,7 +13,7 @@ use crate::swarm;
 /// Seeds with which all orders are run without faults.
 const QUIET_SEEDS: u64 = 10;
 /// Random schedules after which a bug counts as not seen.
-const SEEDS: u64 = 60_000;
+const SEEDS: u64 = 10_000;
 
 /// Says how a bug was caught.
 #[derive(Debug)]

@@ -84,7 +84,7 @@ impl JobOutcome {
         match self {
             Self::Retry { code, delay } => Self::Retry { code: safe_code(code), delay },
             Self::Dead { code } => Self::Dead { code: safe_code(code) },
-            other => other,
+            Self::Done | Self::Snooze { .. } | Self::Leave { .. } | Self::Release => self,
         }
     }
 }
