@@ -129,6 +129,10 @@ async fn a_database_that_cannot_hold_every_text_is_refused_and_its_encoding_name
     server().run("postgres", &make).await;
     let error = PostgresBackend::connect(&server().url(database), PostgresConfig::default()).await.unwrap_err();
     assert!(matches!(&error, OpenError::Encoding { found } if found == "LATIN1"), "{error:?}");
+    let mut watching = PgConnection::connect(&server().url(database)).await.unwrap();
+    let made = "SELECT to_regnamespace('vip') IS NOT NULL";
+    assert!(!sqlx::query_scalar::<_, bool>(made).fetch_one(&mut watching).await.unwrap(), "nothing was changed");
+    watching.close().await.unwrap();
 }
 
 #[tokio::test]

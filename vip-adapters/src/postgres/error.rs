@@ -1,5 +1,6 @@
 //! What can go wrong in the PostgreSQL adapter, and what it means for the ports above it.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,13 +175,20 @@ impl Failure {
 
     /// Says whether the connection can be used after it: the server said no, or waited too long, and the connection stands.
     pub(super) fn spares_connection(&self) -> bool {
+        matches!(self, Self::Refused(_))
+            || self.code().is_some_and(|code| code::WAITED.contains(&&*code) || code::SCHEMA.contains(&&*code))
+    }
+
+    /// Says whether somebody has to put something right first, a right, a login or a table: not within a call.
+    pub(super) fn waits_for_somebody(&self) -> bool {
+        self.code().is_some_and(|code| code.starts_with(code::LOGIN_CLASS) || code::SCHEMA.contains(&&*code))
+    }
+
+    /// Returns what the server said, where nothing was done and it may work later.
+    fn code(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Refused(_) => true,
-            Self::Unavailable(source) => {
-                let found = source.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
-                found.and_then(|error| error.code()).is_some_and(|found| code::WAITED.contains(&found.as_ref()))
-            }
-            Self::Lost(_) | Self::Unknown(_) | Self::Corrupt(_) => false,
+            Self::Unavailable(source) => source.downcast_ref::<sqlx::Error>()?.as_database_error()?.code(),
+            Self::Refused(_) | Self::Lost(_) | Self::Unknown(_) | Self::Corrupt(_) => None,
         }
     }
 }
@@ -243,8 +251,10 @@ mod code {
     /// What a migration, a grant or a change of a role puts right, for all rows alike: a missing right, table, column, schema,
     /// database. Taken for lasting, each job that meets it would burn an attempt.
     pub(super) const SCHEMA: [&str; 5] = ["42501", "42P01", "42703", "3F000", "3D000"];
-    /// Too many connections, no disk or memory left; a device that fails; another transaction was in the way; who may log in.
-    pub(super) const PASSING_CLASSES: [&str; 4] = ["53", "58", "40", "28"];
+    /// Who may log in.
+    pub(super) const LOGIN_CLASS: &str = "28";
+    /// Too many connections, no disk or memory left; a device that fails; another transaction was in the way.
+    pub(super) const PASSING_CLASSES: [&str; 4] = ["53", "58", "40", LOGIN_CLASS];
     /// The server ends the connection, or does not take new ones: shutdown, crash, start, idle time-outs, a dropped database.
     pub(super) const LOST: [&str; 7] = ["57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04"];
     pub(super) const LOST_CLASS: &str = "08";

@@ -20,6 +20,8 @@ const CLAIM_CONNECTIONS: u32 = 3;
 const ORDER_CONNECTIONS: u32 = 4;
 /// Connections for heartbeats and settlements.
 const LEASE_CONNECTIONS: u32 = 2;
+/// Share of the wait for a connection after which those for claims are used for leases: a quarter.
+const LEASE_SHARE: u32 = 4;
 /// A connection is renewed now and then, so that the memory of its process at the server does not grow for ever.
 const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 /// Says what a connection is for.
@@ -65,6 +67,9 @@ struct Pool {
     /// How a transaction begins: its level, its time-outs where the session has none, and the server's time.
     begin: String,
 }
+
+/// Is the pool of a host, and how it opened connections when it was handed over.
+pub(super) type HostPool = (PgPool, Arc<PgConnectOptions>);
 
 /// Holds the connections of a backend. Not to be shown: the options of a connection show their password.
 pub(super) struct Lanes {
@@ -126,7 +131,8 @@ impl Drop for Waiting<'_> {
 
 impl Lanes {
     /// Makes the pools; connections are opened when they are needed. Commits and reads use the pool of the host, if there is one.
-    pub(super) fn new(options: PgConnectOptions, config: &PostgresConfig, host: Option<PgPool>) -> Self {
+    pub(super) fn new(options: PgConnectOptions, config: &PostgresConfig, host: Option<HostPool>) -> Self {
+        let (host, known) = host.unzip();
         let pool = |lane, most| {
             let session = settings::options_of(lane, &options, config);
             Pool::new(lane, pool_of(most, config).connect_lazy_with(session), config)
@@ -145,7 +151,7 @@ impl Lanes {
             closed: AtomicBool::new(false),
             named: config.pooler == Pooler::None,
             config: config.clone(),
-            known: Mutex::new(host.as_ref().map_or_else(|| Arc::new(options), PgPool::connect_options)),
+            known: Mutex::new(known.unwrap_or_else(|| Arc::new(options))),
             host,
         }
     }
@@ -187,7 +193,13 @@ impl Lanes {
 
     /// Waits for a connection, at most as long as is set and until the deadline.
     pub(super) async fn lend(&self, lane: Lane, deadline: Instant) -> Result<Loan, Failure> {
-        let found = self.lend_of(lane, deadline).await;
+        let first = if lane == Lane::Lease {
+            // Time is left for the second one: a server that is full lets whoever connects wait for all of it.
+            deadline.min(Instant::now() + self.config.pool_wait / LEASE_SHARE)
+        } else {
+            deadline
+        };
+        let found = self.lend_of(lane, first).await;
         match found {
             // Who can claim can prolong and end what was claimed, also where the server gives no further connection: else jobs
             // would be claimed whose leases expire, again and again.

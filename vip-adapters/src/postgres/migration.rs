@@ -18,6 +18,8 @@ const MIGRATION_MOST: Duration = Duration::from_secs(120);
 /// Longest wait for a lock that others hold on our tables, in milliseconds: behind a waiting migration all others queue.
 const LOCK_MOST_MS: u32 = 20_000;
 
+/// The encoding that holds every text.
+const ENCODING: &str = "UTF8";
 /// SQLSTATE of a missing permission.
 const DENIED: &str = "42501";
 
@@ -58,11 +60,14 @@ pub(super) async fn prepare(
     // A connection that is closed afterwards, however it ends: nothing of it is left, no lock either.
     let work = async {
         let mut connection = options.connect().await.map_err(connect_error)?;
+        let settings = settings(&mut connection).await.map_err(connect_error)?;
+        if settings.encoding != ENCODING {
+            return Err(OpenError::Encoding { found: settings.encoding });
+        }
         match judge(find(&mut connection, &migrations).await?, known, older)? {
             Verdict::Usable => {}
             Verdict::Migrate => migrate(&mut connection, migrations, older).await?,
         }
-        let settings = settings(&mut connection).await.map_err(connect_error)?;
         connection.close().await.map_err(connect_error)?;
         Ok(settings)
     };
@@ -123,11 +128,13 @@ async fn find(connection: &mut PgConnection, migrations: &[Migration]) -> Result
         "SELECT coalesce((SELECT max(version) FROM vip.migrations), 0) AS newest, readable_by FROM vip.compatibility";
     let row = sqlx::raw_sql(text).fetch_optional(&mut *connection).await.map_err(migration_error)?;
     let Some(row) = row else { return Ok(Found::Nothing) };
-    let made = sqlx::raw_sql("SELECT version, checksum FROM vip.migrations").fetch_all(connection).await;
+    let made = sqlx::raw_sql("SELECT version, encode(checksum, 'hex') AS checksum FROM vip.migrations")
+        .fetch_all(connection)
+        .await;
     for made in made.map_err(migration_error)? {
         let version: i64 = made.try_get("version").map_err(migration_error)?;
-        let checksum: Vec<u8> = made.try_get("checksum").map_err(migration_error)?;
-        if migrations.iter().any(|known| known.version == version && *known.checksum != *checksum) {
+        let checksum: String = made.try_get("checksum").map_err(migration_error)?;
+        if migrations.iter().any(|known| known.version == version && hex(&known.checksum) != checksum) {
             return Err(OpenError::OtherSchema { version });
         }
     }
@@ -167,6 +174,10 @@ async fn migrate(
             Err(migration_error(error))
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn connect_error(source: sqlx::Error) -> OpenError {

@@ -46,7 +46,7 @@ pub use error::OpenError;
 use error::{Failure, Obstacle};
 use gather::{Gather, Shared as Outcome, Turn};
 use jobs::{EnqueueJobs, EnqueueTogether};
-use lanes::Lanes;
+use lanes::{HostPool, Lanes};
 use orders::Orders;
 use queries::Queries;
 use session::{Sessions, Write};
@@ -54,9 +54,6 @@ use upkeep::Install;
 use url::options_of;
 pub use vip_core::ports::PoolFigures;
 use watcher::Watcher;
-
-/// The encoding that holds every text.
-const ENCODING: &str = "UTF8";
 
 /// Keeps orders, jobs and audit records in one PostgreSQL database; a clone is the same backend.
 ///
@@ -108,8 +105,8 @@ impl PostgresBackend {
     ///
     /// [`OpenError`]; nothing was changed.
     pub async fn with_pool(pool: PgPool, config: PostgresConfig) -> Result<Self, OpenError> {
-        let options = pool.connect_options().as_ref().clone();
-        Self::open(options, config, Some(pool)).await
+        let known = pool.connect_options();
+        Self::open(known.as_ref().clone(), config, Some((pool, known))).await
     }
 
     /// Brings the schema up to date, for a step of a deployment; the role needs the right to create it.
@@ -124,20 +121,17 @@ impl PostgresBackend {
     async fn open(
         options: PgConnectOptions,
         mut config: PostgresConfig,
-        host_pool: Option<PgPool>,
+        host: Option<HostPool>,
     ) -> Result<Self, OpenError> {
         config.check()?;
         let options = settings::plain_options(options, config.pooler);
         let found =
             migration::prepare(&options, config.older_schema, migration::migrations_with(&config.later)).await?;
-        if found.encoding != ENCODING {
-            return Err(OpenError::Encoding { found: found.encoding });
-        }
         let durability = durability(&found, config.bounded_loss)?;
         if durability == Durability::Durable {
             config.synchronous_commit = Some(found.synchronous_commit);
         }
-        let lanes = Lanes::new(options, &config, host_pool);
+        let lanes = Lanes::new(options, &config, host);
         let sessions = Arc::new(Sessions {
             lanes,
             queries: Queries::load(&config.filter),

@@ -137,7 +137,9 @@ impl Sessions {
             if matches!(failure, Failure::Unknown(_)) {
                 unknown = Some(failure.clone());
             }
-            if !again || !backoff.pause(deadline).await {
+            // Of leases each try counts: a connection for claims that somebody gives back now is one for them.
+            let in_vain = failure.waits_for_somebody() && W::LANE != Lane::Lease;
+            if !again || in_vain || !backoff.pause(deadline).await {
                 // What an earlier try may have done is not undone by a later one that did nothing.
                 return Err(unknown.unwrap_or(failure));
             }
@@ -148,11 +150,11 @@ impl Sessions {
     /// Tries once.
     pub(super) async fn attempt<W: Write>(&self, write: &W, deadline: Instant) -> Result<W::Answer, Failure> {
         let mut loan = self.lanes.lend(W::LANE, deadline).await?;
-        let committing = AtomicBool::new(false);
+        let (committing, is_open) = (AtomicBool::new(false), AtomicBool::new(false));
         let form = if loan.shared { Form::Transaction } else { write.form() };
         let run = async {
             match form {
-                Form::Transaction => self.transaction(write, &mut loan, &committing).await,
+                Form::Transaction => self.transaction(write, &mut loan, (&committing, &is_open)).await,
                 Form::Statements => {
                     committing.store(true, Ordering::Relaxed);
                     let scope = Scope { now: self.clock.as_ref().map(|clock| clock.now()), named: self.lanes.named };
@@ -179,7 +181,8 @@ impl Sessions {
                 Ok(answer)
             }
             Err(failure) => {
-                if failure.spares_connection() {
+                // A transaction that is left open, as after a failed ROLLBACK, is taken back by closing its connection.
+                if failure.spares_connection() && !is_open.load(Ordering::Relaxed) {
                     loan.give_back();
                 }
                 Err(failure)
@@ -191,9 +194,10 @@ impl Sessions {
         &self,
         write: &W,
         loan: &mut Loan,
-        committing: &AtomicBool,
+        (committing, is_open): (&AtomicBool, &AtomicBool),
     ) -> Result<(W::Answer, Arrivals), Failure> {
         let connection = loan.connection()?;
+        is_open.store(true, Ordering::Relaxed);
         let time = begin(connection, W::begin(&self.lanes)).await?;
         let now = self.clock.as_ref().map_or(time, |clock| clock.now());
         let scope = Scope { now: Some(now), named: self.lanes.named };
@@ -206,12 +210,14 @@ impl Sessions {
                 committing.store(true, Ordering::Relaxed);
                 let committed = sqlx::raw_sql("COMMIT").execute(connection).await;
                 committed.map_err(|error| Failure::from(error).of_commit())?;
+                is_open.store(false, Ordering::Relaxed);
                 Ok((answer, arrivals))
             }
             Err(failure) => {
                 // Of a connection that breaks here the server takes back everything, too.
                 if failure.spares_connection() {
                     sqlx::raw_sql("ROLLBACK").execute(connection).await?;
+                    is_open.store(false, Ordering::Relaxed);
                 }
                 Err(failure)
             }
@@ -224,6 +230,7 @@ impl Sessions {
         let mut backoff = self.backoff();
         loop {
             match self.read(&query, deadline).await {
+                Err(failure) if failure.waits_for_somebody() => return Err(failure),
                 Err(Failure::Unavailable(_) | Failure::Lost(_)) if backoff.pause(deadline).await => {}
                 other => return other,
             }

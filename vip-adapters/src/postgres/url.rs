@@ -3,7 +3,6 @@
 use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
-use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::error::OpenError;
 
@@ -30,22 +29,29 @@ const KNOWN: [&str; 18] = [
 ];
 
 pub(super) fn options_of(url: &str) -> Result<PgConnectOptions, OpenError> {
-    // The driver logs the values of parameters that it does not know, and whole lines of a file of passwords.
-    let options = with_default(NoSubscriber::default(), || PgConnectOptions::from_str(url));
-    for name in unknown(url) {
-        tracing::warn!(name, "a parameter of the database's URL is not known, and has no effect");
-    }
-    options.map_err(|error| {
+    let (known, unknown) = without_unknown(url);
+    let options = PgConnectOptions::from_str(&known).map_err(|error| {
         tracing::debug!(%error, "the URL of the database cannot be read");
         OpenError::Address
-    })
+    })?;
+    // In a URL that can be read the query begins at the first question mark: what is named here is no part of a password.
+    for name in unknown {
+        tracing::warn!(name, "a parameter of the database's URL is not known, and has no effect");
+    }
+    Ok(options)
 }
 
-/// Lists the parameters of a URL that have no effect, by their names alone.
-fn unknown(url: &str) -> Vec<&str> {
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    let names = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, _)| name);
-    names.filter(|name| !KNOWN.contains(name) && !name.starts_with("options[")).collect()
+/// Leaves out parameters that the driver does not know, because it would log their values; returns their names, too.
+fn without_unknown(url: &str) -> (String, Vec<&str>) {
+    let Some((before, query)) = url.split_once('?') else { return (url.to_owned(), Vec::new()) };
+    let name_of = |pair: &&str| pair.split_once('=').map_or("", |(name, _)| name).to_ascii_lowercase();
+    let is_known = |pair: &&str| {
+        let name = name_of(pair);
+        KNOWN.contains(&&*name) || name.starts_with("options[") || name.starts_with("options%5b")
+    };
+    let (known, unknown): (Vec<&str>, Vec<&str>) = query.split('&').partition(is_known);
+    let names = unknown.into_iter().filter_map(|pair| pair.split_once('=')).map(|(name, _)| name);
+    (format!("{before}?{}", known.join("&")), names.collect())
 }
 
 #[cfg(test)]
@@ -54,6 +60,7 @@ mod tests {
 
     use tracing::field::{Field, Visit};
     use tracing::span::{Attributes, Id, Record};
+    use tracing::subscriber::with_default;
     use tracing::{Event, Metadata, Subscriber};
 
     use super::*;
@@ -88,7 +95,9 @@ mod tests {
     fn a_parameter_that_is_not_known_is_named_and_its_value_is_not_logged() {
         let lines = Lines::default();
         let url = "postgres://vip:secret@host/db?sslmode=require&sslpassword=secret&passwd=secret&options[a]=b";
-        assert!(with_default(lines.clone(), || options_of(url)).is_ok());
+        let url = format!("{url}&options%5Bc%5D=d&application_name=shop");
+        let options = with_default(lines.clone(), || options_of(&url)).unwrap();
+        assert_eq!((options.get_options(), options.get_application_name()), (Some("-c a=b -c c=d"), Some("shop")));
         let lines = lines.0.lock().unwrap().clone();
         assert!(lines.contains("sslpassword") && lines.contains("passwd"), "{lines}");
         assert!(!lines.contains("secret") && !lines.contains("sslmode") && !lines.contains("options"), "{lines}");
@@ -98,5 +107,9 @@ mod tests {
     fn what_is_no_url_is_an_error_without_it() {
         let error = options_of("postgres://vip:secret@host:port/db").unwrap_err();
         assert!(matches!(error, OpenError::Address) && !format!("{error} {error:?}").contains("secret"), "{error:?}");
+        let lines = Lines::default();
+        let odd = "postgres://vip:ab?sec=ret@host/db";
+        assert!(with_default(lines.clone(), || options_of(odd)).is_err());
+        assert!(!lines.0.lock().unwrap().contains("sec"), "a part of the password");
     }
 }

@@ -88,8 +88,10 @@ async fn keep_sweep(context: &Context, account: &AccountId) -> Result<(), QueueE
         }
         // One that waits is due within an interval at the latest, whatever the queue's clock or somebody's hand has done to it; one
         // that runs is asked for again, which puts its place among the leases right, too.
-        Some(_) => {
-            job.delay = context.timing.sweep_interval;
+        Some(found) => {
+            // Behind one that takes longer than an interval the next one is not to begin at once.
+            let intervals = if found.state == JobState::Leased { 2 } else { 1 };
+            job.delay = context.timing.sweep_interval.saturating_mul(intervals);
             context.queue.enqueue(&[job]).await.map(|_answers| ())
         }
         None => context.queue.enqueue(&[job]).await.map(|_answers| ()),

@@ -43,50 +43,50 @@ enum Bounded<T> {
 
 /// Makes an attempt and leaves its settlement in the outbox.
 pub(super) async fn make_attempt(core: Arc<Core>, claimed: Claimed, hold: Arc<Hold>) {
-    let job = &claimed.job;
-    let span = tracing::info_span!(
-        telemetry::SPAN_ATTEMPT,
-        { telemetry::JOB_KIND } = %job.kind,
-        { telemetry::JOB_ID } = %job.id,
-        { telemetry::JOB_KEY } = %job.key,
-        { telemetry::LEASE_EPOCH } = job.epoch,
-        { telemetry::ATTEMPT } = job.counts.attempts.saturating_add(1),
-        { telemetry::TENANT } = job.tenant.as_ref().map(tracing::field::display),
-        { telemetry::REQUEST_ID } = job.request_id.as_ref().map(tracing::field::display),
-        { telemetry::TRACE_PARENT } = job.trace_parent.as_ref().map(tracing::field::display),
-    );
-    async {
-        let (lease, snoozes) = (hold.reference(), claimed.job.counts.snoozes);
-        // Whatever panics, the place of this attempt is free afterwards and its lease ends: a panic beside the handler, as of a
-        // log or a recorder of the host, is no reason to keep both for ever. Burning an attempt for it could kill the job.
-        let observed = AssertUnwindSafe(core.observed(claimed, hold)).catch_unwind().await;
-        let (verdict, end) = observed.unwrap_or_else(|_panic| {
-            core.counters.panicked.one();
-            (Verdict::Snooze { delay: core.retry_delay(snoozes) }, End::HandedBack)
-        });
-        core.outbox.push(Settlement { lease, verdict });
-        match end {
-            End::Finished => core.counters.finished.one(),
-            End::HandedBack => core.counters.handed_back.one(),
-            End::Cancelled => core.counters.cancelled.one(),
-        }
-        core.outbox.bell.notify_one();
-        core.room.notify_one();
+    let (lease, snoozes) = (hold.reference(), claimed.job.counts.snoozes);
+    // Whatever panics, the place of this attempt is free afterwards and its lease ends: a panic beside the handler, as of a
+    // log or a recorder of the host, is no reason to keep both for ever. Burning an attempt for it could kill the job.
+    let observed = AssertUnwindSafe(core.observed(claimed, hold)).catch_unwind().await;
+    let (verdict, end) = observed.unwrap_or_else(|_panic| {
+        core.counters.panicked.one();
+        (Verdict::Snooze { delay: core.retry_delay(snoozes) }, End::HandedBack)
+    });
+    core.outbox.push(Settlement { lease, verdict });
+    match end {
+        End::Finished => core.counters.finished.one(),
+        End::HandedBack => core.counters.handed_back.one(),
+        End::Cancelled => core.counters.cancelled.one(),
     }
-    .instrument(span)
-    .await;
+    core.outbox.bell.notify_one();
+    core.room.notify_one();
 }
 
 impl Core {
     /// Makes an attempt and tells the operator how it went.
     async fn observed(&self, claimed: Claimed, hold: Arc<Hold>) -> (Verdict, End) {
-        let started = Instant::now();
-        let kind: Arc<str> = Arc::from(claimed.job.kind.as_str());
-        observed::began(&kind, &claimed);
-        let (verdict, end) = self.attempt(claimed.job, hold).await;
-        observed::ended(&kind, &verdict, started.elapsed(), self.timing.lease);
-        tracing::debug!({ telemetry::OUTCOME } = ?verdict, "an attempt ended");
-        (verdict, end)
+        let job = &claimed.job;
+        let span = tracing::info_span!(
+            telemetry::SPAN_ATTEMPT,
+            { telemetry::JOB_KIND } = %job.kind,
+            { telemetry::JOB_ID } = %job.id,
+            { telemetry::JOB_KEY } = %job.key,
+            { telemetry::LEASE_EPOCH } = job.epoch,
+            { telemetry::ATTEMPT } = job.counts.attempts.saturating_add(1),
+            { telemetry::TENANT } = job.tenant.as_ref().map(tracing::field::display),
+            { telemetry::REQUEST_ID } = job.request_id.as_ref().map(tracing::field::display),
+            { telemetry::TRACE_PARENT } = job.trace_parent.as_ref().map(tracing::field::display),
+        );
+        async {
+            let started = Instant::now();
+            let kind: Arc<str> = Arc::from(claimed.job.kind.as_str());
+            observed::began(&kind, &claimed);
+            let (verdict, end) = self.attempt(claimed.job, hold).await;
+            observed::ended(&kind, &verdict, started.elapsed(), self.timing.lease);
+            tracing::debug!({ telemetry::OUTCOME } = ?verdict, "an attempt ended");
+            (verdict, end)
+        }
+        .instrument(span)
+        .await
     }
 
     async fn attempt(&self, job: Job, hold: Arc<Hold>) -> (Verdict, End) {
