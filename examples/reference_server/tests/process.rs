@@ -160,7 +160,7 @@ fn what_it_cannot_do_is_said_and_the_exit_status_is_no_success() {
         (&["--api-keys-file", &no_keys, "check"], &[], "no key in it"),
         (&["--api-keys-file", &no_list, "check"], &[], "list.json: not a list of API keys"),
         (&["check"], &[("VIP_LOG", "vip_core=loud")], "VIP_LOG"),
-        (&["check"], &[("VIP_DATABASE_URL_FILE", "nowhere/secret")], "nowhere/secret"),
+        (&["check"], &[("VIP_DATABASE_URL_FILE", "c4n4ry")], "VIP_DATABASE_URL_FILE: what it names cannot be read"),
         (&[], &[("VIP_DATABASE_URL", &unwritable)], "nowhere/vip.db"),
         (&[], &[("VIP_DATABASE_URL", "c4n4ry")], "write `sqlite://vip.db`"),
         (&["--provider", "hetzner"], &hetzner, "HCLOUD_ENDPOINT"),
