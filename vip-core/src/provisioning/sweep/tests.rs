@@ -143,6 +143,29 @@ fn a_sighting_ripens_after_the_grace_and_a_second_look() {
 }
 
 #[test]
+fn two_looks_at_one_moment_are_one_whatever_the_grace_is() {
+    let mut timing = Timing::default();
+    timing.sweep_grace = Duration::from_secs(1);
+    let half = timing.sweep_interval / 2;
+    let found = [finding(1, SightingClass::Surplus)];
+    let first = ripen(&[], &found, false, SweepMode::Repair, NOW, &timing).sightings;
+    let ripe = |after| ripen(&first, &found, false, SweepMode::Repair, later(after), &timing).sightings[0].ripe;
+    assert!(!ripe(half - Duration::from_micros(1)));
+    assert!(ripe(half));
+}
+
+#[test]
+fn what_is_looked_at_at_once_is_that_alone_and_is_not_counted_among_removals() {
+    let at_once = Finding { at_once: true, ..finding(1, SightingClass::Resurfaced) };
+    let findings = [at_once, finding(2, SightingClass::Resurfaced)];
+    let found = ripen(&[], &findings, false, SweepMode::Report, NOW, &Timing::default());
+    let seen: Vec<_> =
+        found.sightings.iter().zip(&found.consequences).map(|(it, what)| (it.key.id.clone(), *what)).collect();
+    assert_eq!(seen, [(id(1), Consequence::Look), (id(2), Consequence::NotYet)]);
+    assert_eq!(found.wake, [server(1)], "to look is no removal: in report mode, too");
+}
+
+#[test]
 fn a_sighting_that_is_not_repeated_or_changes_class_begins_anew() {
     let timing = Timing::default();
     let first = ripen(&[], &[finding(1, SightingClass::Surplus)], false, SweepMode::Repair, NOW, &timing);

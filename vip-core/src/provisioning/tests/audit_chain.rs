@@ -133,6 +133,15 @@ fn by_number(records: &[SealedRecord]) -> Vec<SealedRecord> {
     sorted
 }
 
+#[test]
+fn a_chain_that_ends_before_a_head_that_somebody_has_is_not_whole() {
+    let whole = chain(["a".to_owned(), "b".to_owned(), "c".to_owned()]);
+    let (head, short) = (head_of(&whole), head_of(&whole[..2]));
+    assert!(is_whole(&whole, &head, Some(&head)) && is_whole(&whole[..2], &short, Some(&short)));
+    assert!(!is_whole(&whole[..2], &head, None), "the store remembers a longer one");
+    assert!(!is_whole(&whole[..2], &short, Some(&head)), "somebody else does");
+}
+
 proptest! {
     /// Whoever cannot compute hashes is found without an exported head.
     #[test]
