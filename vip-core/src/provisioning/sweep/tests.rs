@@ -144,8 +144,7 @@ fn a_sighting_ripens_after_the_grace_and_a_second_look() {
 
 #[test]
 fn two_looks_at_one_moment_are_one_whatever_the_grace_is() {
-    let mut timing = Timing::default();
-    timing.sweep_grace = Duration::from_secs(1);
+    let timing = Timing { sweep_grace: Duration::from_secs(1), ..Timing::default() };
     let half = timing.sweep_interval / 2;
     let found = [finding(1, SightingClass::Surplus)];
     let first = ripen(&[], &found, false, SweepMode::Repair, NOW, &timing).sightings;
