@@ -114,6 +114,14 @@ fn another_name_or_order_is_drift() {
     assert_eq!(classes(&[record(1, ServerState::Running)], &[renamed]), [(SightingClass::Drift, id(1))]);
 }
 
+#[test]
+fn the_server_of_a_lost_record_is_resurfaced_and_one_that_is_being_removed_is_no_drift() {
+    assert_eq!(classes(&[record(1, ServerState::Lost)], &[seen(1, 1)]), [(SightingClass::Resurfaced, id(1))]);
+    let leaving = RecordedRef { removing: Some(id(8)), ..record(1, ServerState::Running) };
+    let renamed = ServerView { name: "other".to_owned(), ..seen(1, 8) };
+    assert_eq!(classes(&[leaving], &[seen(1, 1), renamed]), []);
+}
+
 fn finding(number: u128, class: SightingClass) -> Finding {
     let key = SightingKey { account: account(), id: id(number) };
     Finding { key, server: Some(server(number)), class, at_once: false }
