@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 
 use super::fates::events;
+use super::rules::MOST_AT_ONCE;
 use super::*;
 
-/// Steps in which nothing else happens.
-const STILL: u32 = 24;
+/// Steps in which nothing else happens: more than there may be in one moment, so that a circle is seen here.
+const STILL: u32 = MOST_AT_ONCE + 10;
 
 /// Walks through all that happens, and then to the end.
 fn walk(two_accounts: bool, events: &[Event]) {

@@ -10,7 +10,7 @@ use crate::provisioning::converge::{Answer, Asked, Change, Look, Step, View};
 /// Longest wait: an hour, and the share by which those who wait for one moment are spread.
 const LONGEST_WAIT: Duration = Duration::from_secs(3960);
 /// Most requests and moves in one moment: a last look, a call for each candidate, a removal that begins, and this for each twin.
-const MOST_AT_ONCE: u32 = 30;
+pub(super) const MOST_AT_ONCE: u32 = 30;
 
 /// Is what the walk itself remembers.
 #[derive(Debug)]
