@@ -127,7 +127,11 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
                     server.cursor = place;
                     Change::new(server, Verb::Record)
                 }
-                None => moves::park(view, server, ParkReason::ProviderLimit),
+                None => {
+                    // The check asks all of them again, the most wanted first: any of them may have room by then.
+                    server.cursor = 0;
+                    moves::park(view, server, ParkReason::ProviderLimit)
+                }
             }
         }
         ProviderErrorKind::Unauthorized | ProviderErrorKind::ReadOnly => {

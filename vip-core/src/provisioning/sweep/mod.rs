@@ -152,7 +152,9 @@ impl Sweep {
         let known = context.store.account(account).await?;
         let too_many = missing_count > known.missing_accepted
             && (missing > MISSING_FEW.max(recorded * MISSING_PERCENT / 100) || (missing >= 2 && missing == recorded));
-        if too_many && self.is_hidden(client, findings).await {
+        // Either of them keeps orders that came in between from closing the account; the bug takes out both.
+        let one_is_looked_at = !is_on(SeededBug::InventoryBeforeRecords);
+        if too_many && one_is_looked_at && self.is_hidden(client, findings).await {
             // A list that leaves out what is there. None of it ripens, and the next list tells.
             tracing::warn!(account.id = %account, count = missing, "a list hides servers that are there");
         } else if too_many {

@@ -3,7 +3,11 @@
 mod accept;
 #[cfg(feature = "mocks")]
 mod audit_chain;
+#[cfg(feature = "mocks")]
+mod between_commits;
 mod commands;
+#[cfg(feature = "mocks")]
+mod commits;
 mod faults;
 mod gates;
 mod held_back;
@@ -11,10 +15,12 @@ mod held_back;
 mod moved_on;
 mod others;
 mod restored;
-#[cfg(vip_seeded_bugs)]
+#[cfg(all(vip_seeded_bugs, feature = "mocks"))]
 mod seeded_bugs;
 mod sweep;
 mod sweep_scale;
+#[cfg(feature = "mocks")]
+mod sweep_times;
 #[cfg(feature = "mocks")]
 mod tokens;
 

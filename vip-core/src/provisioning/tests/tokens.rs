@@ -1,8 +1,10 @@
 //! When a refused token is probed, what makes a new one believed, and how many servers may be missing.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::memory::{ProviderFault, ProviderMethod};
-use crate::mocks::MockProviderClient;
+use crate::mocks::{MockProviderClient, MockStore};
 use crate::model::{Account, Gate, Labels, ServerState, TokenDigest};
 use crate::ports::{InventoryPage, ProviderErrorKind, ServerView};
 use crate::provisioning::sweep::{Sweep, SweepMode};
@@ -52,6 +54,39 @@ async fn a_new_token_is_believed_if_it_shows_one_of_our_servers_and_suspect_if_i
     }
     let nothing_recorded = Product::new().await;
     assert_eq!(check_new(&nothing_recorded, "first", vec![first.clone()]).await, TokenCheck::Open);
+}
+
+/// Checks a new token; when its list has been read, which is empty, the records show what they do not show before.
+pub(super) async fn check_while_an_order_ends(product: &Product) -> TokenCheck {
+    let recorded = product.context.store.references(&account()).await.unwrap();
+    let now = product.context.store.now().await.unwrap();
+    let is_read = Arc::new(AtomicBool::new(false));
+    let mut client = MockProviderClient::new();
+    client.expect_token_digest().returning(|| TokenDigest::of("new"));
+    let reads = is_read.clone();
+    client.expect_inventory().returning(move |_owner, _page, _context| {
+        reads.store(true, Ordering::SeqCst);
+        Ok(InventoryPage { servers: vec![], next: None })
+    });
+    let mut store = MockStore::new();
+    let known = product.context.store.account(&account()).await.unwrap();
+    store.expect_account().returning(move |_id| Ok(known.clone()));
+    store.expect_now().returning(move || Ok(now));
+    store.expect_save_account().returning(|_account| Ok(()));
+    store.expect_references().returning(move |_id| {
+        Ok(if is_read.load(Ordering::SeqCst) { recorded.clone() } else { vec![] })
+    });
+    let client: Arc<dyn ProviderClient> = Arc::new(client);
+    let providers = Arc::new(BTreeMap::from([(account(), client)]));
+    let context = Context { providers, store: Arc::new(store), ..product.context.clone() };
+    check_token(&context, &account()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_ends_while_a_new_token_is_checked_does_not_speak_against_it() {
+    let product = with_running(1).await;
+    assert_eq!(check_while_an_order_ends(&product).await, TokenCheck::Open);
+    assert!(matches!(check_new(&product, "none", vec![]).await, TokenCheck::Suspect { .. }), "what was there before does");
 }
 
 #[tokio::test(start_paused = true)]

@@ -125,6 +125,11 @@ fn an_account_limit_tries_another_account_or_parks() {
     assert_eq!(statuses(&change), [OperationStatus::Parked]);
     world.server.candidates[1].account = other_account();
     assert_eq!(refused(&world, ProviderErrorKind::AccountLimit).server.cursor, 1);
+    // Where the last one has no room either, the check begins with the first again.
+    world.server.cursor = 1;
+    world.server.intent.as_mut().unwrap().account = other_account();
+    let change = refused(&world, ProviderErrorKind::AccountLimit);
+    assert_eq!((change.server.park_reason, change.server.cursor), (Some(ParkReason::ProviderLimit), 0));
 }
 
 #[test]

@@ -1,0 +1,81 @@
+//! When a sweep comes again, and what one says that had nothing to price.
+
+use std::error::Error;
+
+use async_trait::async_trait;
+
+use super::commits::Extreme;
+use super::*;
+use crate::memory::{ProviderFault, ProviderMethod};
+use crate::ports::{Catalog, ProviderErrorKind};
+use crate::provisioning::kinds::SweepPayload;
+use crate::provisioning::sweep::{Prices, Sweep, SweepMode};
+
+/// Runs a sweep as its job does; returns when it comes again. `highest` is what chance draws.
+async fn comes_again(product: &Product, highest: bool) -> Duration {
+    let context = Context { randomness: Arc::new(Extreme(highest)), ..product.context.clone() };
+    drop(product.order("any", None).await.unwrap());
+    let attempt = product.claim().await.unwrap();
+    let payload = SweepPayload { account: AccountId::default_account() };
+    let outcome = Sweep::new(context, SweepMode::Report).unwrap().run(payload, &attempt).await;
+    let JobOutcome::Snooze { delay } = outcome else { panic!("{outcome:?}") };
+    delay
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_comes_again_after_its_interval_give_or_take_a_twentieth() {
+    let product = Product::new().await;
+    let interval = product.context.timing.sweep_interval;
+    let near = |delay: Duration, share| delay.abs_diff(interval.mul_f64(share)) < Duration::from_millis(1);
+    for (highest, share) in [(false, 0.95), (true, 1.05)] {
+        let delay = comes_again(&product, highest).await;
+        assert!(near(delay, share), "{delay:?} of {interval:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_failed_comes_again_sooner() {
+    let product = Product::new().await;
+    let (most, interval) = (product.context.timing.backoff_most, product.context.timing.sweep_interval);
+    product.provider.fail_next(ProviderMethod::Inventory, ProviderFault::Refuse(ProviderErrorKind::Unknown));
+    let delay = comes_again(&product, false).await;
+    assert_eq!(delay, most.min(interval.mul_f64(0.95)));
+    assert!(delay < interval.mul_f64(0.95), "the pause of a failure is the shorter one: {delay:?}");
+}
+
+/// Fails whoever asks for a price.
+#[derive(Debug)]
+struct Unasked;
+
+#[async_trait]
+impl Prices for Unasked {
+    async fn catalog(&self, _account: &AccountId) -> Result<Arc<Catalog>, Box<dyn Error + Send + Sync>> {
+        Err("there was nothing to price".into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_found_nothing_to_price_asks_for_no_prices_and_misses_none() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    product.settle_within(Duration::from_secs(3600)).await;
+    let sweep = Sweep::new(product.context.clone(), SweepMode::Report).unwrap();
+    let priced = sweep.clone().with_prices(Arc::new(Unasked));
+    for sweep in [sweep, priced] {
+        let report = sweep.once(&AccountId::default_account()).await.unwrap();
+        assert_eq!((report.recorded, report.listed), (1, 1), "{order:?}");
+        assert_eq!((report.findings, report.unpriced_because), (vec![], None));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_without_a_server_is_not_counted_among_those_of_the_account() {
+    let product = Product::new().await;
+    product.provider.fail_next(ProviderMethod::Create, ProviderFault::LoseAnswer);
+    product.provider.fail_next(ProviderMethod::Find, ProviderFault::Refuse(ProviderErrorKind::Unknown));
+    drop(product.order("web-1", None).await.unwrap());
+    drop(product.run(product.claim().await.unwrap()).await);
+    let sweep = Sweep::new(product.context.clone(), SweepMode::Report).unwrap();
+    let report = sweep.once(&AccountId::default_account()).await.unwrap();
+    assert_eq!((report.recorded, report.listed), (0, 1), "{report:?}");
+}
