@@ -52,7 +52,8 @@ impl Bell {
                 }
             }
             let name = self.name.clone();
-            if let Err(failure) = self.sessions.rows(|queries| queries.job_ring.query().bind(name.clone())).await {
+            let ring = self.sessions.rows(|queries| queries.job_ring_alone.query().bind(name.clone()));
+            if let Err(failure) = ring.await {
                 // Whoever waits elsewhere finds the job by polling.
                 tracing::debug!(?failure, "other processes were not told of a job");
             }

@@ -299,6 +299,8 @@ where
                 tracing::debug!("the caller of a call that was written went away");
             }
         }
+        // Those who were answered may have more to say: it goes along with the next commit instead of the one after it.
+        tokio::task::yield_now().await;
     }
 }
 

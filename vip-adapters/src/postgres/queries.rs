@@ -93,6 +93,7 @@ statements! {
     job_replay,
     job_replay_leased,
     job_ring,
+    job_ring_alone,
     job_settle,
     job_standing,
     job_stats,

@@ -51,9 +51,7 @@ fn take_over(store: &Arc<dyn Store>, change: &ChangeSet) {
 
 impl Meddled {
     /// Runs the first attempt of an order; `commit` stands between it and the store.
-    async fn run(
-        commit: impl Fn(&Context, u32, &ChangeSet) -> Answer + Send + Sync + 'static,
-    ) -> (Self, JobOutcome) {
+    async fn run(commit: impl Fn(&Context, u32, &ChangeSet) -> Answer + Send + Sync + 'static) -> (Self, JobOutcome) {
         let product = Product::new().await;
         let order = product.order("web-1", None).await.unwrap().operation;
         let attempt = product.claim().await.unwrap();
@@ -61,7 +59,9 @@ impl Meddled {
         let (real, counted) = (product.context.clone(), commits.clone());
         let memory = product.context.store.clone();
         let mut store = MockStore::new();
-        store.expect_commit().returning(move |change| commit(&real, counted.fetch_add(1, Ordering::SeqCst) + 1, change));
+        store
+            .expect_commit()
+            .returning(move |change| commit(&real, counted.fetch_add(1, Ordering::SeqCst) + 1, change));
         let loads = memory.clone();
         store.expect_load().returning(move |tenant, server| now(loads.load(tenant, server)));
         let notes = memory.clone();

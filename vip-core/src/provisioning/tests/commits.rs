@@ -75,7 +75,9 @@ async fn an_outcome_that_was_unknown_once_is_not_said_to_be_nothing_by_what_come
     ] {
         let asked = Arc::new(AtomicBool::new(false));
         let mut store = MockStore::new();
-        store.expect_commit().returning(move |_change| Err(if asked.swap(true, Ordering::SeqCst) { then() } else { first() }));
+        store
+            .expect_commit()
+            .returning(move |_change| Err(if asked.swap(true, Ordering::SeqCst) { then() } else { first() }));
         let (context, change) = product_on(store, false).await;
         let begin = Instant::now();
         let error = context.commit(&change).await.unwrap_err();

@@ -73,9 +73,9 @@ pub(super) async fn check_while_an_order_ends(product: &Product) -> TokenCheck {
     store.expect_account().returning(move |_id| Ok(known.clone()));
     store.expect_now().returning(move || Ok(now));
     store.expect_save_account().returning(|_account| Ok(()));
-    store.expect_references().returning(move |_id| {
-        Ok(if is_read.load(Ordering::SeqCst) { recorded.clone() } else { vec![] })
-    });
+    store
+        .expect_references()
+        .returning(move |_id| Ok(if is_read.load(Ordering::SeqCst) { recorded.clone() } else { vec![] }));
     let client: Arc<dyn ProviderClient> = Arc::new(client);
     let providers = Arc::new(BTreeMap::from([(account(), client)]));
     let context = Context { providers, store: Arc::new(store), ..product.context.clone() };
@@ -86,7 +86,10 @@ pub(super) async fn check_while_an_order_ends(product: &Product) -> TokenCheck {
 async fn an_order_that_ends_while_a_new_token_is_checked_does_not_speak_against_it() {
     let product = with_running(1).await;
     assert_eq!(check_while_an_order_ends(&product).await, TokenCheck::Open);
-    assert!(matches!(check_new(&product, "none", vec![]).await, TokenCheck::Suspect { .. }), "what was there before does");
+    assert!(
+        matches!(check_new(&product, "none", vec![]).await, TokenCheck::Suspect { .. }),
+        "what was there before does"
+    );
 }
 
 #[tokio::test(start_paused = true)]
