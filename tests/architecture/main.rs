@@ -15,6 +15,7 @@ mod layering;
 mod licences;
 mod manifests;
 mod phrases;
+mod protocol;
 mod repository;
 mod seeded_bugs;
 mod shape;

@@ -1,4 +1,4 @@
-//! The writes of the queue: PROTOCOL's table of transitions as statements, each with its guard.
+//! The writes of the queue: the table of `docs/protocol.md` §6 as statements, each with its guard.
 
 use std::time::Duration;
 

@@ -23,7 +23,8 @@ pub enum Desired {
     Absent,
 }
 
-/// Says where a server stands; PROTOCOL §2 is the table of transitions.
+/// Says where a server stands. It moves along the table of `docs/protocol.md` §2 alone; a final state is left only when its
+/// server turns up at the provider again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerState {
@@ -212,7 +213,7 @@ pub struct Addresses {
     pub ipv6: Option<Ipv6Addr>,
 }
 
-/// Is the record of one server; PROTOCOL §1.1 names each part.
+/// Is the record of one server: what is wished, what was seen, what is being done, and the fence (`docs/protocol.md` §1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Server {

@@ -9,7 +9,7 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 const TOO_LONG: &str = "every duration ≤ 100 years";
 
-/// Holds the durations and bounds of the protocol (PROTOCOL §11); the builder refuses an unsound set.
+/// Holds the durations and bounds of the protocol (`docs/protocol.md` §11); the builder refuses an unsound set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -103,7 +103,7 @@ pub struct TimingError {
 }
 
 impl Timing {
-    /// Checks every inequality of PROTOCOL §11.
+    /// Checks every inequality that keeps these durations sound together (`docs/protocol.md` §11).
     ///
     /// # Errors
     ///

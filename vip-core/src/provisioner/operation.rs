@@ -49,7 +49,7 @@ pub enum WaitError {
     Unavailable(#[source] CommandError),
 }
 
-/// Says whether an operation reads as parked because the gate of its account is closed (PROTOCOL §2).
+/// Says whether an operation reads as parked because the gate of its account is closed (`docs/protocol.md` §2).
 ///
 /// Its row stays pending: when the gate opens, nothing has to be unparked.
 pub(super) fn shows_blocked(context: &Context, operation: &Operation, loaded: &Loaded) -> bool {

@@ -1,4 +1,4 @@
-//! The key table of a queue (PROTOCOL §6) as a pure structure: no lock, no clock, time comes with each call.
+//! The key table of a queue (`docs/protocol.md` §6) as a pure structure: no lock, no clock, time comes with each call.
 
 mod row;
 

@@ -19,7 +19,8 @@ use crate::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequ
 /// Keeps jobs, leases each to one worker at a time, and lets go of it only against the lease.
 ///
 /// All times are the queue's own clock. A lease is (job, epoch, random claim id); every call that ends or prolongs one
-/// carries all three in the condition of the statement that writes. PROTOCOL §6 is the table of all transitions.
+/// carries all three in the condition of the statement that writes. The contract below says what each call does to a job;
+/// `docs/protocol.md` §6 shows the same as one table.
 ///
 /// # Contract
 ///

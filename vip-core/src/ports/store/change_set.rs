@@ -6,7 +6,8 @@ use crate::model::{
 };
 use crate::ports::job_queue::LeaseRef;
 
-/// Is what must hold in the statement that writes (PROTOCOL §5).
+/// Is what must hold in the statement that writes, so that nobody overwrites what they have not read: the fences F1, F2, F3
+/// and F6 of `docs/protocol.md` §5.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Guard {
     /// The server is new: neither its id nor its provider name exists.

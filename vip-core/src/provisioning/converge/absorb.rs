@@ -1,4 +1,4 @@
-//! The second of converge's two pure functions: what an answer changes (PROTOCOL §4).
+//! The second of converge's two pure functions: what an answer changes (`docs/protocol.md` §4).
 
 use super::step::{Change, Failure, Look, LookFor, View};
 use super::{confirm, create, looks, moves, removal};

@@ -1,4 +1,4 @@
-//! Confirming that a created server runs: what comes next (PROTOCOL N11, N12) and what a look changes (§4).
+//! Confirming that a created server runs: what comes next (`docs/protocol.md` §3, N11 and N12) and what a look changes (§4).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Creating: what comes next (PROTOCOL §3.1) and what the answer of a create changes (§4).
+//! Creating: what comes next (`docs/protocol.md` §3.1) and what the answer of a create changes (§4).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a look by name, or by the id of a sighting, changes (PROTOCOL §4).
+//! What a look by name, or by the id of a sighting, changes (`docs/protocol.md` §4).
 
 use super::step::{Change, Failure, Look, Refusal, View};
 use super::{moves, removal};

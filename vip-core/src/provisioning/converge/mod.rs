@@ -1,7 +1,7 @@
 //! Converge: moves one server from what is recorded to what is wished, one step at a time.
 //!
 //! All decisions are in [`next_step`] and [`absorb`]; this file is the loop around them: load, decide, announce, call,
-//! record. Every write is fenced by the claim of the attempt (PROTOCOL §3.3, §5).
+//! record. Every write is fenced by the claim of the attempt (`docs/protocol.md` §3.3, §5).
 
 mod absorb;
 mod confirm;

@@ -1,4 +1,4 @@
-//! The first of converge's two pure functions: what to do next. Rows carry the names of PROTOCOL §3.
+//! The first of converge's two pure functions: what to do next. Rows carry the names of `docs/protocol.md` §3.
 
 use super::absorb::absorb_unanswered;
 use super::confirm::next_confirm;

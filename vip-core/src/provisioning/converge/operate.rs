@@ -1,4 +1,4 @@
-//! Writers that hold no job: they park and resume records, fenced like converge itself (PROTOCOL §5).
+//! Writers that hold no job: they park and resume records, fenced like converge itself (`docs/protocol.md` §5).
 
 use std::collections::BTreeMap;
 

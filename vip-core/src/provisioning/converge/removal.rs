@@ -1,4 +1,4 @@
-//! Removing: what comes next (PROTOCOL §3.2) and what the answer of a delete changes (§4).
+//! Removing: what comes next (`docs/protocol.md` §3.2) and what the answer of a delete changes (§4).
 
 use std::time::Duration;
 

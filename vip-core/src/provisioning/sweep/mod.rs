@@ -1,6 +1,6 @@
 //! Sweep: compares what an account shows with what is recorded, writes down what it saw, and wakes.
 //!
-//! It changes no record and calls no effect: converge looks again before it acts (PROTOCOL §7).
+//! It changes no record and calls no effect: converge looks again before it acts (`docs/protocol.md` §7).
 
 mod classify;
 mod report;

@@ -123,7 +123,7 @@ async fn a_delete_of_a_failing_order_of_a_restored_store_rests_until_an_operator
     product.demand_audit().await;
 }
 
-/// PROTOCOL §2: only a replay or a new command ends this; here the wish was there before the handler died.
+/// `docs/protocol.md` §2: only a replay or a new command ends this; here the wish was there before the handler died.
 #[tokio::test(start_paused = true)]
 async fn a_delete_of_a_failing_order_whose_job_died_rests_until_it_is_given_again() {
     let product = Product::new().await;

@@ -1,4 +1,4 @@
-//! Columns "create" and "delete" of the table in PROTOCOL §4.
+//! Columns "create" and "delete" of the table in `docs/protocol.md` §4.
 
 use super::*;
 use crate::model::{

@@ -1,4 +1,4 @@
-//! Columns "look by name" and "look by id, actions" of the table in PROTOCOL §4.
+//! Columns "look by name" and "look by id, actions" of the table in `docs/protocol.md` §4.
 
 use super::*;
 use crate::model::{Desired, FailReason, OperationStatus, ParkReason, Power, ProviderActionId, Removal, ServerState};
