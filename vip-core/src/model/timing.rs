@@ -40,8 +40,6 @@ pub struct Timing {
     pub key_retention: Duration,
     /// How long a final record keeps more than its tombstone. Default 90 d, at least `key_retention`.
     pub record_retention: Duration,
-    /// How long an account without other work stays in the sweep after its last server went. Default 24 h.
-    pub tombstone_watch: Duration,
     /// First wait after a provider could not be used; doubles up to `backoff_most`. Default 1 s.
     pub backoff_first: Duration,
     /// Longest wait after a provider could not be used. Default 60 s.
@@ -78,7 +76,6 @@ impl Default for Timing {
             stock_patience: seconds(86_400),
             key_retention: seconds(90 * 86_400),
             record_retention: seconds(90 * 86_400),
-            tombstone_watch: seconds(86_400),
             backoff_first: seconds(1),
             backoff_most: seconds(60),
             look_first: seconds(11),
@@ -150,11 +147,6 @@ impl Timing {
                 "a repeat finds its key but not its operation",
             ),
             (
-                self.tombstone_watch >= self.sweep_grace + 3 * self.sweep_interval,
-                "tombstone_watch ≥ sweep_grace + 3 × sweep_interval",
-                "a server resurfaces in an idle account and nobody looks",
-            ),
-            (
                 self.look_again * 4 + self.request_deadline < Duration::from_secs(300),
                 "4 × look_again + request_deadline < 5 min",
                 "looks lie too far apart for a create to time out",
@@ -196,7 +188,6 @@ impl Timing {
             self.stock_patience,
             self.key_retention,
             self.record_retention,
-            self.tombstone_watch,
             self.backoff_first,
             self.backoff_most,
             self.look_first,
@@ -256,7 +247,6 @@ mod tests {
         assert!(broken(|t| t.stock_patience = s(60)).is_none() && broken(|t| t.stock_patience = s(59)).is_some());
         assert!(broken(|t| t.key_retention = s(86_400)).is_none() && broken(|t| t.key_retention = s(86_399)).is_some());
         assert!(broken(|t| t.record_retention = s(86_400)).is_some());
-        assert!(broken(|t| t.tombstone_watch = s(2700)).is_none() && broken(|t| t.tombstone_watch = s(2699)).is_some());
         assert!(broken(|t| t.look_again = ms(67_499)).is_none() && broken(|t| t.look_again = ms(67_500)).is_some());
         assert!(broken(|t| t.removals_per_sweep = 0).is_some() && broken(|t| t.max_rescues = 0).is_some());
         assert!(broken(|t| t.backoff_first = s(61)).is_some() && broken(|t| t.look_again = Duration::ZERO).is_some());

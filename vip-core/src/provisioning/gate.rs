@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::converge::GateView;
-use crate::model::{Account, AccountId, Desired, Gate, GateEntry, Timestamp, Timing, TokenDigest, Vouched};
+use crate::model::{Account, AccountId, Desired, Gate, Timestamp, Timing, TokenDigest, Vouched};
 use crate::ports::{Loaded, ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerView, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
 
@@ -60,19 +60,21 @@ pub(super) enum Others {
     Closed,
     /// Another token was good when it was looked at last; nobody knows whether it is still used.
     Open,
-    /// The same, and this process's token belongs to another project: it will not do before somebody comes.
-    OpenAndOursIsSuspect,
+    /// The same, and this process has no token of the account, or one of another project: it will not do before somebody comes.
+    OpenAndOursWillNotDo,
 }
 
 /// Says who else may go on with what is blocked for this process.
 pub(super) fn others(context: &Context, loaded: &Loaded) -> Others {
     let Some(account) = needed(loaded) else { return Others::Closed };
-    let own = context.providers.get(&account.id).and_then(|client| account.gate(&client.token_digest()));
-    let is_open = |entry: &GateEntry| entry.gate == Gate::Open;
-    match own.map(|entry| &entry.gate) {
-        Some(Gate::Suspect { .. }) if account.gates.iter().any(is_open) => Others::OpenAndOursIsSuspect,
-        Some(Gate::Blocked { .. }) if account.gates.iter().any(is_open) => Others::Open,
-        Some(_) | None => Others::Closed,
+    if !account.gates.iter().any(|entry| entry.gate == Gate::Open) {
+        return Others::Closed;
+    }
+    let Some(client) = context.providers.get(&account.id) else { return Others::OpenAndOursWillNotDo };
+    match account.gate(&client.token_digest()).map(|entry| &entry.gate) {
+        Some(Gate::Suspect { .. }) => Others::OpenAndOursWillNotDo,
+        Some(Gate::Blocked { .. }) => Others::Open,
+        Some(Gate::Open) | None => Others::Closed,
     }
 }
 

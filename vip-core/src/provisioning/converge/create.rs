@@ -11,7 +11,7 @@ use crate::model::{
 use crate::ports::{Created, ProviderErrorKind};
 use crate::seeded_bugs::{SeededBug, is_on};
 
-/// How long the provider may say that our name is taken while no look finds it.
+/// How long the provider may say that our name is taken while no look finds it; the next time that it says so parks the order.
 const TAKEN_UNSEEN: Duration = Duration::from_secs(3600);
 /// First and longest wait while no candidate is in stock.
 const STOCK_WAIT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
@@ -23,10 +23,6 @@ pub(super) fn next_create(view: &View<'_>) -> Step {
         // C2
         if unsettled.looked_at.is_none() {
             return Step::Look(Look::Name { account: unsettled.account.clone() });
-        }
-        // C3: an hour of "taken" and empty looks is for an operator.
-        if unsettled.taken_since.is_some_and(|since| view.now.since(since) >= TAKEN_UNSEEN) {
-            return Step::Move(Box::new(taken_unseen(view)));
         }
     }
     let Some(candidate) = server.candidate() else {
@@ -44,16 +40,6 @@ pub(super) fn next_create(view: &View<'_>) -> Step {
     }
     // C1, C3
     Step::Call { effect: Effect::Create { candidate: server.cursor }, account: candidate.account.clone() }
-}
-
-/// Parks an order whose name is taken by something unseen; the check after an hour begins with a new look.
-fn taken_unseen(view: &View<'_>) -> Change {
-    let mut server = view.server.clone();
-    if let Some(unsettled) = server.unsettled.as_mut() {
-        unsettled.looked_at = None;
-        unsettled.taken_since = None;
-    }
-    moves::park(view, server, ParkReason::NameTakenUnseen)
 }
 
 /// Says what the answer of a create changes.
@@ -103,10 +89,18 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
         ProviderErrorKind::Unknown | ProviderErrorKind::AlreadyExists => {
             let taken = failure.kind == ProviderErrorKind::AlreadyExists;
             may_have_landed(view, &mut server, intent, taken);
+            // C3: said again after an hour of empty looks it is for an operator. Silence in between does not end the hour.
+            if let Some(unsettled) = server.unsettled.as_mut()
+                && unsettled.taken_since.is_some_and(|since| view.now.since(since) >= TAKEN_UNSEEN)
+            {
+                unsettled.taken_since = None;
+                return moves::park(view, server, ParkReason::NameTakenUnseen);
+            }
             // The check of a parked order may have made a server: it rests no more until that is known.
             moves::unparked(Change::new(server, Verb::Record))
         }
-        ProviderErrorKind::Exhausted => exhausted(view, server),
+        // Whatever a parked order was parked for, this is what it waits for now.
+        ProviderErrorKind::Exhausted => moves::unparked(exhausted(view, server)),
         ProviderErrorKind::InvalidInput | ProviderErrorKind::Placement | ProviderErrorKind::Protected => {
             server.cursor = server.cursor.saturating_add(1);
             if server.cursor < server.candidates.len() {

@@ -31,14 +31,14 @@ use tokio::time::Instant;
 
 pub use absorb::{Answer, Asked, NameFinding, absorb, announce};
 pub use next_step::next_step;
-pub(in crate::provisioning) use operate::park_dead;
 pub use operate::{OperateError, Restored, mark_restored, resume};
+pub(in crate::provisioning) use operate::{park_dead, waits_for_its_job};
 pub use step::{Change, Failure, GateView, Look, LookFor, Step, View};
 
 use self::session::{Session, Stop};
 use super::context::Context;
 use super::kinds::{CONVERGE, ConvergePayload};
-use crate::model::{AccountId, Effect, Intent, IntentId, JobKind, ServerState};
+use crate::model::{AccountId, Effect, Intent, IntentId, JobKind};
 use crate::seeded_bugs::{SeededBug, is_on};
 use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
 
@@ -193,8 +193,7 @@ impl JobHandler for Converge {
         else {
             return Ok(());
         };
-        let resting = loaded.server.state.is_final() || loaded.server.state == ServerState::Parked;
-        if resting || loaded.server.is_converged() {
+        if !waits_for_its_job(&loaded.server) {
             return Ok(());
         }
         park_dead(&self.context, loaded, code).await.map_err(HandlerError::new)

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::moves;
 use super::step::{Change, View};
 use crate::model::{
-    Actor, AuditDraft, ClaimId, JobId, NameError, PageLimit, PageRequest, ParkReason, ServerId, ServerState, TenantId,
+    Actor, AuditDraft, ClaimId, JobId, NameError, PageLimit, PageRequest, ParkReason, Server, ServerId, ServerState,
+    TenantId,
 };
 use crate::ports::{ChangeSet, Guard, Loaded, StoreError};
 use crate::provisioning::context::Context;
@@ -42,6 +43,13 @@ pub enum OperateError {
     /// A name of our own is not valid; a bug.
     #[error("a name is not valid")]
     Name(#[from] NameError),
+}
+
+/// Says whether a dead job leaves something undone that nobody else takes up: a wish, or the check of what a record is
+/// parked for.
+pub(in crate::provisioning) fn waits_for_its_job(server: &Server) -> bool {
+    let waits_for_a_person = matches!(server.park_reason, Some(ParkReason::Restored | ParkReason::HandlerFailed));
+    !server.is_converged() || (server.state == ServerState::Parked && !waits_for_a_person)
 }
 
 /// Parks the server of a dead job.
@@ -106,7 +114,7 @@ async fn mark_tenant(
 }
 
 /// Says whether nothing happens to a record by itself.
-fn is_settled(server: &crate::model::Server) -> bool {
+fn is_settled(server: &Server) -> bool {
     match server.state {
         // A wish that came after an earlier mark has ended that wait.
         ServerState::Parked => server.park_reason == Some(ParkReason::Restored) && server.is_converged(),

@@ -29,9 +29,7 @@ pub fn classify(
     let mut findings = Vec::new();
     let ids: BTreeSet<&ProviderServerId> = listed.iter().map(|seen| &seen.id).collect();
     for record in recorded {
-        let missing = record.state == ServerState::Running
-            && record.desired == Desired::Present
-            && record.id.as_ref().is_some_and(|id| !ids.contains(id));
+        let missing = is_expected(record) && record.id.as_ref().is_some_and(|id| !ids.contains(id));
         if let (true, Some(id)) = (missing, &record.id) {
             findings.push(finding(account, id, Some(record.server), SightingClass::Missing));
         }
@@ -45,6 +43,11 @@ pub fn classify(
         findings.extend(compare(account, record, seen));
     }
     findings
+}
+
+/// Says whether a list has to show the server of a record: only such a one can be missing.
+pub(super) fn is_expected(record: &RecordedRef) -> bool {
+    record.state == ServerState::Running && record.desired == Desired::Present && record.id.is_some()
 }
 
 fn compare(account: &AccountId, record: &RecordedRef, seen: &ServerView) -> Option<Finding> {

@@ -36,7 +36,7 @@ const STALLED: u32 = 1000;
 const WAKES: usize = 200;
 /// Missing servers that are never too many.
 const MISSING_FEW: usize = 5;
-/// Share of an account's servers, in percent, of which more missing ones mean another project.
+/// Share of an account's running servers, in percent, of which more missing ones mean another project.
 const MISSING_PERCENT: usize = 20;
 
 /// Handles the jobs that sweep accounts.
@@ -120,7 +120,8 @@ impl Sweep {
         report.listed = listed.len();
         report.recorded = recorded.iter().filter(|record| record.id.is_some()).count();
 
-        let too_many = self.suspects((account, client.as_ref()), &findings, report.recorded).await?;
+        let expected = recorded.iter().filter(|record| classify::is_expected(record)).count();
+        let too_many = self.suspects((account, client.as_ref()), &findings, expected).await?;
         let before = context.store.sightings(account).await?;
         let now = context.store.now().await?;
         let mut ripened = ripen(&before, &findings, too_many, self.mode, now, &context.timing);
@@ -144,21 +145,21 @@ impl Sweep {
         &self,
         (account, client): (&AccountId, &dyn ProviderClient),
         findings: &[Finding],
-        recorded: usize,
+        expected: usize,
     ) -> Result<bool, SweepError> {
         let context = &self.context;
         let missing = findings.iter().filter(|finding| finding.class == SightingClass::Missing).count();
         let missing_count = u64::try_from(missing).unwrap_or(u64::MAX);
         let known = context.store.account(account).await?;
         let too_many = missing_count > known.missing_accepted
-            && (missing > MISSING_FEW.max(recorded * MISSING_PERCENT / 100) || (missing >= 2 && missing == recorded));
+            && (missing > MISSING_FEW.max(expected * MISSING_PERCENT / 100) || (missing >= 2 && missing == expected));
         // Either of them keeps orders that came in between from closing the account; the bug takes out both.
         let one_is_looked_at = !is_on(SeededBug::InventoryBeforeRecords);
         if too_many && one_is_looked_at && self.is_hidden(client, findings).await {
             // A list that leaves out what is there. None of it ripens, and the next list tells.
             tracing::warn!(account.id = %account, count = missing, "a list hides servers that are there");
         } else if too_many {
-            let why = format!("{missing} of {recorded} recorded servers are missing");
+            let why = format!("{missing} of {expected} running servers are missing");
             tracing::error!(account.id = %account, "the account is suspect: {why}");
             gate::suspect_all(context, account, missing_count, &why).await?;
         } else if known.missing_accepted.max(known.missing_seen) > missing_count {
@@ -216,7 +217,7 @@ impl Sweep {
         let Some(loaded) = self.context.store.load(tenant, server).await? else {
             return Ok(());
         };
-        if loaded.server.is_converged() {
+        if !super::converge::waits_for_its_job(&loaded.server) {
             return Ok(());
         }
         match super::converge::park_dead(&self.context, loaded, "found_dead").await {

@@ -8,6 +8,7 @@ mod between_commits;
 mod commands;
 #[cfg(feature = "mocks")]
 mod commits;
+mod dead_jobs;
 mod faults;
 mod gates;
 mod held_back;

@@ -5,6 +5,7 @@ use crate::memory::{ProviderFault, ProviderMethod};
 use crate::model::{OperationStatus, ParkReason, ServerState};
 use crate::ports::ProviderErrorKind;
 use crate::provisioning::converge::{OperateError, mark_restored, resume};
+use crate::provisioning::{TokenCheck, check_token};
 
 fn operator() -> Actor {
     Actor::Operator { name: "on-call".to_owned() }
@@ -90,6 +91,19 @@ async fn an_order_that_a_backup_shows_untouched_is_looked_for_before_anything_is
     let server = product.server(order.server).await;
     assert_eq!((server.state, product.provider.calls(ProviderMethod::Create)), (ServerState::Running, 1));
     assert_eq!(server.provider_ref.map(|own| own.id), created.map(|own| own.id));
+}
+
+/// What the backup forgot may be in the project of the old token: in another one an empty look proves nothing.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_nobody_has_seen_is_not_believed_in_a_restored_store_that_shows_no_server() {
+    let product = Product::new().await;
+    drop(product.order("web-1", None).await.unwrap());
+    mark_restored(&product.context, &operator()).await.unwrap();
+    let elsewhere: Arc<dyn ProviderClient> = Arc::new(MemoryProvider::with_token(Duration::ZERO, "other"));
+    let providers = Arc::new(BTreeMap::from([(AccountId::default_account(), elsewhere)]));
+    let context = Context { providers, ..product.context.clone() };
+    let check = check_token(&context, &AccountId::default_account()).await.unwrap();
+    assert!(matches!(check, TokenCheck::Suspect { .. }), "{check:?}");
 }
 
 /// Makes an order that fails and is deleted before its absence is proven: converge has not seen the delete yet.

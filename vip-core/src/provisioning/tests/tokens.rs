@@ -126,6 +126,27 @@ async fn a_refused_token_is_probed_when_its_time_has_come_and_not_before() {
     assert_eq!(gate(&known().await), (Gate::Open, 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_record_that_no_list_has_to_show_does_not_make_a_list_without_any_of_the_others_believed() {
+    let product = with_running(5).await;
+    let vanish = |server: &ServerView| assert!(product.provider.vanish(&server.id));
+    let servers = product.provider.servers();
+    vanish(&servers[0]);
+    let sweep = Sweep::new(product.context.clone(), SweepMode::Report).unwrap();
+    for _ in 0..3 {
+        drop(sweep.once(&account()).await.unwrap());
+        product.settle_within(LONG).await;
+        tokio::time::advance(product.context.timing.sweep_grace).await;
+    }
+    let states = product.context.store.references(&account()).await.unwrap();
+    assert_eq!(states.iter().filter(|record| record.state == ServerState::Lost).count(), 1);
+    servers[1..].iter().for_each(vanish);
+    drop(sweep.once(&account()).await.unwrap());
+    let known = product.context.store.account(&account()).await.unwrap();
+    let gate = known.gate(&product.provider.token_digest()).map(|entry| entry.gate.clone());
+    assert!(matches!(gate, Some(Gate::Suspect { .. })), "all four that run are missing: {gate:?}");
+}
+
 /// Five, or a fifth of what is recorded, are what somebody may have removed; all of two or more are another project.
 #[tokio::test(start_paused = true)]
 async fn one_server_more_than_may_be_missing_makes_the_account_suspect() {

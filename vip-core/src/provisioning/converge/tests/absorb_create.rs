@@ -68,6 +68,24 @@ fn a_taken_name_is_a_question_not_a_refusal() {
 }
 
 #[test]
+fn c3_a_name_that_is_called_taken_for_an_hour_and_seen_by_no_look_is_parked_by_the_answer_that_says_so() {
+    let mut world = creating();
+    let since = |ago| Some(Unsettled { taken_since: Some(NOW.minus(seconds(ago))), ..unsettled(Some(NOW)) });
+    for (ago, kind, parked) in [
+        (3600, ProviderErrorKind::AlreadyExists, true),
+        (3599, ProviderErrorKind::AlreadyExists, false),
+        (7200, ProviderErrorKind::Unknown, false),
+    ] {
+        world.server.unsettled = since(ago);
+        let change = refused(&world, kind);
+        assert_eq!(change.server.state == ServerState::Parked, parked, "{kind:?} after {ago} s");
+        let open = change.server.unsettled.unwrap();
+        assert_eq!((open.looked_at, open.taken_since.is_some()), (None, ago == 3599), "{kind:?} after {ago} s");
+        assert_eq!(change.server.park_reason, parked.then_some(ParkReason::NameTakenUnseen));
+    }
+}
+
+#[test]
 fn the_latest_landing_counts() {
     let mut world = creating();
     world.server.land.insert(account(), landing(NOW.plus(seconds(9999))));
@@ -231,6 +249,8 @@ fn a_parked_order_whose_check_has_no_answer_is_parked_no_more() {
         assert!(!change.server.is_converged(), "it is woken by its time, whatever becomes of its job");
         assert_eq!(statuses(&change), [OperationStatus::Pending]);
     }
+    let change = refused(&world, ProviderErrorKind::Exhausted);
+    assert_eq!((change.server.state, statuses(&change)), (ServerState::Creating, vec![OperationStatus::Pending]));
     // A check that is refused once more leaves it where it is.
     let change = refused(&world, ProviderErrorKind::AccountLimit);
     assert_eq!((change.server.state, statuses(&change)), (ServerState::Parked, vec![]));

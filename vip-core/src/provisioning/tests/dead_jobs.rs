@@ -1,0 +1,83 @@
+//! What becomes of a record whose job is dead: nothing waits for a job that never runs again without a person being told.
+
+use super::*;
+use crate::memory::ProviderMethod;
+use crate::model::{Labels, OperationStatus, ParkReason, ServerState};
+use crate::provisioning::converge::resume;
+use crate::provisioning::sweep::{Sweep, SweepMode};
+
+const LONG: Duration = Duration::from_secs(4 * 3600);
+
+async fn sweep(product: &Product) {
+    let sweep = Sweep::new(product.context.clone(), SweepMode::Repair).unwrap();
+    drop(sweep.once(&AccountId::default_account()).await.unwrap());
+}
+
+/// Lets the next job that is due die without its handler being asked, as after a crash in between.
+async fn kill_next(product: &Product) {
+    let attempt = product.claim().await.unwrap();
+    let verdict = Verdict::Dead { code: "panic".to_owned() };
+    drop(product.context.queue.settle(&[Settlement { lease: attempt.lease(), verdict }]).await.unwrap());
+}
+
+/// Returns an order that is parked because a foreign server has its name, with the check of that due.
+async fn parked_order(product: &Product) -> Operation {
+    let order = product.order("web-1", None).await.unwrap().operation;
+    let name = product.server(order.server).await.provider_name;
+    product.provider.put(name.as_str(), Labels::new()).unwrap();
+    product.settle_within(Duration::from_secs(900)).await;
+    assert_eq!(product.server(order.server).await.park_reason, Some(ParkReason::ForeignName));
+    tokio::time::advance(product.context.timing.park_recheck).await;
+    order
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_order_whose_check_is_dead_waits_for_a_person_and_says_so() {
+    for by_handler in [false, true] {
+        let product = Product::new().await;
+        let order = parked_order(&product).await;
+        if by_handler {
+            let attempt = product.claim().await.unwrap();
+            let payload = attempt.job().payload.decode().unwrap();
+            product.converge.died(Some(payload), &attempt, "bug").await.unwrap();
+            let verdict = Verdict::Dead { code: "bug".to_owned() };
+            drop(product.context.queue.settle(&[Settlement { lease: attempt.lease(), verdict }]).await.unwrap());
+        } else {
+            kill_next(&product).await;
+            tokio::time::advance(product.context.timing.stall_after).await;
+            sweep(&product).await;
+        }
+        let server = product.server(order.server).await;
+        assert_eq!((server.state, server.park_reason), (ServerState::Parked, Some(ParkReason::HandlerFailed)));
+        assert_eq!(server.wake_at, None, "it heads no list of what has stalled");
+        let operation = product.operation(order.id).await;
+        assert_eq!((operation.status, operation.code.as_deref()), (OperationStatus::Parked, Some("handler_failed")));
+
+        // Once the foreign server is gone and somebody has come, it goes on where it was.
+        let foreign = product.provider.servers().pop().unwrap();
+        assert!(product.provider.vanish(&foreign.id));
+        resume(&product.context, &Product::caller(None).actor, &tenant(), order.server).await.unwrap();
+        product.settle_within(LONG).await;
+        assert_eq!(product.server(order.server).await.state, ServerState::Running);
+        assert_eq!(product.provider.calls(ProviderMethod::Create), 2, "refused once, made once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_runs_stays_as_it_is_when_its_job_is_dead() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    product.settle_within(LONG).await;
+    let labels = product.provider.servers().pop().unwrap().labels;
+    product.provider.put("a-second-one", labels).unwrap();
+    for _ in 0..2 {
+        sweep(&product).await;
+        tokio::time::advance(product.context.timing.sweep_grace).await;
+    }
+    sweep(&product).await;
+    kill_next(&product).await;
+    sweep(&product).await;
+    let server = product.server(order.server).await;
+    assert_eq!((server.state, server.park_reason), (ServerState::Running, None));
+    assert_eq!(product.provider.calls(ProviderMethod::Delete), 0);
+}
