@@ -82,7 +82,7 @@ mod tests {
             GateView::Resting { until } => until,
             GateView::Open | GateView::Closed { .. } | GateView::Easing { .. } => panic!("not held back"),
         };
-        assert_eq!((until(0), until(2400), until(7200)), (at(33), at(153), at(153)));
+        assert_eq!((until(0), until(1200), until(2400), until(7200)), (at(33), at(93), at(153), at(153)));
         assert_eq!(gate(GateView::Open, &outlook(7200, false), at(0), 0.0), GateView::Resting { until: at(30) });
     }
 

@@ -14,6 +14,8 @@ mod gates;
 mod held_back;
 #[cfg(feature = "mocks")]
 mod moved_on;
+#[cfg(feature = "mocks")]
+mod one_attempt;
 mod others;
 mod restored;
 #[cfg(all(vip_seeded_bugs, feature = "mocks"))]

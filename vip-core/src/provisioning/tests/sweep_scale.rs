@@ -8,7 +8,7 @@ use super::*;
 use crate::memory::ProviderMethod;
 use crate::model::{Currency, Labels, Money, OWNER_LABEL, Price, SERVER_LABEL, ServerState, SightingClass};
 use crate::ports::{Catalog, CatalogPrice};
-use crate::provisioning::sweep::{Consequence, Prices, Sweep, SweepMode, SweepReport};
+use crate::provisioning::sweep::{Consequence, ExtraCost, Prices, Sweep, SweepMode, SweepReport};
 
 const LONG: Duration = Duration::from_secs(4 * 3600);
 const READS: [ProviderMethod; 6] = [
@@ -103,6 +103,8 @@ async fn each_finding_shows_what_it_costs_in_a_month_and_an_unknown_price_is_sai
     assert_eq!((extra.gross.clone(), extra.priced, extra.unpriced), (Some(euros("15.4581")), 2, 1));
     assert_eq!(extra.to_string(), "15.4581 EUR a month for 2 servers, and 1 of unknown price");
     assert_eq!(report.unpriced_because, None);
+    let known = ExtraCost { unpriced: 0, ..extra };
+    assert_eq!(known.to_string(), "15.4581 EUR a month for 2 servers");
 
     let report = product.sweep_priced(SweepMode::Repair, Arc::new(Listed(None))).await;
     assert_eq!((report.findings.len(), report.extra_cost().unwrap().unpriced), (3, 3));

@@ -69,6 +69,40 @@ async fn a_sweep_that_found_nothing_to_price_asks_for_no_prices_and_misses_none(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sweep_that_finds_as_many_missing_as_before_writes_nothing_of_it() {
+    let product = Product::new().await;
+    let account = AccountId::default_account();
+    let before = product.context.store.account(&account).await.unwrap().version;
+    assert!(comes_again(&product, false).await > Duration::ZERO);
+    assert_eq!(product.context.store.account(&account).await.unwrap().version, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_owner_of_what_is_missing_is_woken_whoever_is_recorded_before_it() {
+    let product = Product::new().await;
+    let mut orders = Vec::new();
+    for name in ["acme", "globex", "initech"] {
+        let caller = Caller { tenant: TenantId::new(name).unwrap(), ..Product::caller(None) };
+        let command = CreateServer { spec: spec(name), accounts: vec![AccountId::default_account()], quota: None };
+        orders.push(create_server(&product.context, &caller, &command).await.unwrap().operation);
+        product.settle_within(Duration::from_secs(3600)).await;
+    }
+    let missing = &orders[1];
+    let loaded = product.context.store.load(&missing.tenant, missing.server).await.unwrap().unwrap();
+    let gone = loaded.server.provider_ref.unwrap().id;
+    assert!(product.provider.vanish(&gone));
+    let sweep = Sweep::new(product.context.clone(), SweepMode::Repair).unwrap();
+    for _ in 0..2 {
+        drop(sweep.once(&AccountId::default_account()).await.unwrap());
+        tokio::time::advance(product.context.timing.sweep_grace).await;
+    }
+    assert_eq!(sweep.once(&AccountId::default_account()).await.unwrap().woken, 1);
+    let key = crate::model::JobKey::new(format!("converge:{}", missing.server)).unwrap();
+    let job = product.context.queue.find(&key).await.unwrap().unwrap();
+    assert_eq!(job.tenant.as_ref(), Some(&missing.tenant));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_record_without_a_server_is_not_counted_among_those_of_the_account() {
     let product = Product::new().await;
     product.provider.fail_next(ProviderMethod::Create, ProviderFault::LoseAnswer);

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::WaitReason;
+use crate::ports::{ProviderError, ProviderErrorKind};
 use crate::provisioning::converge::Failure;
 
 fn any_duration() -> impl Strategy<Value = Duration> {
@@ -59,4 +61,15 @@ proptest! {
         prop_assert!(at >= wanted && at.since(wanted) < world.timing.look_again);
         prop_assert_eq!(at.as_micros() % i64::try_from(again * 1000).unwrap(), 0);
     }
+}
+
+#[test]
+fn only_a_request_that_was_not_sent_for_want_of_a_turn_waits_for_one() {
+    let no_turn = [ProviderError::NO_TURN, ProviderError::CROWDED, ProviderError::CREATES_UNANSWERED];
+    let waits = |kind, code: &str| Failure { kind, code: code.to_owned(), ..Failure::unanswered() }.waits_for();
+    for code in no_turn {
+        assert_eq!(waits(ProviderErrorKind::NotSent, code), WaitReason::Throttled, "{code}");
+        assert_eq!(waits(ProviderErrorKind::Unknown, code), WaitReason::ProviderUnavailable, "{code}");
+    }
+    assert_eq!(waits(ProviderErrorKind::NotSent, "refused"), WaitReason::ProviderUnavailable);
 }

@@ -1,0 +1,158 @@
+//! What one attempt does with a usual time, a turn that does not come, a refusal, a store that fails and a record that rests.
+
+use futures_util::FutureExt as _;
+
+use super::commits::Extreme;
+use super::*;
+use crate::memory::{ProviderFault, ProviderMethod};
+use crate::mocks::{MockProviderClient, MockStore};
+use crate::model::{Gate, ServerState, Sighting, SightingClass, SightingKey, TokenDigest, WaitReason};
+use crate::ports::{Guard, Note, Outlook, ProviderError, ProviderErrorKind, RequestContext, StoreError};
+use crate::provisioning::kinds::converge_job;
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// The memory provider answers at once.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().unwrap()
+}
+
+/// Runs the next attempt with another client or other ports; returns how it ended.
+async fn run_with(product: &Product, context: Context) -> JobOutcome {
+    let attempt = product.claim().await.unwrap();
+    let payload = attempt.job().payload.decode().unwrap();
+    Converge::new(context).unwrap().run(payload, &attempt).await
+}
+
+fn context_with(product: &Product, client: MockProviderClient) -> Context {
+    let client: Arc<dyn ProviderClient> = Arc::new(client);
+    Context { providers: Arc::new(BTreeMap::from([(AccountId::default_account(), client)])), ..product.context.clone() }
+}
+
+fn client(product: &Product, outlook: Outlook) -> MockProviderClient {
+    let mut client = MockProviderClient::new();
+    client.expect_token_digest().return_const(product.provider.token_digest());
+    client.expect_outlook().returning(move || outlook.clone());
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_look_comes_shortly_before_the_usual_time_of_the_type_that_was_created() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    let usual = [("a".to_owned(), seconds(100)), ("b".to_owned(), seconds(400))];
+    let mut client = client(&product, Outlook { usual_creates: Arc::new(usual.into()), ..Outlook::default() });
+    client.expect_reserve().returning(|_effect, request| Ok(request));
+    let provider = product.provider.clone();
+    client.expect_create().returning(move |request, context| now(provider.create(request, context)));
+    let begin = product.context.store.now().await.unwrap();
+    let JobOutcome::Snooze { delay } = run_with(&product, context_with(&product, client)).await else { panic!() };
+    let look = product.server(order.server).await.not_before.unwrap().since(begin);
+    let (early, grid) = (seconds(95), product.context.timing.look_again);
+    assert!(look >= early && look <= early + grid, "{look:?}");
+    assert!(delay.abs_diff(look) < seconds(1), "{delay:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_effect_without_a_turn_is_not_tried_again_before_half_of_the_first_back_off() {
+    let product = Product::new().await;
+    drop(product.order("web-1", None).await.unwrap());
+    let mut client = client(&product, Outlook::default());
+    client.expect_reserve().returning(|_effect, _request: RequestContext| {
+        let mut refused = ProviderError::new(ProviderErrorKind::NotSent, ProviderError::NO_TURN);
+        refused.retry_after = Some(Duration::ZERO);
+        Err(refused)
+    });
+    let outcome = run_with(&product, context_with(&product, client)).await;
+    let half = product.context.timing.backoff_first / 2;
+    assert!(matches!(outcome, JobOutcome::Snooze { delay } if delay == half), "{outcome:?} beside {half:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_stops_the_attempt_and_others_with_a_good_one_come_within_thirty_seconds() {
+    for another_is_good in [false, true] {
+        let product = Product::new().await;
+        let account = AccountId::default_account();
+        if another_is_good {
+            let known = product.context.store.account(&account).await.unwrap();
+            let good = known.with_gate(&TokenDigest::of("exchanged"), Gate::Open, 0);
+            product.context.store.save_account(&good).await.unwrap();
+        }
+        let order = product.order("web-1", None).await.unwrap().operation;
+        product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unauthorized));
+        let outcome = run_with(&product, product.context.clone()).await;
+        let JobOutcome::Snooze { delay } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(product.provider.calls(ProviderMethod::Create), 1, "it is not asked again");
+        let server = product.server(order.server).await;
+        assert_eq!((server.intent, server.wait_reason), (None, Some(WaitReason::AccountBlocked)));
+        let known = product.context.store.account(&account).await.unwrap();
+        let gate = known.gate(&product.provider.token_digest()).map(|entry| entry.gate.clone());
+        assert!(matches!(gate, Some(Gate::Blocked { .. })), "{gate:?}");
+        assert_eq!(delay <= seconds(30), another_is_good, "{delay:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_is_left_alone_for_once_to_twice_the_first_back_off() {
+    for (highest, times) in [(false, 1), (true, 2)] {
+        let product = Product::new().await;
+        drop(product.order("web-1", None).await.unwrap());
+        let mut store = MockStore::new();
+        store.expect_load().returning(|_tenant, _server| Err(StoreError::Unavailable { source: "away".into() }));
+        let randomness = Arc::new(Extreme(highest));
+        let context = Context { store: Arc::new(store), randomness, ..product.context.clone() };
+        let JobOutcome::Snooze { delay } = run_with(&product, context).await else { panic!() };
+        let expected = product.context.timing.backoff_first * times;
+        assert!(delay.abs_diff(expected) < Duration::from_millis(1), "{delay:?} of {expected:?}");
+    }
+}
+
+async fn running(product: &Product) -> Server {
+    let order = product.order("web-1", None).await.unwrap().operation;
+    product.settle_within(seconds(7200)).await;
+    let server = product.server(order.server).await;
+    assert_eq!(server.state, ServerState::Running);
+    server
+}
+
+async fn wake(product: &Product, server: &Server) {
+    let job = converge_job(crate::model::JobId::from_uuid(uuid::Uuid::from_u128(9)), &server.tenant, server.id);
+    drop(product.context.queue.enqueue(&[job.unwrap()]).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sighting_is_looked_at_once() {
+    let product = Product::new().await;
+    let server = running(&product).await;
+    let key = SightingKey { account: AccountId::default_account(), id: server.provider_ref.clone().unwrap().id };
+    let seen = product.context.store.now().await.unwrap();
+    let missing = Sighting {
+        key,
+        server: Some(server.id),
+        class: SightingClass::Missing,
+        first_seen: seen,
+        last_seen: seen,
+        count: 2,
+        ripe: true,
+    };
+    product.context.store.sight(&AccountId::default_account(), &[missing]).await.unwrap();
+    wake(&product, &server).await;
+    let before = product.provider.calls(ProviderMethod::Get);
+    assert!(matches!(product.run(product.claim().await.unwrap()).await, JobOutcome::Done));
+    assert_eq!(product.provider.calls(ProviderMethod::Get) - before, 1, "it is there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_rests_leaves_the_list_of_those_that_have_to_move() {
+    let product = Product::new().await;
+    let mut server = running(&product).await;
+    server.wake_at = Some(product.context.store.now().await.unwrap());
+    let guard = Guard::Holder { stamp: server.stamp, claim: server.holder.unwrap(), lease: None };
+    product.context.store.note(&Note { tenant: tenant(), guard, server: server.clone() }).await.unwrap();
+    assert!(product.server(server.id).await.wake_at.is_some());
+    wake(&product, &server).await;
+    assert!(matches!(product.run(product.claim().await.unwrap()).await, JobOutcome::Done));
+    assert_eq!(product.server(server.id).await.wake_at, None);
+}
