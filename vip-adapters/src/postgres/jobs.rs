@@ -122,12 +122,22 @@ async fn enqueue_rounds(transaction: &mut Transaction<'_>, new: &[NewJob]) -> Re
     Ok(answers)
 }
 
-fn job_marks(job: &NewJob) -> [String; 2] {
-    [job.key.as_str().to_owned(), job.id.to_string()]
+/// Is what only one job of a statement may have.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Mark<'j> {
+    Key(&'j JobKey),
+    Id(JobId),
+}
+
+const fn job_marks(job: &NewJob) -> [Mark<'_>; 2] {
+    [Mark::Key(&job.key), Mark::Id(job.id)]
 }
 
 /// Cuts a list so that no mark comes twice in a part: a statement changes a row once, and the order has to count.
-pub(super) fn rounds<T, M: Ord, const N: usize>(items: &[T], marks: impl Fn(&T) -> [M; N]) -> Vec<Vec<(usize, &T)>> {
+pub(super) fn rounds<'i, T, M: Ord, const N: usize>(
+    items: &'i [T],
+    marks: impl Fn(&'i T) -> [M; N],
+) -> Vec<Vec<(usize, &'i T)>> {
     let (mut rounds, mut round, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (place, item) in items.iter().enumerate() {
         let marks = marks(item);
@@ -217,5 +227,29 @@ impl Write for Replay {
             return Ok(true);
         }
         Ok(transaction.execute(queries.job_replay_leased.query().bind(id).bind(now)).await? > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+    use vip_core::model::{JobKind, Payload};
+
+    use super::*;
+
+    fn job(id: u128, key: &str) -> NewJob {
+        let id = JobId::from_uuid(Uuid::from_u128(id));
+        let key = JobKey::new(key).unwrap();
+        NewJob::new(id, key, JobKind::new("a").unwrap(), Payload::from_text("null").unwrap())
+    }
+
+    #[test]
+    fn a_statement_has_no_key_twice_and_no_id_twice() {
+        let jobs = [job(1, "a"), job(2, "b"), job(3, "a"), job(3, "c"), job(4, "b")];
+        let cut: Vec<Vec<usize>> = rounds(&jobs, job_marks)
+            .into_iter()
+            .map(|round| round.into_iter().map(|(place, _job)| place).collect())
+            .collect();
+        assert_eq!(cut, [vec![0, 1], vec![2], vec![3, 4]]);
     }
 }
