@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "the whole file is a test")]
 
 mod guards;
+mod sqlite_damage;
 mod sqlite_file;
 mod sqlite_place;
+mod sqlite_writable;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -39,7 +41,7 @@ async fn filtered(filter: Filter) -> SqliteFixture {
 struct SqliteFixture {
     backend: Backend,
     clock: Arc<ManualClock>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 #[async_trait]
@@ -64,7 +66,7 @@ async fn with_config(change: impl FnOnce(SqliteConfig) -> SqliteConfig) -> Sqlit
     let config = change(SqliteConfig::default().clock(Arc::clone(&clock) as _));
     let path = folder.path().join("vip.db");
     let opened = SqliteBackend::open(path.to_str().unwrap(), config).await.unwrap();
-    SqliteFixture { backend: opened.backend(), clock, _folder: folder }
+    SqliteFixture { backend: opened.backend(), clock, folder }
 }
 
 vip_core::backend_suite!(sqlite);

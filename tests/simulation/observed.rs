@@ -261,6 +261,9 @@ impl Store for ObservedStore {
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.inner.now().await
     }
+    async fn writable(&self) -> Result<(), StoreError> {
+        self.inner.writable().await
+    }
     async fn seal(&self, most: u32) -> Result<SealReport, StoreError> {
         self.inner.seal(most).await
     }

@@ -1,5 +1,6 @@
 //! How connections are opened, and the check that the file keeps what it answers.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,12 +14,11 @@ use crate::backoff::Backoff;
 
 use super::config::{BoundedLoss, SqliteConfig, Synchronous};
 use super::error::{OpenError, is_busy};
+use super::log_watch::LOG_BYTES;
 use super::place::Place;
 
 /// How long a reader waits inside the driver; a reader in WAL mode waits only while somebody opens or closes the file.
 const READER_BUSY: Duration = Duration::from_millis(100);
-/// The write-ahead log is cut back to this size when it starts anew, so that a burst does not fill the disk for ever.
-const LOG_BYTES: &str = "67108864";
 /// Statements that a connection keeps prepared; there are fewer than this in all.
 const STATEMENTS: usize = 128;
 /// Shortest wait for a busy file: about as long as a small commit takes.
@@ -69,9 +69,9 @@ impl Connector {
         self.place.get().is_none_or(Place::is_kept)
     }
 
-    /// Says whether what has just been written stands where it was opened.
-    pub(super) fn is_written_in_place(&self) -> bool {
-        self.place.get().is_none_or(Place::is_kept_with_log)
+    /// Returns how many bytes the log beside the file has, if what has just been written stands where it was opened.
+    pub(super) fn log_in_place(&self) -> Option<u64> {
+        self.place.get().map_or(Some(0), Place::log_of_kept)
     }
 
     fn options(&self) -> SqliteConnectOptions {
@@ -87,7 +87,7 @@ impl Connector {
             .statement_cache_capacity(STATEMENTS)
             // Erased user data is overwritten, not just unlinked.
             .pragma("secure_delete", "ON")
-            .pragma("journal_size_limit", LOG_BYTES)
+            .pragma("journal_size_limit", LOG_BYTES.to_string())
             .disable_statement_logging()
     }
 
@@ -97,7 +97,9 @@ impl Connector {
         let connected = self.connect(&options.busy_timeout(Duration::ZERO)).await;
         let mut connection = connected.map_err(|source| self.file_error(source))?;
         self.check(&mut connection).await?;
-        let place = Place::of(&self.path);
+        let path = self.path.clone();
+        // Links are followed through folders that nobody may have looked at for long: not on a thread that others wait for.
+        let place = tokio::task::spawn_blocking(move || Place::of(&path)).await.map_err(io::Error::other).flatten();
         let place = place.map_err(|source| OpenError::File { path: self.path.clone(), source: Box::new(source) })?;
         self.place.get_or_init(|| place);
         Ok(connection)

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use vip_core::ports::{QueueError, StoreError};
 
@@ -100,9 +101,35 @@ pub(super) enum Obstacle {
     NoInstallation,
     #[error("the server of a committed change is gone")]
     ServerGone,
+    #[error("the record of an ended server was not found when it was to be trimmed")]
+    Untrimmed,
+}
+
+/// Says that changes are not kept, and for how long.
+#[derive(Debug, thiserror::Error)]
+#[error("no change has been kept for {} s", time.as_secs())]
+pub(super) struct NotKept {
+    pub(super) time: Duration,
+    #[source]
+    pub(super) source: Arc<dyn Error + Send + Sync>,
 }
 
 impl Failure {
+    /// Says whether others had the file for as long as this could wait, and nothing else is known.
+    pub(super) fn is_missed_turn(&self) -> bool {
+        let source = self.cause();
+        let is_busy = source.downcast_ref::<sqlx::Error>().is_some_and(is_busy);
+        is_busy || source.downcast_ref::<Obstacle>().is_some_and(|obstacle| *obstacle == Obstacle::Busy)
+    }
+
+    /// Returns what happened beneath.
+    pub(super) fn cause(&self) -> Arc<dyn Error + Send + Sync> {
+        match self {
+            Self::Refused(_) => Arc::new(Obstacle::Misplaced),
+            Self::Unavailable(source) | Self::Unknown(source) | Self::Corrupt(source) => Arc::clone(source),
+        }
+    }
+
     pub(super) fn unavailable(obstacle: Obstacle) -> Self {
         Self::Unavailable(Arc::new(obstacle))
     }

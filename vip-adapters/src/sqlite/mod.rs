@@ -11,11 +11,14 @@ mod connection;
 mod error;
 mod job_queue;
 mod jobs;
+mod log_watch;
 mod migration;
+mod outcomes;
 mod place;
 mod queries;
 mod reader;
 mod rows;
+mod seal;
 mod store;
 mod transaction;
 mod upkeep;
@@ -29,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use vip_core::model::{InstallationId, Timestamp};
 use vip_core::ports::{Backend, Clock, Durability};
 
@@ -36,8 +40,10 @@ pub use config::{SqliteConfig, Synchronous};
 use connection::Connector;
 pub use error::OpenError;
 use error::{Failure, Obstacle};
+use outcomes::Outcomes;
 use queries::Queries;
 use reader::Reader;
+use seal::BrokenChains;
 use upkeep::Install;
 use watcher::{Watcher, WatcherParts};
 use writer::{Write, Writer, WriterHandle, WriterParts};
@@ -70,6 +76,8 @@ struct Shared {
     connector: Connector,
     clock: Arc<dyn Clock>,
     durability: Durability,
+    broken_chains: BrokenChains,
+    outcomes: Arc<Outcomes>,
     closing: watch::Sender<bool>,
     /// The task of the writer; empty once it was joined.
     task: Mutex<JoinSet<()>>,
@@ -102,6 +110,7 @@ impl SqliteBackend {
             closing: closing_seen.clone(),
         });
         let reader = Reader::new(connector.clone(), Arc::clone(&queries), config.readers);
+        let outcomes = Arc::new(Outcomes::new(config.busy_deadline, Instant::now()));
         let (writer, handle) = Writer::new(WriterParts {
             connector: connector.clone(),
             connection,
@@ -109,6 +118,7 @@ impl SqliteBackend {
             clock: Arc::clone(&clock),
             closing: closing_seen,
             arrivals,
+            outcomes: Arc::clone(&outcomes),
         });
         let mut task = JoinSet::new();
         task.spawn(writer.run());
@@ -117,7 +127,10 @@ impl SqliteBackend {
             Synchronous::Normal => Durability::BoundedLoss { because: "SQLite runs with synchronous=NORMAL" },
         };
         let task = Mutex::new(task);
-        let shared = Shared { writer: handle, reader, watcher, connector, clock, durability, closing, task };
+        let broken_chains = BrokenChains::default();
+        let writer = handle;
+        let shared =
+            Shared { writer, reader, watcher, connector, clock, durability, broken_chains, outcomes, closing, task };
         let backend = Self { shared: Arc::new(shared) };
         let id = InstallationId::from_uuid(config.randomness.uuid());
         match backend.write(Install(id)).await {
@@ -163,6 +176,15 @@ impl SqliteBackend {
     /// Says no once what is written would be lost with the process.
     fn in_place(&self) -> Result<(), Failure> {
         if self.shared.connector.is_in_place() { Ok(()) } else { Err(Failure::unavailable(Obstacle::Moved)) }
+    }
+
+    fn broken_chains(&self) -> &BrokenChains {
+        &self.shared.broken_chains
+    }
+
+    /// Says what a write would meet.
+    async fn of_next_write(&self) -> Result<(), Failure> {
+        self.shared.outcomes.of_next(&self.shared.writer).await
     }
 
     fn kept(&self) -> Durability {

@@ -63,12 +63,13 @@ impl Place {
         found.is_ok() && !self.is_lost.load(Ordering::SeqCst)
     }
 
-    /// Says whether file and log are still found there. The log is there from the first write on, until the last
-    /// connection has ended; once it was gone, only a new process knows what is left.
-    pub(super) fn is_kept_with_log(&self) -> bool {
-        if identity_of(&self.log).is_err() {
+    /// Returns how many bytes the log has, if file and log are still found there. The log is there from the first write on,
+    /// until the last connection has ended; once it was gone, only a new process knows what is left.
+    pub(super) fn log_of_kept(&self) -> Option<u64> {
+        let log = std::fs::metadata(&self.log);
+        if log.is_err() {
             self.is_lost.store(true, Ordering::SeqCst);
         }
-        self.is_kept()
+        log.ok().filter(|_| self.is_kept()).map(|found| found.len())
     }
 }

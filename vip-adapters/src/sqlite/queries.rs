@@ -131,4 +131,5 @@ statements! {
     sighting_insert,
     sighting_list,
     store_stats,
+    write_probe,
 }

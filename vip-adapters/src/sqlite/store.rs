@@ -19,7 +19,8 @@ use vip_core::ports::{
 use super::SqliteBackend;
 use super::error::{Failure, Obstacle};
 use super::rows::{self, count, integer, word};
-use super::upkeep::{Delivered, Seal, Sight};
+use super::seal::Seal;
+use super::upkeep::{Delivered, Sight};
 
 /// Cuts rows, of which one more than wanted was read, to a page.
 pub(super) fn page<T>(
@@ -143,12 +144,18 @@ impl Store for SqliteBackend {
         Ok(self.time())
     }
 
+    async fn writable(&self) -> Result<(), StoreError> {
+        Ok(self.of_next_write().await?)
+    }
+
     async fn seal(&self, most: u32) -> Result<SealReport, StoreError> {
         // Asked of the readers first: the sealer comes every second and mostly finds nothing.
-        if self.reader().row(|queries| queries.audit_unsealed.query().bind(1)).await?.is_none() {
+        if self.reader().row(|queries| queries.audit_unsealed.query().bind(1).bind("[]")).await?.is_none() {
             return Ok(SealReport::default());
         }
-        Ok(self.write(Seal(most)).await?)
+        let done = self.write(Seal(most)).await?;
+        self.broken_chains().tell(&done);
+        Ok(done.report)
     }
 
     async fn sealed(&self, tenant: &TenantId, after: u64, most: u32) -> Result<Vec<SealedRecord>, StoreError> {

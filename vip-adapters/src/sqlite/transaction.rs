@@ -1,5 +1,7 @@
 //! What a write may do: run statements at one time, inside a transaction that it cannot end.
 
+use std::sync::Arc;
+
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 use vip_core::model::Timestamp;
@@ -55,7 +57,13 @@ impl<'c> WriteTransaction<'c> {
         std::mem::replace(&mut self.arrivals, 0)
     }
 
-    /// Runs a statement that begins or ends a part of the transaction; for the writer alone.
+    /// Runs a statement that begins or ends a part of the transaction; whoever begins one ends it.
+    pub(super) async fn part(&mut self, text: &'static str) -> Result<(), Failure> {
+        // Where it fails the database has ended the whole transaction by itself, as it does when the disk is full.
+        self.control(text).await.map_err(|error| Failure::Unavailable(Arc::new(error)))
+    }
+
+    /// Runs a statement that ends the transaction; for the writer alone.
     pub(super) async fn control(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
         sqlx::raw_sql(text).execute(&mut *self.connection).await.map(drop)
     }

@@ -1,87 +1,18 @@
-//! What keeps the store in order: sealing, trimming, sightings, accounts, deliveries and the installation's id.
-
-use std::collections::BTreeMap;
+//! What keeps the store in order: trimming, sightings, accounts, deliveries and the installation's id.
 
 use async_trait::async_trait;
 use sqlx::Row;
-use vip_core::model::{
-    Account, AccountId, Addresses, ChainHead, InstallationId, Server, Sighting, TenantId, Timestamp, seal_hash,
-};
-use vip_core::ports::{Retention, SealReport, SinkName, Trimmed};
+use sqlx::sqlite::SqliteRow;
+use vip_core::model::{Account, AccountId, Addresses, InstallationId, Server, Sighting, TenantId, Timestamp};
+use vip_core::ports::{Retention, SinkName, Trimmed};
 
 use super::error::{Failure, Obstacle, Refusal};
-use super::rows::{self, integer, to_json, word};
+use super::rows::{self, integer, to_json};
 use super::transaction::WriteTransaction;
 use super::writer::Write;
 
-/// Gives unsealed records their place.
-#[derive(Debug)]
-pub(super) struct Seal(pub(super) u32);
-
-#[async_trait]
-impl Write for Seal {
-    type Answer = SealReport;
-
-    async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<SealReport, Failure> {
-        let queries = transaction.queries();
-        // One more than wanted, to see whether there are more.
-        let rows = transaction.rows(queries.audit_unsealed.query().bind(i64::from(self.0) + 1)).await?;
-        let most = usize::try_from(self.0).unwrap_or(usize::MAX);
-        let mut chains: BTreeMap<TenantId, Chain> = BTreeMap::new();
-        let mut sealed = 0;
-        for row in rows.iter().take(most) {
-            let tenant: TenantId = word(row, "tenant")?;
-            let chain = match chains.entry(tenant) {
-                std::collections::btree_map::Entry::Occupied(found) => found.into_mut(),
-                std::collections::btree_map::Entry::Vacant(place) => {
-                    let chain = open_chain(transaction, place.key()).await?;
-                    place.insert(chain)
-                }
-            };
-            let sequence = chain.head.sequence.saturating_add(1);
-            let hash = seal_hash(&chain.head.hash, sequence, row.try_get("body")?);
-            let query = queries.audit_seal.query().bind(row.try_get::<i64, _>("position")?);
-            let query = query.bind(integer(sequence)).bind(hash.as_str().to_owned());
-            if transaction.execute(query).await? != 1 {
-                return Err(Failure::corrupt(Obstacle::Head));
-            }
-            chain.head = ChainHead::new(sequence, hash);
-            sealed += 1;
-        }
-        for (tenant, chain) in &chains {
-            chain.move_head(transaction, tenant).await?;
-        }
-        Ok(SealReport { sealed, more: rows.len() > most })
-    }
-}
-
-/// Is the end of a tenant's chain while records are added to it.
-struct Chain {
-    before: u64,
-    head: ChainHead,
-}
-
-async fn open_chain(transaction: &mut WriteTransaction<'_>, tenant: &TenantId) -> Result<Chain, Failure> {
-    let queries = transaction.queries();
-    let empty = ChainHead::empty(tenant);
-    let open = queries.audit_head_open.query().bind(tenant.to_string()).bind(empty.hash.as_str().to_owned());
-    transaction.execute(open).await?;
-    let row = transaction.row(queries.audit_head.query().bind(tenant.to_string())).await?;
-    let head = rows::chain_head(&row.ok_or_else(|| Failure::corrupt(Obstacle::Head))?)?;
-    Ok(Chain { before: head.sequence, head })
-}
-
-impl Chain {
-    async fn move_head(&self, transaction: &mut WriteTransaction<'_>, tenant: &TenantId) -> Result<(), Failure> {
-        let query = transaction.queries().audit_head_move.query().bind(tenant.to_string());
-        let query =
-            query.bind(integer(self.head.sequence)).bind(self.head.hash.as_str().to_owned()).bind(integer(self.before));
-        match transaction.execute(query).await? {
-            0 => Err(Failure::corrupt(Obstacle::Head)),
-            _ => Ok(()),
-        }
-    }
-}
+/// Most records that a round of trimming passes over because they cannot be read: others write while it does not.
+pub(super) const PASSED_MOST: i64 = 1000;
 
 #[async_trait]
 impl Write for Retention {
@@ -94,16 +25,44 @@ impl Write for Retention {
         let keys = transaction.execute(queries.key_trim.query().bind(keys_before).bind(self.most)).await?;
         let operations = queries.operation_trim.query().bind(records_before).bind(self.most);
         let operations = transaction.execute(operations).await?;
-        let mut records = 0;
-        let rows = transaction.rows(queries.server_to_trim.query().bind(records_before).bind(self.most)).await?;
-        for row in &rows {
-            let mut server = rows::server(row)?;
-            to_tombstone(&mut server);
-            let query = queries.server_trim.query().bind(server.id.to_string());
-            let query = query.bind(to_json(&server)?).bind(server.stamp.to_string());
-            records += transaction.execute(query).await?;
-        }
+        let records = trim_records(transaction, records_before, u64::from(self.most)).await?;
         Ok(Trimmed { keys, operations, records })
+    }
+}
+
+/// Trims records that ended until then; one that cannot be read stays as it is, is told, and holds up none behind it.
+async fn trim_records(transaction: &mut WriteTransaction<'_>, before: i64, most: u64) -> Result<u64, Failure> {
+    let (mut records, mut passed) = (0, 0);
+    loop {
+        let wanted = most.saturating_sub(records);
+        let query = transaction.queries().server_to_trim.query().bind(before).bind(integer(wanted)).bind(passed);
+        let rows = transaction.rows(query).await?;
+        for row in &rows {
+            match trim_record(transaction, row).await {
+                Ok(()) => records += 1,
+                Err(failure @ Failure::Corrupt(_)) => {
+                    passed += 1;
+                    let id: String = row.try_get("id")?;
+                    tracing::error!(server.id = %id, error = ?failure, "a stored record cannot be read and is not trimmed");
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        let was_last = u64::try_from(rows.len()).is_ok_and(|found| found < wanted);
+        if was_last || records >= most || passed > PASSED_MOST {
+            return Ok(records);
+        }
+    }
+}
+
+async fn trim_record(transaction: &mut WriteTransaction<'_>, row: &SqliteRow) -> Result<(), Failure> {
+    let mut server = rows::server(row)?;
+    to_tombstone(&mut server);
+    let query = transaction.queries().server_trim.query().bind(row.try_get::<String, _>("id")?);
+    let query = query.bind(to_json(&server)?).bind(server.stamp.to_string());
+    match transaction.execute(query).await? {
+        0 => Err(Failure::corrupt(Obstacle::Untrimmed)),
+        _ => Ok(()),
     }
 }
 

@@ -5,15 +5,18 @@
 //! way to the disk is what takes the time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use vip_core::ports::Clock;
 
 use super::connection::Connector;
 use super::error::{Failure, Obstacle, is_busy};
+use super::log_watch::LogWatch;
+use super::outcomes::Outcomes;
 use super::queries::Queries;
 use super::transaction::WriteTransaction;
 
@@ -21,6 +24,9 @@ use super::transaction::WriteTransaction;
 pub(super) const GROUP_MOST: usize = 64;
 /// Most writes that wait; further callers wait for a place, up to their deadline.
 pub(super) const QUEUE_MOST: usize = 256;
+
+/// How long a checkpoint waits for those who read or write at this moment; nothing is written meanwhile.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(250);
 
 /// Is something to write: all of it or nothing.
 #[async_trait]
@@ -48,7 +54,7 @@ trait Pending: Send {
     /// Says whether nobody waits for the answer any more: nothing of it is begun then. A claim would lease jobs to nobody.
     fn is_abandoned(&self) -> bool;
 
-    /// Writes; says whether it shall stay.
+    /// Writes; says whether it shall stay, and what was in its way if that was more than a rule.
     async fn run(&mut self, transaction: &mut WriteTransaction<'_>) -> Kept;
 
     /// Tells the caller its own answer if the commit came through, else why not.
@@ -56,10 +62,13 @@ trait Pending: Send {
 }
 
 /// Says whether what a write did shall stay in the transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Kept {
     Yes,
+    /// A rule refused it, or what is stored.
     No,
+    /// The file could not be written.
+    Hindered(Failure),
 }
 
 #[async_trait]
@@ -74,7 +83,11 @@ impl<W: Write> Pending for Envelope<W> {
 
     async fn run(&mut self, transaction: &mut WriteTransaction<'_>) -> Kept {
         let answer = self.write.write(transaction).await;
-        let kept = if answer.is_ok() { Kept::Yes } else { Kept::No };
+        let kept = match &answer {
+            Ok(_) => Kept::Yes,
+            Err(Failure::Refused(_) | Failure::Corrupt(_)) => Kept::No,
+            Err(failure @ (Failure::Unavailable(_) | Failure::Unknown(_))) => Kept::Hindered(failure.clone()),
+        };
         self.answer = Some(answer);
         kept
     }
@@ -144,6 +157,8 @@ pub(super) struct Writer {
     orders: mpsc::Receiver<Order>,
     closing: watch::Receiver<bool>,
     arrivals: watch::Sender<u64>,
+    outcomes: Arc<Outcomes>,
+    log: LogWatch,
 }
 
 /// Is what the writer works with.
@@ -154,13 +169,15 @@ pub(super) struct WriterParts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) closing: watch::Receiver<bool>,
     pub(super) arrivals: watch::Sender<u64>,
+    pub(super) outcomes: Arc<Outcomes>,
 }
 
 impl Writer {
     pub(super) fn new(parts: WriterParts) -> (Self, WriterHandle) {
         let (sender, orders) = mpsc::channel(QUEUE_MOST);
-        let WriterParts { connector, connection, queries, clock, closing, arrivals } = parts;
-        let writer = Self { connector, connection: Some(connection), queries, clock, orders, closing, arrivals };
+        let WriterParts { connector, connection, queries, clock, closing, arrivals, outcomes } = parts;
+        let (connection, log) = (Some(connection), LogWatch::default());
+        let writer = Self { connector, connection, queries, clock, orders, closing, arrivals, outcomes, log };
         (writer, WriterHandle { orders: sender })
     }
 
@@ -214,12 +231,16 @@ impl Writer {
     }
 
     async fn commit_group(&mut self, mut group: Vec<Request>) {
+        self.outcomes.begun(Instant::now());
         let outcome = match self.begin(&mut group).await {
             // All deadlines have passed while others wrote.
             Ok(None) => return,
             Ok(Some(connection)) => self.write_group(connection, &mut group).await,
             Err(failure) => Err(failure),
         };
+        if let Err(failure) = &outcome {
+            self.outcomes.failed(failure);
+        }
         for request in group {
             request.finish(&outcome);
         }
@@ -265,10 +286,7 @@ impl Writer {
     async fn write_group(&mut self, mut connection: SqliteConnection, group: &mut [Request]) -> Result<(), Failure> {
         // Read inside the transaction: times of commits then never go backwards between processes.
         let mut transaction = WriteTransaction::new(&mut connection, &self.queries, self.clock.now());
-        let written = run_each(&mut transaction, group).await.map_err(|error| {
-            // The database has ended the transaction by itself, as it does when the disk is full.
-            Failure::Unavailable(Arc::new(error))
-        })?;
+        let written = run_each(&mut transaction, group).await?;
         if !self.connector.is_in_place() {
             // The connection goes with it, and takes the transaction back.
             return Err(Failure::unavailable(Obstacle::Moved));
@@ -278,15 +296,21 @@ impl Writer {
                 Ok(()) => self.connection = Some(connection),
                 Err(error) => tracing::debug!(%error, "the transaction had ended by itself"),
             }
+            match &written.hindrance {
+                Some(failure) => self.outcomes.failed(failure),
+                None => self.outcomes.had_turn(),
+            }
             return Ok(());
         }
         transaction.control("COMMIT").await.map_err(Failure::of_commit)?;
         // Asked once more, and of the log, too: it may have gone while this was written, and a commit is answered only where
         // the next process finds it.
-        if !self.connector.is_written_in_place() {
+        let Some(log_bytes) = self.connector.log_in_place() else {
             return Err(Failure::Unknown(Arc::new(Obstacle::Moved)));
-        }
+        };
         self.connection = Some(connection);
+        self.outcomes.kept(Instant::now());
+        self.log.written(log_bytes);
         if written.arrivals > 0 {
             // Rung by the writer, after the commit: a caller that was dropped meanwhile could not.
             self.arrivals.send_modify(|count| *count = count.wrapping_add(written.arrivals));
@@ -296,9 +320,17 @@ impl Writer {
 
     async fn checkpoint(&mut self) {
         let Some(connection) = self.connection.as_mut() else { return };
-        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(connection).await {
-            // The log is emptied by a later one.
-            tracing::debug!(%error, "no checkpoint was made");
+        let (mut backoff, deadline) = (self.connector.backoff(), Instant::now() + CHECKPOINT_WAIT);
+        loop {
+            // That somebody was in the way is no error but the first column of its answer.
+            let answer = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await;
+            match answer.and_then(|row| row.try_get::<i64, _>(0)) {
+                Ok(0) => return self.log.emptied(),
+                Ok(_) if backoff.pause(deadline).await => {}
+                Ok(_) => return self.log.stayed(self.connector.log_in_place().unwrap_or(0)),
+                // The log is emptied by a later one.
+                Err(error) => return tracing::warn!(%error, "no checkpoint was made"),
+            }
         }
     }
 }
@@ -308,15 +340,17 @@ impl Writer {
 struct Written {
     requests: usize,
     arrivals: u64,
+    /// Why the last one was not written that the file was in the way of.
+    hindrance: Option<Failure>,
 }
 
 /// Runs every write of a group, and takes back what a refused one did.
-async fn run_each(transaction: &mut WriteTransaction<'_>, group: &mut [Request]) -> Result<Written, sqlx::Error> {
+async fn run_each(transaction: &mut WriteTransaction<'_>, group: &mut [Request]) -> Result<Written, Failure> {
     let mut written = Written::default();
     // A write that is alone is taken back with the whole transaction.
     let shared = group.len() > 1;
     if shared {
-        transaction.control("SAVEPOINT vip_write").await?;
+        transaction.part("SAVEPOINT vip_write").await?;
     }
     for request in group {
         let kept = request.run(transaction).await;
@@ -327,13 +361,24 @@ async fn run_each(transaction: &mut WriteTransaction<'_>, group: &mut [Request])
                 written.arrivals += arrivals;
                 if shared {
                     // Two in one: every statement is a way to the driver's thread and back.
-                    transaction.control("RELEASE vip_write; SAVEPOINT vip_write").await?;
+                    transaction.part("RELEASE vip_write; SAVEPOINT vip_write").await?;
                 }
             }
-            // The savepoint itself stays, for the next one.
-            Kept::No if shared => transaction.control("ROLLBACK TO vip_write").await?,
-            Kept::No => {}
+            Kept::No => take_back(transaction, shared).await?,
+            Kept::Hindered(failure) => {
+                if let Err(ended) = take_back(transaction, shared).await {
+                    tracing::debug!(error = ?ended, "the transaction had ended by itself, as it does when the disk is full");
+                    return Err(failure);
+                }
+                written.hindrance = Some(failure);
+            }
         }
     }
     Ok(written)
+}
+
+/// Takes back what a write did. One that is alone is taken back with the whole transaction; the savepoint of others stays, for
+/// the next one.
+async fn take_back(transaction: &mut WriteTransaction<'_>, shared: bool) -> Result<(), Failure> {
+    if shared { transaction.part("ROLLBACK TO vip_write").await } else { Ok(()) }
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{Gate, JobState, PageLimit, PageRequest, SightingClass};
-use crate::ports::{Connections, Durability, JobQueue, PoolFigures, QueueError, QueueStats};
+use crate::ports::{Connections, Durability, JobQueue, PoolFigures, QueueError, QueueStats, StoreError};
 use crate::provisioning::Context;
 use crate::runtime::{HealthSource, HealthStatus, PartHealth};
 use crate::telemetry::causes;
 
-/// Asks the store: reachable.
+/// Asks the store: reachable, and whether it keeps changes. One that only reads is degraded: what callers ask for is answered, and
+/// there is no better process to send them to.
 #[derive(Debug)]
 pub(super) struct StoreHealth(pub(super) Context);
 
@@ -23,10 +24,11 @@ impl HealthSource for StoreHealth {
 
     async fn parts(&self) -> Vec<PartHealth> {
         let store = &self.0.store;
-        vec![match store.now().await {
-            Ok(_) => durability("store", store.durability()),
+        let part = match store.now().await {
+            Ok(_) => of_store(store.durability(), store.writable().await),
             Err(error) => PartHealth::new("store", HealthStatus::Down, Some(causes(&error).to_string())),
-        }]
+        };
+        vec![part]
     }
 }
 
@@ -203,6 +205,13 @@ impl HealthSource for AccountHealth {
     }
 }
 
+fn of_store(kept: Durability, writable: Result<(), StoreError>) -> PartHealth {
+    match writable {
+        Ok(()) => durability("store", kept),
+        Err(error) => PartHealth::new("store", HealthStatus::Degraded, Some(format!("only reads: {}", causes(&error)))),
+    }
+}
+
 fn durability(name: &str, durability: Durability) -> PartHealth {
     match durability {
         Durability::Durable => PartHealth::new(name, HealthStatus::Ok, None),
@@ -218,6 +227,14 @@ fn durability(name: &str, durability: Durability) -> PartHealth {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_that_keeps_no_changes_is_degraded_and_says_why() {
+        assert_eq!(of_store(Durability::Durable, Ok(())).status, HealthStatus::Ok);
+        let part = of_store(Durability::Durable, Err(StoreError::Unavailable { source: "disk full".into() }));
+        assert_eq!((part.name.as_str(), part.status), ("store", HealthStatus::Degraded));
+        assert!(part.detail.is_some_and(|detail| detail.contains("only reads") && detail.contains("disk full")));
+    }
 
     #[test]
     fn a_pool_is_degraded_while_callers_wait_because_all_its_connections_are_busy() {

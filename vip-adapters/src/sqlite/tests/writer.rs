@@ -13,6 +13,7 @@ use vip_core::ports::{Clock, Store, SystemClock};
 
 use super::super::connection::Connector;
 use super::super::error::{Failure, Obstacle};
+use super::super::outcomes::Outcomes;
 use super::super::queries::Queries;
 use super::super::upkeep::Sight;
 use super::super::writer::{GROUP_MOST, QUEUE_MOST, Writer, WriterHandle, WriterParts};
@@ -64,6 +65,7 @@ async fn idle_writer(path: &str) -> (Writer, WriterHandle) {
         clock: Arc::new(SystemClock),
         closing: watch::channel(false).1,
         arrivals: watch::channel(0).0,
+        outcomes: Arc::new(Outcomes::new(Duration::from_secs(4), Instant::now())),
     })
 }
 

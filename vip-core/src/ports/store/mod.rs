@@ -183,6 +183,17 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`] if the store cannot be asked.
     async fn now(&self) -> Result<crate::model::Timestamp, StoreError>;
 
+    /// Says whether a change would be kept at this moment, as far as the last ones show it; for health, which asks every second.
+    ///
+    /// Reads may be answered while it would not. A store whose reads tell it as well, or that cannot know, keeps the default.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], with the cause: changes are not kept. It ends by itself as soon as one would be.
+    async fn writable(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Gives unsealed audit records their place in the chain, at most `most`.
     ///
     /// # Errors

@@ -1,0 +1,154 @@
+//! Damage in one place of the file: what cannot be read, or not be gone on with, holds up nothing else, and is told.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+use vip_core::conformance::BackendFixture;
+use vip_core::conformance::samples::{accepted, change, load, moved, server, tenant};
+use vip_core::model::{ChainHead, Server, ServerState, verify_chain};
+use vip_core::ports::{Guard, Retention, SealReport};
+use vip_tests::lines::Lines;
+
+use crate::{SqliteFixture, sqlite};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Runs statements past the adapter, as a person or a broken disk would.
+async fn damage(fixture: &SqliteFixture, text: &str) {
+    let path = fixture.folder.path().join("vip.db");
+    let mut connection = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// Collects what is logged by this thread until the guard is dropped.
+fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
+    let guard = tracing::subscriber::set_default(subscriber.with_writer(lines.clone()).finish());
+    (lines, guard)
+}
+
+/// Says how often a text was logged.
+fn told(lines: &Lines, text: &str) -> usize {
+    lines.text().lines().filter(|line| line.contains(text)).count()
+}
+
+/// Makes a record that has ended, without operations and keys; the clock then moves on.
+async fn ended(fixture: &SqliteFixture) -> Server {
+    let record = fixture.store().commit(&change(server(&tenant("acme")), Guard::New)).await.unwrap().server;
+    let ended = moved(fixture, record, ServerState::Failed).await.server;
+    fixture.advance(Duration::from_secs(1)).await;
+    ended
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_keeps_no_other_from_being_trimmed_and_is_told() {
+    let (lines, _on_this_thread) = listen();
+    let fixture = sqlite().await;
+    let unreadable = [ended(&fixture).await.id, ended(&fixture).await.id];
+    let sound = [ended(&fixture).await, ended(&fixture).await];
+    for id in unreadable {
+        damage(&fixture, &format!("UPDATE vip_servers SET body = '{{}}' WHERE id = '{id}'")).await;
+    }
+    fixture.advance(HOUR).await;
+    // Fewer at once than there are damaged ones in front of them.
+    let retention = Retention { keys: HOUR, records: HOUR, most: 1 };
+    let mut records = Vec::new();
+    for _ in 0..3 {
+        records.push(fixture.store().trim(&retention).await.unwrap().records);
+    }
+    assert_eq!(records, [1, 1, 0]);
+    for record in &sound {
+        assert!(load(fixture.store(), record).await.server.spec.image.is_empty(), "its tombstone is left");
+    }
+    for id in unreadable {
+        assert_eq!(told(&lines, &id.to_string()), 3, "each round says so: {}", lines.text());
+    }
+    fixture.close().await;
+}
+
+/// Puts records in front of all others that nobody can read.
+async fn unreadable(fixture: &SqliteFixture, numbers: RangeInclusive<u32>) {
+    let (first, last) = (numbers.start(), numbers.end());
+    let text = format!(
+        "INSERT INTO vip_servers (id, tenant, state, desired, stamp, version, holder_epoch, provider_name, create_hash, gone_at,
+            quota_held, created_at, body)
+        WITH RECURSIVE n (i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last})
+        SELECT 'id-' || i, 'acme', 'failed', 'absent', 's', 1, 0, 'name-' || i, 'h', 0, 0, 0, '{{}}' FROM n"
+    );
+    damage(fixture, &text).await;
+}
+
+#[tokio::test]
+async fn a_thousand_unreadable_records_are_passed_over_and_one_more_holds_up_the_rest() {
+    let fixture = sqlite().await;
+    ended(&fixture).await;
+    ended(&fixture).await;
+    fixture.advance(HOUR).await;
+    let retention = Retention { keys: HOUR, records: HOUR, most: 1 };
+    for (numbers, records) in [(1..=1000, 1), (1001..=1001, 0)] {
+        unreadable(&fixture, numbers).await;
+        assert_eq!(fixture.store().trim(&retention).await.unwrap().records, records);
+    }
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn a_tenant_whose_chain_is_broken_keeps_no_other_tenants_records_from_being_sealed_and_is_told_once() {
+    let report = |sealed, more| SealReport { sealed, more };
+    let damages = [
+        // Fewer at once than there are records of the broken chain in front.
+        ("unreadable", 1, "UPDATE vip_audit_heads SET sequence = -1 WHERE tenant = 'acme'"),
+        ("set back", 1, "UPDATE vip_audit_heads SET sequence = 0 WHERE tenant = 'acme'"),
+        (
+            "a place ahead is taken, which the second record shows",
+            2,
+            "INSERT INTO vip_audit (change_id, tenant, server, version, at, body, sequence, hash)
+                VALUES ('c', 'acme', 's', 1, 1, '{}', 3, 'h')",
+        ),
+    ];
+    let repair = "DROP TRIGGER vip_audit_is_not_deleted; DELETE FROM vip_audit WHERE change_id = 'c';
+        UPDATE vip_audit_heads SET sequence = 1 WHERE tenant = 'acme'";
+    for (what, most, text) in damages {
+        let (lines, _on_this_thread) = listen();
+        let fixture = sqlite().await;
+        let store = fixture.store();
+        let record = accepted(&fixture, "acme").await;
+        assert_eq!(store.seal(9).await.unwrap().sealed, 1, "{what}");
+        let record = moved(&fixture, record, ServerState::Creating).await.server;
+        let record = moved(&fixture, record, ServerState::Confirming).await.server;
+        let other = [accepted(&fixture, "other").await, accepted(&fixture, "other").await];
+        damage(&fixture, text).await;
+        for left in (0..2_u32.div_ceil(most)).rev() {
+            assert_eq!(store.seal(most).await.unwrap(), report(most, left > 0), "{what}");
+        }
+        assert_eq!(store.seal(most).await.unwrap(), report(0, false), "{what}");
+        assert_eq!(store.sealed(&other[0].tenant, 0, 9).await.unwrap().len(), 2, "{what}");
+        assert_eq!(store.stats().await.unwrap().unsealed, 2, "{what}: none of them in part");
+        assert_eq!(told(&lines, "acme"), 1, "{what}: {}", lines.text());
+        damage(&fixture, repair).await;
+        assert_eq!(store.seal(9).await.unwrap(), report(2, false), "{what}");
+        let sealed = store.sealed(&record.tenant, 0, 9).await.unwrap();
+        assert_eq!(verify_chain(&ChainHead::empty(&record.tenant), &sealed).unwrap().sequence, 3, "{what}");
+        fixture.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_chain_that_breaks_again_is_told_again() {
+    let (lines, _on_this_thread) = listen();
+    let fixture = sqlite().await;
+    let mut record = accepted(&fixture, "acme").await;
+    fixture.store().seal(9).await.unwrap();
+    for (head, times) in [(-1, 1), (1, 1), (-1, 2)] {
+        record = moved(&fixture, record, ServerState::Creating).await.server;
+        let last = fixture.store().sealed(&record.tenant, 0, 9).await.unwrap().len();
+        let head = if head < 0 { head } else { i64::try_from(last).unwrap() };
+        damage(&fixture, &format!("UPDATE vip_audit_heads SET sequence = {head} WHERE tenant = 'acme'")).await;
+        fixture.store().seal(9).await.unwrap();
+        assert_eq!(told(&lines, "acme"), times, "{}", lines.text());
+    }
+    fixture.close().await;
+}
