@@ -184,6 +184,11 @@ impl Failure {
         self.code().is_some_and(|code| code.starts_with(code::LOGIN_CLASS) || code::SCHEMA.contains(&&*code))
     }
 
+    /// Says whether a row was held by somebody else for longer than the statement waits: nothing was done.
+    pub(super) fn waited_for_a_lock(&self) -> bool {
+        self.code().is_some_and(|code| code == code::LOCK)
+    }
+
     /// Returns what the server said, where nothing was done and it may work later.
     fn code(&self) -> Option<Cow<'_, str>> {
         match self {
@@ -243,7 +248,8 @@ enum Judgement {
 mod code {
     /// The connection stands afterwards: a lock that was not to be had, a statement that took too long, a deadlock, a
     /// serialization failure.
-    pub(super) const WAITED: [&str; 4] = ["55P03", "57014", "40P01", "40001"];
+    pub(super) const WAITED: [&str; 4] = [LOCK, "57014", "40P01", "40001"];
+    pub(super) const LOCK: &str = "55P03";
     /// A standby that is not promoted yet (25006 of a statement, 0A000 of `BEGIN … READ WRITE`, or of a plan whose table was
     /// changed); a transaction of the host that has failed before; a prepared statement that somebody took away; no commands
     /// accepted until a vacuum, or a full queue of hints; a database that is being changed.

@@ -170,17 +170,22 @@ impl Write for SettleInTurn {
     }
 }
 
-/// Ends leases of different jobs that are done for good; what goes on, what somebody holds, and what is stale, is not in the
-/// answer.
+/// Ends leases of different jobs that are done for good; what goes on, and what is stale, is not in the answer, and nothing at all
+/// if somebody holds one of the rows.
 async fn done_round(
     transaction: &mut Transaction<'_>,
     done: &[&Settlement],
 ) -> Result<BTreeMap<JobId, Settled>, Failure> {
-    if done.is_empty() {
+    // Behind a pooler a statement that fails would end the whole write.
+    if done.is_empty() || !transaction.commits_each() {
         return Ok(BTreeMap::new());
     }
+    let done = in_order(done);
     let query = bind(transaction.queries().job_done.query(), done.iter().map(|settlement| &settlement.lease));
-    let rows = transaction.rows(query).await?;
+    let rows = match transaction.rows(query).await {
+        Err(failure) if failure.waited_for_a_lock() => return Ok(BTreeMap::new()),
+        outcome => outcome?,
+    };
     rows.iter().map(|row| Ok((rows::id(row, "id", JobId::from_uuid)?, Settled::Applied))).collect()
 }
 

@@ -60,8 +60,8 @@ pub(super) enum Others {
     Closed,
     /// Another token was good when it was looked at last; nobody knows whether it is still used.
     Open,
-    /// The same, and this process has no token of the account, or one of another project: it will not do before somebody comes.
-    OpenAndOursWillNotDo,
+    /// The same, and this process's token belongs to another project: it will not do before somebody comes.
+    OpenAndOursIsSuspect,
 }
 
 /// Says who else may go on with what is blocked for this process.
@@ -70,9 +70,9 @@ pub(super) fn others(context: &Context, loaded: &Loaded) -> Others {
     if !account.gates.iter().any(|entry| entry.gate == Gate::Open) {
         return Others::Closed;
     }
-    let Some(client) = context.providers.get(&account.id) else { return Others::OpenAndOursWillNotDo };
+    let Some(client) = context.providers.get(&account.id) else { return Others::Open };
     match account.gate(&client.token_digest()).map(|entry| &entry.gate) {
-        Some(Gate::Suspect { .. }) => Others::OpenAndOursWillNotDo,
+        Some(Gate::Suspect { .. }) => Others::OpenAndOursIsSuspect,
         Some(Gate::Blocked { .. }) => Others::Open,
         Some(Gate::Open) | None => Others::Closed,
     }

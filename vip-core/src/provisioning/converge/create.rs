@@ -89,8 +89,9 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
         ProviderErrorKind::Unknown | ProviderErrorKind::AlreadyExists => {
             let taken = failure.kind == ProviderErrorKind::AlreadyExists;
             may_have_landed(view, &mut server, intent, taken);
-            // C3: said again after an hour of empty looks it is for an operator. Silence in between does not end the hour.
-            if let Some(unsettled) = server.unsettled.as_mut()
+            // C3: said again after an hour in which no look has found it, it is for an operator.
+            if taken
+                && let Some(unsettled) = server.unsettled.as_mut()
                 && unsettled.taken_since.is_some_and(|since| view.now.since(since) >= TAKEN_UNSEEN)
             {
                 unsettled.taken_since = None;
@@ -108,7 +109,7 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
             }
             if server.exhausted_since.is_some() {
                 // Another candidate was only out of stock: wait for it.
-                return exhausted(view, server);
+                return moves::unparked(exhausted(view, server));
             }
             moves::fail(server, FailReason::Rejected)
         }
@@ -170,7 +171,8 @@ fn may_have_landed(view: &View<'_>, server: &mut Server, intent: &Intent, taken:
     let before = server.land.get(&intent.account).map_or(by, |landing| landing.by);
     server.land.insert(intent.account.clone(), Landing { by: by.max(before), looked_at: None });
     let earlier = server.unsettled.take();
-    let taken_since = if taken { earlier.as_ref().and_then(|e| e.taken_since).or(Some(view.now)) } else { None };
+    // An answer that is lost says nothing about it.
+    let taken_since = earlier.as_ref().and_then(|e| e.taken_since).or(taken.then_some(view.now));
     server.unsettled = Some(Unsettled {
         account: intent.account.clone(),
         since: earlier.map_or(view.now, |e| e.since),

@@ -257,8 +257,8 @@ impl<'a> Session<'a> {
         self.loaded.server.wait_reason = Some(reason);
         if reason == WaitReason::AccountBlocked {
             match gate::others(self.context, &self.loaded) {
-                // This process alone cannot: it stops itself, and the order goes on elsewhere.
-                Others::OpenAndOursWillNotDo => {
+                // This process's token alone is no good: it stops itself, and the order goes on elsewhere.
+                Others::OpenAndOursIsSuspect => {
                     let delay = self.context.timing.backoff_first;
                     self.note(Some(self.now().plus(delay))).await?;
                     return Ok(JobOutcome::Leave { delay });

@@ -45,8 +45,16 @@ pub fn classify(
     findings
 }
 
+/// Counts the records whose servers are listed or have to be: what is missing is missing among these. One that is lost, or is
+/// being removed and gone, says nothing about a list without it; one that is listed shows that it is no other project's.
+pub(super) fn expected(recorded: &[RecordedRef], listed: &[ServerView]) -> usize {
+    let ids: BTreeSet<&ProviderServerId> = listed.iter().map(|seen| &seen.id).collect();
+    let is_listed = |record: &RecordedRef| record.id.as_ref().is_some_and(|id| ids.contains(id));
+    recorded.iter().filter(|record| is_expected(record) || is_listed(record)).count()
+}
+
 /// Says whether a list has to show the server of a record: only such a one can be missing.
-pub(super) fn is_expected(record: &RecordedRef) -> bool {
+fn is_expected(record: &RecordedRef) -> bool {
     record.state == ServerState::Running && record.desired == Desired::Present && record.id.is_some()
 }
 

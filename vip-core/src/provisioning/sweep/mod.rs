@@ -36,7 +36,7 @@ const STALLED: u32 = 1000;
 const WAKES: usize = 200;
 /// Missing servers that are never too many.
 const MISSING_FEW: usize = 5;
-/// Share of an account's running servers, in percent, of which more missing ones mean another project.
+/// Share of an account's servers, in percent, of which more missing ones mean another project.
 const MISSING_PERCENT: usize = 20;
 
 /// Handles the jobs that sweep accounts.
@@ -120,7 +120,7 @@ impl Sweep {
         report.listed = listed.len();
         report.recorded = recorded.iter().filter(|record| record.id.is_some()).count();
 
-        let expected = recorded.iter().filter(|record| classify::is_expected(record)).count();
+        let expected = classify::expected(&recorded, &listed);
         let too_many = self.suspects((account, client.as_ref()), &findings, expected).await?;
         let before = context.store.sightings(account).await?;
         let now = context.store.now().await?;
@@ -159,7 +159,7 @@ impl Sweep {
             // A list that leaves out what is there. None of it ripens, and the next list tells.
             tracing::warn!(account.id = %account, count = missing, "a list hides servers that are there");
         } else if too_many {
-            let why = format!("{missing} of {expected} running servers are missing");
+            let why = format!("{missing} of {expected} servers are missing");
             tracing::error!(account.id = %account, "the account is suspect: {why}");
             gate::suspect_all(context, account, missing_count, &why).await?;
         } else if known.missing_accepted.max(known.missing_seen) > missing_count {

@@ -62,17 +62,17 @@ async fn an_order_goes_on_elsewhere_only_if_another_token_was_good_and_ours_is_n
         (vec![(&mine, blocked()), (&other, blocked())], Others::Closed),
         (vec![(&mine, suspect()), (&other, suspect())], Others::Closed),
         (vec![(&mine, blocked()), (&other, Gate::Open)], Others::Open),
-        (vec![(&mine, suspect()), (&other, Gate::Open)], Others::OpenAndOursWillNotDo),
+        (vec![(&mine, suspect()), (&other, Gate::Open)], Others::OpenAndOursIsSuspect),
     ];
     for (gates, expected) in cases {
         let accounts = vec![account(&AccountId::default_account(), &gates)];
         let loaded = Loaded { accounts, ..loaded.clone() };
         assert_eq!(others(&product.context, &loaded), expected, "{gates:?}");
     }
-    // A process without a token of the account leaves it to those that have a good one.
+    // A process without a token of the account comes again soon, for those that have a good one, if there are any left.
     let without = product.context_without_client();
     for (gates, expected) in [
-        (vec![(&other, Gate::Open)], Others::OpenAndOursWillNotDo),
+        (vec![(&other, Gate::Open)], Others::Open),
         (vec![(&other, blocked())], Others::Closed),
         (vec![], Others::Closed),
     ] {

@@ -147,6 +147,20 @@ async fn a_record_that_no_list_has_to_show_does_not_make_a_list_without_any_of_t
     assert!(matches!(gate, Some(Gate::Suspect { .. })), "all four that run are missing: {gate:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_list_that_shows_one_of_ours_is_believed_although_all_that_should_run_are_missing() {
+    let product = with_running(3).await;
+    let servers = product.provider.servers();
+    let wanted = servers[0].server_label().unwrap();
+    drop(product.delete(wanted).await.unwrap());
+    servers[1..].iter().for_each(|server| assert!(product.provider.vanish(&server.id)));
+    let sweep = Sweep::new(product.context.clone(), SweepMode::Report).unwrap();
+    drop(sweep.once(&account()).await.unwrap());
+    let known = product.context.store.account(&account()).await.unwrap();
+    let gate = known.gate(&product.provider.token_digest()).map(|entry| entry.gate.clone());
+    assert_eq!(gate, Some(Gate::Open), "two of three are missing, and the third is there");
+}
+
 /// Five, or a fifth of what is recorded, are what somebody may have removed; all of two or more are another project.
 #[tokio::test(start_paused = true)]
 async fn one_server_more_than_may_be_missing_makes_the_account_suspect() {

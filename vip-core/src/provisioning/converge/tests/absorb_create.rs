@@ -80,7 +80,7 @@ fn c3_a_name_that_is_called_taken_for_an_hour_and_seen_by_no_look_is_parked_by_t
         let change = refused(&world, kind);
         assert_eq!(change.server.state == ServerState::Parked, parked, "{kind:?} after {ago} s");
         let open = change.server.unsettled.unwrap();
-        assert_eq!((open.looked_at, open.taken_since.is_some()), (None, ago == 3599), "{kind:?} after {ago} s");
+        assert_eq!((open.looked_at, open.taken_since.is_none()), (None, parked), "{kind:?} after {ago} s");
         assert_eq!(change.server.park_reason, parked.then_some(ParkReason::NameTakenUnseen));
     }
 }
@@ -249,8 +249,13 @@ fn a_parked_order_whose_check_has_no_answer_is_parked_no_more() {
         assert!(!change.server.is_converged(), "it is woken by its time, whatever becomes of its job");
         assert_eq!(statuses(&change), [OperationStatus::Pending]);
     }
-    let change = refused(&world, ProviderErrorKind::Exhausted);
-    assert_eq!((change.server.state, statuses(&change)), (ServerState::Creating, vec![OperationStatus::Pending]));
+    world.server.exhausted_since = Some(NOW);
+    world.server.cursor = 1;
+    for kind in [ProviderErrorKind::Exhausted, ProviderErrorKind::InvalidInput] {
+        let change = refused(&world, kind);
+        assert_eq!((change.server.state, statuses(&change)), (ServerState::Creating, vec![OperationStatus::Pending]));
+        assert_eq!(change.server.wait_reason, Some(WaitReason::NoStock));
+    }
     // A check that is refused once more leaves it where it is.
     let change = refused(&world, ProviderErrorKind::AccountLimit);
     assert_eq!((change.server.state, statuses(&change)), (ServerState::Parked, vec![]));
