@@ -8,7 +8,7 @@ use vip_adapters::sqlite::{SqliteBackend, SqliteConfig};
 use vip_core::Provisioner;
 use vip_core::conformance::job_queue::job;
 use vip_core::model::AccountId;
-use vip_core::ports::{JobQueue, Store};
+use vip_core::ports::{JobQueue, Retention, Store};
 use vip_core::runtime::HealthStatus;
 use vip_tests::lines::Lines;
 
@@ -56,6 +56,8 @@ async fn a_file_that_cannot_be_written_any_more_is_told_with_its_cause_until_it_
         let (status, detail) = store().await;
         assert_eq!(status, HealthStatus::Degraded, "{cause}");
         assert!(detail.contains("only reads: ") && detail.contains(cause), "{detail}");
+        // A write that changes nothing asks no disk.
+        assert_eq!(backend.trim(&Retention { keys: NEVER, records: NEVER, most: 9 }).await.unwrap().records, 0);
     }
     assert!(provisioner.readiness().await.is_ready(), "reads are answered");
     assert!(Store::now(&backend).await.is_ok(), "the time can be read");

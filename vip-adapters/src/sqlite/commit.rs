@@ -22,7 +22,7 @@ impl Write for ChangeSet {
         let queries = transaction.queries();
         let now = transaction.now();
         let mut written = self.written(now);
-        let Some(row) = transaction.row(write_query(queries, &self.guard, &written)?).await? else {
+        let Some(row) = transaction.changed_row(write_query(queries, &self.guard, &written)?).await? else {
             // A change that was applied before always ends here: its own stamp stands where the guard wants another.
             return replayed(transaction, self).await?.ok_or(CONFLICT);
         };
@@ -63,7 +63,7 @@ impl Write for Note {
             Guard::New | Guard::Command { .. } | Guard::Operator { .. } => return Err(CONFLICT),
         };
         let query = bind_guard(bind_server(statement, &self.written())?, &self.guard);
-        transaction.row(query).await?.map(drop).ok_or(CONFLICT)
+        transaction.changed_row(query).await?.map(drop).ok_or(CONFLICT)
     }
 }
 

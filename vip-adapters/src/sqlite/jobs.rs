@@ -100,7 +100,7 @@ impl Write for ClaimRequest {
             .bind(self.claim.to_string())
             .bind(after(transaction.now(), self.lease));
         let (mut jobs, mut last) = (Vec::new(), None);
-        for row in &transaction.rows(query).await? {
+        for row in &transaction.changed_rows(query).await? {
             let epoch: u64 = rows::count(row, "epoch")?;
             last = last.max(Some(epoch));
             match rows::job(row) {
@@ -199,7 +199,7 @@ async fn settle(transaction: &mut WriteTransaction<'_>, settlement: &Settlement)
         Verdict::Release => bind_lease(&queries.settle_release, lease).bind(now.as_micros()),
         Verdict::Dead { code } => bind_lease(&queries.settle_dead, lease).bind(code.clone()),
     };
-    let Some(row) = transaction.row(query).await? else { return Ok(Settled::Stale) };
+    let Some(row) = transaction.changed_row(query).await? else { return Ok(Settled::Stale) };
     match word(&row, "state")? {
         JobState::Dead => Ok(Settled::Died),
         JobState::Waiting | JobState::Leased => {

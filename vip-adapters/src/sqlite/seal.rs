@@ -1,12 +1,13 @@
 //! Sealing: gives committed audit records their place in the chain of their tenant, many at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use vip_core::model::{ChainHead, TenantId, seal_hash};
+use vip_core::model::{ChainHead, TenantId, Timestamp, seal_hash};
 use vip_core::ports::SealReport;
 
 use super::error::{Failure, Obstacle};
@@ -14,9 +15,17 @@ use super::rows::{self, integer, to_json, word};
 use super::transaction::WriteTransaction;
 use super::writer::Write;
 
+/// How long a chain that was found broken is left alone: the sealer comes twice a second, and would read it while it holds the lock.
+const LEFT_ALONE: Duration = Duration::from_secs(60);
+
 /// Gives unsealed records their place.
 #[derive(Debug)]
-pub(super) struct Seal(pub(super) u32);
+pub(super) struct Seal {
+    /// How many, at most.
+    pub(super) most: u32,
+    /// Tenants whose records are passed over, as they stand in the file.
+    pub(super) passed: BTreeSet<String>,
+}
 
 /// Says what a round of sealing did, and to whom; tenants are named as they stand in the file.
 #[derive(Debug, Default)]
@@ -35,11 +44,11 @@ impl Write for Seal {
     async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<Sealed, Failure> {
         let mut done = Sealed::default();
         loop {
-            let left = self.0.saturating_sub(done.report.sealed);
+            let left = self.most.saturating_sub(done.report.sealed);
             // One more than wanted, to see whether there are more.
             let query = transaction.queries().audit_unsealed.query().bind(i64::from(left) + 1);
-            let broken: Vec<&String> = done.broken.keys().collect();
-            let rows = transaction.rows(query.bind(to_json(&broken)?)).await?;
+            let passed: Vec<&String> = self.passed.iter().chain(done.broken.keys()).collect();
+            let rows = transaction.rows(query.bind(to_json(&passed)?)).await?;
             let left = usize::try_from(left).unwrap_or(usize::MAX);
             done.report.more = rows.len() > left;
             let known = done.broken.len();
@@ -74,9 +83,14 @@ fn by_tenant(rows: &[SqliteRow]) -> Result<BTreeMap<String, Vec<&SqliteRow>>, Fa
 /// Adds records of one tenant to its chain: all of them, or none if the failure is one of what is stored.
 async fn go_on(transaction: &mut WriteTransaction<'_>, records: &[&SqliteRow]) -> Result<u32, Failure> {
     transaction.part("SAVEPOINT vip_chain").await?;
+    let had_changed = transaction.replace_changed(false);
     let added = add(transaction, records).await;
+    let has_changed = transaction.replace_changed(had_changed);
     let end = match &added {
-        Ok(_) => "RELEASE vip_chain",
+        Ok(_) => {
+            transaction.replace_changed(had_changed || has_changed);
+            "RELEASE vip_chain"
+        }
         Err(Failure::Corrupt(_)) => "ROLLBACK TO vip_chain; RELEASE vip_chain",
         // The whole write is taken back.
         Err(Failure::Refused(_) | Failure::Unavailable(_) | Failure::Unknown(_)) => return added,
@@ -118,17 +132,27 @@ async fn open_chain(transaction: &mut WriteTransaction<'_>, tenant: &TenantId) -
     rows::chain_head(&row.ok_or_else(|| Failure::corrupt(Obstacle::Head))?)
 }
 
-/// Remembers whose chain was told to be broken: the sealer comes twice a second, and each time finds it so.
+/// Remembers whose chain is broken: each is told once, and looked at again after a while.
 #[derive(Debug, Default)]
-pub(super) struct BrokenChains(Mutex<BTreeSet<String>>);
+pub(super) struct BrokenChains(Mutex<BTreeMap<String, Timestamp>>);
 
 impl BrokenChains {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Timestamp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns those that are left alone now, as they stand in the file.
+    pub(super) fn left_alone(&self, now: Timestamp) -> BTreeSet<String> {
+        let is_left = |(tenant, found): (&String, &Timestamp)| (now.since(*found) < LEFT_ALONE).then(|| tenant.clone());
+        self.lock().iter().filter_map(is_left).collect()
+    }
+
     /// Tells an operator which chains a round has found broken, each once until its records are sealed again.
-    pub(super) fn tell(&self, done: &Sealed) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|tenant| !done.sound.contains(tenant));
+    pub(super) fn tell(&self, done: &Sealed, now: Timestamp) {
+        let mut found = self.lock();
+        found.retain(|tenant, _at| !done.sound.contains(tenant));
         for (tenant, failure) in &done.broken {
-            if told.insert(tenant.clone()) {
+            if found.insert(tenant.clone(), now).is_none() {
                 tracing::error!(
                     %tenant,
                     error = ?failure,
@@ -136,5 +160,27 @@ impl BrokenChains {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_that_was_found_broken_is_left_alone_for_a_minute_and_no_longer_than_it_is_broken() {
+        let (chains, now) = (BrokenChains::default(), Timestamp::from_micros(7));
+        let found = |broken: &[&str], sound: &[&str]| Sealed {
+            broken: broken.iter().map(|tenant| ((*tenant).to_owned(), Failure::corrupt(Obstacle::Head))).collect(),
+            sound: sound.iter().map(|tenant| (*tenant).to_owned()).collect(),
+            ..Sealed::default()
+        };
+        chains.tell(&found(&["acme", "globex"], &[]), now);
+        chains.tell(&found(&[], &["globex"]), now);
+        let acme = BTreeSet::from(["acme".to_owned()]);
+        assert_eq!(chains.left_alone(now.plus(LEFT_ALONE).minus(Duration::from_micros(1))), acme);
+        assert_eq!(chains.left_alone(now.plus(LEFT_ALONE)), BTreeSet::new());
+        chains.tell(&found(&["acme"], &[]), now.plus(LEFT_ALONE));
+        assert_eq!(chains.left_alone(now.plus(LEFT_ALONE)), acme);
     }
 }

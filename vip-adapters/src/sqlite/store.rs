@@ -18,7 +18,7 @@ use vip_core::ports::{
 
 use super::SqliteBackend;
 use super::error::{Failure, Obstacle};
-use super::rows::{self, count, integer, word};
+use super::rows::{self, count, integer, to_json, word};
 use super::seal::Seal;
 use super::upkeep::{Delivered, Sight};
 
@@ -150,11 +150,14 @@ impl Store for SqliteBackend {
 
     async fn seal(&self, most: u32) -> Result<SealReport, StoreError> {
         // Asked of the readers first: the sealer comes every second and mostly finds nothing.
-        if self.reader().row(|queries| queries.audit_unsealed.query().bind(1).bind("[]")).await?.is_none() {
+        let passed = self.broken_chains().left_alone(self.time());
+        let names = to_json(&passed)?;
+        let unsealed = self.reader().row(|queries| queries.audit_unsealed.query().bind(1).bind(names.clone()));
+        if unsealed.await?.is_none() {
             return Ok(SealReport::default());
         }
-        let done = self.write(Seal(most)).await?;
-        self.broken_chains().tell(&done);
+        let done = self.write(Seal { most, passed }).await?;
+        self.broken_chains().tell(&done, self.time());
         Ok(done.report)
     }
 

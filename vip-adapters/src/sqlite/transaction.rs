@@ -16,11 +16,13 @@ pub(super) struct WriteTransaction<'c> {
     queries: &'c Queries,
     now: Timestamp,
     arrivals: u64,
+    /// Whether a row was changed: only then is the disk asked by the commit.
+    has_changed: bool,
 }
 
 impl<'c> WriteTransaction<'c> {
     pub(super) const fn new(connection: &'c mut SqliteConnection, queries: &'c Queries, now: Timestamp) -> Self {
-        Self { connection, queries, now, arrivals: 0 }
+        Self { connection, queries, now, arrivals: 0, has_changed: false }
     }
 
     /// Returns the time of the transaction, by the clock of store and queue.
@@ -35,10 +37,24 @@ impl<'c> WriteTransaction<'c> {
 
     /// Runs a statement; returns how many rows it changed.
     pub(super) async fn execute(&mut self, query: Query) -> Result<u64, Failure> {
-        Ok(query.execute(&mut *self.connection).await?.rows_affected())
+        let changed = query.execute(&mut *self.connection).await?.rows_affected();
+        self.has_changed |= changed > 0;
+        Ok(changed)
     }
 
-    /// Runs a statement to its end; returns its rows.
+    /// Runs a statement to its end; returns the rows that it changed.
+    pub(super) async fn changed_rows(&mut self, query: Query) -> Result<Vec<SqliteRow>, Failure> {
+        let rows = self.rows(query).await?;
+        self.has_changed |= !rows.is_empty();
+        Ok(rows)
+    }
+
+    /// Runs a statement to its end; returns the first row that it changed.
+    pub(super) async fn changed_row(&mut self, query: Query) -> Result<Option<SqliteRow>, Failure> {
+        Ok(self.changed_rows(query).await?.into_iter().next())
+    }
+
+    /// Runs a statement that changes nothing to its end; returns its rows.
     pub(super) async fn rows(&mut self, query: Query) -> Result<Vec<SqliteRow>, Failure> {
         Ok(query.fetch_all(&mut *self.connection).await?)
     }
@@ -55,6 +71,11 @@ impl<'c> WriteTransaction<'c> {
 
     pub(super) const fn take_arrivals(&mut self) -> u64 {
         std::mem::replace(&mut self.arrivals, 0)
+    }
+
+    /// Says whether a row was changed since this was set last, and sets it: what is taken back was not changed.
+    pub(super) const fn replace_changed(&mut self, has_changed: bool) -> bool {
+        std::mem::replace(&mut self.has_changed, has_changed)
     }
 
     /// Runs a statement that begins or ends a part of the transaction; whoever begins one ends it.

@@ -32,7 +32,7 @@ impl Write for Retention {
 
 /// Trims records that ended until then; one that cannot be read stays as it is, is told, and holds up none behind it.
 async fn trim_records(transaction: &mut WriteTransaction<'_>, before: i64, most: u64) -> Result<u64, Failure> {
-    let (mut records, mut passed) = (0, 0);
+    let (mut records, mut passed, mut first) = (0, 0, None);
     loop {
         let wanted = most.saturating_sub(records);
         let query = transaction.queries().server_to_trim.query().bind(before).bind(integer(wanted)).bind(passed);
@@ -42,14 +42,17 @@ async fn trim_records(transaction: &mut WriteTransaction<'_>, before: i64, most:
                 Ok(()) => records += 1,
                 Err(failure @ Failure::Corrupt(_)) => {
                     passed += 1;
-                    let id: String = row.try_get("id")?;
-                    tracing::error!(server.id = %id, error = ?failure, "a stored record cannot be read and is not trimmed");
+                    first.get_or_insert((row.try_get::<String, _>("id")?, failure));
                 }
                 Err(failure) => return Err(failure),
             }
         }
         let was_last = u64::try_from(rows.len()).is_ok_and(|found| found < wanted);
         if was_last || records >= most || passed > PASSED_MOST {
+            // Once for all of them: a backlog is trimmed in many rounds, and each of them meets them again.
+            if let Some((id, failure)) = first {
+                tracing::error!(server.id = %id, count = passed, error = ?failure, "stored records cannot be read and are not trimmed");
+            }
             return Ok(records);
         }
     }

@@ -309,7 +309,11 @@ impl Writer {
             return Err(Failure::Unknown(Arc::new(Obstacle::Moved)));
         };
         self.connection = Some(connection);
-        self.outcomes.kept(Instant::now());
+        if written.has_changed {
+            self.outcomes.kept(Instant::now());
+        } else {
+            self.outcomes.had_turn();
+        }
         self.log.written(log_bytes);
         if written.arrivals > 0 {
             // Rung by the writer, after the commit: a caller that was dropped meanwhile could not.
@@ -340,6 +344,8 @@ impl Writer {
 struct Written {
     requests: usize,
     arrivals: u64,
+    /// Whether any of it changed a row: else the disk was not asked.
+    has_changed: bool,
     /// Why the last one was not written that the file was in the way of.
     hindrance: Option<Failure>,
 }
@@ -354,11 +360,12 @@ async fn run_each(transaction: &mut WriteTransaction<'_>, group: &mut [Request])
     }
     for request in group {
         let kept = request.run(transaction).await;
-        let arrivals = transaction.take_arrivals();
+        let (arrivals, has_changed) = (transaction.take_arrivals(), transaction.replace_changed(false));
         match kept {
             Kept::Yes => {
                 written.requests += 1;
                 written.arrivals += arrivals;
+                written.has_changed |= has_changed;
                 if shared {
                     // Two in one: every statement is a way to the driver's thread and back.
                     transaction.part("RELEASE vip_write; SAVEPOINT vip_write").await?;

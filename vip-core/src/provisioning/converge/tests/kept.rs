@@ -47,6 +47,19 @@ fn a_refused_candidate_gives_way_and_the_order_goes_on() {
 }
 
 #[test]
+fn an_announced_create_leaves_requested_and_no_other_state() {
+    for (before, after) in [
+        (ServerState::Requested, ServerState::Creating),
+        (ServerState::Creating, ServerState::Creating),
+        (ServerState::Parked, ServerState::Parked),
+    ] {
+        let world = World::with(|s| s.state = before);
+        let change = announce(&world.view(), intent(Effect::Create { candidate: 0 }, NOW));
+        assert_eq!((change.server.state, change.server.account), (after, Some(account())));
+    }
+}
+
+#[test]
 fn the_first_create_without_an_answer_leaves_requested_and_a_failing_order_stays_failing() {
     for (before, after) in
         [(ServerState::Requested, ServerState::Creating), (ServerState::Failing, ServerState::Failing)]
