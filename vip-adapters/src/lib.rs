@@ -1,4 +1,7 @@
 //! The ports of `vip-core` on real systems: one folder and one feature for each.
+//!
+//! Features: `sqlite`, `postgres` (store and queue), `redis` (queue and shared cache), `hetzner` (provider) and
+//! `hetzner-simulator` (a simulated cloud behind the same client).
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod backoff;

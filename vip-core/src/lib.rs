@@ -2,7 +2,9 @@
 //!
 //! The map: [`model`] holds nouns, [`ports`] the traits at the edge, [`provisioning`] the verbs accept, converge and
 //! sweep, [`worker`] what runs jobs, [`runtime`] what keeps it all alive, [`relay`] what moves committed rows outward,
-//! [`memory`] every port in memory, and [`provisioner`] the facade that a host holds.
+//! [`memory`] every port in memory, [`resilience`] breaker, budget and cache around a provider, [`telemetry`] the names of
+//! metrics and fields, and [`provisioner`] the facade that a host holds. Features: `conformance`, the contracts as cases for
+//! adapters, and `mocks`, a mock of each port; both are exempt from semantic versioning.
 //!
 //! ```
 //! use std::time::Duration;
