@@ -25,11 +25,13 @@ pub(crate) async fn hold(database: &str, id: JobId) -> PgConnection {
     connection
 }
 
-/// Waits until somebody waits for what a connection holds, and not for a moment only, as `job_done.sql` does.
+/// Waits until somebody waits for what a connection holds, and not for a moment only, as `job_done.sql` does. Locks and texts are not
+/// seen at one time: a wait that has gone on for a while is not the one before it.
 pub(crate) async fn until_blocked_by(holder: &mut PgConnection) {
     let blocked = "SELECT EXISTS (
         SELECT FROM pg_locks AS waiting JOIN pg_stat_activity AS session USING (pid)
-        WHERE NOT waiting.granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)) AND session.query NOT LIKE '%WITH briefly AS%'
+        WHERE NOT waiting.granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))
+          AND waiting.waitstart < clock_timestamp() - interval '0.2 s' AND session.query NOT LIKE '%WITH briefly AS%'
     )";
     while !sqlx::query_scalar::<_, bool>(blocked).fetch_one(&mut *holder).await.unwrap() {}
 }

@@ -46,7 +46,11 @@ pub(super) async fn enqueue(transaction: &mut WriteTransaction<'_>, job: &NewJob
         transaction.announce_arrival();
         return Ok(Enqueued::Merged);
     }
-    if transaction.execute(merge(&queries.job_mark)).await? > 0 {
+    let has_changed = transaction.replace_changed(false);
+    let marked = transaction.execute(merge(&queries.job_mark)).await?;
+    // A mark that stands is written again as it was: no page changes, and the disk is not asked.
+    transaction.replace_changed(has_changed);
+    if marked > 0 {
         return Ok(Enqueued::WillRunAgain);
     }
     if transaction.execute(merge(&queries.job_revive)).await? > 0 {

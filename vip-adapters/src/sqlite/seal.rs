@@ -143,8 +143,9 @@ impl BrokenChains {
 
     /// Returns those that are left alone now, as they stand in the file.
     pub(super) fn left_alone(&self, now: Timestamp) -> BTreeSet<String> {
-        let is_left = |(tenant, found): (&String, &Timestamp)| (now.since(*found) < LEFT_ALONE).then(|| tenant.clone());
-        self.lock().iter().filter_map(is_left).collect()
+        // One that was found in the future was found before the clock was set back.
+        let is_left = |found: Timestamp| found <= now && now.since(found) < LEFT_ALONE;
+        self.lock().iter().filter(|(_, found)| is_left(**found)).map(|(tenant, _)| tenant.clone()).collect()
     }
 
     /// Tells an operator which chains a round has found broken, each once until its records are sealed again.
@@ -180,6 +181,7 @@ mod tests {
         let acme = BTreeSet::from(["acme".to_owned()]);
         assert_eq!(chains.left_alone(now.plus(LEFT_ALONE).minus(Duration::from_micros(1))), acme);
         assert_eq!(chains.left_alone(now.plus(LEFT_ALONE)), BTreeSet::new());
+        assert_eq!(chains.left_alone(now.minus(Duration::from_micros(1))), BTreeSet::new(), "the clock was set back");
         chains.tell(&found(&["acme"], &[]), now.plus(LEFT_ALONE));
         assert_eq!(chains.left_alone(now.plus(LEFT_ALONE)), acme);
     }

@@ -296,10 +296,7 @@ impl Writer {
                 Ok(()) => self.connection = Some(connection),
                 Err(error) => tracing::debug!(%error, "the transaction had ended by itself"),
             }
-            match &written.hindrance {
-                Some(failure) => self.outcomes.failed(failure),
-                None => self.outcomes.had_turn(),
-            }
+            self.had_turn(&written);
             return Ok(());
         }
         transaction.control("COMMIT").await.map_err(Failure::of_commit)?;
@@ -312,7 +309,7 @@ impl Writer {
         if written.has_changed {
             self.outcomes.kept(Instant::now());
         } else {
-            self.outcomes.had_turn();
+            self.had_turn(&written);
         }
         self.log.written(log_bytes);
         if written.arrivals > 0 {
@@ -320,6 +317,14 @@ impl Writer {
             self.arrivals.send_modify(|count| *count = count.wrapping_add(written.arrivals));
         }
         Ok(())
+    }
+
+    /// Remembers what a group tells that has kept nothing.
+    fn had_turn(&self, written: &Written) {
+        match &written.hindrance {
+            Some(failure) => self.outcomes.failed(failure),
+            None => self.outcomes.had_turn(),
+        }
     }
 
     async fn checkpoint(&mut self) {

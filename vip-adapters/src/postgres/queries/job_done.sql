@@ -1,7 +1,7 @@
 -- Ends leases of jobs that are done for good: the usual end, in the fewest steps, without a lock before the change. What was asked for
 -- again while it ran, and what is not held under this lease, is not in the answer; the statement for all ends looks at it next.
--- A row that somebody else holds is waited for no longer than a commit takes. Then nothing is done here, and the statement for all ends
--- passes over that row. Until the end of this transaction, no longer.
+-- Each row that somebody else holds is waited for no longer than a commit takes. Then nothing is done here, and the statement for all
+-- ends passes over it. The setting ends with this transaction.
 WITH briefly AS MATERIALIZED (SELECT set_config('lock_timeout', '20ms', true))
 DELETE FROM vip.jobs AS job
 USING briefly, unnest($1::uuid[], $2::bigint[], $3::uuid[]) AS said(id, epoch, claim)
