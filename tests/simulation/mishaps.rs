@@ -175,6 +175,13 @@ pub async fn mark_restored(site: &Site, orders: &[Accepted]) {
     let product = site.client_only().await;
     let actor = Actor::operator("olga").unwrap();
     product.operator().mark_restored(&actor).await.unwrap();
+    let store = Backend::from(site.memory.clone()).store;
+    for (account, cloud) in &site.clouds {
+        // A token that is younger than the backup: beside an open order nobody believes it by itself.
+        if store.account(account).await.unwrap().gate(&cloud.digest()).is_none() {
+            product.operator().confirm_token(&actor, account, &cloud.digest(), 0).await.unwrap();
+        }
+    }
     for order in orders {
         let tenant = TenantId::new(order.tenant.as_str()).unwrap();
         if oracle::load(site, order).await.is_some_and(|it| it.server.state == ServerState::Parked) {

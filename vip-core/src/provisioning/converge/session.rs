@@ -160,6 +160,12 @@ impl<'a> Session<'a> {
             let set = self.change_set(change);
             let committed = self.context.commit(&set).await?;
             self.taken_over = true;
+            if committed.at > self.now() {
+                // The store's word is newer than what was loaded, also if that was old when it came: times that are written
+                // from here on (T1) must not lie in the past.
+                self.loaded.now = committed.at;
+                self.read_at = Instant::now();
+            }
             self.loaded.server = committed.server;
             self.loaded.sightings.retain(|sighting| Some(&sighting.key) != done.as_ref());
         }

@@ -45,12 +45,10 @@ pub fn classify(
     findings
 }
 
-/// Counts the records whose servers are listed or have to be: what is missing is missing among these. One that is lost, or is
-/// being removed and gone, says nothing about a list without it; one that is listed shows that it is no other project's.
-pub(super) fn expected(recorded: &[RecordedRef], listed: &[ServerView]) -> usize {
-    let ids: BTreeSet<&ProviderServerId> = listed.iter().map(|seen| &seen.id).collect();
-    let is_listed = |record: &RecordedRef| record.id.as_ref().is_some_and(|id| ids.contains(id));
-    recorded.iter().filter(|record| is_expected(record) || is_listed(record)).count()
+/// Counts the records whose servers may be there: what is missing is missing among these. One that is lost for good says nothing about
+/// a list without it; one that is being made or removed may be on it, and one that is listed shows that it is no other project's.
+pub(super) fn expected(recorded: &[RecordedRef]) -> usize {
+    recorded.iter().filter(|record| record.id.is_some() && record.state != ServerState::Lost).count()
 }
 
 /// Says whether a list has to show the server of a record: only such a one can be missing.

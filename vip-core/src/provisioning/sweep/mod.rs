@@ -120,7 +120,7 @@ impl Sweep {
         report.listed = listed.len();
         report.recorded = recorded.iter().filter(|record| record.id.is_some()).count();
 
-        let expected = classify::expected(&recorded, &listed);
+        let expected = classify::expected(&recorded);
         let too_many = self.suspects((account, client.as_ref()), &findings, expected).await?;
         let before = context.store.sightings(account).await?;
         let now = context.store.now().await?;
