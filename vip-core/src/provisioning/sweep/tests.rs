@@ -86,6 +86,17 @@ fn only_running_servers_can_be_missing() {
 }
 
 #[test]
+fn all_that_may_be_there_are_counted_but_those_that_are_lost_already() {
+    let states = [ServerState::Running, ServerState::Confirming, ServerState::Deleting, ServerState::Parked];
+    let mut records: Vec<RecordedRef> =
+        states.into_iter().zip(1..).map(|(state, number)| record(number, state)).collect();
+    assert_eq!(classify::expected(&records), 4);
+    records.push(record(5, ServerState::Lost));
+    records.push(RecordedRef { id: None, ..record(6, ServerState::Creating) });
+    assert_eq!(classify::expected(&records), 4);
+}
+
+#[test]
 fn servers_of_final_records_resurface_and_second_ones_are_surplus() {
     for state in [ServerState::Failed, ServerState::Deleted] {
         assert_eq!(classes(&[record(1, state)], &[seen(1, 1)]), [(SightingClass::Resurfaced, id(1))]);

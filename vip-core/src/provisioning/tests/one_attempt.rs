@@ -156,3 +156,26 @@ async fn a_record_that_rests_leaves_the_list_of_those_that_have_to_move() {
     assert!(matches!(product.run(product.claim().await.unwrap()).await, JobOutcome::Done));
     assert_eq!(product.server(server.id).await.wake_at, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_after_a_commit_is_of_its_time_also_if_the_load_was_old() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    let memory = product.context.store.clone();
+    let mut store = MockStore::new();
+    let loads = memory.clone();
+    store.expect_load().returning(move |tenant, server| {
+        let mut loaded = now(loads.load(tenant, server))?;
+        if let Some(old) = loaded.as_mut() {
+            old.now = old.now.minus(seconds(3600));
+        }
+        Ok(loaded)
+    });
+    let commits = memory.clone();
+    store.expect_commit().returning(move |change| now(commits.commit(change)));
+    store.expect_note().returning(move |note| now(memory.note(note)));
+    let begin = product.context.store.now().await.unwrap();
+    drop(run_with(&product, Context { store: Arc::new(store), ..product.context.clone() }).await);
+    let reference = product.server(order.server).await.provider_ref.unwrap();
+    assert!(reference.at >= begin, "an id is believed to be gone by how long ago it was made: {reference:?}");
+}
