@@ -25,13 +25,12 @@ pub(crate) async fn hold(database: &str, id: JobId) -> PgConnection {
     connection
 }
 
-/// Waits until somebody waits for what a connection holds, and not for a moment only, as `job_done.sql` does. Locks and texts are not
-/// seen at one time: a wait that has gone on for a while is not the one before it.
+/// Waits until somebody waits for what a connection holds, and not for a moment only, as `job_done.sql` does. What sessions run is
+/// not asked: a transaction, as the holder's is, sees of that what it saw first.
 pub(crate) async fn until_blocked_by(holder: &mut PgConnection) {
     let blocked = "SELECT EXISTS (
-        SELECT FROM pg_locks AS waiting JOIN pg_stat_activity AS session USING (pid)
-        WHERE NOT waiting.granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))
-          AND waiting.waitstart < clock_timestamp() - interval '0.2 s' AND session.query NOT LIKE '%WITH briefly AS%'
+        SELECT FROM pg_locks
+        WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)) AND waitstart < clock_timestamp() - interval '0.2 s'
     )";
     while !sqlx::query_scalar::<_, bool>(blocked).fetch_one(&mut *holder).await.unwrap() {}
 }
