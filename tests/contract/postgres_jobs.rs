@@ -16,6 +16,8 @@ use crate::server;
 
 const MILLI: Duration = Duration::from_millis(1);
 const LEASE: Duration = Duration::from_secs(60);
+/// Long enough for anything on a busy machine; a test that gets here has failed.
+const NEVER: Duration = Duration::from_secs(30);
 
 /// Locks a job as somebody else would, until the connection is closed.
 pub(crate) async fn hold(database: &str, id: JobId) -> PgConnection {
@@ -32,7 +34,8 @@ pub(crate) async fn until_blocked_by(holder: &mut PgConnection) {
         SELECT FROM pg_locks
         WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)) AND waitstart < clock_timestamp() - interval '0.2 s'
     )";
-    while !sqlx::query_scalar::<_, bool>(blocked).fetch_one(&mut *holder).await.unwrap() {}
+    let until = async { while !sqlx::query_scalar::<_, bool>(blocked).fetch_one(&mut *holder).await.unwrap() {} };
+    tokio::time::timeout(NEVER, until).await.expect("somebody waits for what is held");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ async fn damage(fixture: &SqliteFixture, text: &str) {
 }
 
 /// Collects what is logged by this thread until the guard is dropped.
-fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
+pub(crate) fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
     let guard = tracing::subscriber::set_default(subscriber.with_writer(lines.clone()).finish());

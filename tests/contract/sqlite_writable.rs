@@ -12,6 +12,7 @@ use vip_core::ports::{JobQueue, Retention, Store};
 use vip_core::runtime::HealthStatus;
 use vip_tests::lines::Lines;
 
+use crate::sqlite_damage::listen;
 use crate::sqlite_file::File;
 
 /// Long enough for anything on a busy machine; a test that gets here has failed.
@@ -122,14 +123,6 @@ async fn a_process_that_holds_the_file_for_long_is_told_and_forgotten_once_it_le
     backend.writable().await.unwrap();
     other.close().await.unwrap();
     backend.close().await.unwrap();
-}
-
-/// Collects what is logged by this thread until the guard is dropped.
-fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
-    let guard = tracing::subscriber::set_default(subscriber.with_writer(lines.clone()).finish());
-    (lines, guard)
 }
 
 /// Returns the sizes that were told of a log that is not emptied.

@@ -23,8 +23,8 @@ impl Operator {
         Self { shared }
     }
 
-    /// Seals what is committed and verifies a tenant's audit chain, against an exported head if there is one. What follows a chain
-    /// that was found broken is sealed a minute after that at the earliest, also if it was repaired meanwhile.
+    /// Seals what is committed and verifies a tenant's audit chain, against an exported head if there is one. A store may
+    /// leave a chain that it found broken alone for a minute, also if it was repaired meanwhile: SQLite does.
     ///
     /// # Errors
     ///

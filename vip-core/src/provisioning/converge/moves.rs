@@ -182,7 +182,9 @@ fn expect_forgotten_creates(server: &mut Server, view: &View<'_>) {
     }
     let account = server.candidate().map(|candidate| candidate.account.clone());
     // A token that nobody has seen before is not believed there only because nothing seems to be recorded (S8).
-    server.account = server.account.take().or_else(|| account.clone());
+    if server.account.is_none() {
+        server.account.clone_from(&account);
+    }
     if let (None, Some(account)) = (&server.unsettled, account) {
         server.unsettled = Some(Unsettled { account, since: view.now, looked_at: None, taken_since: None });
     }

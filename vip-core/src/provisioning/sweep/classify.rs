@@ -29,7 +29,7 @@ pub fn classify(
     let mut findings = Vec::new();
     let ids: BTreeSet<&ProviderServerId> = listed.iter().map(|seen| &seen.id).collect();
     for record in recorded {
-        let missing = is_expected(record) && record.id.as_ref().is_some_and(|id| !ids.contains(id));
+        let missing = has_to_be_listed(record) && record.id.as_ref().is_some_and(|id| !ids.contains(id));
         if let (true, Some(id)) = (missing, &record.id) {
             findings.push(finding(account, id, Some(record.server), SightingClass::Missing));
         }
@@ -47,12 +47,12 @@ pub fn classify(
 
 /// Counts the records whose servers may be there: what is missing is missing among these. One that is lost for good says nothing about
 /// a list without it; one that is being made or removed may be on it, and one that is listed shows that it is no other project's.
-pub(super) fn expected(recorded: &[RecordedRef]) -> usize {
+pub(super) fn may_be_listed(recorded: &[RecordedRef]) -> usize {
     recorded.iter().filter(|record| record.id.is_some() && record.state != ServerState::Lost).count()
 }
 
 /// Says whether a list has to show the server of a record: only such a one can be missing.
-fn is_expected(record: &RecordedRef) -> bool {
+fn has_to_be_listed(record: &RecordedRef) -> bool {
     record.state == ServerState::Running && record.desired == Desired::Present && record.id.is_some()
 }
 

@@ -120,8 +120,8 @@ impl Sweep {
         report.listed = listed.len();
         report.recorded = recorded.iter().filter(|record| record.id.is_some()).count();
 
-        let expected = classify::expected(&recorded);
-        let too_many = self.suspects((account, client.as_ref()), &findings, expected).await?;
+        let may_be_listed = classify::may_be_listed(&recorded);
+        let too_many = self.suspects((account, client.as_ref()), &findings, may_be_listed).await?;
         let before = context.store.sightings(account).await?;
         let now = context.store.now().await?;
         let mut ripened = ripen(&before, &findings, too_many, self.mode, now, &context.timing);
@@ -145,21 +145,22 @@ impl Sweep {
         &self,
         (account, client): (&AccountId, &dyn ProviderClient),
         findings: &[Finding],
-        expected: usize,
+        may_be_listed: usize,
     ) -> Result<bool, SweepError> {
         let context = &self.context;
         let missing = findings.iter().filter(|finding| finding.class == SightingClass::Missing).count();
         let missing_count = u64::try_from(missing).unwrap_or(u64::MAX);
         let known = context.store.account(account).await?;
         let too_many = missing_count > known.missing_accepted
-            && (missing > MISSING_FEW.max(expected * MISSING_PERCENT / 100) || (missing >= 2 && missing == expected));
+            && (missing > MISSING_FEW.max(may_be_listed * MISSING_PERCENT / 100)
+                || (missing >= 2 && missing == may_be_listed));
         // Either of them keeps orders that came in between from closing the account; the bug takes out both.
         let one_is_looked_at = !is_on(SeededBug::InventoryBeforeRecords);
         if too_many && one_is_looked_at && self.is_hidden(client, findings).await {
             // A list that leaves out what is there. None of it ripens, and the next list tells.
             tracing::warn!(account.id = %account, count = missing, "a list hides servers that are there");
         } else if too_many {
-            let why = format!("{missing} of {expected} servers are missing");
+            let why = format!("{missing} of {may_be_listed} servers are missing");
             tracing::error!(account.id = %account, "the account is suspect: {why}");
             gate::suspect_all(context, account, missing_count, &why).await?;
         } else if known.missing_accepted.max(known.missing_seen) > missing_count {
