@@ -16,6 +16,8 @@ use crate::sides::{Body, Running, Seen, Side, Work};
 
 /// Attempts at once where much is to be done: what a worker may have at most.
 const CONCURRENCY: u32 = 1000;
+/// Jobs of one claim there: as many as the cycle by hand takes at once.
+const CLAIM: u32 = 500;
 /// Longest end of a worker.
 const END: Duration = Duration::from_secs(30);
 
@@ -49,6 +51,7 @@ impl Side for Ours {
         let mut config = WorkerConfig::default();
         if work == Work::Much {
             config.concurrency = CONCURRENCY;
+            config.claim_most = CLAIM;
         }
         let worker = Worker::builder().queue(self.0.backend().queue).handler(Counting { seen, work }).config(config);
         let worker = worker.build().unwrap().start(&supervisor);

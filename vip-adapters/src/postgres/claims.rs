@@ -12,7 +12,7 @@ use vip_core::ports::{ClaimRequest, Claimed, Lease, LeaseRef, Settlement};
 
 use super::error::Failure;
 use super::lanes::Lane;
-use super::leases::{lease_of, settle_round};
+use super::leases::{lease_under, settle_round};
 use super::rows::{self, micros};
 use super::session::{Form, Repeat, Write};
 use super::transaction::Transaction;
@@ -188,11 +188,11 @@ async fn claim(
         .bind(places.iter().map(|place| place.1).collect::<Vec<_>>());
     let (mut jobs, mut unreadable) = (Vec::new(), Vec::new());
     let found = transaction.rows(query).await?;
-    for (row, job) in found.iter().zip(rows::jobs(&found)?) {
+    for (row, job) in found.iter().zip(rows::claimed(&found, request.claim)?) {
         match job {
             Ok(job) => jobs.push(job),
             Err(failure) => {
-                let lease = lease_of(row)?;
+                let lease = lease_under(request.claim, row)?;
                 unreadable::report(lease.job, &failure);
                 unreadable.push(unreadable::end(lease));
             }

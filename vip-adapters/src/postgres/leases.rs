@@ -78,9 +78,13 @@ impl Beat {
     }
 }
 
-pub(super) fn lease_of(row: &PgRow) -> Result<LeaseRef, Failure> {
-    let (job, claim) = (rows::id(row, "id", JobId::from_uuid)?, rows::id(row, "claim", ClaimId::from_uuid)?);
-    Ok(LeaseRef { job, epoch: rows::count(row, "epoch")?, claim })
+fn lease_of(row: &PgRow) -> Result<LeaseRef, Failure> {
+    lease_under(rows::id(row, "claim", ClaimId::from_uuid)?, row)
+}
+
+/// Reads a lease of a claim that the caller knows.
+pub(super) fn lease_under(claim: ClaimId, row: &PgRow) -> Result<LeaseRef, Failure> {
+    Ok(LeaseRef { job: rows::id(row, "id", JobId::from_uuid)?, epoch: rows::count(row, "epoch")?, claim })
 }
 
 /// Ends leases: first all whose rows are free, then, waiting for them, the others; answers in their order.

@@ -241,15 +241,15 @@ pub(super) fn store_stats(row: &PgRow) -> Result<StoreStats, Failure> {
 }
 
 macro_rules! job_columns {
-    ($($name:ident)+) => {
+    ($columns:ident: $($name:ident)+) => {
         /// Holds the places of the columns of a job: rows of one answer have the same, so that a name is looked up once and not
         /// for each row.
         #[derive(Debug)]
-        struct JobColumns {
+        struct $columns {
             $($name: usize,)+
         }
 
-        impl JobColumns {
+        impl $columns {
             fn of(row: &PgRow) -> Result<Self, Failure> {
                 Ok(Self { $($name: row.try_column(stringify!($name))?.ordinal(),)+ })
             }
@@ -258,11 +258,16 @@ macro_rules! job_columns {
 }
 
 job_columns! {
-    id key kind payload tenant request_id trace_parent state due attempts snoozes rescues max_attempts claim epoch lease_until
-    last_error
+    JobColumns:
+    id key kind payload tenant request_id trace_parent due attempts snoozes rescues max_attempts epoch lease_until last_error
+}
+
+job_columns! {
+    StandingColumns: state claim
 }
 
 impl JobColumns {
+    /// Reads a job, but for whether it is leased and to whom.
     fn job(&self, row: &PgRow) -> Result<Job, Failure> {
         let payload = Payload::from_text(row.try_get::<String, _>(self.payload)?).map_err(Failure::corrupt)?;
         let id = id(row, self.id, JobId::from_uuid)?;
@@ -272,12 +277,10 @@ impl JobColumns {
         job.tenant = optional_word(row, self.tenant)?;
         job.request_id = optional_word(row, self.request_id)?;
         job.trace_parent = optional_word(row, self.trace_parent)?;
-        job.state = state(row, self.state)?;
         job.counts.attempts = small(row, self.attempts)?;
         job.counts.snoozes = small(row, self.snoozes)?;
         job.counts.rescues = small(row, self.rescues)?;
         job.max_attempts = small(row, self.max_attempts)?;
-        job.claim = optional_id(row, self.claim, ClaimId::from_uuid)?;
         job.epoch = count(row, self.epoch)?;
         job.lease_until = optional_time(row, self.lease_until)?;
         job.last_error = row.try_get(self.last_error)?;
@@ -285,8 +288,35 @@ impl JobColumns {
     }
 }
 
+impl StandingColumns {
+    fn put_on(&self, row: &PgRow, job: &mut Job) -> Result<(), Failure> {
+        job.state = state(row, self.state)?;
+        job.claim = optional_id(row, self.claim, ClaimId::from_uuid)?;
+        Ok(())
+    }
+}
+
 /// Reads jobs, each by itself: one that cannot be read does not hide the others.
 pub(super) fn jobs(rows: &[PgRow]) -> Result<impl Iterator<Item = Result<Job, Failure>>, Failure> {
+    let standing = rows.first().map(StandingColumns::of).transpose()?;
+    let whole = move |(row, job): (&PgRow, Result<Job, Failure>)| {
+        let mut job = job?;
+        standing.as_ref().map_or(Ok(()), |columns| columns.put_on(row, &mut job))?;
+        Ok(job)
+    };
+    Ok(rows.iter().zip(read(rows)?).map(whole))
+}
+
+/// Reads the jobs that a claim has got, each by itself.
+pub(super) fn claimed(rows: &[PgRow], claim: ClaimId) -> Result<impl Iterator<Item = Result<Job, Failure>>, Failure> {
+    let leased = move |mut job: Job| {
+        (job.state, job.claim) = (JobState::Leased, Some(claim));
+        job
+    };
+    Ok(read(rows)?.map(move |job| job.map(leased)))
+}
+
+fn read(rows: &[PgRow]) -> Result<impl Iterator<Item = Result<Job, Failure>>, Failure> {
     let columns = rows.first().map(JobColumns::of).transpose()?;
     // Without a row there are no columns, and nothing to read.
     Ok(columns.into_iter().flat_map(move |columns| rows.iter().map(move |row| columns.job(row))))

@@ -14,21 +14,20 @@ use crate::ports::{Claimed, Lease, LeaseRef};
 pub struct Attempt {
     job: Job,
     hold: Arc<Hold>,
-    margin: Duration,
-    signals: Signals,
+    signals: Arc<Signals>,
 }
 
 impl Attempt {
-    pub(super) const fn new(job: Job, hold: Arc<Hold>, margin: Duration, signals: Signals) -> Self {
-        Self { job, hold, margin, signals }
+    pub(super) const fn new(job: Job, hold: Arc<Hold>, signals: Arc<Signals>) -> Self {
+        Self { job, hold, signals }
     }
 
     /// Makes an attempt outside of a worker, for tests of handlers: claimed now, never prolonged.
     #[doc(hidden)]
     #[must_use]
     pub fn for_test(claimed: Claimed, margin: Duration) -> Self {
-        let hold = Arc::new(Hold::new(claimed.lease, Instant::now()));
-        Self::new(claimed.job, hold, margin, Signals::default())
+        let hold = Arc::new(Hold::new(claimed.lease, margin, Instant::now()));
+        Self::new(claimed.job, hold, Arc::default())
     }
 
     /// Does what a refused heartbeat does; for tests of handlers.
@@ -55,6 +54,10 @@ impl Attempt {
         self.hold.reference()
     }
 
+    pub(super) fn lease_duration(&self) -> Duration {
+        self.hold.lease.duration
+    }
+
     /// Returns the request that asked for the job, if any.
     #[must_use]
     pub const fn request_id(&self) -> Option<&RequestId> {
@@ -78,7 +81,7 @@ impl Attempt {
     /// [`LeaseLost`] if the time is too short, or if the queue has said that the lease is over.
     pub fn guard(&self, needed: Duration) -> Result<(), LeaseLost> {
         let left = self.hold.left().ok_or(LeaseLost { needed, left: Duration::ZERO })?;
-        if needed.saturating_add(self.margin) < left { Ok(()) } else { Err(LeaseLost { needed, left }) }
+        if needed.saturating_add(self.hold.margin) < left { Ok(()) } else { Err(LeaseLost { needed, left }) }
     }
 
     pub(super) fn is_lost(&self) -> bool {
@@ -131,7 +134,7 @@ pub struct LeaseLost {
 }
 
 /// Tells all attempts of a worker that it stops, and that it has stopped waiting for them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Signals {
     pub(super) stopping: CancellationToken,
     pub(super) cancelled: CancellationToken,
@@ -139,14 +142,14 @@ pub(super) struct Signals {
 
 impl Signals {
     /// Makes a guard that tells all attempts both when it is dropped.
-    pub(super) fn cut_on_drop(&self) -> CutOnDrop {
-        CutOnDrop(self.clone())
+    pub(super) fn cut_on_drop(self: &Arc<Self>) -> CutOnDrop {
+        CutOnDrop(Arc::clone(self))
     }
 }
 
 /// Cuts all attempts of a worker when it is dropped.
 #[derive(Debug)]
-pub(super) struct CutOnDrop(Signals);
+pub(super) struct CutOnDrop(Arc<Signals>);
 
 impl Drop for CutOnDrop {
     fn drop(&mut self) {
@@ -159,14 +162,16 @@ impl Drop for CutOnDrop {
 #[derive(Debug)]
 pub(super) struct Hold {
     lease: Lease,
+    /// What has to be left of it where an effect could end last.
+    margin: Duration,
     /// When the last request that proved the lease was sent; none once the lease is lost.
     proven: Mutex<Option<Instant>>,
 }
 
 impl Hold {
     /// Starts a hold; `sent` is the time before the claim went out.
-    pub(super) const fn new(lease: Lease, sent: Instant) -> Self {
-        Self { lease, proven: Mutex::new(Some(sent)) }
+    pub(super) const fn new(lease: Lease, margin: Duration, sent: Instant) -> Self {
+        Self { lease, margin, proven: Mutex::new(Some(sent)) }
     }
 
     pub(super) const fn reference(&self) -> LeaseRef {

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout};
 
-use super::attempt::Hold;
+use super::attempt::{Attempt, Hold};
 use super::core::Core;
 use super::run::make_attempt;
 use crate::model::ClaimId;
@@ -220,11 +220,12 @@ impl Core {
     }
 
     fn begin(self: &Arc<Self>, claimed: Claimed, sent: Instant) {
-        let hold = Arc::new(Hold::new(claimed.lease.clone(), sent));
+        let hold = Arc::new(Hold::new(claimed.lease, self.timing.margin, sent));
         self.counters.claimed.one();
         self.holds.add(Arc::clone(&hold));
-        // Boxed at once: it is large, and whatever wraps it would move all of it again.
-        self.attempts.spawn(Box::pin(make_attempt(Arc::clone(self), claimed, hold)));
+        let attempt = Attempt::new(claimed.job, hold, Arc::clone(&self.signals));
+        // Boxed at once: whatever wraps it would move all of it again. It is small enough to cost an allocator little.
+        self.attempts.spawn(Box::pin(make_attempt(Arc::clone(self), attempt)));
     }
 
     /// Waits for a hint of the queue, or for the time of the next poll; says whether it was a hint.

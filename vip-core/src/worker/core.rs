@@ -33,7 +33,7 @@ pub(super) struct Core {
     pub(super) config: WorkerConfig,
     pub(super) timing: Timing,
     pub(super) randomness: Arc<dyn Randomness>,
-    pub(super) signals: Signals,
+    pub(super) signals: Arc<Signals>,
     pub(super) attempts: TaskTracker,
     pub(super) holds: Holds,
     pub(super) outbox: Outbox,

@@ -27,7 +27,6 @@ pub use handler::{HandlerError, JobHandler, JobOutcome};
 pub use running::RunningWorker;
 
 use self::core::Core;
-use attempt::Signals;
 use registry::Registry;
 
 use crate::model::{JobKind, Timing, TimingError};
@@ -165,7 +164,7 @@ impl WorkerBuilder {
             config: self.config,
             timing: self.timing,
             randomness: self.randomness.unwrap_or_else(|| Arc::new(SystemRandomness)),
-            signals: Signals::default(),
+            signals: Arc::default(),
             attempts: TaskTracker::new(),
             holds: core::Holds::default(),
             outbox: core::Outbox::default(),

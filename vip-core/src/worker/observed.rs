@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ports::{Claimed, Verdict};
+use super::attempt::Attempt;
+use crate::ports::Verdict;
 use crate::telemetry;
 
 /// Counts that a job was taken up, and how long it had been due by the queue's clock.
-pub(super) fn began(kind: &Arc<str>, claimed: &Claimed) {
-    let job = &claimed.job;
+pub(super) fn began(kind: &Arc<str>, attempt: &Attempt) {
+    let job = attempt.job();
     if let Some(until) = job.lease_until {
-        let waited = until.minus(claimed.lease.duration).since(job.due);
+        let waited = until.minus(attempt.lease_duration()).since(job.due);
         metrics::histogram!(telemetry::METRIC_JOB_WAIT_SECONDS, "kind" => Arc::clone(kind))
             .record(waited.as_secs_f64());
     }

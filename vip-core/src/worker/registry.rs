@@ -45,10 +45,16 @@ impl<H: JobHandler> AnyHandler for Erased<H> {
     }
 }
 
+#[derive(Debug)]
+struct Registered {
+    label: Arc<str>,
+    handler: Arc<dyn AnyHandler>,
+}
+
 /// Holds one handler for each kind.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    handlers: BTreeMap<JobKind, Arc<dyn AnyHandler>>,
+    handlers: BTreeMap<JobKind, Registered>,
     /// The first kind that was registered twice.
     twice: Option<JobKind>,
 }
@@ -56,7 +62,8 @@ pub(super) struct Registry {
 impl Registry {
     pub(super) fn add(&mut self, handler: impl JobHandler) {
         let kind = handler.kind();
-        if self.handlers.insert(kind.clone(), Arc::new(Erased(handler))).is_some() {
+        let registered = Registered { label: Arc::from(kind.as_str()), handler: Arc::new(Erased(handler)) };
+        if self.handlers.insert(kind.clone(), registered).is_some() {
             self.twice.get_or_insert(kind);
         }
     }
@@ -70,6 +77,11 @@ impl Registry {
     }
 
     pub(super) fn get(&self, kind: &JobKind) -> Option<Arc<dyn AnyHandler>> {
-        self.handlers.get(kind).cloned()
+        self.handlers.get(kind).map(|registered| Arc::clone(&registered.handler))
+    }
+
+    /// Returns how metrics name the kind.
+    pub(super) fn label(&self, kind: &JobKind) -> Arc<str> {
+        self.handlers.get(kind).map_or_else(|| Arc::from(kind.as_str()), |registered| Arc::clone(&registered.label))
     }
 }

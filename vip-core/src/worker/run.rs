@@ -9,14 +9,13 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::attempt::{Attempt, Hold};
+use super::attempt::Attempt;
 use super::codes;
 use super::core::Core;
 use super::handler::JobOutcome;
 use super::observed;
 use super::registry::{AnyHandler, Undecodable};
-use crate::model::Job;
-use crate::ports::{Claimed, Settlement, Verdict};
+use crate::ports::{Settlement, Verdict};
 use crate::runtime::{Backoff, panic_message};
 use crate::seeded_bugs::{SeededBug, is_on};
 use crate::telemetry;
@@ -42,16 +41,15 @@ enum Bounded<T> {
 }
 
 /// Makes an attempt and leaves its settlement in the outbox.
-pub(super) async fn make_attempt(core: Arc<Core>, claimed: Claimed, hold: Arc<Hold>) {
-    let (lease, snoozes) = (hold.reference(), claimed.job.counts.snoozes);
+pub(super) async fn make_attempt(core: Arc<Core>, attempt: Attempt) {
     // Whatever panics, the place of this attempt is free afterwards and its lease ends: a panic beside the handler, as of a
     // log or a recorder of the host, is no reason to keep both for ever. Burning an attempt for it could kill the job.
-    let observed = AssertUnwindSafe(core.observed(claimed, hold)).catch_unwind().await;
+    let observed = AssertUnwindSafe(core.observed(&attempt)).catch_unwind().await;
     let (verdict, end) = observed.unwrap_or_else(|_panic| {
         core.counters.panicked.one();
-        (Verdict::Snooze { delay: core.retry_delay(snoozes) }, End::HandedBack)
+        (Verdict::Snooze { delay: core.retry_delay(attempt.job().counts.snoozes) }, End::HandedBack)
     });
-    core.outbox.push(Settlement { lease, verdict });
+    core.outbox.push(Settlement { lease: attempt.lease(), verdict });
     match end {
         End::Finished => core.counters.finished.one(),
         End::HandedBack => core.counters.handed_back.one(),
@@ -63,8 +61,8 @@ pub(super) async fn make_attempt(core: Arc<Core>, claimed: Claimed, hold: Arc<Ho
 
 impl Core {
     /// Makes an attempt and tells the operator how it went.
-    async fn observed(&self, claimed: Claimed, hold: Arc<Hold>) -> (Verdict, End) {
-        let job = &claimed.job;
+    async fn observed(&self, attempt: &Attempt) -> (Verdict, End) {
+        let job = attempt.job();
         let span = tracing::info_span!(
             telemetry::SPAN_ATTEMPT,
             { telemetry::JOB_KIND } = %job.kind,
@@ -78,9 +76,9 @@ impl Core {
         );
         async {
             let started = Instant::now();
-            let kind: Arc<str> = Arc::from(claimed.job.kind.as_str());
-            observed::began(&kind, &claimed);
-            let (verdict, end) = self.attempt(claimed.job, hold).await;
+            observed::began(&self.registry.label(&attempt.job().kind), attempt);
+            let (verdict, end) = self.attempt(attempt).await;
+            let kind = self.registry.label(&attempt.job().kind);
             observed::ended(&kind, &verdict, started.elapsed(), self.timing.lease);
             tracing::debug!({ telemetry::OUTCOME } = ?verdict, "an attempt ended");
             (verdict, end)
@@ -89,16 +87,15 @@ impl Core {
         .await
     }
 
-    async fn attempt(&self, job: Job, hold: Arc<Hold>) -> (Verdict, End) {
+    async fn attempt(&self, attempt: &Attempt) -> (Verdict, End) {
         if self.signals.stopping.is_cancelled() {
             return (Verdict::Release, End::HandedBack);
         }
-        let Some(handler) = self.registry.get(&job.kind) else {
+        let Some(handler) = self.registry.get(&attempt.job().kind) else {
             tracing::error!("the queue gave a job of a kind that was not asked for");
             return (Verdict::Snooze { delay: UNKNOWN_KIND_WAIT }, End::HandedBack);
         };
-        let attempt = Attempt::new(job, hold, self.timing.margin, self.signals.clone());
-        let outcome = match self.bounded(handler.run(&attempt)).await {
+        let outcome = match self.bounded(handler.run(attempt)).await {
             Bounded::Ended(Ok(outcome)) => outcome,
             Bounded::Ended(Err(Undecodable)) => {
                 self.counters.undecodable.one();
@@ -119,7 +116,7 @@ impl Core {
             }
             Bounded::Cancelled => return (Verdict::Release, End::Cancelled),
         };
-        self.verdict(&*handler, &attempt, outcome).await
+        self.verdict(&*handler, attempt, outcome).await
     }
 
     async fn verdict(&self, handler: &dyn AnyHandler, attempt: &Attempt, outcome: JobOutcome) -> (Verdict, End) {
@@ -139,16 +136,17 @@ impl Core {
                     tracing::warn!({ telemetry::CODE } = code, "an attempt failed");
                     return (verdict, End::Finished);
                 }
-                self.end_of(handler, attempt, &code, verdict).await
+                Box::pin(self.end_of(handler, attempt, &code, verdict)).await
             }
             JobOutcome::Dead { code } => {
                 let verdict = Verdict::Dead { code: code.clone() };
-                self.end_of(handler, attempt, &code, verdict).await
+                Box::pin(self.end_of(handler, attempt, &code, verdict)).await
             }
         }
     }
 
-    /// Lets the kind write the end of a job before the queue calls it dead.
+    /// Lets the kind write the end of a job before the queue calls it dead. Seldom needed: whoever calls it boxes it, so that all
+    /// other attempts stay small.
     ///
     /// If that fails the job is snoozed, not settled: it would be dead without anybody having been told. It comes back
     /// with the same counters, is tried once more, and is ended then if it fails again. So a store that is away
@@ -185,7 +183,9 @@ impl Core {
 
     /// Runs work of a handler until it ends, panics, reaches the attempt's deadline or the shutdown's.
     async fn bounded<T: Send>(&self, work: impl Future<Output = T> + Send) -> Bounded<T> {
-        let race = async {
+        // Around the whole race: the work may also panic while it is being dropped. A handler's own state behind
+        // `&self` is the handler's business; the worker's is behind locks that guard whole values.
+        let ended = AssertUnwindSafe(async {
             tokio::select! {
                 // What has ended counts, even at the deadline.
                 biased;
@@ -193,10 +193,10 @@ impl Core {
                 () = self.signals.cancelled.cancelled() => Bounded::Cancelled,
                 () = tokio::time::sleep(self.config.attempt_deadline) => Bounded::TimedOut,
             }
-        };
-        // Around the whole race: the work may also panic while it is being dropped. A handler's own state behind
-        // `&self` is the handler's business; the worker's is behind locks that guard whole values.
-        match AssertUnwindSafe(race).catch_unwind().await {
+        })
+        .catch_unwind()
+        .await;
+        match ended {
             Ok(bounded) => bounded,
             Err(payload) => {
                 tracing::error!({ telemetry::CODE } = panic_message(&*payload), "a handler panicked");

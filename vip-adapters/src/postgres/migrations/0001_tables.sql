@@ -155,7 +155,8 @@ CREATE TRIGGER audit_is_not_emptied BEFORE TRUNCATE ON vip.audit
 -- job that has to run once more. state: 0 waiting, 1 leased, 2 dead. why: 1 wake, 2 command.
 --
 -- No index and no predicate of an index holds a column that a claim changes: a claim is then a HOT update, which writes
--- the changed bytes and no index entry. Half empty pages leave room for the second version of each row. The payload
+-- the changed bytes and no index entry. More than half empty pages leave room for the second version of each row, which holds a
+-- claim and the end of its lease besides. The payload
 -- stands last, so that the unchanged end of the row is not logged.
 CREATE TABLE vip.jobs (
     id uuid NOT NULL PRIMARY KEY,
@@ -182,7 +183,7 @@ CREATE TABLE vip.jobs (
     request_id text COLLATE "C",
     trace_parent text COLLATE "C",
     payload text COLLATE "C" NOT NULL
-) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
+) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.02);
 CREATE UNIQUE INDEX jobs_key ON vip.jobs (key);
 CREATE INDEX jobs_ready ON vip.jobs (kind, ready_at, id);
 

@@ -3,37 +3,38 @@
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
 ),
-leased AS (
-    UPDATE vip.jobs AS job
-    -- An epoch is given once, and a later claim gets a higher one.
-    SET state = 1, epoch = nextval('vip.epochs'), claim = $4, lease_until = (SELECT now FROM clock) + $5
-    -- By the places of the rows: no second way through an index.
-    WHERE job.ctid = ANY(ARRAY(
-        SELECT found.place
-        FROM unnest($2::text[], $6::bigint[], $7::uuid[]) AS wanted(kind, reached_at, reached)
-        -- For each kind by itself: what is not known here, not due or dead stands in nobody's way.
-        CROSS JOIN LATERAL (
-            SELECT ready.ctid AS place, ready.ready_at, ready.id
-            FROM vip.jobs AS ready
-            WHERE ready.ready_at <= (SELECT now FROM clock) -- guard: due
-              AND ready.kind = wanted.kind -- guard: kind
-              AND (ready.ready_at, ready.id) > (wanted.reached_at, wanted.reached)
-              AND ready.state = 0
-            ORDER BY ready.ready_at, ready.id
-            LIMIT $3
-            FOR NO KEY UPDATE SKIP LOCKED
-        ) AS found
-        ORDER BY found.ready_at, found.id
+-- Places and ids alone, since they are read twice; whole rows go to the caller as they are changed.
+chosen AS MATERIALIZED (
+    SELECT found.place, found.id
+    FROM unnest($2::text[], $6::bigint[], $7::uuid[]) AS wanted(kind, reached_at, reached)
+    -- For each kind by itself: what is not known here, not due or dead stands in nobody's way.
+    CROSS JOIN LATERAL (
+        SELECT ready.ctid AS place, ready.ready_at, ready.id
+        FROM vip.jobs AS ready
+        WHERE ready.ready_at <= (SELECT now FROM clock) -- guard: due
+          AND ready.kind = wanted.kind -- guard: kind
+          AND (ready.ready_at, ready.id) > (wanted.reached_at, wanted.reached)
+          AND ready.state = 0
+        ORDER BY ready.ready_at, ready.id
         LIMIT $3
-    ))
-      -- Looked at again: the place was chosen before the row was locked.
-      AND job.state = 0
-    RETURNING
-        job.id, job.key, job.kind, job.payload, job.tenant, job.request_id, job.trace_parent, job.state, job.due,
-        job.attempts, job.snoozes, job.rescues, job.max_attempts, job.claim, job.epoch, job.lease_until, job.last_error
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS found
+    ORDER BY found.ready_at, found.id
+    LIMIT $3
 ),
+-- May name a job that another claim was faster with: what is not held under this one is passed over wherever it is read.
 granted AS (
     INSERT INTO vip.leases (claim, until, jobs)
-    SELECT $4, min(lease_until), array_agg(id) FROM leased HAVING count(*) > 0
+    SELECT $4, (SELECT now FROM clock) + $5, array_agg(id) FROM chosen HAVING count(*) > 0
 )
-SELECT * FROM leased
+UPDATE vip.jobs AS job
+-- An epoch is given once, and a later claim gets a higher one.
+SET state = 1, epoch = nextval('vip.epochs'), claim = $4, lease_until = (SELECT now FROM clock) + $5
+-- By the places of the rows: no second way through an index.
+WHERE job.ctid = ANY(ARRAY(SELECT place FROM chosen))
+  -- Looked at again: the place was chosen before the row was locked.
+  AND job.state = 0
+-- Without what the caller has said itself.
+RETURNING
+    job.id, job.key, job.kind, job.payload, job.tenant, job.request_id, job.trace_parent, job.due, job.attempts, job.snoozes,
+    job.rescues, job.max_attempts, job.epoch, job.lease_until, job.last_error
