@@ -9,6 +9,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use uuid::Uuid;
 use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
 use vip_core::conformance::claim_id;
 use vip_core::conformance::job_queue::{claim, job, kind};
@@ -255,16 +256,50 @@ async fn busy_connections_are_waited_for_with_a_bound_and_cost_no_lease() {
     pool.close().await;
 }
 
+/// Makes a claim wait, once it has begun, until whoever holds the lock lets it go.
+fn held_up(name: &str, text: &'static str) -> Cow<'static, str> {
+    match name {
+        "job_claim" => Cow::Owned(text.replacen(" AS now\n", " AS now FROM pg_advisory_xact_lock_shared(7)\n", 1)),
+        _ => Cow::Borrowed(text),
+    }
+}
+
+async fn until_held_up(holder: &mut PgConnection, claims: i64) {
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'";
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut *holder).await.unwrap() < claims {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_changes_while_it_is_claimed_is_left_for_the_next_claim_and_listed_under_no_lease() {
+    let database = server().new_database().await;
+    let config = PostgresConfig::default().query_filter(held_up);
+    let backend = PostgresBackend::connect(&server().url(&database), config).await.unwrap();
+    let jobs = [job("a"), job("b")];
+    assert_eq!(backend.enqueue(&jobs).await.unwrap(), [Enqueued::Inserted; 2]);
+    let mut holder = PgConnection::connect(&server().url(&database)).await.unwrap();
+    sqlx::raw_sql("SELECT pg_advisory_lock(7)").execute(&mut holder).await.unwrap();
+    let claiming = tokio::spawn({
+        let backend = backend.clone();
+        async move { claim(&backend, 2).await }
+    });
+    until_held_up(&mut holder, 1).await;
+    assert_eq!(backend.enqueue(&jobs[..1]).await.unwrap(), [Enqueued::Merged]);
+    sqlx::raw_sql("SELECT pg_advisory_unlock(7)").execute(&mut holder).await.unwrap();
+    let claimed: Vec<_> = claiming.await.unwrap().into_iter().map(|claimed| claimed.job.key).collect();
+    assert_eq!(claimed, [jobs[1].key.clone()]);
+    let listed = "SELECT array_agg(id) FROM vip.leases, unnest(jobs) AS listed(id)";
+    let listed: Vec<Uuid> = sqlx::query_scalar(listed).fetch_one(&mut holder).await.unwrap();
+    assert_eq!(listed, [jobs[1].id.as_uuid()]);
+    assert_eq!(claim(&backend, 2).await.pop().unwrap().job.key, jobs[0].key);
+    holder.close().await.unwrap();
+    backend.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_whose_worker_died_is_rescued_while_commits_are_exhausted_and_two_claims_wait() {
     let database = server().new_database().await;
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
     let pool = PgPoolOptions::new().max_connections(1).connect(&server().url(&database)).await.unwrap();
-    // A claim waits until whoever holds the lock lets it go.
-    let held_up = |name: &str, text: &'static str| match name {
-        "job_claim" => Cow::Owned(text.replacen(" AS now\n", " AS now FROM pg_advisory_xact_lock_shared(7)\n", 1)),
-        _ => Cow::Borrowed(text),
-    };
     let config = PostgresConfig::default().clock(Arc::clone(&clock) as _).query_filter(held_up);
     let config = config.pool_wait(100 * MILLI).lock_wait(3_000 * MILLI);
     let backend = PostgresBackend::with_pool(pool.clone(), config).await.unwrap();
@@ -279,8 +314,7 @@ async fn a_job_whose_worker_died_is_rescued_while_commits_are_exhausted_and_two_
         let backend = backend.clone();
         claims.spawn(async move { claim(&backend, 1).await.len() });
     }
-    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'";
-    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut holder).await.unwrap() < 2 {}
+    until_held_up(&mut holder, 2).await;
     assert_eq!(backend.reap(5, 10).await.unwrap(), 1);
     holder.close().await.unwrap();
     let claimed: usize = claims.join_all().await.into_iter().sum();

@@ -3,9 +3,9 @@
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
 ),
--- Places and ids alone, since they are read twice; whole rows go to the caller as they are changed.
+-- Places alone, since they are read twice; whole rows go to the caller as they are changed.
 chosen AS MATERIALIZED (
-    SELECT found.place, found.id
+    SELECT found.place
     FROM unnest($2::text[], $6::bigint[], $7::uuid[]) AS wanted(kind, reached_at, reached)
     -- For each kind by itself: what is not known here, not due or dead stands in nobody's way.
     CROSS JOIN LATERAL (
@@ -22,10 +22,14 @@ chosen AS MATERIALIZED (
     ORDER BY found.ready_at, found.id
     LIMIT $3
 ),
--- May name a job that another claim was faster with: what is not held under this one is passed over wherever it is read.
+-- What is changed below, as it was before: a row that moved between the choice and its lock is left for the next claim there and here.
 granted AS (
     INSERT INTO vip.leases (claim, until, jobs)
-    SELECT $4, (SELECT now FROM clock) + $5, array_agg(id) FROM chosen HAVING count(*) > 0
+    SELECT $4, (SELECT now FROM clock) + $5, array_agg(job.id)
+    FROM vip.jobs AS job
+    WHERE job.ctid = ANY(ARRAY(SELECT place FROM chosen))
+      AND job.state = 0
+    HAVING count(*) > 0
 )
 UPDATE vip.jobs AS job
 -- An epoch is given once, and a later claim gets a higher one.
