@@ -25,6 +25,7 @@ impl<F: Debug> Untrimmed<F> {
     }
 
     /// Returns how many were passed over.
+    #[cfg(feature = "sqlite")]
     pub(crate) const fn count(&self) -> i64 {
         self.count
     }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use vip_core::model::{ChainHead, TenantId, seal_hash};
+use vip_core::ports::SealReport;
 
 use crate::broken_chains::Sealed;
 
@@ -72,18 +73,18 @@ impl Write for Seal {
 
 impl Seal {
     async fn together(&self, transaction: &mut Transaction<'_>) -> Result<Sealed<Failure>, Failure> {
-        let mut done = Sealed::default();
-        let rows = unsealed(transaction, self.most, &self.passed, &mut done.report.more).await?;
-        done.report.sealed = add(transaction, &rows.iter().collect::<Vec<_>>()).await?;
-        done.sound.extend(by_tenant(&rows)?.into_iter().map(|one| one.tenant));
-        Ok(done)
+        let (rows, more) = unsealed(transaction, self.most, &self.passed).await?;
+        let sealed = add(transaction, &rows.iter().collect::<Vec<_>>()).await?;
+        let sound = by_tenant(&rows)?.into_iter().map(|one| one.tenant).collect();
+        Ok(Sealed { report: SealReport { sealed, more }, sound, ..Sealed::default() })
     }
 
     async fn apart(&self, transaction: &mut Transaction<'_>) -> Result<Sealed<Failure>, Failure> {
         let (mut done, mut passed, mut chains) = (Sealed::default(), self.passed.clone(), 0);
         loop {
             let left = self.most.saturating_sub(done.report.sealed);
-            let rows = unsealed(transaction, left, &passed, &mut done.report.more).await?;
+            let (rows, more) = unsealed(transaction, left, &passed).await?;
+            done.report.more = more;
             let known = passed.len();
             for OfTenant { tenant, records } in by_tenant(&rows)? {
                 if chains == APART_MOST {
@@ -117,15 +118,14 @@ async fn unsealed(
     transaction: &mut Transaction<'_>,
     most: u32,
     passed: &[String],
-    more: &mut bool,
-) -> Result<Vec<PgRow>, Failure> {
+) -> Result<(Vec<PgRow>, bool), Failure> {
     // One more than wanted, to see whether there are more.
     let query = transaction.queries().audit_unsealed.query().bind(i64::from(most) + 1).bind(passed.to_vec());
     let mut rows = transaction.rows(query).await?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    *more = rows.len() > most;
+    let more = rows.len() > most;
     rows.truncate(most);
-    Ok(rows)
+    Ok((rows, more))
 }
 
 /// Sorts records by their tenants, those first whose oldest record is the oldest: what is broken comes to the front, and what is

@@ -32,7 +32,8 @@ impl Sessions {
         let deadline = Instant::now() + ANSWER.min(self.call_deadline);
         let mut backoff = self.backoff();
         loop {
-            match timeout_at(deadline, self.attempt(&Nothing, deadline)).await {
+            // Its own deadline is that of any call: who waits here for a connection is not counted among those who got none.
+            match timeout_at(deadline, self.attempt(&Nothing, self.deadline())).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(failure)) if failure.is_of_a_standby() => return Err(failure),
                 Ok(Err(failure)) => {
