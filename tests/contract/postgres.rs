@@ -4,6 +4,7 @@
 mod guards;
 mod postgres_accept;
 mod postgres_bell;
+mod postgres_damage;
 mod postgres_database;
 mod postgres_faults;
 mod postgres_jobs;
@@ -14,6 +15,7 @@ mod postgres_schema;
 mod postgres_settings;
 mod postgres_together;
 mod postgres_upkeep;
+mod postgres_writable;
 
 use std::borrow::Cow;
 use std::path::Path;

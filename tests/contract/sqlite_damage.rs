@@ -23,19 +23,6 @@ async fn damage(fixture: &SqliteFixture, text: &str) {
     connection.close().await.unwrap();
 }
 
-/// Collects what is logged by this thread until the guard is dropped.
-pub(crate) fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
-    let guard = tracing::subscriber::set_default(subscriber.with_writer(lines.clone()).finish());
-    (lines, guard)
-}
-
-/// Says how often a text was logged.
-fn told(lines: &Lines, text: &str) -> usize {
-    lines.text().lines().filter(|line| line.contains(text)).count()
-}
-
 /// Makes a record that has ended, without operations and keys; the clock then moves on.
 async fn ended(fixture: &SqliteFixture) -> Server {
     let record = fixture.store().commit(&change(server(&tenant("acme")), Guard::New)).await.unwrap().server;
@@ -46,7 +33,7 @@ async fn ended(fixture: &SqliteFixture) -> Server {
 
 #[tokio::test]
 async fn a_record_that_cannot_be_read_keeps_no_other_from_being_trimmed_and_is_told() {
-    let (lines, _on_this_thread) = listen();
+    let (lines, _on_this_thread) = Lines::listen();
     let fixture = sqlite().await;
     let unreadable = [ended(&fixture).await.id, ended(&fixture).await.id];
     let sound = [ended(&fixture).await, ended(&fixture).await];
@@ -64,8 +51,8 @@ async fn a_record_that_cannot_be_read_keeps_no_other_from_being_trimmed_and_is_t
     for record in &sound {
         assert!(load(fixture.store(), record).await.server.spec.image.is_empty(), "its tombstone is left");
     }
-    assert_eq!(told(&lines, "are not trimmed"), 3, "each round says so, once: {}", lines.text());
-    assert_eq!(told(&lines, "count=2"), 3, "{}", lines.text());
+    assert_eq!(lines.told("are not trimmed"), 3, "each round says so, once: {}", lines.text());
+    assert_eq!(lines.told("count=2"), 3, "{}", lines.text());
     fixture.close().await;
 }
 
@@ -112,7 +99,7 @@ async fn a_tenant_whose_chain_is_broken_keeps_no_other_tenants_records_from_bein
     let repair = "DROP TRIGGER vip_audit_is_not_deleted; DELETE FROM vip_audit WHERE change_id = 'c';
         UPDATE vip_audit_heads SET sequence = 1 WHERE tenant = 'acme'";
     for (what, most, text) in damages {
-        let (lines, _on_this_thread) = listen();
+        let (lines, _on_this_thread) = Lines::listen();
         let fixture = sqlite().await;
         let store = fixture.store();
         let record = accepted(&fixture, "acme").await;
@@ -127,7 +114,7 @@ async fn a_tenant_whose_chain_is_broken_keeps_no_other_tenants_records_from_bein
         assert_eq!(store.seal(most).await.unwrap(), report(0, false), "{what}");
         assert_eq!(store.sealed(&other[0].tenant, 0, 9).await.unwrap().len(), 2, "{what}");
         assert_eq!(store.stats().await.unwrap().unsealed, 2, "{what}: none of them in part");
-        assert_eq!(told(&lines, "acme"), 1, "{what}: {}", lines.text());
+        assert_eq!(lines.told("acme"), 1, "{what}: {}", lines.text());
         damage(&fixture, repair).await;
         assert_eq!(store.seal(9).await.unwrap(), report(0, false), "{what}: it is left alone");
         fixture.advance(MINUTE).await;
@@ -140,7 +127,7 @@ async fn a_tenant_whose_chain_is_broken_keeps_no_other_tenants_records_from_bein
 
 #[tokio::test]
 async fn a_chain_that_breaks_again_is_told_again() {
-    let (lines, _on_this_thread) = listen();
+    let (lines, _on_this_thread) = Lines::listen();
     let fixture = sqlite().await;
     let mut record = accepted(&fixture, "acme").await;
     fixture.store().seal(9).await.unwrap();
@@ -151,7 +138,7 @@ async fn a_chain_that_breaks_again_is_told_again() {
         damage(&fixture, &format!("UPDATE vip_audit_heads SET sequence = {head} WHERE tenant = 'acme'")).await;
         fixture.advance(MINUTE).await;
         fixture.store().seal(9).await.unwrap();
-        assert_eq!(told(&lines, "acme"), times, "{}", lines.text());
+        assert_eq!(lines.told("acme"), times, "{}", lines.text());
     }
     fixture.close().await;
 }

@@ -12,7 +12,6 @@ use vip_core::ports::{JobQueue, Retention, Store};
 use vip_core::runtime::HealthStatus;
 use vip_tests::lines::Lines;
 
-use crate::sqlite_damage::listen;
 use crate::sqlite_file::File;
 
 /// Long enough for anything on a busy machine; a test that gets here has failed.
@@ -140,7 +139,7 @@ async fn read_the_present_state(file: &File) -> SqliteConnection {
 
 #[tokio::test]
 async fn a_log_that_a_reader_keeps_from_being_emptied_is_told_once_with_its_size() {
-    let (lines, _on_this_thread) = listen();
+    let (lines, _on_this_thread) = Lines::listen();
     let file = File::new();
     let backend = file.open().await;
     for episode in 1..=2 {
@@ -161,7 +160,7 @@ async fn a_log_that_a_reader_keeps_from_being_emptied_is_told_once_with_its_size
 
 #[tokio::test]
 async fn a_log_that_grows_without_bound_is_told_without_a_checkpoint_being_asked_for() {
-    let (lines, _on_this_thread) = listen();
+    let (lines, _on_this_thread) = Lines::listen();
     let file = File::new();
     let backend = file.open().await;
     let reader = read_the_present_state(&file).await;

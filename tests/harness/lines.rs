@@ -3,6 +3,7 @@
 use std::io::{Result, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Keeps what is logged; clones are the same.
@@ -10,10 +11,25 @@ use tracing_subscriber::fmt::MakeWriter;
 pub struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
+    /// Collects what is logged by this thread, from warnings up, until the guard is dropped.
+    #[must_use]
+    pub fn listen() -> (Self, DefaultGuard) {
+        let lines = Self::default();
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
+        let guard = tracing::subscriber::set_default(subscriber.with_writer(lines.clone()).finish());
+        (lines, guard)
+    }
+
     /// Returns everything so far.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+
+    /// Says how often a text was logged.
+    #[must_use]
+    pub fn told(&self, text: &str) -> usize {
+        self.text().lines().filter(|line| line.contains(text)).count()
     }
 }
 

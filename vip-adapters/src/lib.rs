@@ -5,6 +5,8 @@
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod backoff;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod broken_chains;
 mod connect;
 #[cfg(feature = "hetzner")]
 pub mod hetzner;
@@ -16,6 +18,8 @@ pub mod redis;
 pub mod sqlite;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod unreadable;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod untrimmed;
 
 pub use connect::{ConnectError, REDIS_URL_VARIABLE, connect, connect_queue, connect_queue_at};
 

@@ -189,6 +189,11 @@ impl Failure {
         self.code().is_some_and(|code| code == code::LOCK)
     }
 
+    /// Says whether the server answers reads and refuses every write.
+    pub(super) fn is_of_a_standby(&self) -> bool {
+        self.code().is_some_and(|code| code::STANDBY.contains(&&*code))
+    }
+
     /// Returns what the server said, where nothing was done and it may work later.
     fn code(&self) -> Option<Cow<'_, str>> {
         match self {
@@ -250,10 +255,12 @@ mod code {
     /// serialization failure.
     pub(super) const WAITED: [&str; 4] = [LOCK, "57014", "40P01", "40001"];
     pub(super) const LOCK: &str = "55P03";
-    /// A standby that is not promoted yet (25006 of a statement, 0A000 of `BEGIN … READ WRITE`, or of a plan whose table was
-    /// changed); a transaction of the host that has failed before; a prepared statement that somebody took away; no commands
-    /// accepted until a vacuum, or a full queue of hints; a database that is being changed.
-    pub(super) const PASSING: [&str; 6] = ["25006", "0A000", "25P02", "26000", "54000", "55000"];
+    /// A standby that is not promoted yet: the first of a statement, the second of `BEGIN … READ WRITE`, or of a plan whose table
+    /// was changed.
+    pub(super) const STANDBY: [&str; 2] = ["25006", "0A000"];
+    /// A transaction of the host that has failed before; a prepared statement that somebody took away; no commands accepted until
+    /// a vacuum, or a full queue of hints; a database that is being changed.
+    pub(super) const PASSING: [&str; 4] = ["25P02", "26000", "54000", "55000"];
     /// What a migration, a grant or a change of a role puts right, for all rows alike: a missing right, table, column, schema,
     /// database. Taken for lasting, each job that meets it would burn an attempt.
     pub(super) const SCHEMA: [&str; 5] = ["42501", "42P01", "42703", "3F000", "3D000"];
@@ -284,7 +291,7 @@ fn judge(error: &sqlx::Error) -> Judgement {
 fn judge_code(found: &str, constraint: Option<&str>) -> Judgement {
     // Somebody else made a job with this id meanwhile: the next try finds it. Of other keys it is never expected.
     let is_of_job = found == code::UNIQUE && constraint == Some("jobs_pkey");
-    let passing: [&[&str]; 3] = [&code::WAITED, &code::PASSING, &code::SCHEMA];
+    let passing: [&[&str]; 4] = [&code::WAITED, &code::STANDBY, &code::PASSING, &code::SCHEMA];
     if code::LOST.contains(&found) || found.starts_with(code::LOST_CLASS) {
         Judgement::Lost
     } else if is_of_job

@@ -151,7 +151,7 @@ async fn migrate(
     let mut transaction = connection.begin().await.map_err(migration_error)?;
     // The wait for those who migrate, and only that, is as long as the whole of it may take.
     let begin = format!(
-        "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0;
+        "SET TRANSACTION READ WRITE; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0;
          SET LOCAL idle_in_transaction_session_timeout = 0;
          SELECT pg_advisory_xact_lock(hashtextextended('vip.migrations', 0));
          SET LOCAL lock_timeout = {LOCK_MOST_MS}"

@@ -27,6 +27,7 @@ mod transaction;
 mod upkeep;
 mod url;
 mod watcher;
+mod writable;
 
 use std::sync::Arc;
 
@@ -35,8 +36,12 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
-use vip_core::model::{InstallationId, NewJob};
-use vip_core::ports::{Backend, ChangeSet, ClaimRequest, Claimed, Committed, Connections, Durability, Enqueued};
+use vip_core::model::{InstallationId, NewJob, Timestamp};
+use vip_core::ports::{
+    Backend, ChangeSet, ClaimRequest, Claimed, Clock, Committed, Connections, Durability, Enqueued, SystemClock,
+};
+
+use crate::broken_chains::BrokenChains;
 
 use bell::Bell;
 use claims::{Claim, Floors};
@@ -66,7 +71,7 @@ use watcher::Watcher;
 ///
 /// # Assumptions
 ///
-/// PostgreSQL 15 or newer, and a primary: a standby is refused by each write until the primary is back.
+/// PostgreSQL 15 or newer, and a primary: a standby refuses each write until the primary is back, and health says so.
 #[derive(Debug, Clone)]
 pub struct PostgresBackend {
     shared: Arc<Shared>,
@@ -77,6 +82,7 @@ struct Shared {
     sessions: Arc<Sessions>,
     watcher: Watcher,
     durability: Durability,
+    broken_chains: BrokenChains,
     closing: watch::Sender<bool>,
     /// How far the claims of this process have come; behind a pooler nobody remembers.
     floors: Option<Arc<Floors>>,
@@ -153,7 +159,8 @@ impl PostgresBackend {
         }
         let (enqueues, orders) = (Arc::default(), Arc::default());
         let floors = sessions.lanes.named.then(Arc::default);
-        let shared = Shared { sessions, watcher, durability, closing, floors, enqueues, orders, calls };
+        let broken_chains = BrokenChains::default();
+        let shared = Shared { sessions, watcher, durability, broken_chains, closing, floors, enqueues, orders, calls };
         let backend = Self { shared: Arc::new(shared) };
         let id = InstallationId::from_uuid(config.randomness.uuid());
         match backend.write(Install(id)).await {
@@ -256,6 +263,15 @@ impl PostgresBackend {
 
     fn watcher(&self) -> &Watcher {
         &self.shared.watcher
+    }
+
+    fn broken_chains(&self) -> &BrokenChains {
+        &self.shared.broken_chains
+    }
+
+    /// Returns the time by which this process measures for itself, without asking the server.
+    fn time(&self) -> Timestamp {
+        self.sessions().clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now())
     }
 
     fn kept(&self) -> Durability {

@@ -105,7 +105,7 @@ impl Sessions {
         Instant::now() + self.call_deadline
     }
 
-    fn backoff(&self) -> Backoff {
+    pub(super) fn backoff(&self) -> Backoff {
         Backoff::new(Arc::clone(&self.randomness), BACKOFF_FIRST, BACKOFF_MOST)
     }
 

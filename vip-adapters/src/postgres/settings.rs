@@ -95,7 +95,9 @@ pub(super) fn options_of(lane: Lane, options: &PgConnectOptions, config: &Postgr
         .statement_cache_capacity(STATEMENTS)
         .options(time_outs(config))
         .options(without(&PLANS))
-        .options([("default_transaction_isolation", "read committed")]);
+        .options([("default_transaction_isolation", "read committed")])
+        // A statement that is a commit by itself says no READ WRITE: orders would be taken, and no job of theirs claimed.
+        .options([("default_transaction_read_only", "off")]);
     if let Some(found) = &config.synchronous_commit {
         // As it was when the backend was opened: role, database and server may be told otherwise while it runs.
         options = options.options([("synchronous_commit", found)]);

@@ -20,7 +20,7 @@ use super::PostgresBackend;
 use super::error::{Failure, Obstacle};
 use super::orders::is_order;
 use super::rows::{self, count, integer, word};
-use super::seal::Seal;
+use super::seal::{Seal, Way};
 use super::upkeep::{Delivered, Sight};
 
 /// Where counts end: whoever has this many of something has seen enough.
@@ -146,12 +146,28 @@ impl Store for PostgresBackend {
         Ok(rows::time(&row.ok_or_else(|| Failure::corrupt(Obstacle::NoInstallation))?, "now")?)
     }
 
+    async fn writable(&self) -> Result<(), StoreError> {
+        Ok(self.call(|sessions| async move { sessions.writable().await }).await?)
+    }
+
     async fn seal(&self, most: u32) -> Result<SealReport, StoreError> {
         // Asked of the readers first: the sealer comes every second and mostly finds nothing.
-        if self.sessions().row(|queries| queries.audit_unsealed.query().bind(1_i64)).await?.is_none() {
+        let passed: Vec<String> = self.broken_chains().left_alone(self.time()).into_iter().collect();
+        let unsealed = self.sessions().row(|queries| queries.audit_unsealed.query().bind(1_i64).bind(passed.clone()));
+        if unsealed.await?.is_none() {
             return Ok(SealReport::default());
         }
-        Ok(self.write(Seal(most)).await?)
+        let seal = Seal { most, passed, way: Way::Together };
+        let done = match self.write(seal.clone()).await {
+            // One of these chains is broken, and which of them shows only if each is gone on with by itself.
+            Err(failure @ Failure::Corrupt(_)) => {
+                tracing::debug!(error = ?failure, "audit chains are gone on with one by one");
+                self.write(Seal { way: Way::Apart, ..seal }).await?
+            }
+            done => done?,
+        };
+        self.broken_chains().tell(&done, self.time());
+        Ok(done.report)
     }
 
     async fn sealed(&self, tenant: &TenantId, after: u64, most: u32) -> Result<Vec<SealedRecord>, StoreError> {

@@ -74,6 +74,11 @@ impl<'c> Transaction<'c> {
         Ok(self.rows(query).await?.into_iter().next())
     }
 
+    /// Runs a statement that begins or ends a part of the transaction; whoever begins one ends it.
+    pub(super) async fn part(&mut self, text: &'static str) -> Result<(), Failure> {
+        Ok(sqlx::raw_sql(text).execute(&mut *self.connection).await.map(drop)?)
+    }
+
     /// Remembers that a job was put among the waiting ones, so that waiting workers are told after the commit.
     pub(super) const fn announce_arrival(&mut self) {
         self.arrivals.count += 1;

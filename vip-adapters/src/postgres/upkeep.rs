@@ -1,8 +1,14 @@
 //! What keeps the store in order: trimming, sightings, accounts, deliveries and the installation's id.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
+use sqlx::Row;
+use uuid::Uuid;
 use vip_core::model::{Account, AccountId, Addresses, InstallationId, Server, Sighting, TenantId, Timestamp};
 use vip_core::ports::{Retention, SinkName, Trimmed};
+
+use crate::untrimmed::Untrimmed;
 
 use super::error::{Failure, Refusal};
 use super::rows::{self, integer, to_json};
@@ -20,21 +26,49 @@ impl Write for Retention {
         let keys = transaction.execute(queries.key_trim.query().bind(keys_before).bind(i64::from(self.most))).await?;
         let operations = queries.operation_trim.query().bind(records_before).bind(i64::from(self.most));
         let operations = transaction.execute(operations).await?;
-        let rows =
-            transaction.rows(queries.server_to_trim.query().bind(records_before).bind(i64::from(self.most))).await?;
-        if rows.is_empty() {
+        let most = usize::try_from(self.most).unwrap_or(usize::MAX);
+        let tombstones = tombstones(transaction, records_before, most).await?;
+        if tombstones.is_empty() {
             return Ok(Trimmed { keys, operations, records: 0 });
         }
-        let mut servers = rows.iter().map(rows::server).collect::<Result<Vec<Server>, Failure>>()?;
-        servers.iter_mut().for_each(to_tombstone);
-        // In this order the rows are locked: two that trim at once never wait in a circle.
-        servers.sort_by_key(|server| server.id);
-        let bodies = servers.iter().map(to_json).collect::<Result<Vec<String>, Failure>>()?;
-        let trim = queries.server_trim.query();
-        let trim = trim.bind(servers.iter().map(|server| server.id.as_uuid()).collect::<Vec<_>>()).bind(bodies);
-        let trim = trim.bind(servers.iter().map(|server| server.stamp.as_uuid()).collect::<Vec<_>>());
+        let bodies = tombstones.values().map(to_json).collect::<Result<Vec<String>, Failure>>()?;
+        let trim = queries.server_trim.query().bind(tombstones.keys().copied().collect::<Vec<_>>()).bind(bodies);
+        let trim = trim.bind(tombstones.values().map(|server| server.stamp.as_uuid()).collect::<Vec<_>>());
         let records = transaction.execute(trim).await?;
         Ok(Trimmed { keys, operations, records })
+    }
+}
+
+/// Reads records that ended until then, and makes their tombstones; one that cannot be read is told, and holds up none behind it.
+/// In the order of their ids, in which the rows are locked: two that trim at once never wait in a circle.
+async fn tombstones(
+    transaction: &mut Transaction<'_>,
+    before: i64,
+    most: usize,
+) -> Result<BTreeMap<Uuid, Server>, Failure> {
+    let (mut tombstones, mut seen, mut untrimmed) = (BTreeMap::new(), Vec::new(), Untrimmed::new());
+    loop {
+        let wanted = most.saturating_sub(tombstones.len());
+        let query = transaction.queries().server_to_trim.query().bind(before);
+        let query = query.bind(i64::try_from(wanted).unwrap_or(i64::MAX)).bind(seen.clone());
+        let rows = transaction.rows(query).await?;
+        for row in &rows {
+            let id: Uuid = row.try_get("id")?;
+            seen.push(id);
+            match rows::server(row) {
+                Ok(mut server) => {
+                    to_tombstone(&mut server);
+                    tombstones.insert(id, server);
+                }
+                Err(failure @ Failure::Corrupt(_)) => untrimmed.pass(id, failure),
+                Err(failure) => return Err(failure),
+            }
+        }
+        // Those that cannot be read stood in the places of others.
+        if rows.len() < wanted || tombstones.len() >= most || untrimmed.are_too_many() {
+            untrimmed.tell();
+            return Ok(tombstones);
+        }
     }
 }
 

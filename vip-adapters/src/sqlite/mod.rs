@@ -36,6 +36,8 @@ use tokio::time::Instant;
 use vip_core::model::{InstallationId, Timestamp};
 use vip_core::ports::{Backend, Clock, Durability};
 
+use crate::broken_chains::BrokenChains;
+
 pub use config::{SqliteConfig, Synchronous};
 use connection::Connector;
 pub use error::OpenError;
@@ -43,7 +45,6 @@ use error::{Failure, Obstacle};
 use outcomes::Outcomes;
 use queries::Queries;
 use reader::Reader;
-use seal::BrokenChains;
 use upkeep::Install;
 use watcher::{Watcher, WatcherParts};
 use writer::{Write, Writer, WriterHandle, WriterParts};

@@ -1,22 +1,18 @@
 //! Sealing: gives committed audit records their place in the chain of their tenant, many at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use vip_core::model::{ChainHead, TenantId, Timestamp, seal_hash};
-use vip_core::ports::SealReport;
+use vip_core::model::{ChainHead, TenantId, seal_hash};
+
+use crate::broken_chains::Sealed;
 
 use super::error::{Failure, Obstacle};
 use super::rows::{self, integer, to_json, word};
 use super::transaction::WriteTransaction;
 use super::writer::Write;
-
-/// How long a chain that was found broken is left alone: the sealer comes twice a second, and would read it while it holds the lock.
-const LEFT_ALONE: Duration = Duration::from_secs(60);
 
 /// Gives unsealed records their place.
 #[derive(Debug)]
@@ -27,21 +23,11 @@ pub(super) struct Seal {
     pub(super) passed: BTreeSet<String>,
 }
 
-/// Says what a round of sealing did, and to whom; tenants are named as they stand in the file.
-#[derive(Debug, Default)]
-pub(super) struct Sealed {
-    pub(super) report: SealReport,
-    /// Those whose records got their places.
-    sound: BTreeSet<String>,
-    /// Those whose chain cannot be gone on with: their records wait until somebody has repaired it.
-    broken: BTreeMap<String, Failure>,
-}
-
 #[async_trait]
 impl Write for Seal {
-    type Answer = Sealed;
+    type Answer = Sealed<Failure>;
 
-    async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<Sealed, Failure> {
+    async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<Sealed<Failure>, Failure> {
         let mut done = Sealed::default();
         loop {
             let left = self.most.saturating_sub(done.report.sealed);
@@ -130,59 +116,4 @@ async fn open_chain(transaction: &mut WriteTransaction<'_>, tenant: &TenantId) -
     transaction.execute(open).await?;
     let row = transaction.row(queries.audit_head.query().bind(tenant.to_string())).await?;
     rows::chain_head(&row.ok_or_else(|| Failure::corrupt(Obstacle::Head))?)
-}
-
-/// Remembers whose chain is broken: each is told once, and looked at again after a while.
-#[derive(Debug, Default)]
-pub(super) struct BrokenChains(Mutex<BTreeMap<String, Timestamp>>);
-
-impl BrokenChains {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Timestamp>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns those that are left alone now, as they stand in the file.
-    pub(super) fn left_alone(&self, now: Timestamp) -> BTreeSet<String> {
-        // One that was found in the future was found before the clock was set back.
-        let is_left = |found: Timestamp| found <= now && now.since(found) < LEFT_ALONE;
-        self.lock().iter().filter(|(_, found)| is_left(**found)).map(|(tenant, _)| tenant.clone()).collect()
-    }
-
-    /// Tells an operator which chains a round has found broken, each once until its records are sealed again.
-    pub(super) fn tell(&self, done: &Sealed, now: Timestamp) {
-        let mut found = self.lock();
-        found.retain(|tenant, _at| !done.sound.contains(tenant));
-        for (tenant, failure) in &done.broken {
-            if found.insert(tenant.clone(), now).is_none() {
-                tracing::error!(
-                    %tenant,
-                    error = ?failure,
-                    "the audit chain of a tenant is broken: its records are not sealed until it is repaired"
-                );
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_chain_that_was_found_broken_is_left_alone_for_a_minute_and_no_longer_than_it_is_broken() {
-        let (chains, now) = (BrokenChains::default(), Timestamp::from_micros(7));
-        let found = |broken: &[&str], sound: &[&str]| Sealed {
-            broken: broken.iter().map(|tenant| ((*tenant).to_owned(), Failure::corrupt(Obstacle::Head))).collect(),
-            sound: sound.iter().map(|tenant| (*tenant).to_owned()).collect(),
-            ..Sealed::default()
-        };
-        chains.tell(&found(&["acme", "globex"], &[]), now);
-        chains.tell(&found(&[], &["globex"]), now);
-        let acme = BTreeSet::from(["acme".to_owned()]);
-        assert_eq!(chains.left_alone(now.plus(LEFT_ALONE).minus(Duration::from_micros(1))), acme);
-        assert_eq!(chains.left_alone(now.plus(LEFT_ALONE)), BTreeSet::new());
-        assert_eq!(chains.left_alone(now.minus(Duration::from_micros(1))), BTreeSet::new(), "the clock was set back");
-        chains.tell(&found(&["acme"], &[]), now.plus(LEFT_ALONE));
-        assert_eq!(chains.left_alone(now.plus(LEFT_ALONE)), acme);
-    }
 }

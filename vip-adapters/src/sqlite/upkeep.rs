@@ -6,13 +6,12 @@ use sqlx::sqlite::SqliteRow;
 use vip_core::model::{Account, AccountId, Addresses, InstallationId, Server, Sighting, TenantId, Timestamp};
 use vip_core::ports::{Retention, SinkName, Trimmed};
 
+use crate::untrimmed::Untrimmed;
+
 use super::error::{Failure, Obstacle, Refusal};
 use super::rows::{self, integer, to_json};
 use super::transaction::WriteTransaction;
 use super::writer::Write;
-
-/// Most records that a round of trimming passes over because they cannot be read: others write while it does not.
-pub(super) const PASSED_MOST: i64 = 1000;
 
 #[async_trait]
 impl Write for Retention {
@@ -32,27 +31,21 @@ impl Write for Retention {
 
 /// Trims records that ended until then; one that cannot be read stays as it is, is told, and holds up none behind it.
 async fn trim_records(transaction: &mut WriteTransaction<'_>, before: i64, most: u64) -> Result<u64, Failure> {
-    let (mut records, mut passed, mut first) = (0, 0, None);
+    let (mut records, mut untrimmed) = (0, Untrimmed::new());
     loop {
         let wanted = most.saturating_sub(records);
-        let query = transaction.queries().server_to_trim.query().bind(before).bind(integer(wanted)).bind(passed);
-        let rows = transaction.rows(query).await?;
+        let query = transaction.queries().server_to_trim.query().bind(before).bind(integer(wanted));
+        let rows = transaction.rows(query.bind(untrimmed.count())).await?;
         for row in &rows {
             match trim_record(transaction, row).await {
                 Ok(()) => records += 1,
-                Err(failure @ Failure::Corrupt(_)) => {
-                    passed += 1;
-                    first.get_or_insert((row.try_get::<String, _>("id")?, failure));
-                }
+                Err(failure @ Failure::Corrupt(_)) => untrimmed.pass(row.try_get::<String, _>("id")?, failure),
                 Err(failure) => return Err(failure),
             }
         }
         let was_last = u64::try_from(rows.len()).is_ok_and(|found| found < wanted);
-        if was_last || records >= most || passed > PASSED_MOST {
-            // Once for all of them: a backlog is trimmed in many rounds, and each of them meets them again.
-            if let Some((id, failure)) = first {
-                tracing::error!(server.id = %id, count = passed, error = ?failure, "stored records cannot be read and are not trimmed");
-            }
+        if was_last || records >= most || untrimmed.are_too_many() {
+            untrimmed.tell();
             return Ok(records);
         }
     }

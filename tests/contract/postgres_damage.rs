@@ -1,0 +1,163 @@
+//! Damage in one row of a table: what cannot be read, or not be gone on with, holds up nothing else, and is told.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use vip_core::conformance::BackendFixture;
+use vip_core::conformance::samples::{accepted, change, load, moved, server as record, tenant};
+use vip_core::model::{ChainHead, Server, ServerState, verify_chain};
+use vip_core::ports::{Guard, Retention, SealReport};
+use vip_tests::lines::Lines;
+
+use crate::{PostgresFixture, postgres, server};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Runs statements past the adapter, as a person would.
+async fn damage(fixture: &PostgresFixture, text: &str) {
+    server().run(&fixture.database, text).await;
+}
+
+/// Makes a record that has ended, without operations and keys; the clock then moves on.
+async fn ended(fixture: &PostgresFixture) -> Server {
+    let record = fixture.store().commit(&change(record(&tenant("acme")), Guard::New)).await.unwrap().server;
+    let ended = moved(fixture, record, ServerState::Failed).await.server;
+    fixture.advance(Duration::from_secs(1)).await;
+    ended
+}
+
+/// Trims records that ended an hour ago; returns how many.
+async fn trimmed(fixture: &PostgresFixture, most: u32) -> u64 {
+    fixture.store().trim(&Retention { keys: HOUR, records: HOUR, most }).await.unwrap().records
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_keeps_no_other_from_being_trimmed_and_is_told() {
+    let (lines, _on_this_thread) = Lines::listen();
+    let fixture = postgres().await;
+    let unreadable = [ended(&fixture).await.id, ended(&fixture).await.id];
+    let sound = [ended(&fixture).await, ended(&fixture).await];
+    for (id, body) in unreadable.iter().zip(["'{}'", "jsonb_set(body::jsonb, '{state}', '\"lost\"')::json"]) {
+        damage(&fixture, &format!("UPDATE vip.servers SET body = {body} WHERE id = '{id}'")).await;
+    }
+    fixture.advance(HOUR).await;
+    // Fewer at once than there are damaged ones in front of them.
+    let records = [trimmed(&fixture, 1).await, trimmed(&fixture, 1).await, trimmed(&fixture, 1).await];
+    assert_eq!(records, [1, 1, 0]);
+    for record in &sound {
+        assert!(load(fixture.store(), record).await.server.spec.image.is_empty(), "its tombstone is left");
+    }
+    assert_eq!(lines.told("are not trimmed"), 3, "each round says so, once: {}", lines.text());
+    assert_eq!(lines.told(&format!("server.id={} count=2", unreadable[0])), 3, "{}", lines.text());
+    fixture.close().await;
+}
+
+/// Puts records in front of all others that nobody can read.
+async fn unreadable(fixture: &PostgresFixture, numbers: RangeInclusive<u32>) {
+    let (first, last) = (numbers.start(), numbers.end());
+    let text = format!(
+        "INSERT INTO vip.servers (id, tenant, state, desired, stamp, version, holder_epoch, provider_name, create_hash, gone_at,
+            quota_held, created_at, body)
+        SELECT gen_random_uuid(), 'acme', 'failed', 'absent', gen_random_uuid(), 1, 0, 'name-' || number, 'h', 0,
+            false, 0, '{{}}'
+        FROM generate_series({first}, {last}) AS number"
+    );
+    damage(fixture, &text).await;
+}
+
+#[tokio::test]
+async fn a_thousand_unreadable_records_are_passed_over_and_one_batch_more_holds_up_the_rest() {
+    let fixture = postgres().await;
+    for (numbers, records) in [(1..=1000, 1), (1001..=1250, 0)] {
+        ended(&fixture).await;
+        fixture.advance(HOUR).await;
+        unreadable(&fixture, numbers).await;
+        assert_eq!(trimmed(&fixture, 250).await, records);
+    }
+    fixture.close().await;
+}
+
+const fn report(sealed: u32, more: bool) -> SealReport {
+    SealReport { sealed, more }
+}
+
+#[tokio::test]
+async fn a_tenant_whose_chain_is_broken_keeps_no_other_tenants_records_from_being_sealed_and_is_told_once() {
+    let damages = [
+        // Fewer at once than there are records of the broken chain in front.
+        ("unreadable", 1, "UPDATE vip.audit_heads SET sequence = -1 WHERE tenant = 'acme'"),
+        ("set back", 1, "UPDATE vip.audit_heads SET sequence = 0 WHERE tenant = 'acme'"),
+        (
+            "a place ahead is taken, which the second record shows",
+            2,
+            "INSERT INTO vip.audit (change_id, tenant, server, version, at, body, sequence, hash)
+                VALUES (gen_random_uuid(), 'acme', gen_random_uuid(), 1, 1, '{}', 3, 'h')",
+        ),
+    ];
+    let repair = "SET session_replication_role = replica; DELETE FROM vip.audit WHERE hash = 'h';
+        UPDATE vip.audit_heads SET sequence = 1 WHERE tenant = 'acme'";
+    for (what, most, text) in damages {
+        let (lines, _on_this_thread) = Lines::listen();
+        let fixture = postgres().await;
+        let store = fixture.store();
+        let record = accepted(&fixture, "acme").await;
+        assert_eq!(store.seal(9).await.unwrap().sealed, 1, "{what}");
+        let record = moved(&fixture, record, ServerState::Creating).await.server;
+        let record = moved(&fixture, record, ServerState::Confirming).await.server;
+        let other = [accepted(&fixture, "other").await, accepted(&fixture, "other").await];
+        damage(&fixture, text).await;
+        for left in (0..2_u32.div_ceil(most)).rev() {
+            assert_eq!(store.seal(most).await.unwrap(), report(most, left > 0), "{what}");
+        }
+        assert_eq!(store.seal(most).await.unwrap(), report(0, false), "{what}");
+        assert_eq!(store.sealed(&other[0].tenant, 0, 9).await.unwrap().len(), 2, "{what}");
+        assert_eq!(store.stats().await.unwrap().unsealed, 2, "{what}: none of them in part");
+        assert_eq!(lines.told("tenant=acme"), 1, "{what}: {}", lines.text());
+        damage(&fixture, repair).await;
+        assert_eq!(store.seal(9).await.unwrap(), report(0, false), "{what}: it is left alone");
+        fixture.advance(MINUTE).await;
+        assert_eq!(store.seal(9).await.unwrap(), report(2, false), "{what}");
+        let sealed = store.sealed(&record.tenant, 0, 9).await.unwrap();
+        assert_eq!(verify_chain(&ChainHead::empty(&record.tenant), &sealed).unwrap().sequence, 3, "{what}");
+        fixture.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_chain_that_breaks_again_is_told_again() {
+    let (lines, _on_this_thread) = Lines::listen();
+    let fixture = postgres().await;
+    let mut record = accepted(&fixture, "acme").await;
+    fixture.store().seal(9).await.unwrap();
+    for (head, times) in [(-1, 1), (1, 1), (-1, 2)] {
+        record = moved(&fixture, record, ServerState::Creating).await.server;
+        let last = fixture.store().sealed(&record.tenant, 0, 9).await.unwrap().len();
+        let head = if head < 0 { head } else { i64::try_from(last).unwrap() };
+        damage(&fixture, &format!("UPDATE vip.audit_heads SET sequence = {head} WHERE tenant = 'acme'")).await;
+        fixture.advance(MINUTE).await;
+        fixture.store().seal(9).await.unwrap();
+        assert_eq!(lines.told("tenant=acme"), times, "{}", lines.text());
+    }
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn chains_that_are_gone_on_with_one_by_one_are_so_many_at_once_that_a_call_ends() {
+    let fixture = postgres().await;
+    let store = fixture.store();
+    drop(accepted(&fixture, "acme").await);
+    assert_eq!(store.seal(99).await.unwrap(), report(1, false));
+    // The names are not in the order of the records.
+    for number in (0..40).rev() {
+        drop(accepted(&fixture, &format!("zeta-{number:02}")).await);
+    }
+    drop(accepted(&fixture, "acme").await);
+    damage(&fixture, "UPDATE vip.audit_heads SET sequence = 0 WHERE tenant = 'acme'").await;
+    assert_eq!(store.seal(99).await.unwrap(), report(32, true));
+    assert!(store.sealed(&tenant("zeta-07"), 0, 9).await.unwrap().is_empty(), "those that wait longest go first");
+    assert_eq!(store.seal(99).await.unwrap(), report(8, false), "and the broken one is found");
+    assert_eq!(store.seal(99).await.unwrap(), report(0, false));
+    assert_eq!(store.stats().await.unwrap().unsealed, 1);
+    fixture.close().await;
+}
