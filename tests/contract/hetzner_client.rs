@@ -3,6 +3,8 @@
 
 #[path = "hetzner_client/answers.rs"]
 mod answers;
+#[path = "hetzner_client/partly.rs"]
+mod partly;
 #[path = "hetzner_client/refusals.rs"]
 mod refusals;
 #[path = "hetzner_client/roots.rs"]

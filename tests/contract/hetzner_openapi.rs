@@ -90,6 +90,7 @@ async fn every_refusal_of_the_simulator_is_one_of_the_description() {
         fail(Failure::Timeout),
         Fault::TooManyRequests,
         refuse(403, "resource_limit_exceeded"),
+        refuse(403, "forbidden"),
         refuse(409, "conflict"),
         Fault::Late { failure: Some(Failure::Timeout), effect_after: Duration::from_millis(1) },
         Fault::ActionFails { code: "action_failed".to_owned(), message: "server is locked".to_owned() },

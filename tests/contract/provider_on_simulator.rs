@@ -15,7 +15,7 @@ use vip_core::ports::{
     ActionStatus, CreateRequest, ProviderClient, ProviderError, ProviderErrorKind as Kind, RequestContext,
     ServerStatus, ServerView,
 };
-use vip_tests::asked::{context, order, owner};
+use vip_tests::asked::{context, order, owner, record};
 
 const TOKEN: &str = "contract0token00000000000000000000000000000000000000000000000000";
 const READER: &str = "reader00token00000000000000000000000000000000000000000000000000";
@@ -179,9 +179,9 @@ async fn no_refusal_has_an_effect() {
         (Fault::TooManyRequests, Kind::Throttled { retry_after: Duration::from_secs(1) }),
         (refuse(403, "resource_limit_exceeded"), Kind::AccountLimit),
         (refuse(403, "maintenance"), Kind::Busy),
-        (refuse(403, "forbidden"), Kind::Unauthorized),
+        (refuse(403, "forbidden"), Kind::AccountLimit),
         (refuse(401, "token_readonly"), Kind::ReadOnly),
-        (refuse(422, "placement_error"), Kind::Placement),
+        (refuse(422, "placement_error"), Kind::Exhausted),
         (refuse(410, "deprecated_api_endpoint"), Kind::Bug),
     ];
     for (number, (fault, kind)) in (1..).zip(refusals) {
@@ -244,6 +244,42 @@ async fn an_action_that_fails_says_so() {
         }
     }
     panic!("no action failed");
+}
+
+#[tokio::test]
+async fn a_start_that_fails_is_no_create_that_failed_and_the_server_is_there() {
+    let bench = Bench::start().await;
+    bench.next_create(Fault::StartFails { code: "action_failed".to_owned(), message: "words".to_owned() });
+    let created = bench.create(1).await.unwrap();
+    assert_eq!(created.actions.len(), 2, "the create and the start");
+    let id = &created.server.id;
+    bench.see(id, |found| found.is_some_and(|it| it.status == ServerStatus::Off)).await;
+    let actions = bench.client.actions(&created.actions, &context()).await.unwrap();
+    let seen: Vec<_> = actions.into_iter().map(|it| (it.id, it.status)).collect();
+    assert_eq!(seen, [(created.actions[0].clone(), ActionStatus::Succeeded)]);
+    bench.simulator.start_server(id.as_str().parse().unwrap()).unwrap();
+    bench.see(id, |found| found.is_some_and(|it| it.status == ServerStatus::Running)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_read_is_left_out_and_never_called_gone() {
+    let bench = Bench::start().await;
+    let (odd, good) = (bench.create(1).await.unwrap().server.id, bench.create(2).await.unwrap().server.id);
+    let number = odd.as_str().parse().unwrap();
+    for field in ["status", "name", "labels"] {
+        bench.simulator.garble_server(number, Some(field)).unwrap();
+        let page = bench.client.inventory(owner(), 1, &context()).await.unwrap();
+        assert_eq!(page.servers.iter().map(|it| &it.id).collect::<Vec<_>>(), [&good], "{field}");
+        assert_eq!(bench.client.get(&odd, &context()).await.unwrap_err().kind, Kind::Unknown, "{field}");
+        assert_eq!(bench.client.find(&order(1).name, &context()).await.unwrap_err().kind, Kind::Unknown, "{field}");
+        let labelled = bench.client.find_labelled(owner(), record(1), &context()).await;
+        assert_eq!(labelled.unwrap_err().kind, Kind::Unknown, "{field}");
+        assert!(bench.find(2).await.is_some());
+    }
+    bench.simulator.garble_server(number, Some("id")).unwrap();
+    assert_eq!(bench.client.inventory(owner(), 1, &context()).await.unwrap_err().kind, Kind::Unknown);
+    bench.simulator.garble_server(number, None).unwrap();
+    assert_eq!(bench.client.inventory(owner(), 1, &context()).await.unwrap().servers.len(), 2);
 }
 
 #[tokio::test]

@@ -15,3 +15,4 @@ mod patient;
 mod shutdown;
 mod stock;
 mod tokens;
+mod unusual;

@@ -7,18 +7,19 @@ use vip_core::ports::{ProviderClient, ProviderErrorKind as Kind, Retryability, S
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::{client, context, create_request, id};
+use super::{client, context, create_request, id, name, owner};
 
 const ONE_SECOND: Kind = Kind::Throttled { retry_after: Duration::from_secs(1) };
 
 /// Status, code, message as seen in the wild, and what a create and a delete say. Written from the description, and not
 /// from the client's own table.
-const DESCRIBED: [(u16, &str, &str, Kind, Kind); 41] = [
+const DESCRIBED: [(u16, &str, &str, Kind, Kind); 42] = [
     (400, "json_error", "", Kind::Bug, Kind::Bug),
     (401, "unauthorized", "token is required", Kind::Unauthorized, Kind::Unauthorized),
     (401, "unauthorized", "the token you have provided is invalid", Kind::Unauthorized, Kind::Unauthorized),
     (401, "token_readonly", "", Kind::ReadOnly, Kind::ReadOnly),
-    (403, "forbidden", "", Kind::Unauthorized, Kind::Unauthorized),
+    // What is forbidden to an effect alone is no word about the token.
+    (403, "forbidden", "insufficient permissions", Kind::AccountLimit, Kind::Protected),
     (403, "maintenance", "", Kind::Busy, Kind::Busy),
     (403, "resource_limit_exceeded", "server limit reached", Kind::AccountLimit, Kind::AccountLimit),
     (405, "method_not_allowed", "", Kind::Bug, Kind::Bug),
@@ -32,7 +33,7 @@ const DESCRIBED: [(u16, &str, &str, Kind, Kind); 41] = [
     (422, "invalid_input", "unsupported location for server type", Kind::InvalidInput, Kind::InvalidInput),
     (422, "service_error", "", Kind::Unknown, Kind::Unknown),
     (422, "unsupported_error", "", Kind::InvalidInput, Kind::InvalidInput),
-    (422, "placement_error", "", Kind::Placement, Kind::Placement),
+    (422, "placement_error", "error during placement", Kind::Exhausted, Kind::Exhausted),
     (422, "primary_ip_assigned", "", Kind::InvalidInput, Kind::InvalidInput),
     (422, "primary_ip_datacenter_mismatch", "", Kind::InvalidInput, Kind::InvalidInput),
     (422, "server_not_stopped", "", Kind::InvalidInput, Kind::InvalidInput),
@@ -54,6 +55,7 @@ const DESCRIBED: [(u16, &str, &str, Kind, Kind); 41] = [
     (422, "unknown_error", "", Kind::Unknown, Kind::Unknown),
     (503, "robot_unavailable", "", Kind::Unknown, Kind::Unknown),
     (423, "resource_locked", "", Kind::Busy, Kind::Busy),
+    (403, "creation_disabled", "", Kind::AccountLimit, Kind::Protected),
     (422, "volume_already_attached", "", Kind::InvalidInput, Kind::InvalidInput),
     (409, "vswitch_id_already_used", "", Kind::Unknown, Kind::Busy),
 ];
@@ -88,6 +90,23 @@ async fn every_refusal_of_the_description_is_told_by_what_was_applied() {
             }
             assert_eq!(server.received_requests().await.unwrap().len(), 2, "{status} {code}: each was sent once");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_is_forbidden_is_a_word_about_the_token() {
+    let server = MockServer::start().await;
+    let client = client(&server.uri());
+    let body = json!({"error": {"code": "forbidden", "message": "insufficient permissions"}});
+    Mock::given(any()).respond_with(ResponseTemplate::new(403).set_body_json(body)).mount(&server).await;
+    let errors = [
+        client.get(&id(), &context()).await.unwrap_err(),
+        client.find(&name(), &context()).await.unwrap_err(),
+        client.inventory(owner(), 1, &context()).await.unwrap_err(),
+        client.catalog(&context()).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!((error.kind, error.code.as_str()), (Kind::Unauthorized, "forbidden"));
     }
 }
 

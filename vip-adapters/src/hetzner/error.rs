@@ -46,12 +46,22 @@ pub(crate) enum BodyError {
     /// It is not the JSON that was expected.
     #[error("unexpected JSON ({category:?}) at line {line}, column {column}")]
     Json { category: serde_json::error::Category, line: usize, column: usize },
+    /// A server in it is not as the API shows servers; what is around it is as it should be.
+    #[error("a server in it has unexpected JSON ({category:?} at its line {line}, column {column})")]
+    Server { category: serde_json::error::Category, line: usize, column: usize },
     /// A value in it cannot be one of the provider's.
     #[error("a value is out of its range")]
     Value(#[from] NameError),
     /// It answers another question than the one that was asked.
     #[error("another {what} than asked for")]
     Other { what: &'static str },
+}
+
+impl BodyError {
+    /// Says that a server cannot be read, and where in it.
+    pub(crate) fn server(error: &serde_json::Error) -> Self {
+        Self::Server { category: error.classify(), line: error.line(), column: error.column() }
+    }
 }
 
 impl From<serde_json::Error> for BodyError {
@@ -113,6 +123,13 @@ impl From<CallError> for ProviderError {
                     TransportError::TooLarge { .. } => (ProviderErrorKind::Unknown, "too_large"),
                 };
                 Self::new(kind, code).with_source(source)
+            }
+            CallError::Unreadable { correlation_id, source: source @ BodyError::Server { .. }, .. } => {
+                // The API has answered: one odd server is no outage, and must not stop the calls that are about others.
+                Self::new(ProviderErrorKind::Unknown, "unreadable_server")
+                    .with_correlation_id(correlation_id)
+                    .with_service(Service::Answering)
+                    .with_source(source)
             }
             CallError::Unreadable { status, correlation_id, source } => {
                 let code = if status.is_success() { "unreadable".to_owned() } else { status_code(status) };

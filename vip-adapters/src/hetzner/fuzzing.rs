@@ -10,8 +10,8 @@ use vip_core::ports::{
 use super::answer::{read, read_if_there};
 use super::call::Call;
 use super::error::CallError;
-use super::mapping::{self, Part};
-use super::wire;
+use super::lists::{self, ServerPage};
+use super::{mapping, wire};
 
 /// Is what an answer was read as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,16 +70,16 @@ pub fn read_answer(
 fn read_as(call: Call, response: &Response<Bytes>) -> Result<Reading, CallError> {
     match call {
         Call::Create => read(call, response, mapping::created).map(Reading::Created),
-        Call::Get => read_if_there(call, response, |body: wire::ServerOnly| mapping::server_view(body.server))
-            .map(Reading::Looked),
+        Call::Get => read_if_there(call, response, mapping::only_server).map(Reading::Looked),
         Call::Delete => read_if_there(call, response, |_: wire::Deleted| Ok(Deletion::Accepted))
             .map(|deletion| Reading::Deleted(deletion.unwrap_or(Deletion::AlreadyGone))),
         Call::Actions => {
-            read_if_there(call, response, mapping::actions).map(|actions| Reading::Actions(actions.unwrap_or_default()))
+            let actions = read_if_there(call, response, mapping::actions)?.unwrap_or_default();
+            Ok(Reading::Actions(actions.views))
         }
         Call::Find | Call::FindLabelled | Call::Inventory => {
-            let Part { items, next } = read(call, response, |body| mapping::servers(body, 1))?;
-            Ok(Reading::Servers(items, next))
+            let ServerPage { views, next, .. } = read(call, response, |body| lists::servers(body, 1))?;
+            Ok(Reading::Servers(views, next))
         }
         Call::ServerTypes => {
             read(call, response, |body| mapping::server_types(body, 1)).map(|part| Reading::ServerTypes(part.items))

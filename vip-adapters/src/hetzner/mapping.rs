@@ -3,16 +3,18 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use vip_core::model::{
-    Addresses, Currency, InstallationId, Money, OWNER_LABEL, Power, Price, ProviderActionId, ProviderName,
-    ProviderServerId, ServerId,
+    Addresses, Currency, Money, Power, Price, ProviderActionId, ProviderName, ProviderServerId,
 };
 use vip_core::ports::{
     ActionStatus, ActionView, CatalogImage, CatalogLocation, CatalogPrice, CatalogServerType, CreateRequest, Created,
-    InventoryPage, ServerStatus, ServerView,
+    ServerStatus, ServerView,
 };
 
 use super::error::{BodyError, safe_code};
 use super::wire;
+
+/// The command of the action without which there is no server.
+const CREATE_SERVER: &str = "create_server";
 
 /// Is one page of a list, and the number of the next.
 #[derive(Debug)]
@@ -90,39 +92,13 @@ pub(crate) fn with_name(view: ServerView, name: &ProviderName) -> Result<ServerV
     if view.name == name.as_str() { Ok(view) } else { Err(BodyError::Other { what: "name" }) }
 }
 
-/// Returns the one server of a list that was filtered by name. A list with other servers was not filtered, so that it
-/// proves nothing about this name.
-pub(crate) fn only_named(body: wire::Servers, name: &ProviderName) -> Result<Option<ServerView>, BodyError> {
-    let mut views = servers(body, 0)?.items.into_iter().map(|view| with_name(view, name));
-    match (views.next().transpose()?, views.next()) {
-        (first, None) => Ok(first),
-        (_, Some(_)) => Err(BodyError::Other { what: "number of servers" }),
-    }
-}
-
-/// Turns a page of servers that was asked for by its number.
-pub(crate) fn servers(body: wire::Servers, page: u32) -> Result<Part<ServerView>, BodyError> {
-    let next = next_page(&body.meta, page)?;
-    let items = body.servers.into_iter().map(server_view).collect::<Result<_, _>>()?;
-    Ok(Part { items, next })
-}
-
-/// Keeps the servers that carry the label now: a list is not a snapshot, and a label can have gone meanwhile.
-pub(crate) fn inventory_page(part: Part<ServerView>, owner: InstallationId) -> InventoryPage {
-    let owner = owner.to_string();
-    let mut servers = part.items;
-    servers.retain(|view| view.labels.get(OWNER_LABEL).is_some_and(|label| *label == owner));
-    servers.sort_by_key(|view| wire::Id::parse(view.id.as_str()));
-    InventoryPage { servers, next: part.next }
-}
-
-/// Keeps the servers that carry both labels now.
-pub(crate) fn labelled(views: Vec<ServerView>, owner: InstallationId, server: ServerId) -> Vec<ServerView> {
-    views.into_iter().filter(|view| view.is_ours(owner, server)).collect()
+/// Turns the answer to a look by id.
+pub(crate) fn only_server(body: wire::ServerOnly) -> Result<ServerView, BodyError> {
+    server_view(body.server.whole()?)
 }
 
 /// A next page that is not a later one would be read for ever.
-fn next_page(meta: &wire::Object<wire::Meta>, page: u32) -> Result<Option<u32>, BodyError> {
+pub(crate) fn next_page(meta: &wire::Object<wire::Meta>, page: u32) -> Result<Option<u32>, BodyError> {
     match meta.0.pagination.0.next_page {
         Some(next) if next <= page => Err(BodyError::Other { what: "page" }),
         next => Ok(next),
@@ -133,8 +109,41 @@ fn action_id(action: &wire::Action) -> Result<ProviderActionId, BodyError> {
     Ok(ProviderActionId::new(action.id.to_string())?)
 }
 
-pub(crate) fn actions(body: wire::Actions) -> Result<Vec<ActionView>, BodyError> {
-    body.actions.into_iter().map(action_view).collect()
+/// Is what an answer says of actions.
+#[derive(Debug, Default)]
+pub(crate) struct Actions {
+    pub(crate) views: Vec<ActionView>,
+    /// What followed a create and has failed.
+    pub(crate) failed_follow_ups: Vec<FollowUp>,
+}
+
+/// Is an action that is not the create itself; in the provider's words as far as they can be shown.
+#[derive(Debug)]
+pub(crate) struct FollowUp {
+    pub(crate) id: ProviderActionId,
+    pub(crate) command: String,
+    pub(crate) code: String,
+}
+
+/// Turns actions into views. One that only followed a create and has failed is none of them: whoever asks takes it for ended, and
+/// looks at the server. That is there, and somebody may start it; told as failed it would count as a create that came to nothing, and
+/// be removed.
+pub(crate) fn actions(body: wire::Actions) -> Result<Actions, BodyError> {
+    let mut actions = Actions::default();
+    for mut action in body.actions {
+        let command = action.command.take().unwrap_or_default();
+        let ActionView { id, status } = action_view(action)?;
+        match status {
+            ActionStatus::Failed { code } if command != CREATE_SERVER => {
+                let command = safe_code(&command).to_owned();
+                actions.failed_follow_ups.push(FollowUp { id, command, code });
+            }
+            ActionStatus::Running | ActionStatus::Succeeded | ActionStatus::Failed { .. } => {
+                actions.views.push(ActionView { id, status });
+            }
+        }
+    }
+    Ok(actions)
 }
 
 fn action_view(action: wire::Action) -> Result<ActionView, BodyError> {

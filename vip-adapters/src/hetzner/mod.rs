@@ -1,9 +1,10 @@
 //! Hetzner Cloud: the provider adapter, and a simulator of its API.
 //!
 //! [`HetznerClient`] sends each request once. It follows no redirect, uses no proxy unless told to, and says `Unknown`
-//! whenever it cannot prove that a mutation was not applied.
+//! whenever it cannot prove that a mutation was not applied. A server that cannot be read is never taken for one that is not there.
 
 mod answer;
+mod apart;
 mod call;
 mod config;
 mod error;
@@ -11,6 +12,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http_transport;
+mod lists;
 mod mapping;
 mod provider_client;
 mod rate;
@@ -40,6 +42,7 @@ pub use config::{
 };
 pub use error::HetznerConfigError;
 
+use apart::Apart;
 use call::Call;
 use error::CallError;
 use http_transport::HttpTransport;
@@ -67,6 +70,7 @@ pub struct HetznerClient {
     requests: Requests,
     token_digest: TokenDigest,
     rate: Arc<Rate>,
+    apart: Arc<Apart>,
 }
 
 impl HetznerClient {
@@ -136,7 +140,8 @@ impl HetznerClient {
     fn with_transport(transport: Arc<dyn Transport>, config: &HetznerConfig) -> Result<Self, HetznerConfigError> {
         let requests = Requests::new(config.base(), &config.token, &config.user_agent)
             .map_err(|error| HetznerConfigError::Client(error.into()))?;
-        Ok(Self { transport, requests, token_digest: digest(config), rate: Arc::default() })
+        let token_digest = digest(config);
+        Ok(Self { transport, requests, token_digest, rate: Arc::default(), apart: Arc::default() })
     }
 
     async fn send(&self, mut request: Request<Bytes>, context: &RequestContext) -> Result<Response<Bytes>, CallError> {

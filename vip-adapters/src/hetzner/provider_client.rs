@@ -15,8 +15,8 @@ use vip_core::ports::{
 use super::answer::{correlation_id, read, read_if_there};
 use super::call::Call;
 use super::error::{BodyError, CallError};
-use super::mapping::{self, Part};
-use super::{HetznerClient, wire};
+use super::mapping::{self, FollowUp, Part};
+use super::{HetznerClient, lists, wire};
 
 /// Most actions that one request asks for; the API answers as many on a page.
 pub(crate) const ACTIONS_PER_REQUEST: usize = 25;
@@ -50,7 +50,7 @@ impl ProviderClient for HetznerClient {
     async fn find(&self, name: &ProviderName, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
         let work = async {
             let response = self.send(self.requests.find(name)?, context).await?;
-            read(Call::Find, &response, |body| mapping::only_named(body, name))
+            read(Call::Find, &response, |body| lists::only_named(body, name))
         };
         self.within(Call::Find, context, work).await
     }
@@ -63,8 +63,8 @@ impl ProviderClient for HetznerClient {
     ) -> Result<Vec<ServerView>, ProviderError> {
         let work = async {
             let request = |page| self.requests.find_labelled(owner, server, page);
-            let views = self.list(Call::FindLabelled, context, request, mapping::servers).await?;
-            Ok(mapping::labelled(views, owner, server))
+            let convert = |body, page| lists::labelled(body, page, owner, server);
+            self.list(Call::FindLabelled, context, request, convert).await
         };
         self.within(Call::FindLabelled, context, work).await
     }
@@ -73,9 +73,7 @@ impl ProviderClient for HetznerClient {
         let work = async {
             let number = wire::Id::parse(id.as_str()).ok_or(CallError::ForeignId)?;
             let response = self.send(self.requests.show(number)?, context).await?;
-            read_if_there(Call::Get, &response, |body: wire::ServerOnly| {
-                mapping::with_id(mapping::server_view(body.server)?, id)
-            })
+            read_if_there(Call::Get, &response, |body| mapping::with_id(mapping::only_server(body)?, id))
         };
         self.within(Call::Get, context, work).await
     }
@@ -104,8 +102,17 @@ impl ProviderClient for HetznerClient {
                 let response = self.send(self.requests.actions(chunk)?, context).await?;
                 // Not there means: not known, so that the caller reads the server instead.
                 let found = read_if_there(Call::Actions, &response, mapping::actions)?.unwrap_or_default();
-                let is_wanted = |id: wire::Id| chunk.contains(&id);
-                views.extend(found.into_iter().filter(|it| wire::Id::parse(it.id.as_str()).is_some_and(is_wanted)));
+                let is_wanted =
+                    |id: &ProviderActionId| wire::Id::parse(id.as_str()).is_some_and(|id| chunk.contains(&id));
+                for FollowUp { id, command, code } in found.failed_follow_ups.iter().filter(|it| is_wanted(&it.id)) {
+                    tracing::warn!(
+                        provider_id = %id,
+                        command = command.as_str(),
+                        code = code.as_str(),
+                        "what followed a create has failed: the server is there, and is looked at"
+                    );
+                }
+                views.extend(found.views.into_iter().filter(|it| is_wanted(&it.id)));
             }
             Ok(views)
         };
@@ -120,8 +127,14 @@ impl ProviderClient for HetznerClient {
     ) -> Result<InventoryPage, ProviderError> {
         let work = async {
             let response = self.send(self.requests.inventory(owner, page)?, context).await?;
-            let part = read(Call::Inventory, &response, |body| mapping::servers(body, page))?;
-            Ok(mapping::inventory_page(part, owner))
+            let inventory = read(Call::Inventory, &response, |body| lists::inventory(body, page, owner))?;
+            for id in self.apart.saw(&inventory) {
+                tracing::warn!(
+                    provider_id = %id,
+                    "a listed server cannot be read: it is left out of the list, and its orders wait until it can be"
+                );
+            }
+            Ok(inventory.page)
         };
         self.within(Call::Inventory, context, work).await
     }
@@ -151,7 +164,7 @@ impl HetznerClient {
         call: Call,
         context: &RequestContext,
         request: impl Fn(u32) -> Result<Request<Bytes>, CallError>,
-        convert: fn(W, u32) -> Result<Part<T>, BodyError>,
+        convert: impl Fn(W, u32) -> Result<Part<T>, BodyError>,
     ) -> Result<Vec<T>, CallError> {
         let mut items = Vec::new();
         let mut page = 1;

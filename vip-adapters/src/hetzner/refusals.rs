@@ -14,7 +14,6 @@ pub(crate) enum Meaning {
     Exhausted,
     AlreadyExists,
     InvalidInput,
-    Placement,
     Protected,
     AccountLimit,
     Unauthorized,
@@ -44,12 +43,21 @@ pub(crate) struct Row {
     pub(crate) applied: Applied,
     /// What it means for a create.
     pub(crate) create: Meaning,
-    /// What it means for every other call. That a server is not there is read before this table is asked.
+    /// What it means for a delete. That a server is not there is read before this table is asked.
+    pub(crate) delete: Meaning,
+    /// What it means for every other call.
     pub(crate) others: Meaning,
 }
 
 const fn row(status: u16, code: &'static str, applied: Applied, create: Meaning, others: Meaning) -> Row {
-    Row { status, code, applied, create, others }
+    Row { status, code, applied, create, delete: others, others }
+}
+
+impl Row {
+    /// Returns this row with another meaning for a delete.
+    const fn deleting(self, delete: Meaning) -> Self {
+        Self { delete, ..self }
+    }
 }
 
 /// Every refusal that we know. Of two rows with one code the first is also the meaning of that code at a 4xx that is in
@@ -58,14 +66,16 @@ const fn row(status: u16, code: &'static str, applied: Applied, create: Meaning,
 pub(crate) const ROWS: [Row; 47] = {
     use Applied::{Earlier, No, Perhaps};
     use Meaning::{
-        AccountLimit, AlreadyExists, Bug, Busy, Exhausted, InvalidInput, Placement, Protected, ReadOnly, Throttled,
-        Unauthorized, Unknown,
+        AccountLimit, AlreadyExists, Bug, Busy, Exhausted, InvalidInput, Protected, ReadOnly, Throttled, Unauthorized,
+        Unknown,
     };
     [
         row(400, "json_error",                       No,      Bug,           Bug),
         row(401, "unauthorized",                     No,      Unauthorized,  Unauthorized),
         row(401, "token_readonly",                   No,      ReadOnly,      ReadOnly),
-        row(403, "forbidden",                        No,      Unauthorized,  Unauthorized),
+        // Only a read tells about the token. Were a create or a delete to close the account, the check of the token would open it
+        // again, for the next one to close: nothing would go on in it, however much else is allowed.
+        row(403, "forbidden",                        No,      AccountLimit,  Unauthorized).deleting(Protected),
         row(403, "maintenance",                      No,      Busy,          Busy),
         row(403, "resource_limit_exceeded",          No,      AccountLimit,  AccountLimit),
         row(404, "not_found",                        No,      Bug,           Bug),
@@ -81,7 +91,8 @@ pub(crate) const ROWS: [Row; 47] = {
         row(422, "service_error",                    Perhaps, Unknown,       Unknown),
         row(422, "unknown_error",                    Perhaps, Unknown,       Unknown),
         row(422, "unsupported_error",                No,      InvalidInput,  InvalidInput),
-        row(422, "placement_error",                  No,      Placement,     Placement),
+        // No host has room for it. We ask for no placement group, so that it is the stock, whatever the status.
+        row(422, "placement_error",                  No,      Exhausted,     Exhausted),
         row(422, "primary_ip_assigned",              No,      InvalidInput,  InvalidInput),
         row(422, "primary_ip_datacenter_mismatch",   No,      InvalidInput,  InvalidInput),
         row(422, "server_not_stopped",               No,      InvalidInput,  InvalidInput),
@@ -100,7 +111,7 @@ pub(crate) const ROWS: [Row; 47] = {
         // A code of which we know nothing: the status decides.
         row(400, "",                                 No,      Bug,           Bug),
         row(401, "",                                 No,      Unauthorized,  Unauthorized),
-        row(403, "",                                 No,      Unauthorized,  Unauthorized),
+        row(403, "",                                 No,      AccountLimit,  Unauthorized).deleting(Protected),
         row(404, "",                                 No,      Bug,           Bug),
         row(405, "",                                 No,      Bug,           Bug),
         row(409, "",                                 Perhaps, Unknown,       Busy),
@@ -121,12 +132,12 @@ pub(crate) fn classify(call: Call, status: StatusCode, code: &str, limit_per_hou
     let meaning = match (row, call) {
         (None, _) => Meaning::Unknown,
         (Some(row), Call::Create) => row.create,
+        (Some(row), Call::Delete) => row.delete,
         (
             Some(row),
             Call::Find
             | Call::FindLabelled
             | Call::Get
-            | Call::Delete
             | Call::Actions
             | Call::Inventory
             | Call::ServerTypes
@@ -159,7 +170,6 @@ impl Meaning {
             Self::Exhausted => Kind::Exhausted,
             Self::AlreadyExists => Kind::AlreadyExists,
             Self::InvalidInput => Kind::InvalidInput,
-            Self::Placement => Kind::Placement,
             Self::Protected => Kind::Protected,
             Self::AccountLimit => Kind::AccountLimit,
             Self::Unauthorized => Kind::Unauthorized,

@@ -75,6 +75,19 @@ impl Simulator {
                 self.protect_server(number(id)?, Protection::Off)?;
                 Ok(done())
             }
+            (&Method::POST, ["servers", id, "start"]) => {
+                self.start_server(number(id)?)?;
+                Ok(done())
+            }
+            (&Method::POST, ["servers", id, "garble"]) => {
+                let garble: Garble = serde_json::from_slice(body)?;
+                self.garble_server(number(id)?, Some(&garble.field))?;
+                Ok(done())
+            }
+            (&Method::DELETE, ["servers", id, "garble"]) => {
+                self.garble_server(number(id)?, None)?;
+                Ok(done())
+            }
             (&Method::POST, ["stock"]) => {
                 let change: StockChange = serde_json::from_slice(body)?;
                 self.change_stock(change)?;
@@ -94,6 +107,13 @@ impl Simulator {
 struct Lock {
     #[serde(rename = "for_ms", with = "millis")]
     duration: Duration,
+}
+
+/// The body of a garbling.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Garble {
+    field: String,
 }
 
 fn number(id: &str) -> Result<u64, Problem> {

@@ -32,6 +32,7 @@ pub(super) struct Twist {
     pub(super) out_of_stock: bool,
     pub(super) action_time: Option<Duration>,
     pub(super) action_failure: Option<ActionFailure>,
+    pub(super) start_failure: Option<ActionFailure>,
 }
 
 /// Everything that the rules hold for one request.
@@ -171,7 +172,8 @@ impl Verdict {
             | Fault::HideById { .. }
             | Fault::StockExhausted { .. }
             | Fault::ActionTakes { .. }
-            | Fault::ActionFails { .. } => None,
+            | Fault::ActionFails { .. }
+            | Fault::StartFails { .. } => None,
         }
     }
 }
@@ -189,6 +191,9 @@ impl Draw {
             Fault::StockExhausted { .. } => self.twist.out_of_stock = true,
             Fault::ActionFails { code, message } => {
                 self.twist.action_failure = Some(ActionFailure { code: code.clone(), message: message.clone() });
+            }
+            Fault::StartFails { code, message } => {
+                self.twist.start_failure = Some(ActionFailure { code: code.clone(), message: message.clone() });
             }
             Fault::CutBefore
             | Fault::CutAfter

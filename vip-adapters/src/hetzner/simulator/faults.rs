@@ -84,6 +84,13 @@ pub enum Fault {
         /// The action's error text.
         message: String,
     },
+    /// The server is created, and its start ends in error: it is there and switched off.
+    StartFails {
+        /// The error code of the start.
+        code: String,
+        /// The error text of the start.
+        message: String,
+    },
 }
 
 /// An error of the server, or of a gateway before it.
@@ -200,7 +207,8 @@ pub enum When {
 ///
 /// Of several rules that match one request, at most one decides the answer, the first one that was added;
 /// those that only change how the request is carried out ([`Fault::Delay`], [`Fault::Hide`],
-/// [`Fault::HideById`], [`Fault::StockExhausted`], [`Fault::ActionTakes`], [`Fault::ActionFails`]) apply together with it.
+/// [`Fault::HideById`], [`Fault::StockExhausted`], [`Fault::ActionTakes`], [`Fault::ActionFails`], [`Fault::StartFails`]) apply
+/// together with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -256,7 +264,7 @@ impl FaultRule {
             Fault::Refuse { status, .. } if !(400..600).contains(status) => {
                 refuse(format!("status {status} is not from 400 to 599"))
             }
-            Fault::StockExhausted { .. } | Fault::Hide { .. } | Fault::HideById { .. }
+            Fault::StockExhausted { .. } | Fault::Hide { .. } | Fault::HideById { .. } | Fault::StartFails { .. }
                 if !self.route.matches(&Method::POST, Some("/servers")) =>
             {
                 refuse("only the creation of servers can meet this fault".to_owned())
@@ -272,7 +280,8 @@ impl FaultRule {
             | Fault::HideById { .. }
             | Fault::StockExhausted { .. }
             | Fault::ActionTakes { .. }
-            | Fault::ActionFails { .. } => Ok(()),
+            | Fault::ActionFails { .. }
+            | Fault::StartFails { .. } => Ok(()),
         }
     }
 }

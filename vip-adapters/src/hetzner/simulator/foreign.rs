@@ -117,6 +117,18 @@ pub enum ControlError {
 }
 
 impl World {
+    pub(super) fn garble(&mut self, id: u64, field: Option<&str>) -> Result<(), ControlError> {
+        let server = self.servers.get(&id).ok_or(ControlError::UnknownServer { id })?;
+        let shown = self.server_json(server);
+        if let Some(field) = field.filter(|field| shown.get(field).is_none()) {
+            return Err(ControlError::InvalidServer { reason: format!("it has no field '{field}'") });
+        }
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.garbled = field.map(str::to_owned);
+        }
+        Ok(())
+    }
+
     pub(super) fn put_foreign(&mut self, server: ForeignServer) -> Result<u64, ControlError> {
         let project = self.existing_project(&server.project)?;
         let blueprint = blueprint(server)?;

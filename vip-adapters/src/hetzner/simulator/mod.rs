@@ -9,7 +9,8 @@
 //!
 //! Over HTTP the control interface takes the same as the methods here: `GET /_sim/ledger`, `GET /_sim/connections`,
 //! `POST` and `DELETE /_sim/faults`, `POST /_sim/servers`, `DELETE /_sim/servers/{id}`,
-//! `POST /_sim/servers/{id}/lock` with `{"for_ms": 1000}`, `POST` and `DELETE /_sim/servers/{id}/protection`, and
+//! `POST /_sim/servers/{id}/lock` with `{"for_ms": 1000}`, `POST` and `DELETE /_sim/servers/{id}/protection`,
+//! `POST /_sim/servers/{id}/start`, `POST /_sim/servers/{id}/garble` with `{"field": "status"}` and `DELETE` of it, and
 //! `POST /_sim/stock` with `{"server_type": "cx23", "location": "fsn1", "stock": "exhausted", "flag_after_ms": 30000}`.
 //! A fault rule, or a list of them, looks like this:
 //!
@@ -181,6 +182,27 @@ impl Simulator {
         let server = world.servers.get_mut(&id).ok_or(ControlError::UnknownServer { id })?;
         server.is_protected = protection == Protection::On;
         Ok(())
+    }
+
+    /// Switches a server on at once, as somebody would at the vendor's console.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::UnknownServer`] if there is none with this id.
+    pub fn start_server(&self, id: u64) -> Result<(), ControlError> {
+        let mut world = self.world_now();
+        let server = world.servers.get_mut(&id).ok_or(ControlError::UnknownServer { id })?;
+        server.state = records::ServerStatus::Running;
+        Ok(())
+    }
+
+    /// Shows a field of a server as `null` from now on, wherever it is shown; without a field all is shown again.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError`] if there is no such server, or if it has no such field.
+    pub fn garble_server(&self, id: u64, field: Option<&str>) -> Result<(), ControlError> {
+        self.world_now().garble(id, field)
     }
 
     /// Changes what is in stock, from now on.

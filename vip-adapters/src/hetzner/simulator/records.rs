@@ -63,6 +63,8 @@ pub(super) struct Server {
     /// Until when work of somebody else locks it.
     pub(super) locked_until: SimInstant,
     pub(super) is_protected: bool,
+    /// The field that is shown as `null`.
+    pub(super) garbled: Option<String>,
 }
 
 /// Until when a server is left out of lists, although its name is taken.

@@ -185,7 +185,13 @@ impl World {
     pub(super) fn server_json(&self, server: &Server) -> Value {
         let kind = server.server_type;
         let kind = kind.to_json(|place| self.shows_stock(kind, place));
-        server.to_json(self.settings.clock, &kind, self.is_locked(server))
+        let mut shown = server.to_json(self.settings.clock, &kind, self.is_locked(server));
+        if let Some(field) = &server.garbled
+            && let Some(value) = shown.get_mut(field)
+        {
+            *value = Value::Null;
+        }
+        shown
     }
 
     pub(super) fn action_json(&self, action: &Action) -> Value {
@@ -251,6 +257,7 @@ impl World {
         match (action.command, failed) {
             (CREATE, false) => self.server_is_created(server),
             (START, false) => self.schedule(now + self.start_lag(), Event::ServerRuns(server)),
+            (START, true) => self.start_failed(server),
             (DELETE, false) => self.remove(server),
             (DELETE, true) => self.delete_failed(server),
             (_, _) => {}
@@ -261,6 +268,13 @@ impl World {
         if let Some(server) = self.servers.get_mut(&id) {
             server.is_deleting = false;
             self.books.removal_failed(id);
+        }
+    }
+
+    /// What was not even created stays as it is.
+    fn start_failed(&mut self, id: u64) {
+        if let Some(server) = self.servers.get_mut(&id).filter(|server| server.state == ServerStatus::Starting) {
+            server.state = ServerStatus::Off;
         }
     }
 

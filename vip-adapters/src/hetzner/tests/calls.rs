@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use vip_core::model::ProviderServerId;
 use vip_core::ports::{
-    Deletion, ProviderClient, ProviderError, ProviderErrorKind as Kind, RequestContext, Retryability,
+    ActionStatus, Deletion, ProviderClient, ProviderError, ProviderErrorKind as Kind, RequestContext, Retryability,
 };
 
 use super::super::HetznerClient;
@@ -161,6 +161,63 @@ async fn actions_that_the_api_has_forgotten_are_left_out() {
     let ids = [vip_core::model::ProviderActionId::new("7").unwrap()];
     assert_eq!(client.actions(&ids, &context()).await.unwrap(), []);
     assert_eq!(client.actions(&ids, &context()).await.unwrap(), []);
+}
+
+/// An action of a create that is not the create itself.
+fn follow_up(id: u64, status: &str, command: &serde_json::Value) -> serde_json::Value {
+    let mut action = action(id, status);
+    *action.pointer_mut("/command").unwrap() = command.clone();
+    *action.pointer_mut("/error").unwrap() = json!({"code": "action_failed", "message": "no host"});
+    action
+}
+
+#[tokio::test]
+async fn a_follow_up_that_fails_is_not_told_as_a_create_that_failed() {
+    let ids = ["1", "2"].map(|id| vip_core::model::ProviderActionId::new(id).unwrap());
+    let seen = async |actions: [serde_json::Value; 2]| {
+        let (client, _) = Script::client([ok(&json!({"actions": actions}))]);
+        let views = client.actions(&ids, &context()).await.unwrap();
+        views.into_iter().map(|view| (view.id.to_string(), view.status)).collect::<Vec<_>>()
+    };
+    let status = |id: &str, status: ActionStatus| vec![(id.to_owned(), status)];
+    for command in [json!("start_server"), json!("attach_to_network"), json!("Words with a token"), json!(null)] {
+        // It has ended, and whether there is a server is told by the server.
+        let done = seen([action(1, "success"), follow_up(2, "error", &command)]).await;
+        assert_eq!(done, status("1", ActionStatus::Succeeded), "{command}");
+        let works = seen([action(1, "running"), follow_up(2, "error", &command)]).await;
+        assert_eq!(works, status("1", ActionStatus::Running), "{command}");
+        let both = seen([action(1, "success"), follow_up(2, "running", &command)]).await;
+        assert_eq!(both.len(), 2, "what runs is waited for: {command}");
+    }
+    let failed = ActionStatus::Failed { code: "action_failed".to_owned() };
+    let create = json!("create_server");
+    let start = json!("start_server");
+    let none = seen([follow_up(1, "error", &create), follow_up(2, "error", &start)]).await;
+    assert_eq!(none, status("1", failed), "without the create there is no server");
+}
+
+#[tokio::test]
+async fn a_server_that_somebody_took_the_labels_from_is_still_shown_and_deleted_by_its_id() {
+    let mut bare = server(42, "running");
+    *bare.pointer_mut("/labels").unwrap() = json!({});
+    let gone = r#"{"error":{"code":"not_found","message":"server not found"}}"#;
+    let (client, script) = Script::client([
+        ok(&page("servers", &[bare.clone()], None)),
+        ok(&json!({"server": bare})),
+        ok(&json!({"action": action(9, "running")})),
+        ok(&json!({"server": bare})),
+        Step::Answer(404, gone.to_owned()),
+    ]);
+    let named = client.find(&name(), &context()).await.unwrap().unwrap();
+    assert_eq!((named.id.clone(), named.is_ours(owner(), server_id())), (id(), false));
+    assert!(client.get(&id(), &context()).await.unwrap().is_some());
+    // Nothing is looked at before the delete, so that nothing but the API itself can say that the server is gone.
+    assert_eq!(client.delete(&id(), &context()).await.unwrap(), Deletion::Accepted);
+    assert!(client.get(&id(), &context()).await.unwrap().is_some(), "accepted is not gone");
+    assert_eq!(client.get(&id(), &context()).await.unwrap(), None);
+    let by_id = "/v1/servers/42";
+    let (get, delete) = (format!("GET {by_id}"), format!("DELETE {by_id}"));
+    assert_eq!(script.paths()[1..], [get.clone(), delete, get.clone(), get]);
 }
 
 #[tokio::test]

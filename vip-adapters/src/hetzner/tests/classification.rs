@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response};
 use serde_json::json;
-use vip_core::ports::{ProviderError, ProviderErrorKind as Kind};
+use vip_core::ports::{ProviderError, ProviderErrorKind as Kind, Retryability};
 
 use super::super::answer::{CORRELATION_ID_BYTES, correlation_id, read};
 use super::super::call::Call;
@@ -32,7 +32,19 @@ fn every_row_of_the_table_is_what_a_call_says() {
     for row in ROWS {
         let code = if row.code.is_empty() { NEW } else { row.code };
         for call in Call::ALL {
-            let meaning = if call == Call::Create { row.create } else { row.others };
+            let meaning = match call {
+                Call::Create => row.create,
+                Call::Delete => row.delete,
+                Call::Find
+                | Call::FindLabelled
+                | Call::Get
+                | Call::Actions
+                | Call::Inventory
+                | Call::ServerTypes
+                | Call::Locations
+                | Call::Images
+                | Call::Pricing => row.others,
+            };
             let error = error(call, &refusal(row.status, code));
             let said = (error.kind, error.code.as_str());
             assert_eq!(said, (meaning.kind(None), code), "{} {code} for {}", row.status, call.as_str());
@@ -50,7 +62,6 @@ fn what_may_have_been_applied_is_never_said_to_have_failed() {
             | Meaning::Busy
             | Meaning::Exhausted
             | Meaning::InvalidInput
-            | Meaning::Placement
             | Meaning::Protected
             | Meaning::AccountLimit
             | Meaning::Unauthorized
@@ -61,6 +72,45 @@ fn what_may_have_been_applied_is_never_said_to_have_failed() {
         assert!(row.status < 500 || row.applied == Applied::Perhaps, "{} {}", row.status, row.code);
         let twins = ROWS.iter().filter(|it| it.status == row.status && it.code == row.code);
         assert_eq!(twins.count(), 1, "{} {} stands in two rows", row.status, row.code);
+    }
+}
+
+#[test]
+fn what_cannot_be_placed_is_out_of_stock_and_the_order_waits() {
+    for (status, code) in [(422, "placement_error"), (412, "placement_error"), (412, "resource_unavailable")] {
+        let error = error(Call::Create, &refusal(status, code));
+        assert_eq!((error.kind, error.retryability()), (Kind::Exhausted, Retryability::Temporary), "{status} {code}");
+    }
+}
+
+#[test]
+fn only_a_read_that_is_forbidden_says_that_the_token_is_no_good() {
+    for code in ["forbidden", NEW] {
+        for call in Call::ALL {
+            let kind = match call {
+                Call::Create => Kind::AccountLimit,
+                Call::Delete => Kind::Protected,
+                Call::Find
+                | Call::FindLabelled
+                | Call::Get
+                | Call::Actions
+                | Call::Inventory
+                | Call::ServerTypes
+                | Call::Locations
+                | Call::Images
+                | Call::Pricing => Kind::Unauthorized,
+            };
+            let said = error(call, &refusal(403, code));
+            assert_eq!((said.kind, said.code.as_str()), (kind, code), "{}", call.as_str());
+            // Who does not know the token says so to every call.
+            assert_eq!(error(call, &refusal(401, "unauthorized")).kind, Kind::Unauthorized, "{}", call.as_str());
+            assert_eq!(error(call, &refusal(401, "token_readonly")).kind, Kind::ReadOnly, "{}", call.as_str());
+        }
+    }
+    // A quota is one, and maintenance ends.
+    for call in [Call::Create, Call::Delete] {
+        assert_eq!(error(call, &refusal(403, "resource_limit_exceeded")).kind, Kind::AccountLimit);
+        assert_eq!(error(call, &refusal(403, "maintenance")).kind, Kind::Busy);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod calls;
 mod classification;
+mod odd;
 mod reading;
 mod requests;
 mod secrets;

@@ -8,22 +8,21 @@ use vip_core::ports::{ActionStatus, ProviderErrorKind as Kind, ServerStatus, Ser
 
 use super::super::call::Call;
 use super::super::error::CallError;
-use super::super::{answer, mapping, wire};
-use super::{action, created, name, page, response, server};
+use super::super::{answer, lists, mapping, wire};
+use super::{action, created, name, owner, page, response, server, server_id};
 
 /// Reads an answer to any call and says whether there was one.
 fn read(call: Call, response: &Response<Bytes>) -> Result<(), CallError> {
     match call {
         Call::Create => answer::read(call, response, mapping::created).map(drop),
-        Call::Get => {
-            answer::read_if_there(call, response, |body: wire::ServerOnly| mapping::server_view(body.server)).map(drop)
-        }
+        Call::Get => answer::read_if_there(call, response, mapping::only_server).map(drop),
         Call::Delete => answer::read_if_there(call, response, |_: wire::Deleted| Ok(())).map(drop),
         Call::Actions => answer::read_if_there(call, response, mapping::actions).map(drop),
-        Call::Find => answer::read(call, response, |body| mapping::only_named(body, &name())).map(drop),
-        Call::FindLabelled | Call::Inventory => {
-            answer::read(call, response, |body| mapping::servers(body, 1)).map(drop)
+        Call::Find => answer::read(call, response, |body| lists::only_named(body, &name())).map(drop),
+        Call::FindLabelled => {
+            answer::read(call, response, |body| lists::labelled(body, 1, owner(), server_id())).map(drop)
         }
+        Call::Inventory => answer::read(call, response, |body| lists::inventory(body, 1, owner())).map(drop),
         Call::ServerTypes => answer::read(call, response, |body| mapping::server_types(body, 1)).map(drop),
         Call::Locations => answer::read(call, response, |body| mapping::locations(body, 1)).map(drop),
         Call::Images => answer::read(call, response, |body| mapping::images(body, 1)).map(drop),
@@ -142,7 +141,7 @@ fn a_server_is_shown_in_our_terms() {
     let shown = view(server(42, "running"));
     assert_eq!((shown.id.as_str(), shown.name.as_str()), ("42", name().as_str()));
     assert_eq!((shown.server_type.as_str(), shown.location.as_str()), ("cpx22", "fsn1"));
-    assert!(shown.is_ours(super::owner(), super::server_id()));
+    assert!(shown.is_ours(owner(), server_id()));
     assert_eq!(shown.addresses.ipv4, Some("192.0.2.1".parse().unwrap()));
     assert_eq!(shown.addresses.ipv6, Some("2001:db8:1:2::1".parse().unwrap()));
 }
@@ -192,7 +191,7 @@ fn an_action_is_final_in_two_words_only() {
         with(action(5, "error"), "/error", error),
         with(action(6, "error"), "/error", json!({"code": "Words with the token"})),
     ]});
-    let views = mapping::actions(serde_json::from_value(body).unwrap()).unwrap();
+    let views = mapping::actions(serde_json::from_value(body).unwrap()).unwrap().views;
     let failed = |code: &str| ActionStatus::Failed { code: code.to_owned() };
     let statuses: Vec<ActionStatus> = views.iter().map(|it| it.status.clone()).collect();
     let running = ActionStatus::Running;

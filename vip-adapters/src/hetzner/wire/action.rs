@@ -8,6 +8,8 @@ use super::Id;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Action {
     pub(crate) id: Id,
+    #[serde(default)]
+    pub(crate) command: Option<String>,
     pub(crate) status: String,
     #[serde(default)]
     pub(crate) error: Option<ActionError>,

@@ -14,7 +14,7 @@ pub(crate) use create::{CreateServer, Created};
 pub(crate) use object::Object;
 pub(crate) use page::Meta;
 pub(crate) use refusal::Refusal;
-pub(crate) use server::{Server, ServerOnly, Servers};
+pub(crate) use server::{Odd, Server, ServerOnly, Servers, Shown};
 
 use serde::Deserialize;
 

@@ -82,6 +82,7 @@ impl World {
         let mut next = Vec::new();
         if order.starts {
             let start_time = create_time + self.start_lag();
+            let failure = failure.or_else(|| call.twist.start_failure.clone());
             next.push(self.start_action(target, START, start_time, failure));
         }
         let action = |id: &u64| self.actions.get(id).map(|action| self.action_json(action));
@@ -145,6 +146,7 @@ impl World {
             not_found_until: None,
             locked_until: SimInstant::START,
             is_protected: false,
+            garbled: None,
         };
         self.servers.insert(id, server);
         id

@@ -126,6 +126,41 @@ fn an_action_may_take_an_hour_and_end_in_error() {
 }
 
 #[test]
+fn a_start_that_fails_leaves_a_server_that_is_switched_off_until_somebody_starts_it() {
+    let fails = Fault::StartFails { code: "action_failed".to_owned(), message: "no host".to_owned() };
+    let mut bench = Bench::with(FaultRule::next(1, RouteMatcher::create_server(), fails.clone()));
+    let (id, create) = bench.create("web-1");
+    bench.pass(60_000);
+    let action = |id: u64| bench.get(&format!("/v1/actions/{id}")).1["action"].clone();
+    assert_eq!(action(create)["status"], "success");
+    let start = action(create + 1);
+    assert_eq!((&start["command"], &start["status"]), (&json!("start_server"), &json!("error")));
+    assert_eq!(bench.status(id), "off");
+    bench.simulator.start_server(id).unwrap();
+    assert_eq!(bench.status(id), "running");
+    assert_eq!(bench.simulator.start_server(1).unwrap_err(), ControlError::UnknownServer { id: 1 });
+    let elsewhere = FaultRule::next(1, RouteMatcher::delete_server(), fails);
+    assert!(matches!(bench.simulator.add_fault(elsewhere), Err(ControlError::InvalidRule { .. })));
+}
+
+#[test]
+fn a_field_of_a_server_may_be_null_wherever_it_is_shown() {
+    let bench = Bench::new();
+    let (id, _) = bench.create("web-1");
+    let shown = |field: &str| {
+        let list = bench.get("/v1/servers?name=web-1").1["servers"][0][field].clone();
+        (list, bench.get(&format!("/v1/servers/{id}")).1["server"][field].clone())
+    };
+    bench.simulator.garble_server(id, Some("name")).unwrap();
+    assert_eq!(shown("name"), (Value::Null, Value::Null));
+    assert_eq!(shown("id"), (json!(id), json!(id)));
+    bench.simulator.garble_server(id, None).unwrap();
+    assert_eq!(shown("name").1, "web-1");
+    assert!(matches!(bench.simulator.garble_server(id, Some("x")), Err(ControlError::InvalidServer { .. })));
+    assert_eq!(bench.simulator.garble_server(1, None).unwrap_err(), ControlError::UnknownServer { id: 1 });
+}
+
+#[test]
 fn a_list_may_show_what_a_request_by_id_does_not_find_yet() {
     let mut bench =
         Bench::with(FaultRule::next(1, RouteMatcher::create_server(), Fault::HideById { duration: seconds(30) }));
@@ -149,6 +184,12 @@ fn the_control_interface_reaches_locks_protection_and_stock() {
     assert_eq!(control(&bench, Method::DELETE, &server("protection"), None), 204);
     assert_eq!(control(&bench, Method::POST, &server("lock"), Some(json!({"for_ms": 1000}))), 204);
     assert_eq!(refusal(bench.delete(id)).1, "locked");
+    assert_eq!(control(&bench, Method::POST, &server("start"), None), 204);
+    assert_eq!(bench.status(id), "running");
+    assert_eq!(control(&bench, Method::POST, &server("garble"), Some(json!({"field": "status"}))), 204);
+    assert_eq!(bench.status(id), Value::Null);
+    assert_eq!(control(&bench, Method::DELETE, &server("garble"), None), 204);
+    assert_eq!(bench.status(id), "running");
     let stock = json!({"server_type": "cpx22", "stock": "exhausted", "flag_after_ms": 30_000});
     assert_eq!(control(&bench, Method::POST, "/_sim/stock", Some(stock)), 204);
     assert_eq!(bench.call(Method::POST, "/v1/servers", Some(order("web-2"))).0, 412);
@@ -157,6 +198,9 @@ fn the_control_interface_reaches_locks_protection_and_stock() {
         ("/_sim/servers/1/protection".to_owned(), Value::Null, 404),
         ("/_sim/servers/x/protection".to_owned(), Value::Null, 400),
         (server("lock"), json!({"for": 1}), 400),
+        ("/_sim/servers/1/start".to_owned(), Value::Null, 404),
+        (server("garble"), json!({"field": "x"}), 400),
+        (server("garble"), json!({}), 400),
         ("/_sim/stock".to_owned(), json!({"stock": "plenty"}), 400),
         ("/_sim/stock".to_owned(), json!({"server_type": "nothing", "stock": "exhausted"}), 400),
     ] {
