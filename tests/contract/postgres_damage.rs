@@ -38,7 +38,7 @@ async fn a_record_that_cannot_be_read_keeps_no_other_from_being_trimmed_and_is_t
     let fixture = postgres().await;
     let unreadable = [ended(&fixture).await.id, ended(&fixture).await.id];
     let sound = [ended(&fixture).await, ended(&fixture).await];
-    for (id, body) in unreadable.iter().zip(["'{}'", "jsonb_set(body::jsonb, '{state}', '\"lost\"')::json"]) {
+    for (id, body) in unreadable.iter().zip(["'{}'", "jsonb_set(body::jsonb, '{state}', '\"molten\"')::json"]) {
         damage(&fixture, &format!("UPDATE vip.servers SET body = {body} WHERE id = '{id}'")).await;
     }
     fixture.advance(HOUR).await;
