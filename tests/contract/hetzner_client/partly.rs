@@ -37,7 +37,8 @@ async fn one_server_that_cannot_be_read_hides_no_other_and_is_not_called_absent(
     let client = client(&server.uri());
     let record = create_request().labels["vip-server"].parse().unwrap();
     let good = with(41, "status", json!("running"));
-    for (field, value) in [("status", json!(null)), ("name", json!(1)), ("labels", json!([])), ("public_net", json!(1))] {
+    for (field, value) in [("status", json!(null)), ("name", json!(1)), ("labels", json!([])), ("public_net", json!(1))]
+    {
         server.reset().await;
         let odd = with(42, field, value);
         show(&server, "/servers", &page(&[odd.clone(), good.clone()])).await;

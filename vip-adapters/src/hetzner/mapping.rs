@@ -2,9 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use vip_core::model::{
-    Addresses, Currency, Money, Power, Price, ProviderActionId, ProviderName, ProviderServerId,
-};
+use vip_core::model::{Addresses, Currency, Money, Power, Price, ProviderActionId, ProviderName, ProviderServerId};
 use vip_core::ports::{
     ActionStatus, ActionView, CatalogImage, CatalogLocation, CatalogPrice, CatalogServerType, CreateRequest, Created,
     ServerStatus, ServerView,

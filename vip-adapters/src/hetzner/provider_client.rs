@@ -131,7 +131,7 @@ impl ProviderClient for HetznerClient {
             for id in self.apart.saw(&inventory) {
                 tracing::warn!(
                     provider_id = %id,
-                    "a listed server cannot be read: it is left out of the list, and its orders wait until it can be"
+                    "a listed server cannot be read: it is left out of the list, and its order waits until it can be"
                 );
             }
             Ok(inventory.page)
