@@ -20,10 +20,10 @@ fn page(servers: &[Value]) -> Value {
 
 /// The server of the usual order under another id, with a field that is not what it should be.
 fn with(id: u64, field: &str, value: Value) -> Value {
-    let mut server = created()["server"].clone();
-    server["id"] = json!(id);
-    server[field] = value;
-    server
+    let mut server = created().get("server").and_then(Value::as_object).cloned().unwrap();
+    server.insert("id".to_owned(), json!(id));
+    server.insert(field.to_owned(), value);
+    Value::Object(server)
 }
 
 fn assert_unreadable(error: &ProviderError) {
