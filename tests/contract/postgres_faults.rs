@@ -278,14 +278,15 @@ async fn a_job_that_changes_while_it_is_claimed_is_left_for_the_next_claim_and_l
     assert_eq!(backend.enqueue(&jobs).await.unwrap(), [Enqueued::Inserted; 2]);
     let mut holder = PgConnection::connect(&server().url(&database)).await.unwrap();
     sqlx::raw_sql("SELECT pg_advisory_lock(7)").execute(&mut holder).await.unwrap();
-    let claiming = tokio::spawn({
+    let mut claiming = JoinSet::new();
+    claiming.spawn({
         let backend = backend.clone();
         async move { claim(&backend, 2).await }
     });
     until_held_up(&mut holder, 1).await;
     assert_eq!(backend.enqueue(&jobs[..1]).await.unwrap(), [Enqueued::Merged]);
     sqlx::raw_sql("SELECT pg_advisory_unlock(7)").execute(&mut holder).await.unwrap();
-    let claimed: Vec<_> = claiming.await.unwrap().into_iter().map(|claimed| claimed.job.key).collect();
+    let claimed: Vec<_> = claiming.join_all().await.concat().into_iter().map(|claimed| claimed.job.key).collect();
     assert_eq!(claimed, [jobs[1].key.clone()]);
     let listed = "SELECT array_agg(id) FROM vip.leases, unnest(jobs) AS listed(id)";
     let listed: Vec<Uuid> = sqlx::query_scalar(listed).fetch_one(&mut holder).await.unwrap();
