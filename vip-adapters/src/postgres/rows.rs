@@ -1,6 +1,6 @@
 //! How rows become values of the model, and back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -237,6 +237,7 @@ pub(super) fn store_stats(row: &PgRow) -> Result<StoreStats, Failure> {
         parked: count(row, "parked")?,
         next_wake: optional_time(row, "next_wake")?,
         sightings: json::<BTreeMap<_, _>>(row, "sightings")?,
+        accounts: json::<BTreeSet<_>>(row, "accounts")?,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The contract of `Store`, second part: audit, tenants, sightings, accounts and retention.
 #![expect(missing_docs, reason = "a case is documented by the contract bullet that names it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     Account, AccountId, ChainHead, Gate, PageLimit, PageRequest, ProviderRef, ProviderServerId, Server, ServerId,
@@ -190,6 +190,30 @@ pub async fn sightings_are_replaced_loaded_and_dealt_with(fixture: &dyn BackendF
     assert_eq!(store.sightings(&account()).await.unwrap(), [foreign]);
     store.sight(&account(), &[]).await.unwrap();
     assert!(store.sightings(&account()).await.unwrap().is_empty());
+}
+
+pub async fn the_accounts_of_records_are_known_until_these_are_final(fixture: &dyn BackendFixture) {
+    let store = fixture.store();
+    assert!(store.stats().await.unwrap().accounts.is_empty());
+    let mut expected = BTreeSet::new();
+    for name in ["default", "second", "third", "second"] {
+        let mut record = accepted(fixture, "acme").await;
+        let account = AccountId::new(name).unwrap();
+        record.account = Some(account.clone());
+        let made = change(record.clone(), Guard::Command { stamp: record.stamp });
+        drop(store.commit(&made).await.unwrap());
+        expected.insert(account.clone());
+        assert_eq!(store.stats().await.unwrap().accounts, expected);
+        if name == "third" {
+            let mut ended = load(store, &record).await.server;
+            ended.state = ServerState::Failed;
+            ended.gone_at = Some(fixture.now().await);
+            let end = change(ended.clone(), Guard::Command { stamp: ended.stamp });
+            drop(store.commit(&end).await.unwrap());
+            expected.remove(&account);
+        }
+    }
+    assert_eq!(store.stats().await.unwrap().accounts, expected);
 }
 
 pub async fn an_account_is_written_by_whoever_read_it_last(fixture: &dyn BackendFixture) {

@@ -145,6 +145,7 @@ macro_rules! backend_suite {
                 pages_hold_each_server_once,
                 references_are_what_may_live_in_an_account,
                 sightings_are_replaced_loaded_and_dealt_with,
+                the_accounts_of_records_are_known_until_these_are_final,
                 an_account_is_written_by_whoever_read_it_last,
                 stalled_servers_are_listed_longest_ago_first,
                 trimming_leaves_a_tombstone,

@@ -248,6 +248,7 @@ impl Store for MemoryStore {
         };
         for server in tables.servers.values() {
             stats.parked += u64::from(server.state == ServerState::Parked);
+            stats.accounts.extend(server.account.clone().filter(|_| !server.state.is_final()));
         }
         for sighting in tables.sightings.values().flatten() {
             *stats.sightings.entry(sighting.class).or_default() += 1;

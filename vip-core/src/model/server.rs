@@ -103,6 +103,14 @@ pub struct ProviderRef {
     pub gone: bool,
 }
 
+impl ProviderRef {
+    /// Says whether this is the server with this id in this account: an id means nothing without its account.
+    #[must_use]
+    pub fn names(&self, account: &AccountId, id: &ProviderServerId) -> bool {
+        &self.account == account && &self.id == id
+    }
+}
+
 /// Tracks the removal of one server at the provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removal {
@@ -120,6 +128,14 @@ pub struct Removal {
     pub looks: u32,
     /// Whether it is proven gone.
     pub gone: bool,
+}
+
+impl Removal {
+    /// Says whether this removes the server with this id in this account.
+    #[must_use]
+    pub fn names(&self, account: &AccountId, id: &ProviderServerId) -> bool {
+        &self.account == account && &self.id == id
+    }
 }
 
 /// Names an effect at the provider.

@@ -221,6 +221,51 @@ async fn an_account_that_suddenly_shows_another_project_is_stopped_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn health_names_an_account_that_servers_need_and_nobody_here_can_ask() {
+    let backend = backend();
+    let (a, b) = (cloud("a"), cloud("b"));
+    let both = start(&backend, &a, &b, Placement::Named).await;
+    let server = order_in(&both, "web-1", &["b"]).await.wait().await.unwrap().id;
+    stop(both).await;
+
+    let parts = |health: crate::runtime::HealthReport| -> Vec<(String, crate::runtime::HealthStatus)> {
+        let of_b = health.parts.into_iter().filter(|part| part.name == "account:b");
+        of_b.map(|part| (part.name, part.status)).collect()
+    };
+    let without = Provisioner::builder(backend.clone()).account(account("a"), a.clone()).start().await.unwrap();
+    let degraded = vec![("account:b".to_owned(), crate::runtime::HealthStatus::Degraded)];
+    assert_eq!(parts(without.health().await), degraded);
+    stop(without).await;
+
+    let again = start(&backend, &a, &b, Placement::Named).await;
+    again.tenant("acme").delete_server(server).await.unwrap().wait().await.unwrap();
+    stop(again).await;
+    let empty = Provisioner::builder(backend).account(account("a"), a).start().await.unwrap();
+    assert_eq!(parts(empty.health().await), [], "nothing is there any more");
+    stop(empty).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_project_under_two_names_is_reported_and_keeps_its_servers() {
+    let backend = backend();
+    let a = cloud("a");
+    let renamed = Provisioner::builder(backend).account(account("a"), a.clone()).account(account("b"), a.clone());
+    let product = renamed.start().await.unwrap();
+    for number in 0..3 {
+        order_in(&product, &format!("web-{number}"), &["a"]).await.wait().await.unwrap();
+    }
+    for _ in 0..3 {
+        product.operator().sweep(&account("b"), SweepMode::Repair).await.unwrap();
+        pass(2 * Timing::default().sweep_grace).await;
+    }
+    let report = product.operator().sweep(&account("b"), SweepMode::Report).await.unwrap();
+    let classes: Vec<_> = report.findings.iter().map(|finding| finding.class).collect();
+    assert_eq!(classes, [crate::model::SightingClass::Drift; 3]);
+    assert_eq!((a.servers().len(), a.calls(ProviderMethod::Delete)), (3, 0));
+    stop(product).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_account_that_this_product_does_not_have_is_refused() {
     let product = Provisioner::builder(memory_backend()).provider(cloud("a")).start().await.unwrap();
     let refused = product.tenant("acme").create_server(spec("web-1")).account(account("z")).await;

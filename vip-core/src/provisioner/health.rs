@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::{Gate, JobState, PageLimit, PageRequest, SightingClass};
+use crate::model::{AccountId, Gate, JobState, PageLimit, PageRequest, SightingClass};
 use crate::ports::{Connections, Durability, JobQueue, PoolFigures, QueueError, QueueStats, StoreError};
 use crate::provisioning::Context;
 use crate::runtime::{HealthSource, HealthStatus, PartHealth};
@@ -56,8 +56,16 @@ impl HealthSource for RecordsHealth {
         );
         let troubled = unrecorded + waiting > 0;
         let status = if troubled { HealthStatus::Degraded } else { HealthStatus::Ok };
-        vec![PartHealth::new("records", status, Some(detail))]
+        let records = PartHealth::new("records", status, Some(detail));
+        let unserved = stats.accounts.iter().filter(|account| self.0.providers.get(account).is_none());
+        std::iter::once(records).chain(unserved.map(without_client)).collect()
     }
+}
+
+/// Says that servers of an account wait, and are not swept, because nobody here can ask for them.
+fn without_client(account: &AccountId) -> PartHealth {
+    let detail = "servers are recorded in it, and this process has no client of it".to_owned();
+    PartHealth::new(format!("account:{account}"), HealthStatus::Degraded, Some(detail))
 }
 
 /// Shows how busy the connections are; asks nobody.

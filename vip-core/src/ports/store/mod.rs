@@ -53,6 +53,8 @@ use crate::model::{
 /// * References of an account are what may live there (`references_are_what_may_live_in_an_account`).
 /// * Sightings of an account are replaced as a whole, loaded with their server, and removed by the commit that deals
 ///   with one (`sightings_are_replaced_loaded_and_dealt_with`).
+/// * Statistics name the accounts of all records that are not final
+///   (`the_accounts_of_records_are_known_until_these_are_final`).
 /// * An account is written only over the version that was read (`an_account_is_written_by_whoever_read_it_last`).
 /// * Stalled servers are those whose time has passed, longest ago first
 ///   (`stalled_servers_are_listed_longest_ago_first`).

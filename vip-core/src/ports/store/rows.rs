@@ -1,6 +1,6 @@
 //! What a store answers, and the settings of its upkeep.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::{
@@ -150,4 +150,6 @@ pub struct StoreStats {
     pub next_wake: Option<Timestamp>,
     /// Sightings by class.
     pub sightings: BTreeMap<SightingClass, u64>,
+    /// Accounts in which records that are not final were made, or are being made.
+    pub accounts: BTreeSet<AccountId>,
 }

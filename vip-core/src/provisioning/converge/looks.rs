@@ -141,8 +141,10 @@ pub(super) fn absorb_sighting_look(
         change.sighting_done = Some(key.clone());
         change
     };
+    // Two accounts may give the same id, and two accounts may be one project under two names.
     let own = server.provider_ref.as_ref().is_some_and(|reference| reference.id == seen.id);
-    if view.state() == ServerState::Lost && own {
+    let exactly = server.provider_ref.as_ref().is_some_and(|reference| reference.names(account, id));
+    if view.state() == ServerState::Lost && exactly {
         server.state = ServerState::Running;
         if let Some(reference) = server.provider_ref.as_mut() {
             reference.gone = false;

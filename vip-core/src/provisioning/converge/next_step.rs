@@ -101,6 +101,7 @@ fn surplus(view: &View<'_>) -> Option<Step> {
     if !matches!(view.state(), ServerState::Running | ServerState::Lost) {
         return None;
     }
+    // Whatever the account: under another name for the same project the recorded server would be its own second one.
     let recorded = server.provider_ref.as_ref().map(|reference| &reference.id);
     if let Some(target) = removal_target(view)
         && Some(&target.id) != recorded

@@ -32,7 +32,7 @@ pub(super) fn removal_target(view: &View<'_>) -> Option<Target> {
     let own = server.provider_ref.as_ref().filter(|reference| !reference.gone);
     let leaves = server.desired == Desired::Absent || view.state() == ServerState::Failing;
     if let (true, Some(own)) = (leaves, own)
-        && server.removing.as_ref().is_none_or(|removal| removal.id != own.id)
+        && !server.removing.as_ref().is_some_and(|removal| removal.names(&own.account, &own.id))
     {
         // The orderer's own server comes first: what else is there is found again by the sweep.
         return Some(Target { account: own.account.clone(), id: own.id.clone(), accepted: false });
@@ -85,7 +85,7 @@ pub(super) fn next_removal(view: &View<'_>) -> Step {
     Step::Move(Box::new(moves::to_gone(view)))
 }
 
-/// Deleting by the recorded id also wants that this installation recorded it.
+/// Deleting by the recorded id also wants that this installation recorded it, in whatever account it is found.
 fn owned_by_another(view: &View<'_>, target: &Target) -> bool {
     view.server.provider_ref.as_ref().is_some_and(|own| own.id == target.id && own.owner != view.installation)
 }
@@ -107,10 +107,10 @@ fn next_quarantine_look(over_at: Timestamp, looked_at: Option<Timestamp>) -> Tim
 
 /// Writes down which server a delete is about to remove.
 pub(super) fn announce_delete(server: &mut Server, account: &AccountId, id: &ProviderServerId, now: Timestamp) {
-    if server.removing.as_ref().is_some_and(|removal| &removal.id == id) {
+    if server.removing.as_ref().is_some_and(|removal| removal.names(account, id)) {
         return;
     }
-    let own = server.provider_ref.as_ref().filter(|reference| &reference.id == id);
+    let own = server.provider_ref.as_ref().filter(|reference| reference.names(account, id));
     server.removing = Some(Removal {
         account: account.clone(),
         id: id.clone(),
@@ -239,13 +239,13 @@ fn gone_or_not_visible(view: &View<'_>, mut server: Server) -> Change {
         return change;
     }
     removal.gone = true;
-    let id = removal.id.clone();
+    let key = SightingKey { account: removal.account.clone(), id: removal.id.clone() };
     if let Some(own) = server.provider_ref.as_mut()
-        && own.id == id
+        && own.names(&key.account, &key.id)
     {
         own.gone = true;
     }
-    let done = view.sightings.iter().find(|sighting| sighting.key.id == id).map(|sighting| sighting.key.clone());
+    let done = view.sightings.iter().any(|sighting| sighting.key == key).then_some(key);
     moves::progress(&mut server);
     let mut change = Change::new(server, Verb::Look);
     change.sighting_done = done;

@@ -58,15 +58,20 @@ fn has_to_be_listed(record: &RecordedRef) -> bool {
 
 fn compare(account: &AccountId, record: &RecordedRef, seen: &ServerView) -> Option<Finding> {
     let own = record.id.as_ref() == Some(&seen.id);
+    let here = record.account.as_ref() == Some(account);
     let leaving = record.removing.as_ref() == Some(&seen.id);
     let found = |class| Some(finding(account, &seen.id, Some(record.server), class));
     match record.state {
         ServerState::Failed | ServerState::Deleted => found(SightingClass::Resurfaced),
-        ServerState::Lost if own => {
+        ServerState::Lost if own && here => {
             found(SightingClass::Resurfaced).map(|finding| Finding { at_once: true, ..finding })
         }
         ServerState::Confirming | ServerState::Running | ServerState::Lost if !own && !leaving => {
             found(SightingClass::Surplus)
+        }
+        // The recorded id in another account: two accounts that give the same ids, or one project under two names.
+        ServerState::Confirming | ServerState::Running | ServerState::Lost if own && !here => {
+            found(SightingClass::Drift)
         }
         ServerState::Running if own => {
             let same = seen.name == record.provider_name.as_str() && seen.has_hash(&record.create_hash);

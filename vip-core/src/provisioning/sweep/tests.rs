@@ -133,6 +133,15 @@ fn the_server_of_a_lost_record_is_resurfaced_and_one_that_is_being_removed_is_no
     assert_eq!(classes(&[leaving], &[seen(1, 1), renamed]), []);
 }
 
+#[test]
+fn the_recorded_id_in_another_account_is_reported_and_never_taken_for_a_second_server_or_for_the_recorded_one() {
+    let elsewhere = Some(AccountId::new("second").unwrap());
+    for state in [ServerState::Confirming, ServerState::Running, ServerState::Lost] {
+        let record = RecordedRef { account: elsewhere.clone(), ..record(1, state) };
+        assert_eq!(classes(&[record], &[seen(1, 1)]), [(SightingClass::Drift, id(1))], "{state:?}");
+    }
+}
+
 fn finding(number: u128, class: SightingClass) -> Finding {
     let key = SightingKey { account: account(), id: id(number) };
     Finding { key, server: Some(server(number)), class, at_once: false }

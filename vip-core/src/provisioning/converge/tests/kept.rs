@@ -3,7 +3,9 @@
 use super::*;
 use crate::model::{Desired, ParkReason, Removal, ServerState};
 use crate::ports::{ActionStatus, ActionView, ProviderErrorKind};
-use crate::provisioning::converge::{Answer, Asked, Change, Failure, Look, LookFor, Step, absorb, announce, next_step};
+use crate::provisioning::converge::{
+    Answer, Asked, Change, Failure, Look, LookFor, NameFinding, Step, absorb, announce, next_step,
+};
 
 fn confirm_look(world: &World) -> Change {
     let look = Look::Id { account: account(), id: id("1"), why: LookFor::Confirm };
@@ -114,6 +116,65 @@ fn a_removal_knows_of_the_recorded_server_since_it_was_recorded_and_of_another_s
         let change = announce(&world.view(), intent(Effect::Delete { id: id(text) }, NOW));
         let removing = change.server.removing.unwrap();
         assert_eq!((removing.since, removing.seen_by_id), (since, seen_by_id), "{text}");
+    }
+}
+
+#[test]
+fn a_server_with_the_id_of_one_that_is_gone_is_another_if_its_account_is_another() {
+    let mut world = World::with(|s| {
+        s.state = ServerState::Deleting;
+        s.desired = Desired::Absent;
+        s.provider_ref = Some(ProviderRef { gone: true, ..reference("7") });
+        s.removing = Some(Removal { gone: true, ..removal("7") });
+        s.land = BTreeMap::from([(other_account(), landing(NOW))]);
+    });
+    let look = Look::Name { account: other_account() };
+    assert_eq!(next_step(&world.view()), Step::Look(look.clone()));
+    let found = NameFinding { named: Some(seen(&world, "7", ServerStatus::Running)), labelled: Vec::new() };
+    world.server = absorb(&world.view(), &Asked::Look { look, started: NOW }, &Answer::Name(found)).server;
+    let call = Step::Call { effect: Effect::Delete { id: id("7") }, account: other_account() };
+    assert_eq!(next_step(&world.view()), call, "there is one in the other account");
+}
+
+#[test]
+fn what_is_gone_in_one_account_is_not_gone_in_another() {
+    let removing = Removal { account: other_account(), accepted_at: Some(NOW), ..removal("7") };
+    let world = World::with(|s| {
+        s.state = ServerState::Deleting;
+        s.desired = Desired::Absent;
+        s.provider_ref = Some(reference("7"));
+        s.removing = Some(removing);
+    });
+    let look = Look::Id { account: other_account(), id: id("7"), why: LookFor::Removal };
+    let mut world = World {
+        server: absorb(&world.view(), &Asked::Look { look, started: NOW }, &Answer::Server(None)).server,
+        ..world
+    };
+    assert!(!world.server.provider_ref.as_ref().unwrap().gone);
+    world.server.not_before = None;
+    let call = Step::Call { effect: Effect::Delete { id: id("7") }, account: account() };
+    assert_eq!(next_step(&world.view()), call);
+}
+
+#[test]
+fn the_recorded_id_is_never_surplus_in_whatever_account_and_what_is_lost_comes_back_in_its_own_alone() {
+    let elsewhere = |state, class| {
+        let mut world = World::with(|s| {
+            s.state = state;
+            s.provider_ref = Some(reference("7"));
+        });
+        let mut seen = sighting("7", world.server.id, class);
+        seen.key.account = other_account();
+        world.sightings = vec![seen];
+        world
+    };
+    assert_eq!(next_step(&elsewhere(ServerState::Running, SightingClass::Surplus).view()), Step::Settled);
+    for state in [ServerState::Running, ServerState::Lost] {
+        let world = elsewhere(state, SightingClass::Resurfaced);
+        let look = Look::Id { account: other_account(), id: id("7"), why: LookFor::Resurfaced };
+        let shown = Answer::Server(Some(seen(&world, "7", ServerStatus::Running)));
+        let change = absorb(&world.view(), &Asked::Look { look, started: NOW }, &shown);
+        assert_eq!((change.server.state, change.server.removing), (state, None));
     }
 }
 
