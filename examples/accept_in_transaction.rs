@@ -1,6 +1,7 @@
 //! Accepts an order inside a transaction of your own: your row and the order exist together, or neither does.
 //!
 //! Type: `cargo run --example accept_in_transaction --features postgres -- postgres://user@host/database`
+//! Name a database made for this, a new one for each run: the simulated cloud forgets, the database does not.
 
 use std::error::Error;
 use std::time::Duration;

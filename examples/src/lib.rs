@@ -1,1 +1,1 @@
-//! placeholder
+//! Is empty: cargo wants a library beside the examples.

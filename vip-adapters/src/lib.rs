@@ -1,7 +1,8 @@
 //! The ports of `vip-core` on real systems: one folder and one feature for each.
 //!
-//! Features: `sqlite`, `postgres` (store and queue), `redis` (queue and shared cache), `hetzner` (provider) and
-//! `hetzner-simulator` (a simulated cloud behind the same client).
+//! Features, of which none is on by default: `sqlite`, `postgres` (store and queue), `redis` (queue and shared cache; `redis-tls` for
+//! `rediss:`), `hetzner` (provider) and `hetzner-simulator` (a simulated cloud behind the same client). Usual sets: `sqlite` and
+//! `hetzner-simulator` to try, `sqlite` or `postgres` and `hetzner` to run.
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod backoff;

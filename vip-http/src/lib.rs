@@ -1,7 +1,8 @@
 //! One optional way to host `vip-core`: an axum router to mount into your own application, or a server to run.
 //!
 //! [`Api`] is the router, [`Authenticator`] says who calls, [`Problem`] is how every refusal looks.
-//! `docs/how-to/host-over-http.md` shows all of it together.
+//! `docs/how-to/host-over-http.md` shows all of it together. Feature `jwt`, off by default: tokens beside API keys
+//! (`auth::Tokens`).
 
 mod api;
 pub mod auth;

@@ -14,7 +14,9 @@ const SECRETS: &str = "Secrets stand in the environment, or in a file that NAME_
   VIP_DATABASE_URL   where orders are kept, such as sqlite://vip.db; a temporary database if nothing is said
   VIP_REDIS_URL      a Redis server for the queue; the same in every process on one database
   VIP_CURSOR_KEY     64 hexadecimal digits that all processes behind one address share
-  HCLOUD_TOKEN       token of the provider, with --provider hetzner; HCLOUD_ENDPOINT names another address of its API
+  HCLOUD_TOKEN       token of the provider, with --provider hetzner
+No secrets, and in the environment alone:
+  HCLOUD_ENDPOINT    another address of the provider's API
   VIP_LOG            what is logged, such as info or vip_core=debug";
 
 /// Hosts VIP over HTTP. A flag counts more than the environment, and that more than the default.

@@ -236,6 +236,8 @@ async fn health_names_an_account_that_servers_need_and_nobody_here_can_ask() {
     let degraded = vec![("account:b".to_owned(), crate::runtime::HealthStatus::Degraded)];
     assert_eq!(parts(without.health().await), degraded);
     stop(without).await;
+    let accepting = Provisioner::builder(backend.clone()).account(account("a"), a.clone()).client_only().await.unwrap();
+    assert_eq!(parts(accepting.health().await), [], "it asks no provider");
 
     let again = start(&backend, &a, &b, Placement::Named).await;
     again.tenant("acme").delete_server(server).await.unwrap().wait().await.unwrap();

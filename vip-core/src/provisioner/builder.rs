@@ -313,7 +313,7 @@ async fn schedule_sweeps(context: &Context) -> Result<(), StartError> {
 fn watch(context: &Context, shared: &Shared, providers: Option<ProviderHealth>) -> Health {
     let health = Health::new();
     health.watch(Arc::new(StoreHealth(context.clone())));
-    health.watch(Arc::new(RecordsHealth(context.clone())));
+    health.watch(Arc::new(RecordsHealth { context: context.clone(), works: providers.is_some() }));
     health.watch(Arc::new(QueueHealth(context.clone())));
     if let Some(connections) = &shared.connections {
         health.watch(Arc::new(PoolHealth(connections.clone())));

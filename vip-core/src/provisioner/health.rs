@@ -34,7 +34,11 @@ impl HealthSource for StoreHealth {
 
 /// Asks the store what waits in it for somebody. A source of its own: counts that take long make no process unready.
 #[derive(Debug)]
-pub(super) struct RecordsHealth(pub(super) Context);
+pub(super) struct RecordsHealth {
+    pub(super) context: Context,
+    /// Whether this process works: one that only accepts asks no provider.
+    pub(super) works: bool,
+}
 
 #[async_trait]
 impl HealthSource for RecordsHealth {
@@ -43,7 +47,7 @@ impl HealthSource for RecordsHealth {
     }
 
     async fn parts(&self) -> Vec<PartHealth> {
-        let stats = match self.0.store.stats().await {
+        let stats = match self.context.store.stats().await {
             Ok(stats) => stats,
             Err(error) => return vec![PartHealth::new("records", HealthStatus::Degraded, Some(error.to_string()))],
         };
@@ -57,7 +61,7 @@ impl HealthSource for RecordsHealth {
         let troubled = unrecorded + waiting > 0;
         let status = if troubled { HealthStatus::Degraded } else { HealthStatus::Ok };
         let records = PartHealth::new("records", status, Some(detail));
-        let unserved = stats.accounts.iter().filter(|account| self.0.providers.get(account).is_none());
+        let unserved = stats.accounts.iter().filter(|account| self.works && !self.context.providers.contains_key(*account));
         std::iter::once(records).chain(unserved.map(without_client)).collect()
     }
 }
