@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
 use super::error::{Failure, Refusal};
 
@@ -13,6 +15,10 @@ pub(super) const TOGETHER_MOST: usize = 200;
 pub(super) const WAITING_MOST: usize = 10_000;
 /// Commits that are under way at once: one waits for the disk while the next one is made ready.
 const WRITERS_MOST: u32 = 2;
+/// How long a writer that has answered many waits for them to come back: less than a commit takes.
+const MOMENT: Duration = Duration::from_millis(1);
+/// So many answers of one commit are worth that wait.
+const WORTH_A_MOMENT: usize = 8;
 
 /// Is what a commit came to for one of its callers.
 #[derive(Debug)]
@@ -42,23 +48,30 @@ pub(super) type Joined<I, O> = (oneshot::Receiver<Shared<O>>, Option<Turn<I, O>>
 
 /// Collects what is to be written together.
 #[derive(Debug)]
-pub(super) struct Gather<I, O>(Mutex<Gathered<I, O>>);
+pub(super) struct Gather<I, O> {
+    gathered: Mutex<Gathered<I, O>>,
+    /// Rings when as many wait as a writer waits for.
+    enough: Notify,
+}
 
 #[derive(Debug)]
 struct Gathered<I, O> {
     waiting: VecDeque<Waiting<I, O>>,
     writers: u32,
+    /// How many a writer waits for; nobody waits for more than there can be.
+    wanted: usize,
 }
 
 impl<I, O> Default for Gather<I, O> {
     fn default() -> Self {
-        Self(Mutex::new(Gathered { waiting: VecDeque::new(), writers: 0 }))
+        let gathered = Gathered { waiting: VecDeque::new(), writers: 0, wanted: usize::MAX };
+        Self { gathered: Mutex::new(gathered), enough: Notify::new() }
     }
 }
 
 impl<I, O> Gather<I, O> {
     fn lock(&self) -> MutexGuard<'_, Gathered<I, O>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Joins the next commit, or nothing if too many wait; the turn, if there is one, has to write until nobody waits.
@@ -72,6 +85,10 @@ impl<I, O> Gather<I, O> {
             }
         }
         gathered.waiting.push_back(Waiting { item, answer });
+        if gathered.waiting.len() >= gathered.wanted {
+            gathered.wanted = usize::MAX;
+            self.enough.notify_waiters();
+        }
         let turn = (gathered.writers < WRITERS_MOST).then(|| {
             gathered.writers += 1;
             Turn { gather: Arc::clone(self), is_over: false }
@@ -100,6 +117,32 @@ impl<I, O> Turn<I, O> {
             self.is_over = true;
         }
         gathered.waiting.drain(..most).collect()
+    }
+}
+
+impl<I, O> Turn<I, O> {
+    /// Waits for a moment until as many wait as were answered: most of them have more to say, and go along together instead of
+    /// a few with each of the next commits.
+    pub(super) async fn come_back(&self, answered: usize) {
+        if answered < WORTH_A_MOMENT {
+            return tokio::task::yield_now().await;
+        }
+        let come = async {
+            loop {
+                // Before the look, so that who comes in between is not missed.
+                let enough = self.gather.enough.notified();
+                {
+                    let mut gathered = self.gather.lock();
+                    if gathered.waiting.len() >= answered.min(TOGETHER_MOST) {
+                        return;
+                    }
+                    gathered.wanted = gathered.wanted.min(answered);
+                }
+                enough.await;
+            }
+        };
+        // Whoever is there after a moment is enough.
+        drop(timeout(MOMENT, come).await);
     }
 }
 

@@ -310,13 +310,13 @@ where
             Ok(answers) => answers.into_iter().map(Outcome::of).collect(),
             Err(failure) => waiting.iter().map(|_| Outcome::Alone(failure.clone())).collect(),
         };
+        let answered = waiting.len();
         for (one, outcome) in waiting.into_iter().zip(outcomes) {
             if one.answer.send(outcome).is_err() {
                 tracing::debug!("the caller of a call that was written went away");
             }
         }
-        // Those who were answered may have more to say: it goes along with the next commit instead of the one after it.
-        tokio::task::yield_now().await;
+        turn.come_back(answered).await;
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Timing {
     pub lease: Duration,
     /// Time between two heartbeats of a worker. Default 15 s, at most a third of the lease.
     pub heartbeat: Duration,
-    /// Longest request to the provider. Default 30 s.
+    /// Longest request to the provider. Default 30 s, at least 1 ms.
     pub request_deadline: Duration,
     /// Longest commit, repeats included. Default 5 s.
     pub commit_deadline: Duration,
@@ -26,7 +26,7 @@ pub struct Timing {
     pub margin: Duration,
     /// How long after its deadline a request may still land at the provider: an assumption. Default 10 min, at least 2 s.
     pub landing_allowance: Duration,
-    /// Time between two sweeps of an account. Default 5 min.
+    /// Time between two sweeps of an account. Default 5 min, at least 1 s.
     pub sweep_interval: Duration,
     /// How long a disagreement must last before converge looks at it. Default 30 min.
     pub sweep_grace: Duration,
@@ -51,7 +51,7 @@ pub struct Timing {
     pub look_again: Duration,
     /// Time after which a probe of a closed gate is repeated, doubling up to an hour. Default 60 s.
     pub probe_first: Duration,
-    /// Time after which a parked record is checked again. Default 1 h.
+    /// Time after which a parked record is checked again. Default 1 h, at least 1 s.
     pub park_recheck: Duration,
     /// Surplus and resurfaced servers that ripen per account and sweep. Default 5, at least 1.
     pub removals_per_sweep: u32,
@@ -111,6 +111,7 @@ impl Timing {
             return Err(TimingError { rule: TOO_LONG, consequence: "times are beyond what a store can hold" });
         }
         let (minute, day, least) = (Duration::from_secs(60), Duration::from_secs(86_400), Duration::from_millis(1));
+        let second = Duration::from_secs(1);
         let rules = [
             (
                 self.request_deadline + 2 * self.commit_deadline + self.margin < self.lease,
@@ -158,6 +159,12 @@ impl Timing {
                 "heartbeat, commit_deadline ≥ 1 ms",
                 "loops spin",
             ),
+            (
+                self.sweep_interval >= second && self.park_recheck >= second,
+                "sweep_interval, park_recheck ≥ 1 s",
+                "the provider is asked, and the store written, without a pause",
+            ),
+            (self.request_deadline >= least, "request_deadline ≥ 1 ms", "no request has time for an answer"),
             (
                 self.backoff_first >= least && self.backoff_first <= self.backoff_most,
                 "1 ms ≤ backoff_first ≤ backoff_most",
@@ -248,6 +255,10 @@ mod tests {
         assert!(broken(|t| t.key_retention = s(86_400)).is_none() && broken(|t| t.key_retention = s(86_399)).is_some());
         assert!(broken(|t| t.record_retention = s(86_400)).is_some());
         assert!(broken(|t| t.look_again = ms(67_499)).is_none() && broken(|t| t.look_again = ms(67_500)).is_some());
+        assert!(broken(|t| t.sweep_interval = s(1)).is_none() && broken(|t| t.sweep_interval = ms(999)).is_some());
+        assert!(broken(|t| t.park_recheck = s(1)).is_none() && broken(|t| t.park_recheck = ms(999)).is_some());
+        assert!(broken(|t| t.request_deadline = ms(1)).is_none());
+        assert!(broken(|t| t.request_deadline = Duration::ZERO).is_some());
         assert!(broken(|t| t.removals_per_sweep = 0).is_some() && broken(|t| t.max_rescues = 0).is_some());
         assert!(broken(|t| t.backoff_first = s(61)).is_some() && broken(|t| t.look_again = Duration::ZERO).is_some());
     }

@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::attempt::{Attempt, Hold};
 use super::core::Core;
@@ -201,22 +201,43 @@ impl Core {
         };
         // F5 counts from before the request: the queue cannot have granted the lease earlier.
         let sent = Instant::now();
-        match timeout(self.timing.commit_deadline, self.queue.claim(&request)).await {
-            Ok(Ok(claimed)) => {
+        let answer = tokio::select! {
+            // In a fixed order: under the paused clock one seed is then one run.
+            biased;
+            answer = self.queue.claim(&request) => Some(answer),
+            () = self.claim_is_of_no_use() => None,
+        };
+        match answer {
+            Some(Ok(claimed)) => {
                 self.heard();
                 let count = u32::try_from(claimed.len()).unwrap_or(u32::MAX);
                 claimed.into_iter().for_each(|claimed| self.begin(claimed, sent));
                 return Some(count);
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "a claim had no answer");
             }
-            Err(elapsed) => {
-                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&elapsed), "a claim had no answer in time");
-            }
+            None => tracing::warn!("a claim had no answer in time"),
         }
         self.counters.claim_failures.one();
         None
+    }
+
+    /// Resolves when an answer to a claim that was sent now would bring no job that could begin a request to the provider.
+    ///
+    /// Not sooner: a claim that is given up and granted all the same leases jobs to nobody, and a queue that takes longer
+    /// than a commit for some minutes would let every due job die of that. A worker that stops waits no longer than a commit.
+    async fn claim_is_of_no_use(&self) {
+        let begins_nothing = self.timing.request_deadline.saturating_add(self.timing.margin);
+        let stopped = async {
+            self.signals.stopping.cancelled().await;
+            tokio::time::sleep(self.timing.commit_deadline).await;
+        };
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(self.timing.lease.saturating_sub(begins_nothing)) => {}
+            () = stopped => {}
+        }
     }
 
     fn begin(self: &Arc<Self>, claimed: Claimed, sent: Instant) {

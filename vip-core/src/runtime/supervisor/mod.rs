@@ -238,11 +238,15 @@ impl Keeper {
             return None;
         }
         let pause = restarts().half_jitter(streak.saturating_sub(1), &*self.randomness);
-        tracing::error!(
-            { telemetry::CODE } = %last,
-            { telemetry::LOOP_RESTARTS } = status.restarts,
-            "a background loop failed and is started again"
-        );
+        // A log that cannot be written may panic: then the loop is started again all the same, and its status says why.
+        let told = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            tracing::error!(
+                { telemetry::CODE } = %last,
+                { telemetry::LOOP_RESTARTS } = status.restarts,
+                "a background loop failed and is started again"
+            );
+        }));
+        drop(told);
         Some(pause)
     }
 }

@@ -57,6 +57,46 @@ async fn a_panic_in_a_named_loop_is_counted_and_the_loop_goes_on() {
     assert_eq!(supervisor.shutdown(Duration::from_secs(1)).await.tasks_left, 0);
 }
 
+/// A log on a disk that is full.
+struct Unwritable;
+
+impl tracing::Subscriber for Unwritable {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.is_event()
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        panic!("no space left on device");
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_fails_while_the_log_cannot_be_written_is_started_again_and_given_up_like_any_other() {
+    let _log = tracing::subscriber::set_default(Unwritable);
+    let supervisor = supervisor();
+    let (handle, mut seen) = counting(&supervisor, "one", LoopPolicy::Critical);
+    assert!(seen.recv().await.is_some());
+    assert!(supervisor.provoke_panic("one"));
+    while handle.status().restarts == 0 {
+        assert!(seen.recv().await.is_some(), "the loop is gone");
+    }
+    assert!(seen.recv().await.is_some());
+    supervisor.spawn("broken", LoopPolicy::Critical, |_| async { Err(LoopError::new("the disk is gone")) });
+    assert_eq!(supervisor.failed().await.name, "broken");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_critical_loop_that_keeps_failing_is_given_up_and_says_why() {
     let supervisor = supervisor();

@@ -29,6 +29,26 @@ async fn the_lease_is_counted_from_before_the_claim_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_queue_whose_claims_take_longer_than_a_commit_lets_no_job_die_and_one_that_never_answers_is_given_up() {
+    let queue = new_queue();
+    queue.always(Call::Claim, Fault::Late(s(6)));
+    queue.enqueue(&[new_job(0)]).await.unwrap();
+    let mut bench = Bench::with(queue, WorkerConfig::default());
+    let visit = tokio::time::timeout(s(900), bench.visit()).await.expect("it is dead, and nobody has run it");
+    visit.end(JobOutcome::Done);
+    bench.until(|counts| counts.settled == 1).await;
+    assert_eq!(bench.worker.counts().claim_failures, 0);
+
+    bench.queue.heal();
+    bench.queue.always(Call::Claim, Fault::Hangs);
+    let begun = tokio::time::Instant::now();
+    bench.until(|counts| counts.claim_failures == 1).await;
+    let timing = Timing::default();
+    let useful = timing.lease - timing.request_deadline - timing.margin;
+    assert!((useful..useful + s(10)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_settled_lease_gets_no_heartbeat() {
     let mut bench = Bench::new();
     bench.enqueue(0..2).await;
