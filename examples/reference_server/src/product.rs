@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use vip_adapters::hetzner::simulator::{DEFAULT_TOKEN, Simulator};
 use vip_adapters::hetzner::{HetznerClient, HetznerConfig};
+use vip_adapters::{ConnectError, postgres, sqlite};
 use vip_core::Provisioner;
 use vip_core::ports::Backend;
 use vip_core::telemetry;
@@ -26,7 +27,7 @@ pub(crate) struct Product {
 impl Product {
     /// Opens the database and starts what the role says.
     pub(crate) async fn start(configuration: &Configuration) -> Fallible<Self> {
-        let (mut backend, folder) = open(&configuration.database).await?;
+        let (mut backend, folder) = open(configuration).await?;
         if let Some(url) = &configuration.queue {
             backend = vip_adapters::connect_queue_at(backend, url.value.expose_secret()).await?;
         }
@@ -50,15 +51,35 @@ impl Product {
     }
 }
 
-async fn open(database: &Database) -> Fallible<(Backend, Option<TempDir>)> {
-    match database {
-        Database::Temporary => {
+async fn open(configuration: &Configuration) -> Fallible<(Backend, Option<TempDir>)> {
+    match (&configuration.database, &configuration.cloud) {
+        (Database::Temporary, _) => {
             let folder = tempfile::Builder::new().prefix("vip-reference-server-").tempdir()?;
             let url = format!("sqlite://{}", folder.path().join("vip.db").display());
             Ok((vip_adapters::connect(&url).await?, Some(folder)))
         }
-        Database::Url(url) => Ok((vip_adapters::connect(url.value.expose_secret()).await?, None)),
+        (Database::Url(url), Cloud::Simulator) => Ok((vip_adapters::connect(url.value.expose_secret()).await?, None)),
+        (Database::Url(url), Cloud::Hetzner { .. }) => Ok((existing(url.value.expose_secret()).await?, None)),
     }
+}
+
+/// Opens a database that has to be there: an empty one knows none of the servers, and a repeat of an order would buy a second one.
+pub(crate) async fn existing(url: &str) -> Fallible<Backend> {
+    match vip_adapters::connect_existing(url).await {
+        Ok(backend) => Ok(backend),
+        Err(error) if is_missing(&error) => {
+            let causes = telemetry::causes(&error);
+            Err(format!("{causes}: run `reference-server migrate` once to make one").into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_missing(error: &ConnectError) -> bool {
+    matches!(
+        error,
+        ConnectError::Sqlite(sqlite::OpenError::Missing { .. }) | ConnectError::Postgres(postgres::OpenError::Missing)
+    )
 }
 
 fn client(cloud: &Cloud) -> Fallible<HetznerClient> {

@@ -149,6 +149,7 @@ fn what_it_cannot_do_is_said_and_the_exit_status_is_no_success() {
     let unwritable = format!("sqlite://{}", folder.path().join("nowhere/vip.db").display());
     let hetzner: [(&str, &str); 3] =
         [("HCLOUD_TOKEN", "c4n4ry"), ("HCLOUD_ENDPOINT", "here"), ("VIP_DATABASE_URL", &database)];
+    assert!(run(&["migrate"], &[("VIP_DATABASE_URL", &database)]).status.success());
     let cases: [Case<'_>; 14] = [
         (&[], &[("VIP_DATABASE_URL", "mysql://u:c4n4ry@h/d")], "no adapter for `mysql:`"),
         (&[], &[("VIP_REDIS_URL", "redis://u:c4n4ry@127.0.0.1:1")], "queue on Redis"),
@@ -218,6 +219,32 @@ fn a_database_is_migrated_and_marked_as_restored_by_commands_that_need_its_name(
         let error = String::from_utf8_lossy(&nameless.stderr).into_owned();
         assert!(nameless.status.code() == Some(1) && error.contains("VIP_DATABASE_URL"), "{error}");
     }
+}
+
+#[test]
+fn a_database_that_is_missing_is_not_taken_for_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vip.db");
+    let url = format!("sqlite://{}", file.display());
+    // A process that goes on would end at the address of the provider.
+    let variables = [("VIP_DATABASE_URL", url.as_str()), ("HCLOUD_TOKEN", "c4n4ry"), ("HCLOUD_ENDPOINT", "here")];
+    let cases: [&[&str]; 4] = [
+        &["--provider", "hetzner"],
+        &["--provider", "hetzner", "--role", "api"],
+        &["--provider", "hetzner", "--role", "worker"],
+        &["mark-restored", "--operator", "on-call"],
+    ];
+    for flags in cases {
+        let output = command(flags).envs(variables).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{flags:?}: {errors}");
+        assert!(!file.exists(), "{flags:?} made it");
+        for expected in ["vip.db; is its volume there?", "run `reference-server migrate` once to make one"] {
+            assert!(errors.contains(expected) && !errors.contains("c4n4ry"), "{errors}");
+        }
+    }
+    let migrated = command(&["migrate"]).envs(variables).output().unwrap();
+    assert!(migrated.status.success() && file.exists(), "{migrated:?}");
 }
 
 #[test]
