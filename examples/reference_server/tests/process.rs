@@ -55,7 +55,11 @@ fn command(flags: &[&str]) -> Command {
 impl Program {
     /// Starts it and reads the lines that it introduces itself with.
     fn start(flags: &[&str], lines: usize) -> Self {
-        let mut child = command(flags).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn(&mut command(flags), lines)
+    }
+
+    fn spawn(command: &mut Command, lines: usize) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let lines: Vec<String> = stdout.lines().take(lines).map(|line| line.unwrap()).collect();
         Self { child, lines }
@@ -83,6 +87,12 @@ impl Program {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
+    /// Returns the printed command that orders a server, and its body.
+    fn order(&self) -> (&str, &str) {
+        let printed = self.lines.iter().find(|line| line.contains("curl -i")).expect("a command that works");
+        (printed, printed.split("-d '").nth(1).unwrap().trim_end_matches('\''))
+    }
+
     fn key(&self) -> &str {
         self.key_of("key of the tenant demo:  ")
     }
@@ -104,8 +114,7 @@ impl Program {
 #[test]
 fn without_configuration_it_takes_an_order_runs_the_server_and_ends_in_order() {
     let program = Program::start(&["--listen", "127.0.0.1:0"], 6);
-    let printed = program.lines.iter().find(|line| line.contains("curl -i")).expect("a command that works");
-    let order = printed.split("-d '").nth(1).unwrap().trim_end_matches('\'');
+    let (printed, order) = program.order();
     assert!(printed.contains(&format!("-H 'Authorization: Bearer {}'", program.key())), "{printed}");
 
     let (status, accepted) = program.send("POST /v1/servers", order);
@@ -245,6 +254,29 @@ fn a_database_that_is_missing_is_not_taken_for_an_empty_one() {
     }
     let migrated = command(&["migrate"]).envs(variables).output().unwrap();
     assert!(migrated.status.success() && file.exists(), "{migrated:?}");
+}
+
+#[test]
+fn who_only_accepts_starts_and_takes_orders_while_redis_is_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite://{}", folder.path().join("vip.db").display());
+    let variables = [
+        ("VIP_DATABASE_URL", database.as_str()),
+        ("VIP_REDIS_URL", "redis://:c4n4ry@127.0.0.1:1"),
+        ("HCLOUD_TOKEN", "c4n4ry"),
+        ("HCLOUD_ENDPOINT", "http://127.0.0.1:1/v1"),
+    ];
+    assert!(command(&["migrate"]).envs(variables).output().unwrap().status.success());
+    let flags = |role| ["--provider", "hetzner", "--listen", "127.0.0.1:0", "--role", role];
+    let program = Program::spawn(command(&flags("api")).envs(variables), 6);
+    let (status, accepted) = program.send("POST /v1/servers", program.order().1);
+    assert_eq!(status, 202, "{accepted}");
+    let (code, log) = program.end("-TERM");
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("the queue on Redis is away") && !log.contains("c4n4ry"), "{log}");
+    let works = command(&flags("worker")).envs(variables).output().unwrap();
+    let errors = String::from_utf8(works.stderr).unwrap();
+    assert!(works.status.code() == Some(1) && errors.contains("queue on Redis"), "{errors}");
 }
 
 #[test]
