@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tokio::task::JoinSet;
+use vip_adapters::ConnectError;
 use vip_adapters::hetzner::HetznerClient;
 use vip_adapters::postgres::{OlderSchema, OpenError, PostgresBackend, PostgresConfig};
 use vip_core::Provisioner;
@@ -142,6 +143,23 @@ async fn a_newer_schema_is_used_if_it_says_that_it_can_be_and_else_refused_and_n
     server().run(&database, "UPDATE vip.compatibility SET readable_by = 7").await;
     let error = refused(&database).await;
     assert!(matches!(error, OpenError::NewerSchema { found: 7, known: 1 }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_has_to_have_the_schema_is_not_given_one() {
+    let database = server().new_database().await;
+    let url = server().url(&database);
+    for config in [PostgresConfig::default(), PostgresConfig::default().older_schema(OlderSchema::Migrate)] {
+        let error = PostgresBackend::connect(&url, config.must_exist()).await.unwrap_err();
+        assert!(matches!(error, OpenError::Missing), "{error:?}");
+    }
+    let error = vip_adapters::connect_existing(&url).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Postgres(OpenError::Missing)), "{error:?}");
+    let ours = "SELECT count(*) FROM pg_namespace WHERE nspname = 'vip'";
+    assert_eq!(number(&database, ours).await, 0, "it was made");
+    PostgresBackend::migrate(&url).await.unwrap();
+    let found = vip_adapters::connect_existing(&url).await.unwrap();
+    found.store.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
-//! Where the file is, and callers that go away: links that lead elsewhere, a backup in the place of an open file, claims for nobody.
+//! Where the file is, and callers that go away: one that has to be there, links that lead elsewhere, a backup in the place of an open
+//! file, claims for nobody.
 
 use std::time::Duration;
 
 use sqlx::{Connection, SqliteConnection};
 use tokio::task::JoinSet;
+use vip_adapters::sqlite::{OpenError, SqliteBackend, SqliteConfig};
 use vip_core::conformance::job_queue::{claim, job};
 use vip_core::ports::{JobQueue, Store};
 
@@ -32,6 +34,40 @@ async fn a_claim_whose_caller_went_away_while_another_process_wrote_leases_no_jo
     assert_eq!((stats.due, stats.leased), (3, 0));
     other.close().await.unwrap();
     backend.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_has_to_be_there_is_neither_made_nor_taken_from_somebody_else() {
+    let file = File::new();
+    let address = file.path().to_str().unwrap().to_owned();
+    let open = async || SqliteBackend::open(&address, SqliteConfig::default().must_exist()).await;
+    let is_refused = async || {
+        let error = open().await.unwrap_err();
+        assert!(matches!(&error, OpenError::Missing { path } if *path == file.path()), "{error:?}");
+        assert!(error.to_string().contains("vip.db; is its volume there?"), "{error}");
+    };
+    is_refused().await;
+    assert!(!file.path().exists(), "it was made");
+    std::fs::write(file.path(), b"").unwrap();
+    is_refused().await;
+    assert!(std::fs::read(file.path()).unwrap().is_empty(), "an empty file was changed");
+    let mut host = SqliteConnection::connect(&format!("sqlite://{address}")).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE orders (id INTEGER)").execute(&mut host).await.unwrap();
+    host.close().await.unwrap();
+    let before = std::fs::read(file.path()).unwrap();
+    is_refused().await;
+    assert!(std::fs::read(file.path()).unwrap() == before, "a file of the host was changed");
+    let made = file.open().await;
+    let installation = made.installation().await.unwrap();
+    // Beside a process that has it open, and after the last one has ended.
+    let beside = open().await.unwrap();
+    assert_eq!(beside.installation().await.unwrap(), installation);
+    for backend in [made, beside] {
+        backend.close().await.unwrap();
+    }
+    let later = open().await.unwrap();
+    assert_eq!(later.installation().await.unwrap(), installation);
+    later.close().await.unwrap();
 }
 
 #[cfg(unix)]

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use vip_adapters::postgres::PostgresBackend;
 use vip_core::Provisioner;
 use vip_tests::actors::CloudActor;
 use vip_tests::deployment::{Deployment, Process, TENANT};
@@ -47,6 +48,8 @@ impl Scene {
     async fn with(redis: Option<String>) -> Self {
         let postgres = Server::start(Path::new(ACTOR));
         let database = postgres.new_database().await;
+        // Before servers that cost money a process makes no database.
+        PostgresBackend::migrate(&postgres.url(&database)).await.unwrap();
         let cloud = CloudActor::start(Path::new(ACTOR), 4711, "calm").await;
         let mut deployment = Deployment::new(Path::new(DEPLOYED), postgres.url(&database), cloud.url());
         if let Some(url) = redis {

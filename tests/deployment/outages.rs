@@ -1,4 +1,4 @@
-//! Database, queue and cloud go away in turn: probes tell the truth, and everything heals by itself.
+//! Database, queue and cloud go away: probes tell the truth, who accepts goes on, and everything heals by itself.
 
 use std::time::Duration;
 
@@ -128,6 +128,26 @@ async fn database_queue_and_cloud_go_away_in_turn_and_everything_heals_by_itself
         assert!(is_documented, "{exchange:?}");
     }
     scene.demand_one_server_each(orders).await;
+    scene.end().await;
+}
+
+/// Orders that are taken by processes that have started while the queue was away.
+const WITHOUT_QUEUE: u32 = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_accepts_starts_while_the_queue_is_away_and_its_orders_are_relayed() {
+    let mut redis = RedisServer::start_with(&["--appendfsync", "always"]);
+    let mut scene = Scene::with(Some(redis.url())).await;
+    tokio::task::block_in_place(|| redis.kill());
+    for api in &mut scene.processes[..2] {
+        scene.deployment.end(api).await;
+        scene.deployment.start_again(api).await;
+    }
+    scene.loader.release(WITHOUT_QUEUE);
+    timeout(PATIENCE, scene.loader.run(WITHOUT_QUEUE)).await.expect("all are accepted");
+    tokio::task::block_in_place(|| redis.restart());
+    timeout(PATIENCE, scene.loader.ended()).await.expect("all end");
+    scene.demand_one_server_each(WITHOUT_QUEUE).await;
     scene.end().await;
 }
 

@@ -2,6 +2,8 @@
 
 use vip_core::ports::Backend;
 
+use crate::missing::Missing;
+
 /// Says why a URL led to no backend; shows the scheme alone, because the rest may hold a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,13 +48,33 @@ pub const REDIS_URL_VARIABLE: &str = "VIP_REDIS_URL";
 /// Opens the backend that a URL names, with default settings: `sqlite://vip.db`,
 /// `postgres://user@host/database`.
 ///
+/// It makes the database if there is none, and an empty one knows none of the servers: in production say
+/// [`connect_existing`].
+///
 /// # Errors
 ///
 /// [`ConnectError`]; a URL whose feature is off names the feature.
 pub async fn connect(url: &str) -> Result<Backend, ConnectError> {
+    connect_with(url, Missing::Made).await
+}
+
+/// Opens the backend that a URL names, with default settings, if there is one: `sqlite://vip.db`,
+/// `postgres://user@host/database`.
+///
+/// A database that is not there, or that has no tables of ours, is refused and not made: a repeat of an order would buy a
+/// second server there. [`connect`] makes it, once.
+///
+/// # Errors
+///
+/// [`ConnectError`]; a URL whose feature is off names the feature.
+pub async fn connect_existing(url: &str) -> Result<Backend, ConnectError> {
+    connect_with(url, Missing::Refused).await
+}
+
+async fn connect_with(url: &str, missing: Missing) -> Result<Backend, ConnectError> {
     match url.split_once(':').map(|(scheme, _)| scheme) {
-        Some("sqlite") => connect_sqlite(url).await,
-        Some("postgres" | "postgresql") => connect_postgres(url).await,
+        Some("sqlite") => connect_sqlite(url, missing).await,
+        Some("postgres" | "postgresql") => connect_postgres(url, missing).await,
         // Other forms of addresses have a password before their first colon.
         Some(scheme) if is_scheme(scheme) => Err(ConnectError::UnknownScheme { scheme: scheme.to_owned() }),
         Some(_) | None => Err(ConnectError::NoScheme),
@@ -105,26 +127,32 @@ async fn queue_at(_backend: Backend, _url: &str) -> Result<Backend, ConnectError
 }
 
 #[cfg(feature = "sqlite")]
-async fn connect_sqlite(url: &str) -> Result<Backend, ConnectError> {
-    let config = crate::sqlite::SqliteConfig::default();
+async fn connect_sqlite(url: &str, missing: Missing) -> Result<Backend, ConnectError> {
+    let config = match missing {
+        Missing::Made => crate::sqlite::SqliteConfig::default(),
+        Missing::Refused => crate::sqlite::SqliteConfig::default().must_exist(),
+    };
     Ok(crate::sqlite::SqliteBackend::open(url, config).await?.backend())
 }
 
 #[cfg(not(feature = "sqlite"))]
 #[expect(clippy::unused_async, reason = "the same signature with and without the feature")]
-async fn connect_sqlite(_url: &str) -> Result<Backend, ConnectError> {
+async fn connect_sqlite(_url: &str, _missing: Missing) -> Result<Backend, ConnectError> {
     Err(ConnectError::FeatureOff { scheme: "sqlite", feature: "sqlite" })
 }
 
 #[cfg(feature = "postgres")]
-async fn connect_postgres(url: &str) -> Result<Backend, ConnectError> {
-    let config = crate::postgres::PostgresConfig::default();
+async fn connect_postgres(url: &str, missing: Missing) -> Result<Backend, ConnectError> {
+    let config = match missing {
+        Missing::Made => crate::postgres::PostgresConfig::default(),
+        Missing::Refused => crate::postgres::PostgresConfig::default().must_exist(),
+    };
     Ok(crate::postgres::PostgresBackend::connect(url, config).await?.backend())
 }
 
 #[cfg(not(feature = "postgres"))]
 #[expect(clippy::unused_async, reason = "the same signature with and without the feature")]
-async fn connect_postgres(_url: &str) -> Result<Backend, ConnectError> {
+async fn connect_postgres(_url: &str, _missing: Missing) -> Result<Backend, ConnectError> {
     Err(ConnectError::FeatureOff { scheme: "postgres", feature: "postgres" })
 }
 
@@ -160,8 +188,28 @@ mod tests {
     #[cfg(not(feature = "sqlite"))]
     #[tokio::test]
     async fn a_feature_that_is_off_is_named() {
-        let error = connect("sqlite://vip.db").await.unwrap_err().to_string();
-        assert!(error.contains("feature `sqlite`"), "{error}");
+        for error in [connect("sqlite://vip.db").await, connect_existing("sqlite://vip.db").await] {
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("feature `sqlite`"), "{error}");
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn a_database_that_is_not_there_is_made_only_by_who_does_not_say_that_it_exists() {
+        use crate::sqlite::OpenError;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("vip.db");
+        let url = format!("sqlite://{}", file.display());
+        let refused = connect_existing(&url).await.unwrap_err();
+        assert!(matches!(refused, ConnectError::Sqlite(OpenError::Missing { .. })), "{refused:?}");
+        assert!(!file.exists(), "it was made");
+        let made = connect(&url).await.unwrap();
+        let installation = made.store.installation().await.unwrap();
+        made.store.close().await.unwrap();
+        let found = connect_existing(&url).await.unwrap();
+        assert_eq!(found.store.installation().await.unwrap(), installation);
+        found.store.close().await.unwrap();
     }
 
     #[cfg(feature = "sqlite")]

@@ -11,6 +11,7 @@ mod broken_chains;
 mod connect;
 #[cfg(feature = "hetzner")]
 pub mod hetzner;
+mod missing;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]
@@ -22,7 +23,7 @@ mod unreadable;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod untrimmed;
 
-pub use connect::{ConnectError, REDIS_URL_VARIABLE, connect, connect_queue, connect_queue_at};
+pub use connect::{ConnectError, REDIS_URL_VARIABLE, connect, connect_existing, connect_queue, connect_queue_at};
 
 // So that a host needs one crate alone, in one version.
 pub use vip_core;

@@ -1,5 +1,6 @@
 //! Mounts the API into an axum application of your own, with callers that your application knows.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use vip_http::axum::http::HeaderMap;
 use vip_http::axum::routing::get;
 use vip_http::axum::{Router, serve};
 use vip_http::{Api, ApiState, AuthError, Authenticator, Identity, Scope};
+
+/// How long answers, and afterwards attempts, may take to finish once the application was told to end.
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// Knows the sessions of the application; here there is one.
 #[derive(Debug)]
@@ -49,6 +53,18 @@ async fn who_am_i(reader: TenantReader) -> String {
     format!("{} of {}\n", reader.identity.subject(), reader.tenant_id)
 }
 
+/// Serves until everybody was answered; a client that stands still is cut after a while, or it would keep the program for ever.
+async fn drained(stop: &CancellationToken, serving: impl Future<Output = io::Result<()>> + Send) -> io::Result<()> {
+    let cut = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = cut => Ok(()),
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
@@ -71,13 +87,29 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             told = tokio::signal::ctrl_c() => told,
             _ = terminate.recv() => Ok(()),
             // A loop that cannot be kept up: whoever started this process has to start it again.
-            why = provisioner.failed() => Err(std::io::Error::other(why)),
+            why = provisioner.failed() => Err(io::Error::other(why)),
         };
         api.drain();
         stop.cancel();
         told
     };
-    let (served, told) = tokio::join!(async { serving.await }, ending);
-    println!("{}", provisioner.shutdown(Duration::from_secs(30)).await);
+    let (served, told) = tokio::join!(drained(&stop, async { serving.await }), ending);
+    println!("{}", provisioner.shutdown(DRAIN).await);
     Ok(served.and(told)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stands_still_is_cut_after_the_stop_and_not_before() {
+        let (stop, began) = (CancellationToken::new(), tokio::time::Instant::now());
+        let serving = drained(&stop, std::future::pending());
+        tokio::pin!(serving);
+        tokio::time::timeout(DRAIN * 3, &mut serving).await.unwrap_err();
+        stop.cancel();
+        serving.await.unwrap();
+        assert!((DRAIN * 4..DRAIN * 5).contains(&began.elapsed()));
+    }
 }

@@ -11,7 +11,8 @@ use vip_http::{RateLimit, Scope};
 const MINUTE: Duration = Duration::from_secs(60);
 
 const SECRETS: &str = "Secrets stand in the environment, or in a file that NAME_FILE names:
-  VIP_DATABASE_URL   where orders are kept, such as sqlite://vip.db; a temporary database if nothing is said
+  VIP_DATABASE_URL   where orders are kept, such as sqlite://vip.db; a temporary database if nothing is said;
+                     with --provider hetzner it has to be there (see migrate)
   VIP_REDIS_URL      a Redis server for the queue; the same in every process on one database
   VIP_CURSOR_KEY     64 hexadecimal digits that all processes behind one address share
   HCLOUD_TOKEN       token of the provider, with --provider hetzner
@@ -85,7 +86,7 @@ pub(crate) enum Command {
     Check,
     /// Prints the description of the API (OpenAPI 3.1).
     Describe,
-    /// Brings the schema of the database up to this version, as a role that owns it.
+    /// Makes the schema of the database, or brings it up to this version, as a role that owns it.
     Migrate,
     /// After a backup was put back and before anything else runs: parks every order that was open.
     MarkRestored {

@@ -12,6 +12,9 @@ use vip_http::{RateLimit, RateLimits};
 use crate::arguments::{Arguments, Provider, Role};
 use crate::secrets::{Secret, SecretError, secret};
 
+/// Longest scheme that is shown; those that are registered are shorter.
+const SCHEME_BYTES: usize = 32;
+
 /// Says what is wrong with the configuration, and what would be right.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigurationError {
@@ -166,6 +169,15 @@ fn key_of(text: &SecretString) -> Option<[u8; 32]> {
     Some(key)
 }
 
+/// Finds the scheme of a URL; what another form of address has before its first `://` is none, and may be a password.
+fn scheme_of(url: &str) -> Option<&str> {
+    let (scheme, _) = url.split_once("://")?;
+    let is_scheme = scheme.len() <= SCHEME_BYTES
+        && scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.chars().all(|it| it.is_ascii_alphanumeric() || matches!(it, '+' | '.' | '-'));
+    is_scheme.then_some(scheme)
+}
+
 impl Role {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -185,7 +197,7 @@ impl fmt::Display for Configuration {
             Database::Temporary => writeln!(formatter, "database                 sqlite, in a temporary folder")?,
             Database::Url(url) => {
                 // Anything else may be a secret as a whole.
-                let scheme = url.value.expose_secret().split_once("://").map_or("not a URL", |(scheme, _)| scheme);
+                let scheme = scheme_of(url.value.expose_secret()).unwrap_or("not a URL");
                 writeln!(formatter, "database                 {scheme}, from {}", url.source)?;
             }
         }
@@ -286,12 +298,17 @@ mod tests {
 
     #[test]
     fn of_a_secret_that_is_no_url_and_of_an_address_with_a_password_nothing_is_shown() {
-        let variables = [
-            ("VIP_DATABASE_URL", "host=db password=c4n4ry"),
-            ("HCLOUD_TOKEN", "t"),
-            ("HCLOUD_ENDPOINT", "https://user:c4n4ry@cloud.example/v1"),
-        ];
-        let shown = resolve(&["--provider", "hetzner"], &variables).unwrap().to_string();
-        assert!(!shown.contains("c4n4ry") && shown.contains("cloud.example"), "{shown}");
+        let long = "c4n4ry".repeat(6) + "://db";
+        let files = "host=db password=c4n4ry sslrootcert=file:///ca.pem";
+        for database in ["host=db password=c4n4ry", files, "c4n4ry!://db", long.as_str()] {
+            let variables = [
+                ("VIP_DATABASE_URL", database),
+                ("HCLOUD_TOKEN", "t"),
+                ("HCLOUD_ENDPOINT", "https://user:c4n4ry@cloud.example/v1"),
+            ];
+            let shown = resolve(&["--provider", "hetzner"], &variables).unwrap().to_string();
+            assert!(!shown.contains("c4n4ry") && shown.contains("cloud.example"), "{shown}");
+            assert!(shown.contains("not a URL, from VIP_DATABASE_URL"), "{shown}");
+        }
     }
 }

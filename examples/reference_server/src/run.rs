@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,9 @@ use crate::{Fallible, keys, say};
 
 /// Upper bounds of the buckets that durations are counted in.
 const SECONDS: [f64; 11] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0];
+
+/// How often measured times are counted into their buckets; until then each is kept by itself, also while nobody asks for them.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Says why this process ends.
 enum Cause {
@@ -76,10 +80,11 @@ async fn serve(
     end: &CancellationToken,
     known: Option<Known>,
 ) -> Fallible<Cause> {
-    let (api, shown) = match known {
+    let (hosted, shown) = match known {
         Some(Known { keys, shown }) => (Some(api(configuration, provisioner, keys)?), shown),
         None => (None, None),
     };
+    let (api, exporter) = hosted.unzip();
     let mut settings = ServerSettings::default();
     settings.connections_per_address = configuration.connections_per_address;
     // Who raises it has a proxy in front, whose connections are those of many.
@@ -106,10 +111,23 @@ async fn serve(
         stop.cancel();
         cause
     };
+    let upkeep = async {
+        if let Some(exporter) = &exporter {
+            keep_up(UPKEEP_EVERY, &stop, || exporter.run_upkeep()).await;
+        }
+    };
     let began = Instant::now();
-    let (served, cause) = tokio::join!(server.serve(router, stop.clone(), configuration.drain), ending);
+    let serving = server.serve(router, stop.clone(), configuration.drain);
+    let (served, cause, ()) = tokio::join!(serving, ending, upkeep);
     tracing::info!(?served, after = ?began.elapsed(), "the server has ended");
     Ok(cause)
+}
+
+/// Does something again and again until it is told to stop.
+async fn keep_up(every: Duration, stop: &CancellationToken, mut upkeep: impl FnMut() + Send) {
+    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+        upkeep();
+    }
 }
 
 /// Waits until somebody tells this process to end.
@@ -127,17 +145,19 @@ async fn cause(provisioner: &Provisioner, end: &CancellationToken) -> Cause {
     }
 }
 
-fn api(configuration: &Configuration, provisioner: &Provisioner, known: ApiKeys) -> Fallible<Api> {
+/// Makes the API, and what its metrics are kept in.
+fn api(configuration: &Configuration, provisioner: &Provisioner, known: ApiKeys) -> Fallible<(Api, PrometheusHandle)> {
     let exporter = PrometheusBuilder::new().set_buckets(&SECONDS)?.install_recorder()?;
+    let shown = exporter.clone();
     let mut api = Api::new(provisioner, known)?.metrics(move || {
-        exporter.run_upkeep();
-        exporter.render()
+        shown.run_upkeep();
+        shown.render()
     });
     api = api.rate_limits(configuration.rates);
     if let Some(key) = configuration.cursor_key {
         api = api.cursor_secret(key.0);
     }
-    Ok(api)
+    Ok((api, exporter))
 }
 
 /// Says where it listens, and with keys that were made now how to order a server.
@@ -157,4 +177,20 @@ fn introduce(configuration: &Configuration, address: SocketAddr, shown: Option<&
         shown.tenant
     ))?;
     say(&format!("  curl 'http://{address}/v1/operations?limit=1' -H 'Authorization: Bearer {}'", shown.tenant))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn upkeep_is_done_again_and_again_until_it_is_told_to_stop() {
+        let (stop, mut times) = (CancellationToken::new(), 0);
+        let kept = keep_up(UPKEEP_EVERY, &stop, || times += 1);
+        tokio::time::timeout(Duration::from_secs(11), kept).await.unwrap_err();
+        assert_eq!(times, 2);
+        stop.cancel();
+        keep_up(UPKEEP_EVERY, &stop, || times += 1).await;
+        assert_eq!(times, 2, "it goes on after its end");
+    }
 }

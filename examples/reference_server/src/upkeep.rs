@@ -5,13 +5,13 @@ use vip_adapters::postgres::PostgresBackend;
 use vip_core::Provisioner;
 use vip_core::model::Actor;
 
-use crate::Fallible;
 use crate::configuration::{Configuration, Database};
+use crate::{Fallible, product};
 
 /// Longest end of a product that did nothing but this.
 const END: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Brings the schema up to this version.
+/// Makes the schema, or brings it up to this version.
 pub(crate) async fn migrate(configuration: &Configuration) -> Fallible<String> {
     let url = named(configuration)?;
     if url.starts_with("postgres:") || url.starts_with("postgresql:") {
@@ -27,7 +27,7 @@ pub(crate) async fn migrate(configuration: &Configuration) -> Fallible<String> {
 
 /// Parks every order that was open when the backup was made.
 pub(crate) async fn mark_restored(configuration: &Configuration, operator: &str) -> Fallible<String> {
-    let backend = vip_adapters::connect(named(configuration)?).await?;
+    let backend = product::existing(named(configuration)?).await?;
     let provisioner = Provisioner::builder(backend).client_only().await?;
     let restored = provisioner.operator().mark_restored(&Actor::Operator { name: operator.to_owned() }).await?;
     let report = provisioner.shutdown(END).await;

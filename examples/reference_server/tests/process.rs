@@ -55,7 +55,11 @@ fn command(flags: &[&str]) -> Command {
 impl Program {
     /// Starts it and reads the lines that it introduces itself with.
     fn start(flags: &[&str], lines: usize) -> Self {
-        let mut child = command(flags).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn(&mut command(flags), lines)
+    }
+
+    fn spawn(command: &mut Command, lines: usize) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let lines: Vec<String> = stdout.lines().take(lines).map(|line| line.unwrap()).collect();
         Self { child, lines }
@@ -83,6 +87,12 @@ impl Program {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
+    /// Returns the printed command that orders a server, and its body.
+    fn order(&self) -> (&str, &str) {
+        let printed = self.lines.iter().find(|line| line.contains("curl -i")).expect("a command that works");
+        (printed, printed.split("-d '").nth(1).unwrap().trim_end_matches('\''))
+    }
+
     fn key(&self) -> &str {
         self.key_of("key of the tenant demo:  ")
     }
@@ -104,8 +114,7 @@ impl Program {
 #[test]
 fn without_configuration_it_takes_an_order_runs_the_server_and_ends_in_order() {
     let program = Program::start(&["--listen", "127.0.0.1:0"], 6);
-    let printed = program.lines.iter().find(|line| line.contains("curl -i")).expect("a command that works");
-    let order = printed.split("-d '").nth(1).unwrap().trim_end_matches('\'');
+    let (printed, order) = program.order();
     assert!(printed.contains(&format!("-H 'Authorization: Bearer {}'", program.key())), "{printed}");
 
     let (status, accepted) = program.send("POST /v1/servers", order);
@@ -149,6 +158,7 @@ fn what_it_cannot_do_is_said_and_the_exit_status_is_no_success() {
     let unwritable = format!("sqlite://{}", folder.path().join("nowhere/vip.db").display());
     let hetzner: [(&str, &str); 3] =
         [("HCLOUD_TOKEN", "c4n4ry"), ("HCLOUD_ENDPOINT", "here"), ("VIP_DATABASE_URL", &database)];
+    assert!(run(&["migrate"], &[("VIP_DATABASE_URL", &database)]).status.success());
     let cases: [Case<'_>; 14] = [
         (&[], &[("VIP_DATABASE_URL", "mysql://u:c4n4ry@h/d")], "no adapter for `mysql:`"),
         (&[], &[("VIP_REDIS_URL", "redis://u:c4n4ry@127.0.0.1:1")], "queue on Redis"),
@@ -218,6 +228,55 @@ fn a_database_is_migrated_and_marked_as_restored_by_commands_that_need_its_name(
         let error = String::from_utf8_lossy(&nameless.stderr).into_owned();
         assert!(nameless.status.code() == Some(1) && error.contains("VIP_DATABASE_URL"), "{error}");
     }
+}
+
+#[test]
+fn a_database_that_is_missing_is_not_taken_for_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vip.db");
+    let url = format!("sqlite://{}", file.display());
+    // A process that goes on would end at the address of the provider.
+    let variables = [("VIP_DATABASE_URL", url.as_str()), ("HCLOUD_TOKEN", "c4n4ry"), ("HCLOUD_ENDPOINT", "here")];
+    let cases: [&[&str]; 4] = [
+        &["--provider", "hetzner"],
+        &["--provider", "hetzner", "--role", "api"],
+        &["--provider", "hetzner", "--role", "worker"],
+        &["mark-restored", "--operator", "on-call"],
+    ];
+    for flags in cases {
+        let output = command(flags).envs(variables).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{flags:?}: {errors}");
+        assert!(!file.exists(), "{flags:?} made it");
+        for expected in ["vip.db; is its volume there?", "run `reference-server migrate` once to make one"] {
+            assert!(errors.contains(expected) && !errors.contains("c4n4ry"), "{errors}");
+        }
+    }
+    let migrated = command(&["migrate"]).envs(variables).output().unwrap();
+    assert!(migrated.status.success() && file.exists(), "{migrated:?}");
+}
+
+#[test]
+fn who_only_accepts_starts_and_takes_orders_while_redis_is_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite://{}", folder.path().join("vip.db").display());
+    let variables = [
+        ("VIP_DATABASE_URL", database.as_str()),
+        ("VIP_REDIS_URL", "redis://:c4n4ry@127.0.0.1:1"),
+        ("HCLOUD_TOKEN", "c4n4ry"),
+        ("HCLOUD_ENDPOINT", "http://127.0.0.1:1/v1"),
+    ];
+    assert!(command(&["migrate"]).envs(variables).output().unwrap().status.success());
+    let flags = |role| ["--provider", "hetzner", "--listen", "127.0.0.1:0", "--role", role];
+    let program = Program::spawn(command(&flags("api")).envs(variables), 6);
+    let (status, accepted) = program.send("POST /v1/servers", program.order().1);
+    assert_eq!(status, 202, "{accepted}");
+    let (code, log) = program.end("-TERM");
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("the queue on Redis is away") && !log.contains("c4n4ry"), "{log}");
+    let works = command(&flags("worker")).envs(variables).output().unwrap();
+    let errors = String::from_utf8(works.stderr).unwrap();
+    assert!(works.status.code() == Some(1) && errors.contains("queue on Redis"), "{errors}");
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use vip_core::ports::{Clock, Randomness, SystemRandomness};
 
+use crate::missing::Missing;
+
 use super::error::OpenError;
 
 /// Most connections that may be configured: each is a process of the server.
@@ -50,6 +52,7 @@ pub struct PostgresConfig {
     pub(super) connections: u32,
     pub(super) pooler: Pooler,
     pub(super) older_schema: OlderSchema,
+    pub(super) missing: Missing,
     pub(super) bounded_loss: BoundedLoss,
     pub(super) filter: QueryFilter,
     /// What the server said at the opening about when a commit is answered, if it has to stay so.
@@ -77,6 +80,7 @@ impl Default for PostgresConfig {
             connections: 8,
             pooler: Pooler::None,
             older_schema: OlderSchema::Refuse,
+            missing: Missing::Made,
             bounded_loss: BoundedLoss::Refused,
             filter: Arc::new(|_, text| Cow::Borrowed(text)),
             synchronous_commit: None,
@@ -146,9 +150,18 @@ impl PostgresConfig {
 
     /// Says what happens to a schema of an earlier version. Default [`OlderSchema::Refuse`].
     ///
-    /// A database without a schema of ours always gets one.
+    /// A database without a schema of ours gets one, unless [`must_exist`](Self::must_exist) is called.
     pub const fn older_schema(mut self, policy: OlderSchema) -> Self {
         self.older_schema = policy;
+        self
+    }
+
+    /// Refuses a database without the schema `vip`, and makes none. Default: it is made.
+    ///
+    /// For production: another database than the one that is meant is not an empty installation, in which a repeat of an
+    /// order would buy a second server. `PostgresBackend::migrate` makes the schema, once.
+    pub const fn must_exist(mut self) -> Self {
+        self.missing = Missing::Refused;
         self
     }
 
@@ -203,6 +216,7 @@ impl fmt::Debug for PostgresConfig {
             .field("connections", &self.connections)
             .field("pooler", &self.pooler)
             .field("older_schema", &self.older_schema)
+            .field("missing", &self.missing)
             .field("bounded_loss", &self.bounded_loss)
             .finish_non_exhaustive()
     }

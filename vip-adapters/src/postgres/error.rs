@@ -43,6 +43,9 @@ pub enum OpenError {
         /// Its encoding.
         found: String,
     },
+    /// The database has no schema of ours, and the settings say that there has to be one.
+    #[error("there is no schema `vip` in the database; is it the right one? Migrating makes a new one")]
+    Missing,
     /// An earlier version has made the tables; migrate them in a deployment, with `PostgresBackend::migrate`.
     #[error(
         "the database has schema version {found}, this program needs {known}; migrate it first, with `PostgresBackend::migrate`"

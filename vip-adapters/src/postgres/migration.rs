@@ -8,6 +8,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, SqlSafeStr};
 use tokio::time::timeout;
 
+use crate::missing::Missing;
+
 use super::config::OlderSchema;
 use super::error::OpenError;
 
@@ -50,10 +52,17 @@ enum Found {
     },
 }
 
+/// Says what becomes of a schema that is not as this program needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) older: OlderSchema,
+    pub(super) missing: Missing,
+}
+
 /// Looks at the schema, and creates it or brings it up to date if that is wished.
 pub(super) async fn prepare(
     options: &PgConnectOptions,
-    older: OlderSchema,
+    wish: Wish,
     migrations: Vec<Migration>,
 ) -> Result<Settings, OpenError> {
     let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
@@ -64,9 +73,9 @@ pub(super) async fn prepare(
         if settings.encoding != ENCODING {
             return Err(OpenError::Encoding { found: settings.encoding });
         }
-        match judge(find(&mut connection, &migrations).await?, known, older)? {
+        match judge(find(&mut connection, &migrations).await?, known, wish)? {
             Verdict::Usable => {}
-            Verdict::Migrate => migrate(&mut connection, migrations, older).await?,
+            Verdict::Migrate => migrate(&mut connection, migrations, wish).await?,
         }
         connection.close().await.map_err(connect_error)?;
         Ok(settings)
@@ -100,11 +109,14 @@ enum Verdict {
     Migrate,
 }
 
-fn judge(found: Found, known: i64, older: OlderSchema) -> Result<Verdict, OpenError> {
+fn judge(found: Found, known: i64, wish: Wish) -> Result<Verdict, OpenError> {
     match found {
-        Found::Nothing => Ok(Verdict::Migrate),
+        Found::Nothing => match wish.missing {
+            Missing::Made => Ok(Verdict::Migrate),
+            Missing::Refused => Err(OpenError::Missing),
+        },
         Found::Version { newest, .. } if newest == known => Ok(Verdict::Usable),
-        Found::Version { newest, .. } if newest < known => match older {
+        Found::Version { newest, .. } if newest < known => match wish.older {
             OlderSchema::Migrate => Ok(Verdict::Migrate),
             OlderSchema::Refuse => Err(OpenError::OlderSchema { found: newest, known }),
         },
@@ -142,11 +154,7 @@ async fn find(connection: &mut PgConnection, migrations: &[Migration]) -> Result
     Ok(Found::Version { newest: column("newest")?, readable_by: column("readable_by")? })
 }
 
-async fn migrate(
-    connection: &mut PgConnection,
-    migrations: Vec<Migration>,
-    older: OlderSchema,
-) -> Result<(), OpenError> {
+async fn migrate(connection: &mut PgConnection, migrations: Vec<Migration>, wish: Wish) -> Result<(), OpenError> {
     let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
     let mut transaction = connection.begin().await.map_err(migration_error)?;
     // The wait for those who migrate, and only that, is as long as the whole of it may take.
@@ -158,7 +166,7 @@ async fn migrate(
     );
     sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *transaction).await.map_err(migration_error)?;
     // Who waited for the lock finds what the other one did.
-    if judge(find(&mut transaction, &migrations).await?, known, older)? == Verdict::Usable {
+    if judge(find(&mut transaction, &migrations).await?, known, wish)? == Verdict::Usable {
         return transaction.rollback().await.map_err(migration_error);
     }
     let mut migrator = Migrator::with_migrations(migrations);
@@ -208,11 +216,14 @@ mod tests {
 
     #[test]
     fn a_schema_is_created_used_migrated_when_asked_or_refused() {
-        let refuse = |found| judge(found, 5, OlderSchema::Refuse);
+        let wish = |older, missing| Wish { older, missing };
+        let refuse = |found| judge(found, 5, wish(OlderSchema::Refuse, Missing::Made));
         assert_eq!(refuse(Found::Nothing).unwrap(), Verdict::Migrate);
         assert_eq!(refuse(version(5, 5)).unwrap(), Verdict::Usable);
         assert!(matches!(refuse(version(4, 1)), Err(OpenError::OlderSchema { found: 4, known: 5 })));
-        assert_eq!(judge(version(4, 1), 5, OlderSchema::Migrate).unwrap(), Verdict::Migrate);
+        let migrate = |found| judge(found, 5, wish(OlderSchema::Migrate, Missing::Refused));
+        assert_eq!(migrate(version(4, 1)).unwrap(), Verdict::Migrate);
+        assert!(matches!(migrate(Found::Nothing), Err(OpenError::Missing)), "it has to be there");
         assert_eq!(refuse(version(6, 5)).unwrap(), Verdict::Usable);
         assert!(matches!(refuse(version(6, 6)), Err(OpenError::NewerSchema { found: 6, known: 5 })));
     }

@@ -42,6 +42,7 @@ use vip_core::ports::{
 };
 
 use crate::broken_chains::BrokenChains;
+use crate::missing::Missing;
 
 use bell::Bell;
 use claims::{Claim, Floors};
@@ -52,6 +53,7 @@ use error::{Failure, Obstacle};
 use gather::{Gather, Shared as Outcome, Turn};
 use jobs::{EnqueueJobs, EnqueueTogether};
 use lanes::{HostPool, Lanes};
+use migration::Wish;
 use orders::Orders;
 use queries::Queries;
 use session::{Sessions, Write};
@@ -94,7 +96,8 @@ struct Shared {
 }
 
 impl PostgresBackend {
-    /// Connects to a database; creates the schema `vip` if there is none, and checks it if there is one.
+    /// Connects to a database; creates the schema `vip` if there is none, unless it [has to be
+    /// there](PostgresConfig::must_exist), and checks it if there is one.
     ///
     /// # Errors
     ///
@@ -121,7 +124,8 @@ impl PostgresBackend {
     ///
     /// [`OpenError`]; nothing was changed.
     pub async fn migrate(url: &str) -> Result<(), OpenError> {
-        migration::prepare(&options_of(url)?, OlderSchema::Migrate, migration::migrations()).await.map(drop)
+        let wish = Wish { older: OlderSchema::Migrate, missing: Missing::Made };
+        migration::prepare(&options_of(url)?, wish, migration::migrations()).await.map(drop)
     }
 
     async fn open(
@@ -131,8 +135,8 @@ impl PostgresBackend {
     ) -> Result<Self, OpenError> {
         config.check()?;
         let options = settings::plain_options(options, config.pooler);
-        let found =
-            migration::prepare(&options, config.older_schema, migration::migrations_with(&config.later)).await?;
+        let wish = Wish { older: config.older_schema, missing: config.missing };
+        let found = migration::prepare(&options, wish, migration::migrations_with(&config.later)).await?;
         let durability = durability(&found, config.bounded_loss)?;
         if durability == Durability::Durable {
             config.synchronous_commit = Some(found.synchronous_commit);

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use vip_core::ports::{Clock, Randomness, SystemClock, SystemRandomness};
 
+use crate::missing::Missing;
+
 use super::error::OpenError;
 
 /// Most readers that may be configured: each is a thread and a file handle.
@@ -47,6 +49,7 @@ pub struct SqliteConfig {
     pub(super) readers: u32,
     pub(super) synchronous: Synchronous,
     pub(super) bounded_loss: BoundedLoss,
+    pub(super) missing: Missing,
     pub(super) filter: QueryFilter,
 }
 
@@ -67,6 +70,7 @@ impl Default for SqliteConfig {
             readers: 4,
             synchronous: Synchronous::Full,
             bounded_loss: BoundedLoss::Refused,
+            missing: Missing::Made,
             filter: Arc::new(|_, text| Cow::Borrowed(text)),
         }
     }
@@ -122,6 +126,15 @@ impl SqliteConfig {
         self
     }
 
+    /// Refuses a file that is missing, or that has no tables of ours, and makes none. Default: it is made.
+    ///
+    /// For production: a file that is not where it is looked for is not an empty installation, in which a repeat of an
+    /// order would buy a second server.
+    pub const fn must_exist(mut self) -> Self {
+        self.missing = Missing::Refused;
+        self
+    }
+
     /// Changes the text of statements, given their name and text; for tests that take a guard away.
     #[doc(hidden)]
     pub fn query_filter(
@@ -153,6 +166,7 @@ impl fmt::Debug for SqliteConfig {
             .field("readers", &self.readers)
             .field("synchronous", &self.synchronous)
             .field("bounded_loss", &self.bounded_loss)
+            .field("missing", &self.missing)
             .finish_non_exhaustive()
     }
 }

@@ -1,20 +1,23 @@
 //! How connections are opened, and the check that the file keeps what it answers.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Row, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, SqlitePool};
 use tokio::time::Instant;
 use vip_core::ports::Randomness;
 
 use crate::backoff::Backoff;
+use crate::missing::Missing;
 
 use super::config::{BoundedLoss, SqliteConfig, Synchronous};
 use super::error::{OpenError, is_busy};
 use super::log_watch::LOG_BYTES;
+use super::migration;
 use super::place::Place;
 
 /// How long a reader waits inside the driver; a reader in WAL mode waits only while somebody opens or closes the file.
@@ -34,6 +37,7 @@ pub(super) struct Connector {
     path: PathBuf,
     synchronous: Synchronous,
     bounded_loss: BoundedLoss,
+    missing: Missing,
     busy_deadline: Duration,
     randomness: Arc<dyn Randomness>,
     /// Where the file stood when it was opened first; empty before.
@@ -46,6 +50,7 @@ impl Connector {
             path,
             synchronous: config.synchronous,
             bounded_loss: config.bounded_loss,
+            missing: config.missing,
             busy_deadline: config.busy_deadline,
             randomness: Arc::clone(&config.randomness),
             place: Arc::default(),
@@ -91,18 +96,40 @@ impl Connector {
             .disable_statement_logging()
     }
 
-    /// Opens the connection that makes the file if it is missing.
+    /// Opens the connection that makes the file if it is missing, unless that is refused.
     pub(super) async fn create(&self) -> Result<SqliteConnection, OpenError> {
-        let options = self.options().journal_mode(SqliteJournalMode::Wal).create_if_missing(true);
+        if self.missing == Missing::Refused {
+            self.demand_tables().await?;
+        }
+        let options = self.options().journal_mode(SqliteJournalMode::Wal);
+        let options = options.create_if_missing(self.missing == Missing::Made);
         let connected = self.connect(&options.busy_timeout(Duration::ZERO)).await;
         let mut connection = connected.map_err(|source| self.file_error(source))?;
         self.check(&mut connection).await?;
         let path = self.path.clone();
         // Links are followed through folders that nobody may have looked at for long: not on a thread that others wait for.
         let place = tokio::task::spawn_blocking(move || Place::of(&path)).await.map_err(io::Error::other).flatten();
-        let place = place.map_err(|source| OpenError::File { path: self.path.clone(), source: Box::new(source) })?;
+        let place = place.map_err(|source| self.file_error(source))?;
         self.place.get_or_init(|| place);
         Ok(connection)
+    }
+
+    /// Refuses a file that is missing or has no tables of ours, such as an empty one; makes and changes nothing.
+    async fn demand_tables(&self) -> Result<(), OpenError> {
+        let path = self.path.clone();
+        let found = tokio::task::spawn_blocking(move || path.try_exists()).await.map_err(io::Error::other).flatten();
+        if !found.map_err(|source| self.file_error(source))? {
+            return Err(OpenError::Missing { path: self.path.clone() });
+        }
+        // Without the mode for our log: a file of somebody else's stays as it is.
+        let mut connection = self.reconnect().await.map_err(|source| self.file_error(source))?;
+        let is_migrated = migration::is_migrated(self, &mut connection).await;
+        connection.close().await.map_err(|source| self.file_error(source))?;
+        if is_migrated.map_err(|source| self.file_error(source))? {
+            Ok(())
+        } else {
+            Err(OpenError::Missing { path: self.path.clone() })
+        }
     }
 
     /// Opens another connection for writing; a file that vanished is an error, never a new empty database.
@@ -157,7 +184,7 @@ impl Connector {
         row.try_get(0).map_err(|source| self.file_error(source))
     }
 
-    fn file_error(&self, source: sqlx::Error) -> OpenError {
+    fn file_error(&self, source: impl Error + Send + Sync + 'static) -> OpenError {
         OpenError::File { path: self.path.clone(), source: Box::new(source) }
     }
 }

@@ -34,6 +34,12 @@ pub enum OpenError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// There is no file, or none with tables of ours, and the settings say that there has to be one.
+    #[error("there is no database of VIP at {}; is its volume there? Migrating makes a new one", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// The database would lose commits that it has answered; call `allow_bounded_loss` to use it nevertheless.
     #[error("SQLite would not keep what it answers: {pragma} is {found}, must be {wanted}")]
     NotDurable {

@@ -20,6 +20,19 @@ pub(super) fn migration(version: i64, name: &'static str, text: &'static str) ->
     Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, text.into_sql_str(), false)
 }
 
+/// Says whether migrations of ours were applied to a file before, by whatever version.
+pub(super) async fn is_migrated(connector: &Connector, connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let text = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?";
+    let (mut backoff, deadline) = (connector.backoff(), connector.deadline());
+    loop {
+        match sqlx::query_scalar::<sqlx::Sqlite, i64>(text).bind(TABLE).fetch_one(&mut *connection).await {
+            Ok(tables) => return Ok(tables > 0),
+            Err(error) if is_busy(&error) && backoff.pause(deadline).await => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Applies what is missing of `migrations`, all or nothing.
 ///
 /// sqlx takes no lock on SQLite, so that two processes could apply the same migration; here everything happens inside

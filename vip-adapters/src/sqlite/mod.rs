@@ -85,7 +85,8 @@ struct Shared {
 }
 
 impl SqliteBackend {
-    /// Opens a file, creates it if it is missing, and brings its tables up to date.
+    /// Opens a file, creates it if it is missing, unless it [has to be there](SqliteConfig::must_exist), and brings its
+    /// tables up to date.
     ///
     /// Takes a path or a URL: `vip.db`, `sqlite://vip.db`, `sqlite:///var/lib/vip.db`.
     ///
