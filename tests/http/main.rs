@@ -14,5 +14,6 @@ mod pages;
 mod rates;
 mod route_table;
 mod server;
+mod silent;
 mod tokens;
 mod traces;

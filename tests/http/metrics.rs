@@ -1,4 +1,4 @@
-//! What `/metrics` says about states: as they are when it is asked, also when there is nothing left to count.
+//! What `/metrics` says about states: as they are when it is asked, also when there is nothing left to count, or nobody answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,10 @@ use vip_core::model::{AccountId, ProviderServerId, Sighting, SightingClass, Sigh
 use vip_core::ports::{Backend, Connections, PoolFigures, Store};
 use vip_http::axum::Router;
 use vip_http::axum::body::{Body, to_bytes};
-use vip_http::{Api, ApiKeys, NewApiKey, Scope};
+use vip_http::{Api, ApiKeys, NewApiKey, Scope, refresh_metrics};
 
 use crate::app::{Key, request};
+use crate::silent::silent;
 
 /// Is a pool whose connections are all busy.
 #[derive(Debug)]
@@ -78,6 +79,20 @@ fn states_are_shown_as_they_are_and_a_class_that_is_seen_no_more_goes_back_to_ze
         );
         store.sight(&account, &[]).await.unwrap();
         demand(&read(&router, &key).await, &[r#"vip_sightings{class="surplus"} 0"#]);
+        assert!(provisioner.shutdown(Duration::from_secs(5)).await.is_clean());
+    });
+}
+
+#[test]
+fn counts_that_nobody_answers_keep_neither_health_nor_the_rest_from_being_shown() {
+    exporting(async |handle| {
+        let provisioner = Provisioner::builder(silent(memory_backend())).client_only().await.unwrap();
+        tokio::time::pause();
+        let refreshed = tokio::time::timeout(Duration::from_secs(3), refresh_metrics(&provisioner)).await;
+        assert!(refreshed.is_ok(), "whoever scrapes has gone");
+        let shown = handle.render();
+        demand(&shown, &["vip_health 2"]);
+        assert!(shown.contains("vip_process_tasks ") && !shown.contains("vip_jobs"), "{shown}");
         assert!(provisioner.shutdown(Duration::from_secs(5)).await.is_clean());
     });
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -10,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use vip_core::Provisioner;
 use vip_core::model::{AccountId, SightingClass};
-use vip_core::ports::PoolFigures;
+use vip_core::ports::{PoolFigures, QueueStats, StoreStats};
 use vip_core::provisioner::Operator;
 use vip_core::resilience::BreakerState;
 use vip_core::runtime::HealthStatus;
@@ -20,6 +21,10 @@ use crate::api::ApiState;
 use crate::auth::OperatorCaller;
 use crate::problem::{Problem, ProblemCode};
 use crate::process::ProcessCost;
+
+/// Longest wait for the counts of the queue, and for those of the store. Whoever scrapes waits for ten seconds or less, and wants to
+/// read that the database is silent.
+const COUNTS_WAIT: Duration = Duration::from_secs(2);
 
 /// Writes all metrics in the text format of Prometheus; comes from the exporter that the host has installed.
 #[derive(Clone)]
@@ -45,34 +50,27 @@ async fn read(_caller: OperatorCaller, State(state): State<ApiState>) -> Result<
     Ok((kind, (render.0)()).into_response())
 }
 
-/// Sets the gauges: states, which are read when somebody asks, and not when they change. What cannot be read keeps its last
-/// value, and health says why.
+/// Sets the gauges: states, which are read when somebody asks, and not when they change. What cannot be read within two seconds
+/// keeps its last value, and health says why. Ends within three seconds.
 ///
 /// `/metrics` of [`Api::metrics`](crate::Api::metrics) does it by itself; a host with a route of its own calls it before it renders.
 pub async fn refresh_metrics(provisioner: &Provisioner) {
     let operator = provisioner.operator();
-    match operator.queue_stats().await {
-        Ok(stats) => {
-            let states = [("due", stats.due), ("later", stats.later), ("leased", stats.leased), ("dead", stats.dead)];
-            for (state, count) in states {
-                metrics::gauge!(telemetry::METRIC_JOBS, "state" => state).set(number(count));
-            }
-            let oldest = stats.oldest_due.map_or(0.0, |age| age.as_secs_f64());
-            metrics::gauge!(telemetry::METRIC_OLDEST_DUE_SECONDS).set(oldest);
-        }
-        Err(error) => tracing::debug!(error = %telemetry::causes(&error), "the queue was not counted"),
+    // All at once: a database that is silent is silent to each of them.
+    let (queue, store, health) = tokio::join!(
+        tokio::time::timeout(COUNTS_WAIT, operator.queue_stats()),
+        tokio::time::timeout(COUNTS_WAIT, operator.store_stats()),
+        provisioner.health(),
+    );
+    match queue {
+        Ok(Ok(stats)) => of_queue(&stats),
+        Ok(Err(error)) => tracing::debug!(error = %telemetry::causes(&error), "the queue was not counted"),
+        Err(elapsed) => tracing::debug!(error = %elapsed, "the queue was not counted"),
     }
-    match operator.store_stats().await {
-        Ok(stats) => {
-            metrics::gauge!(telemetry::METRIC_PARKED).set(number(stats.parked));
-            metrics::gauge!(telemetry::METRIC_UNSEALED).set(number(stats.unsealed));
-            // A class that is seen no more is told, too: its last value would stay for ever.
-            for class in SightingClass::ALL {
-                let count = stats.sightings.get(&class).copied().unwrap_or(0);
-                metrics::gauge!(telemetry::METRIC_SIGHTINGS, "class" => class.as_str()).set(number(count));
-            }
-        }
-        Err(error) => tracing::debug!(error = %telemetry::causes(&error), "the store was not counted"),
+    match store {
+        Ok(Ok(stats)) => of_store(&stats),
+        Ok(Err(error)) => tracing::debug!(error = %telemetry::causes(&error), "the store was not counted"),
+        Err(elapsed) => tracing::debug!(error = %elapsed, "the store was not counted"),
     }
     for account in operator.accounts() {
         of_account(&operator, &account);
@@ -90,12 +88,30 @@ pub async fn refresh_metrics(provisioner: &Provisioner) {
     if let Some(count) = cost.descriptors {
         metrics::gauge!(telemetry::METRIC_PROCESS_DESCRIPTORS).set(number(count));
     }
-    let health = provisioner.health().await.status();
-    metrics::gauge!(telemetry::METRIC_HEALTH).set(match health {
+    metrics::gauge!(telemetry::METRIC_HEALTH).set(match health.status() {
         HealthStatus::Ok => 0.0,
         HealthStatus::Degraded => 1.0,
         HealthStatus::Down => 2.0,
     });
+}
+
+fn of_queue(stats: &QueueStats) {
+    let states = [("due", stats.due), ("later", stats.later), ("leased", stats.leased), ("dead", stats.dead)];
+    for (state, count) in states {
+        metrics::gauge!(telemetry::METRIC_JOBS, "state" => state).set(number(count));
+    }
+    let oldest = stats.oldest_due.map_or(0.0, |age| age.as_secs_f64());
+    metrics::gauge!(telemetry::METRIC_OLDEST_DUE_SECONDS).set(oldest);
+}
+
+fn of_store(stats: &StoreStats) {
+    metrics::gauge!(telemetry::METRIC_PARKED).set(number(stats.parked));
+    metrics::gauge!(telemetry::METRIC_UNSEALED).set(number(stats.unsealed));
+    // A class that is seen no more is told, too: its last value would stay for ever.
+    for class in SightingClass::ALL {
+        let count = stats.sightings.get(&class).copied().unwrap_or(0);
+        metrics::gauge!(telemetry::METRIC_SIGHTINGS, "class" => class.as_str()).set(number(count));
+    }
 }
 
 fn of_pool(figures: &PoolFigures) {

@@ -99,6 +99,8 @@ pub(super) enum Obstacle {
     Moved,
     #[error("the answer of the writer was lost")]
     AnswerLost,
+    #[error("the writer panicked")]
+    Panicked,
     #[error("a refusal of the store came out of the queue")]
     Misplaced,
     #[error("the chain head of a tenant is missing or was moved by somebody else")]

@@ -5,10 +5,12 @@
 //! `vip_servers_readable`.
 
 mod address;
+mod caught;
 mod commit;
 mod config;
 mod connection;
 mod error;
+mod group;
 mod job_queue;
 mod jobs;
 mod log_watch;
@@ -58,6 +60,8 @@ use writer::{Write, Writer, WriterHandle, WriterParts};
 /// * Nothing is answered as committed once the file is no longer where it was opened (removed, moved or replaced), or the log
 ///   beside it is gone. The store is then unavailable until the process opens it anew. A log that another program has
 ///   removed and made anew between two commits is not noticed.
+/// * A panic in a write, such as one of a host's clock, leaves its outcome and that of those that share its commit unknown; what
+///   comes next is written.
 /// * User data that was erased is overwritten in the file; in the log beside it (`-wal`) older pages stay until the
 ///   next checkpoint, which SQLite makes every 4 MiB, and `trim` and `close` make, too.
 ///

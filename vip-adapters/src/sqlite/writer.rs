@@ -13,8 +13,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use vip_core::ports::Clock;
 
+use super::caught::caught;
 use super::connection::Connector;
 use super::error::{Failure, Obstacle, is_busy};
+use super::group::{Written, run_each};
 use super::log_watch::LogWatch;
 use super::outcomes::Outcomes;
 use super::queries::Queries;
@@ -48,7 +50,7 @@ struct Envelope<W: Write> {
 
 /// Is an [`Envelope`] whatever its write is.
 #[async_trait]
-trait Pending: Send {
+pub(super) trait Pending: Send {
     fn deadline(&self) -> Instant;
 
     /// Says whether nobody waits for the answer any more: nothing of it is begun then. A claim would lease jobs to nobody.
@@ -63,7 +65,7 @@ trait Pending: Send {
 
 /// Says whether what a write did shall stay in the transaction.
 #[derive(Debug)]
-enum Kept {
+pub(super) enum Kept {
     Yes,
     /// A rule refused it, or what is stored.
     No,
@@ -105,7 +107,8 @@ impl<W: Write> Pending for Envelope<W> {
     }
 }
 
-type Request = Box<dyn Pending>;
+/// Is a write that waits for its turn, and whoever waits for it.
+pub(super) type Request = Box<dyn Pending>;
 
 /// Is what the writer does on request.
 enum Order {
@@ -126,7 +129,7 @@ impl WriterHandle {
         let envelope = Envelope { write, answer: None, reply, deadline };
         self.hand_in(Order::Write(Box::new(envelope)), deadline).await?;
         answer.await.unwrap_or_else(|lost| {
-            tracing::warn!(error = %lost, "the writer ended before it answered");
+            tracing::warn!(error = %lost, "the writer did not answer: it ended, or panicked");
             Err(Failure::Unknown(Arc::new(Obstacle::AnswerLost)))
         })
     }
@@ -135,7 +138,7 @@ impl WriterHandle {
     pub(super) async fn checkpoint(&self, deadline: Instant) -> Result<(), Failure> {
         let (reply, done) = oneshot::channel();
         self.hand_in(Order::Checkpoint(reply), deadline).await?;
-        done.await.map_err(|_closed| Failure::unavailable(Obstacle::Closed))
+        done.await.map_err(|_lost| Failure::unavailable(Obstacle::AnswerLost))
     }
 
     async fn hand_in(&self, order: Order, deadline: Instant) -> Result<(), Failure> {
@@ -150,7 +153,7 @@ impl WriterHandle {
 /// Owns the connection that writes.
 pub(super) struct Writer {
     connector: Connector,
-    /// None after a failure that leaves the state of the connection in doubt; the next group opens another.
+    /// None after a failure or a panic that leaves the state of the connection in doubt; the next group opens another.
     connection: Option<SqliteConnection>,
     queries: Arc<Queries>,
     clock: Arc<dyn Clock>,
@@ -208,7 +211,19 @@ impl Writer {
         }
     }
 
+    /// Serves an order and what came with it. A panic (of the driver, a host's clock, a log that cannot be written) costs no more
+    /// than the answers that were to be given: whoever waits for one reads that the outcome is unknown.
     async fn work(&mut self, first: Order) {
+        let Err(message) = caught(self.serve(first)).await else { return };
+        // Its thread closes it a moment later, which takes back what was open; until then the next group waits for the lock.
+        self.connection = None;
+        self.outcomes.failed(&Failure::Unknown(Arc::new(Obstacle::Panicked)));
+        // Last, and caught, too: it may be the log that panics. Health tells of it all the same.
+        let told = async { tracing::error!(code = message, "the writer panicked; it goes on with another connection") };
+        caught(told).await.unwrap_or_default();
+    }
+
+    async fn serve(&mut self, first: Order) {
         let (mut group, mut checkpoint) = (Vec::new(), None);
         let mut next = Some(first);
         while let Some(order) = next {
@@ -342,55 +357,4 @@ impl Writer {
             }
         }
     }
-}
-
-/// Counts what a group wrote.
-#[derive(Debug, Default)]
-struct Written {
-    requests: usize,
-    arrivals: u64,
-    /// Whether any of it changed a row: else the disk was not asked.
-    has_changed: bool,
-    /// Why the last one was not written that the file was in the way of.
-    hindrance: Option<Failure>,
-}
-
-/// Runs every write of a group, and takes back what a refused one did.
-async fn run_each(transaction: &mut WriteTransaction<'_>, group: &mut [Request]) -> Result<Written, Failure> {
-    let mut written = Written::default();
-    // A write that is alone is taken back with the whole transaction.
-    let shared = group.len() > 1;
-    if shared {
-        transaction.part("SAVEPOINT vip_write").await?;
-    }
-    for request in group {
-        let kept = request.run(transaction).await;
-        let (arrivals, has_changed) = (transaction.take_arrivals(), transaction.replace_changed(false));
-        match kept {
-            Kept::Yes => {
-                written.requests += 1;
-                written.arrivals += arrivals;
-                written.has_changed |= has_changed;
-                if shared {
-                    // Two in one: every statement is a way to the driver's thread and back.
-                    transaction.part("RELEASE vip_write; SAVEPOINT vip_write").await?;
-                }
-            }
-            Kept::No => take_back(transaction, shared).await?,
-            Kept::Hindered(failure) => {
-                if let Err(ended) = take_back(transaction, shared).await {
-                    tracing::debug!(error = ?ended, "the transaction had ended by itself, as it does when the disk is full");
-                    return Err(failure);
-                }
-                written.hindrance = Some(failure);
-            }
-        }
-    }
-    Ok(written)
-}
-
-/// Takes back what a write did. One that is alone is taken back with the whole transaction; the savepoint of others stays, for
-/// the next one.
-async fn take_back(transaction: &mut WriteTransaction<'_>, shared: bool) -> Result<(), Failure> {
-    if shared { transaction.part("ROLLBACK TO vip_write").await } else { Ok(()) }
 }

@@ -2,11 +2,15 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::retryability::Retryability;
 use crate::model::{NameError, RequestId, SealedRecord, TenantId};
+
+/// How long a sink may take for a batch. A delivery that takes longer is dropped, and has failed.
+pub const DELIVERY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Receives sealed audit records: a file, a table in another database, a host's own collector.
 ///
@@ -18,17 +22,23 @@ use crate::model::{NameError, RequestId, SealedRecord, TenantId};
 ///   (`a_repeated_batch_adds_nothing`).
 /// * A batch that was not taken is an error, and comes again (`a_refused_batch_may_come_again`).
 /// * Each tenant has numbers of its own (`tenants_do_not_meet`).
+///
+/// Each sink is delivered to by itself: one that fails, or hangs, keeps no record from another.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait AuditSink: fmt::Debug + Send + Sync + 'static {
     /// Names this sink in the store, which remembers how far it has delivered to it.
     fn name(&self) -> SinkName;
 
-    /// Takes a batch.
+    /// Takes a batch, of 500 records at the most, within [`DELIVERY_LIMIT`].
     ///
     /// # Errors
     ///
-    /// [`AuditSinkError`]; the batch is sent again later.
+    /// [`AuditSinkError`]; the batch is sent again later, after a pause that grows. So it is when the time is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Is dropped when its time is over, and at the end of a shutdown: what it took until then may be kept, or not.
     async fn deliver(&self, tenant: &TenantId, batch: &[SealedRecord]) -> Result<(), AuditSinkError>;
 
     /// Ends the sink: what it buffers is kept, its resources are given back.

@@ -10,7 +10,7 @@ pub mod provider_client;
 pub mod retryability;
 pub mod store;
 
-pub use audit_sink::{AuditSink, AuditSinkError, SinkName};
+pub use audit_sink::{AuditSink, AuditSinkError, DELIVERY_LIMIT, SinkName};
 pub use backend::Backend;
 pub use cache::{Cache, CacheError, CacheKey};
 pub use clock::{Clock, Randomness, SeededRandomness, SystemClock, SystemRandomness};

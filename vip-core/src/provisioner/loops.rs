@@ -116,7 +116,7 @@ pub(super) fn seal(supervisor: &Supervisor, context: &Context) -> LoopHandle {
     })
 }
 
-/// Delivers sealed audit records to one sink; a sink that fails is tried again, less and less often.
+/// Delivers sealed audit records to one sink; a sink that fails, or does not answer in time, is tried again, less and less often.
 pub(super) fn deliver(supervisor: &Supervisor, store: &Arc<dyn Store>, sink: &Arc<dyn AuditSink>) -> LoopHandle {
     let (store, sink) = (store.clone(), sink.clone());
     supervisor.spawn(&format!("deliver:{}", sink.name().as_str()), LoopPolicy::Restartable, move |tick| {

@@ -18,15 +18,21 @@ mod relay;
 #[cfg(test)]
 mod relay_tests;
 mod replay;
+#[cfg(test)]
+mod sink_tests;
 mod tenant;
 #[cfg(test)]
 mod tests;
 mod why;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 
 pub use builder::{Builder, StartError};
 pub use catalogs::CatalogError;
@@ -40,7 +46,7 @@ pub use replay::{
 pub use tenant::{CancelOrder, CreateOrder, DeleteOrder, Tenant};
 
 use crate::model::{AccountId, InstallationId};
-use crate::ports::{AuditSink, Backend, Catalog, Connections, PoolFigures};
+use crate::ports::{AuditSink, Backend, Catalog, Connections, PoolFigures, Store};
 use crate::provisioning::Context;
 use crate::provisioning::accept::CommandError;
 use crate::relay as audit_relay;
@@ -51,6 +57,8 @@ use crate::worker::RunningWorker;
 
 /// Least time that a phase of the shutdown has, whatever is left of the deadline: to write down what was done.
 const LEAST: Duration = Duration::from_secs(1);
+/// The same of the phase that ends the sinks: for the delivery that is under way, and for the last one.
+const SINKS_LEAST: Duration = Duration::from_secs(2);
 
 /// Provisions servers: one order, exactly one server.
 ///
@@ -203,11 +211,11 @@ impl Provisioner {
             running.early.iter().for_each(LoopHandle::stop);
             running.seal.stop();
             running.deliveries.iter().for_each(LoopHandle::stop);
-            for handle in running.deliveries.iter().chain([&running.seal]) {
-                shutdown.phase("audit_loops", LEAST, handle.ended()).await;
-            }
-            let delivered = shutdown.phase("audit", LEAST, self.deliver_rest()).await;
-            shutdown.report().audit_delivered += delivered.unwrap_or(0);
+            shutdown.phase("audit_seal", LEAST, running.seal.ended()).await;
+            let delivered = AtomicU64::new(0);
+            shutdown.phase("audit", SINKS_LEAST, self.end_sinks(running, &delivered)).await;
+            // Also if the phase was cut: one sink that hangs says nothing of the others.
+            shutdown.report().audit_delivered += delivered.into_inner();
         }
         shutdown.phase("catalogs", LEAST, inner.shared.catalogs.close()).await;
         shutdown.phase("placement", LEAST, inner.shared.placer.close()).await;
@@ -219,7 +227,9 @@ impl Provisioner {
         shutdown.finish(stopped)
     }
 
-    async fn deliver_rest(&self) -> u64 {
+    /// Seals what is left, gives every sink its last records, and closes it; counts what was delivered. All sinks at once, each
+    /// after its own loop, so that one that hangs, or panics, costs the others nothing.
+    async fn end_sinks(&self, running: &Running, delivered: &AtomicU64) {
         let store = self.inner.shared.context.store.as_ref();
         if let Err(error) = audit_relay::seal_all(store).await {
             tracing::warn!(
@@ -227,17 +237,28 @@ impl Provisioner {
                 "audit records stay unsealed until the next start"
             );
         }
-        let mut records = 0;
-        for sink in &self.inner.sinks {
-            let delivered = audit_relay::deliver_once(store, sink.as_ref()).await;
-            records += delivered.records;
-            if let Some(error) = &delivered.failed {
-                tracing::warn!(error = %crate::telemetry::causes(error.as_ref()), "audit records are delivered later");
-            }
-            if let Err(error) = sink.close().await {
-                tracing::warn!(error = %crate::telemetry::causes(&error), "an audit sink was not closed in order");
-            }
+        let mut endings = Vec::with_capacity(self.inner.sinks.len());
+        for (delivery, sink) in running.deliveries.iter().zip(&self.inner.sinks) {
+            let ending = end_sink(store, delivery, sink.as_ref(), delivered);
+            endings.push(AssertUnwindSafe(ending).catch_unwind());
         }
-        records
+        let ended = join_all(endings).await;
+        if let Some(panic) = ended.into_iter().find_map(Result::err) {
+            // Caught and told by the phase; by now the other sinks are closed.
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// Gives a sink its last records, once its loop has ended, and closes it.
+async fn end_sink(store: &dyn Store, delivery: &LoopHandle, sink: &dyn AuditSink, count: &AtomicU64) {
+    delivery.ended().await;
+    let delivered = audit_relay::deliver_once(store, sink).await;
+    count.fetch_add(delivered.records, Ordering::Relaxed);
+    if let Some(error) = &delivered.failed {
+        tracing::warn!(error = %crate::telemetry::causes(error.as_ref()), "audit records are delivered later");
+    }
+    if let Err(error) = sink.close().await {
+        tracing::warn!(error = %crate::telemetry::causes(&error), "an audit sink was not closed in order");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::ports::{AuditSink, Store, StoreError};
+use crate::ports::{AuditSink, AuditSinkError, DELIVERY_LIMIT, Delivery, Store, StoreError};
 
 /// Records that are sealed, or delivered, at once.
 const BATCH: u32 = 500;
@@ -36,7 +36,8 @@ pub struct Delivered {
     pub failed: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// Delivers what a sink does not have yet, tenant by tenant, in order.
+/// Delivers what a sink does not have yet, tenant by tenant, in order. A batch that it does not take within [`DELIVERY_LIMIT`] has
+/// failed.
 pub async fn deliver_once(store: &dyn Store, sink: &dyn AuditSink) -> Delivered {
     let mut delivered = Delivered::default();
     let name = sink.name();
@@ -52,7 +53,7 @@ pub async fn deliver_once(store: &dyn Store, sink: &dyn AuditSink) -> Delivered 
         let Some(last) = batch.records.last().map(|record| record.sequence) else {
             return delivered;
         };
-        if let Err(error) = sink.deliver(&batch.tenant, &batch.records).await {
+        if let Err(error) = hand_over(sink, &batch).await {
             delivered.failed = Some(Box::new(error));
             return delivered;
         }
@@ -64,4 +65,10 @@ pub async fn deliver_once(store: &dyn Store, sink: &dyn AuditSink) -> Delivered 
         delivered.records += u64::try_from(batch.records.len()).unwrap_or(0);
     }
     delivered
+}
+
+/// Hands a batch to a sink. One that does not answer in time has not taken it: it may hang for ever, and nobody would see it.
+async fn hand_over(sink: &dyn AuditSink, batch: &Delivery) -> Result<(), AuditSinkError> {
+    let taken = tokio::time::timeout(DELIVERY_LIMIT, sink.deliver(&batch.tenant, &batch.records)).await;
+    taken.unwrap_or_else(|elapsed| Err(AuditSinkError::new(elapsed)))
 }

@@ -1,6 +1,7 @@
 //! A server of our own: an accept loop with limits of time and number that `axum::serve` does not have.
 
 mod addresses;
+mod backlog;
 mod connection;
 mod head;
 mod settings;
@@ -158,17 +159,12 @@ impl Taking {
     /// listens no more.
     fn take_rest(&self, listener: TcpListener) -> io::Result<()> {
         let listener = listener.into_std()?;
-        for _ in 0..self.settings.connections {
-            match listener.accept() {
-                Ok((stream, peer)) => {
-                    stream.set_nonblocking(true)?;
-                    self.take(TcpStream::from_std(stream)?, peer);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        let accept = || -> io::Result<(TcpStream, SocketAddr)> {
+            let (stream, peer) = listener.accept()?;
+            stream.set_nonblocking(true)?;
+            Ok((TcpStream::from_std(stream)?, peer))
+        };
+        backlog::take_waiting(self.settings.connections, accept, |(stream, peer)| self.take(stream, peer))
     }
 }
 

@@ -1,22 +1,24 @@
-//! The bounds of the writer: how many writes share a commit, and how many wait.
+//! The bounds of the writer (how many writes share a commit, and how many wait), and what a panic in it costs.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use vip_core::model::{AccountId, Timestamp};
-use vip_core::ports::{Clock, Store, SystemClock};
+use vip_core::model::{Account, AccountId, ProviderServerId, Sighting, SightingClass, SightingKey, Timestamp};
+use vip_core::ports::{Clock, Store, StoreError, SystemClock};
 
 use super::super::connection::Connector;
 use super::super::error::{Failure, Obstacle};
 use super::super::outcomes::Outcomes;
 use super::super::queries::Queries;
+use super::super::transaction::WriteTransaction;
 use super::super::upkeep::Sight;
-use super::super::writer::{GROUP_MOST, QUEUE_MOST, Writer, WriterHandle, WriterParts};
+use super::super::writer::{GROUP_MOST, QUEUE_MOST, Write, Writer, WriterHandle, WriterParts};
 use super::super::{SqliteBackend, SqliteConfig};
 use super::{folder, raw};
 
@@ -93,4 +95,68 @@ async fn two_hundred_fifty_six_writes_wait_and_one_more_is_unavailable_at_its_de
     for answer in waiting.join_all().await {
         assert!(matches!(answer, Err(Failure::Unknown(_))), "{answer:?}");
     }
+}
+
+/// Panics the next time that it is asked, if it was told to.
+#[derive(Debug, Default)]
+struct PanickingClock(AtomicBool);
+
+impl Clock for PanickingClock {
+    fn now(&self) -> Timestamp {
+        assert!(!self.0.swap(false, Ordering::SeqCst), "a clock that panics");
+        SystemClock.now()
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_writer_costs_one_answer_and_not_the_store() {
+    let (_folder, path) = folder();
+    let clock = Arc::new(PanickingClock::default());
+    let config = SqliteConfig::default().clock(Arc::clone(&clock) as _);
+    let backend = SqliteBackend::open(&path, config).await.unwrap();
+    let account = AccountId::default_account();
+    for _ in 0..3 {
+        clock.0.store(true, Ordering::SeqCst);
+        let lost = backend.sight(&account, &[]).await;
+        assert!(matches!(lost, Err(StoreError::OutcomeUnknown { .. })), "{lost:?}");
+        backend.sight(&account, &[]).await.unwrap();
+    }
+    // Health says that the last write was lost, until one is kept that changes something.
+    backend.save_account(&Account::unknown(account)).await.unwrap();
+    backend.writable().await.unwrap();
+    backend.close().await.unwrap();
+}
+
+/// Writes, and panics before it says so.
+struct Panicking(Sight);
+
+#[async_trait]
+impl Write for Panicking {
+    type Answer = ();
+
+    async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<(), Failure> {
+        let written = self.0.write(transaction).await;
+        assert!(written.is_err(), "after what was written");
+        written
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_panics_leaves_nothing_and_neither_do_those_that_share_its_commit() {
+    let (_folder, path) = folder();
+    let backend = SqliteBackend::open(&path, SqliteConfig::default()).await.unwrap();
+    let account = AccountId::default_account();
+    let key = SightingKey { account: account.clone(), id: ProviderServerId::new("7").unwrap() };
+    let (seen, class) = (Timestamp::from_micros(1), SightingClass::Surplus);
+    let sighting = Sighting { key, server: None, class, first_seen: seen, last_seen: seen, count: 1, ripe: false };
+    let sight = || Sight { account: account.clone(), sightings: vec![sighting.clone()] };
+    // On one thread both are handed in before the writer gets its turn.
+    let (before, panicked) = tokio::join!(backend.write(sight()), backend.write(Panicking(sight())));
+    for answer in [before, panicked] {
+        assert!(matches!(answer, Err(Failure::Unknown(_))), "{answer:?}");
+    }
+    assert!(backend.sightings(&account).await.unwrap().is_empty());
+    backend.write(sight()).await.unwrap();
+    assert_eq!(backend.sightings(&account).await.unwrap().len(), 1);
+    backend.close().await.unwrap();
 }
