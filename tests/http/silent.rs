@@ -9,9 +9,9 @@ use vip_core::model::{
     Operation, OperationId, Page, PageRequest, SealedRecord, Server, ServerId, Sighting, TenantId, Timestamp,
 };
 use vip_core::ports::{
-    Backend, ChangeSet, ClaimRequest, Claimed, Committed, Delivery, Durability, Enqueued, JobQueue, KeyRecord, LeaseRef,
-    Loaded, Note, QueueError, QueueStats, RecordedRef, Retention, SealReport, ServerVersions, Settled, Settlement,
-    SinkName, Stalled, Store, StoreError, StoreStats, Trimmed,
+    Backend, ChangeSet, ClaimRequest, Claimed, Committed, Delivery, Durability, Enqueued, JobQueue, KeyRecord,
+    LeaseRef, Loaded, Note, QueueError, QueueStats, RecordedRef, Retention, SealReport, ServerVersions, Settled,
+    Settlement, SinkName, Stalled, Store, StoreError, StoreStats, Trimmed,
 };
 
 /// Takes the counts away from a backend.

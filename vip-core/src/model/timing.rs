@@ -110,8 +110,8 @@ impl Timing {
         if self.longest() > LONGEST {
             return Err(TimingError { rule: TOO_LONG, consequence: "times are beyond what a store can hold" });
         }
-        let (minute, day, least) = (Duration::from_secs(60), Duration::from_secs(86_400), Duration::from_millis(1));
-        let second = Duration::from_secs(1);
+        let [second, minute, day] = [1, 60, 86_400].map(Duration::from_secs);
+        let least = Duration::from_millis(1);
         let rules = [
             (
                 self.request_deadline + 2 * self.commit_deadline + self.margin < self.lease,
@@ -125,9 +125,9 @@ impl Timing {
                 "the lease guard refuses good calls",
             ),
             (
-                self.landing_allowance >= Duration::from_secs(2),
+                self.landing_allowance >= 2 * second,
                 "landing_allowance ≥ 2 s",
-                "an order ends with nothing and then its server appears",
+                "a server appears after its order has ended",
             ),
             (
                 self.sweep_grace >= self.request_deadline + self.landing_allowance + self.sweep_interval,
@@ -148,23 +148,22 @@ impl Timing {
                 "a repeat finds its key but not its operation",
             ),
             (
-                self.look_again * 4 + self.request_deadline < Duration::from_secs(300),
+                self.look_again * 4 + self.request_deadline < 5 * minute,
                 "4 × look_again + request_deadline < 5 min",
                 "looks lie too far apart for a create to time out",
             ),
             (self.removals_per_sweep >= 1, "removals_per_sweep ≥ 1", "surplus servers are never removed"),
             (self.max_rescues >= 1, "max_rescues ≥ 1", "the first crash of a worker ends its jobs"),
             (
-                self.heartbeat >= least && self.commit_deadline >= least,
-                "heartbeat, commit_deadline ≥ 1 ms",
-                "loops spin",
+                self.heartbeat.min(self.commit_deadline).min(self.request_deadline) >= least,
+                "heartbeat, commit_deadline, request_deadline ≥ 1 ms",
+                "loops spin, and no request has time for an answer",
             ),
             (
                 self.sweep_interval >= second && self.park_recheck >= second,
                 "sweep_interval, park_recheck ≥ 1 s",
                 "the provider is asked, and the store written, without a pause",
             ),
-            (self.request_deadline >= least, "request_deadline ≥ 1 ms", "no request has time for an answer"),
             (
                 self.backoff_first >= least && self.backoff_first <= self.backoff_most,
                 "1 ms ≤ backoff_first ≤ backoff_most",

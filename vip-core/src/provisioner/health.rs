@@ -61,7 +61,8 @@ impl HealthSource for RecordsHealth {
         let troubled = unrecorded + waiting > 0;
         let status = if troubled { HealthStatus::Degraded } else { HealthStatus::Ok };
         let records = PartHealth::new("records", status, Some(detail));
-        let unserved = stats.accounts.iter().filter(|account| self.works && !self.context.providers.contains_key(*account));
+        let unserved =
+            stats.accounts.iter().filter(|account| self.works && !self.context.providers.contains_key(*account));
         std::iter::once(records).chain(unserved.map(without_client)).collect()
     }
 }

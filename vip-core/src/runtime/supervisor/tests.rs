@@ -93,8 +93,10 @@ async fn a_loop_that_fails_while_the_log_cannot_be_written_is_started_again_and_
         assert!(seen.recv().await.is_some(), "the loop is gone");
     }
     assert!(seen.recv().await.is_some());
-    supervisor.spawn("broken", LoopPolicy::Critical, |_| async { Err(LoopError::new("the disk is gone")) });
+    let broken = |_| async { Err(LoopError::new("the disk is gone")) };
+    let broken = supervisor.spawn("broken", LoopPolicy::Critical, broken);
     assert_eq!(supervisor.failed().await.name, "broken");
+    assert!(broken.status().given_up);
 }
 
 #[tokio::test(start_paused = true)]
