@@ -9,9 +9,9 @@ use vip_core::provisioner::{OperationHandle, PreparedOrder};
 
 use super::PostgresBackend;
 use super::error::{Failure, Obstacle};
-use super::rows;
 use super::session::{Sessions, Write};
 use super::transaction::{Scope, Transaction};
+use super::{keys, rows};
 
 impl PostgresBackend {
     /// Accepts a prepared order, or deletion, inside a transaction of the host's own: it exists exactly when that is
@@ -103,7 +103,7 @@ impl HostTransaction<'_, '_> {
 #[async_trait]
 impl CommandStore for HostTransaction<'_, '_> {
     async fn key(&mut self, tenant: &TenantId, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
-        let query = self.sessions.queries.key_find.query().bind(tenant.to_string()).bind(key.to_string());
+        let query = keys::query(&self.sessions.queries, &[(tenant.clone(), key.clone())]);
         Ok(self.reading().row(query).await?.as_ref().map(rows::key_record).transpose()?)
     }
 

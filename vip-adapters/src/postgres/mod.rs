@@ -13,6 +13,7 @@ mod gather;
 mod host_transaction;
 mod job_queue;
 mod jobs;
+mod keys;
 mod lanes;
 mod leases;
 mod migration;
@@ -38,7 +39,8 @@ use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
 use vip_core::model::{InstallationId, NewJob, Timestamp};
 use vip_core::ports::{
-    Backend, ChangeSet, ClaimRequest, Claimed, Clock, Committed, Connections, Durability, Enqueued, SystemClock,
+    Backend, ChangeSet, ClaimRequest, Claimed, Clock, Committed, Connections, Durability, Enqueued, KeyRecord,
+    SystemClock,
 };
 
 use crate::broken_chains::BrokenChains;
@@ -52,6 +54,7 @@ pub use error::OpenError;
 use error::{Failure, Obstacle};
 use gather::{Gather, Shared as Outcome, Turn};
 use jobs::{EnqueueJobs, EnqueueTogether};
+use keys::Wanted;
 use lanes::{HostPool, Lanes};
 use migration::Wish;
 use orders::Orders;
@@ -91,6 +94,8 @@ struct Shared {
     /// Single enqueues and new orders that wait for the next commit.
     enqueues: Arc<Gather<NewJob, Enqueued>>,
     orders: Arc<Gather<ChangeSet, Committed>>,
+    /// Keys that are looked for with the next statement.
+    keys: Arc<Gather<Wanted, Option<KeyRecord>>>,
     /// Calls under way, which a caller that goes away does not cut in the middle, and both sides of the bell.
     calls: TaskTracker,
 }
@@ -161,10 +166,11 @@ impl PostgresBackend {
             calls.spawn(bell.clone().ring());
             calls.spawn(bell.listen());
         }
-        let (enqueues, orders) = (Arc::default(), Arc::default());
+        let (enqueues, orders, keys) = (Arc::default(), Arc::default(), Arc::default());
         let floors = sessions.lanes.named.then(Arc::default);
         let broken_chains = BrokenChains::default();
-        let shared = Shared { sessions, watcher, durability, broken_chains, closing, floors, enqueues, orders, calls };
+        let shared =
+            Shared { sessions, watcher, durability, broken_chains, closing, floors, enqueues, orders, keys, calls };
         let backend = Self { shared: Arc::new(shared) };
         let id = InstallationId::from_uuid(config.randomness.uuid());
         match backend.write(Install(id)).await {
@@ -215,6 +221,27 @@ impl PostgresBackend {
     /// Writes an order in one commit with those of other callers.
     async fn order_together(&self, change: &ChangeSet) -> Result<Committed, Failure> {
         self.together(&self.shared.orders, change.clone(), Orders, (change.clone(), |committed| committed)).await
+    }
+
+    /// Looks for a key in one statement with those of other callers; by itself if that came to nothing.
+    async fn key_together(&self, wanted: Wanted) -> Result<Option<KeyRecord>, Failure> {
+        let sessions = &self.shared.sessions;
+        let deadline = sessions.deadline();
+        if !*self.shared.closing.borrow()
+            && let Some((answered, turn)) = self.shared.keys.join(wanted.clone())
+        {
+            if let Some(turn) = turn {
+                self.shared.calls.spawn(keys::find_for_all(Arc::clone(sessions), turn));
+            }
+            match timeout_at(sessions.early_deadline(), answered).await {
+                Ok(Ok(Outcome::Answer(found))) => return Ok(found),
+                // Somebody has to put something right first.
+                Ok(Ok(Outcome::Alone(failure))) if failure.waits_for_somebody() => return Err(failure),
+                Ok(Ok(Outcome::Alone(_)) | Err(_)) | Err(_) => {}
+            }
+        }
+        let found = timeout_at(deadline + session::CUT_AFTER, keys::find(sessions, wanted)).await;
+        found.unwrap_or_else(|_elapsed| Err(Failure::unavailable(Obstacle::Silent)))
     }
 
     /// Claims jobs, behind those that this process has claimed before.

@@ -237,7 +237,8 @@ impl Sessions {
         }
     }
 
-    async fn read(
+    /// Tries to read once.
+    pub(super) async fn read(
         &self,
         query: &(impl Fn(&Queries) -> Query + Send + Sync),
         deadline: Instant,

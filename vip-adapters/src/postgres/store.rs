@@ -83,9 +83,7 @@ impl Store for PostgresBackend {
     }
 
     async fn key(&self, tenant: &TenantId, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
-        let query =
-            |queries: &super::queries::Queries| queries.key_find.query().bind(tenant.to_string()).bind(key.to_string());
-        Ok(self.sessions().row(query).await?.as_ref().map(rows::key_record).transpose()?)
+        Ok(self.key_together((tenant.clone(), key.clone())).await?)
     }
 
     async fn servers(&self, tenant: &TenantId, request: &PageRequest) -> Result<Page<Server>, StoreError> {
