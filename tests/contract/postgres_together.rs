@@ -107,6 +107,41 @@ async fn of_orders_of_one_moment_each_gets_its_own_answer() {
     backend.close().await.unwrap();
 }
 
+#[tokio::test]
+async fn of_keys_that_are_looked_for_at_one_moment_each_caller_is_told_its_own_and_one_that_cannot_be_read_harms_no_other()
+ {
+    let database = server().new_database().await;
+    let backend = open(&database).await;
+    let mut known = Vec::new();
+    for owner in ["acme", "other"] {
+        for name in ["key-1", "key-2"] {
+            let mut made = order(record(&tenant(owner)));
+            made.key = Some(key_of(&made.server, name));
+            drop(backend.commit(&made).await.unwrap());
+            known.push((tenant(owner), made.key.unwrap()));
+        }
+    }
+    // A record that cannot be read is the trouble of its own caller.
+    let mut connection = PgConnection::connect(&server().url(&database)).await.unwrap();
+    let damage = "INSERT INTO vip.keys SELECT 'odd', key, fingerprint, operation, server FROM vip.keys LIMIT 1;
+        ALTER TABLE vip.keys ALTER COLUMN server DROP NOT NULL;
+        UPDATE vip.keys SET server = NULL WHERE tenant = 'odd'";
+    sqlx::raw_sql(damage).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let odd = (tenant("odd"), known[0].1.clone());
+    let missing = (tenant("third"), known[0].1.clone());
+    let all: Vec<_> = known.iter().chain([&odd, &missing]).cycle().take(CALLERS).collect();
+    let answers = join_all(all.iter().map(|(owner, wanted)| backend.key(owner, &wanted.key))).await;
+    for ((owner, wanted), answer) in all.iter().zip(answers) {
+        match owner.to_string().as_str() {
+            "odd" => assert!(matches!(answer, Err(StoreError::Corrupt { .. })), "{answer:?}"),
+            "third" => assert_eq!(answer.unwrap(), None),
+            _ => assert_eq!(answer.unwrap().as_ref(), Some(wanted)),
+        }
+    }
+    backend.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_that_is_held_up_holds_up_no_other() {
     let database = server().new_database().await;

@@ -118,9 +118,7 @@ impl<I, O> Turn<I, O> {
         }
         gathered.waiting.drain(..most).collect()
     }
-}
 
-impl<I, O> Turn<I, O> {
     /// Waits for a moment until as many wait as were answered: most of them have more to say, and go along together instead of
     /// a few with each of the next commits.
     pub(super) async fn come_back(&self, answered: usize) {
@@ -196,6 +194,33 @@ mod tests {
         let last = gather.join(WAITING_MOST);
         assert!(last.is_some(), "one has made room");
         assert_eq!(numbers(&turn.unwrap().take()).first(), Some(&1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_writer_that_answered_many_waits_until_as_many_wait_and_for_a_moment_at_the_most() {
+        let gather = Arc::new(Gather::<usize, ()>::default());
+        let (_answered, turn) = gather.join(0).unwrap();
+        let mut turn = turn.unwrap();
+        assert_eq!(turn.take().len(), 1);
+        let begun = tokio::time::Instant::now();
+        turn.come_back(WORTH_A_MOMENT - 1).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO, "a few are not worth it");
+        turn.come_back(WORTH_A_MOMENT).await;
+        let waited = begun.elapsed();
+        assert!(waited >= MOMENT && waited <= 2 * MOMENT, "nobody came, and it took {waited:?}");
+
+        let begun = tokio::time::Instant::now();
+        let joining = async {
+            let mut joined = Vec::new();
+            for number in 0..WORTH_A_MOMENT {
+                tokio::task::yield_now().await;
+                joined.push(gather.join(number).unwrap());
+            }
+            joined
+        };
+        let ((), joined) = tokio::join!(turn.come_back(WORTH_A_MOMENT), joining);
+        assert_eq!((begun.elapsed(), joined.len()), (Duration::ZERO, WORTH_A_MOMENT));
+        assert_eq!(turn.take().len(), WORTH_A_MOMENT);
     }
 
     #[test]

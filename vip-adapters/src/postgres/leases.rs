@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use tokio::time::Instant;
 use uuid::Uuid;
 use vip_core::model::{ClaimId, JobId, JobState};
 use vip_core::ports::{LeaseRef, Settled, Settlement, Verdict};
@@ -19,9 +18,6 @@ use super::queries::{Query, Statement};
 use super::rows::{self, integer, micros};
 use super::session::{Form, Repeat, Sessions, Write};
 use super::transaction::Transaction;
-
-/// So many settlements are worth two commits at once.
-const HALVED_FROM: usize = 200;
 
 /// Puts what is about jobs into the order in which all statements that wait for rows lock them.
 fn in_order<'s>(settlements: &[&'s Settlement]) -> Vec<&'s Settlement> {
@@ -99,7 +95,9 @@ pub(super) async fn settle(sessions: Arc<Sessions>, settlements: Vec<Settlement>
     if jobs.len() < settlements.len() {
         return sessions.write_until(&SettleInTurn(settlements), deadline, None).await;
     }
-    let mut found = settle_free(&sessions, &settlements, deadline).await?;
+    let free = SettleFree(settlements);
+    let mut found = sessions.write_until(&free, deadline, None).await?;
+    let SettleFree(settlements) = free;
     let left = settlements.iter().filter(|settlement| !found.contains_key(&settlement.lease.job));
     let left = SettleInTurn(left.cloned().collect());
     if !left.0.is_empty() {
@@ -111,28 +109,6 @@ pub(super) async fn settle(sessions: Arc<Sessions>, settlements: Vec<Settlement>
     }
     let answer = |settlement: &Settlement| found.get(&settlement.lease.job).copied().unwrap_or(Settled::Stale);
     Ok(settlements.iter().map(answer).collect())
-}
-
-/// Ends those whose rows are free. Many go in two halves at once, so that one waits for the disk while the other one is deleted.
-async fn settle_free(
-    sessions: &Sessions,
-    settlements: &[Settlement],
-    deadline: Instant,
-) -> Result<BTreeMap<JobId, Settled>, Failure> {
-    if settlements.len() < HALVED_FROM {
-        return sessions.write_until(&SettleFree(settlements.to_vec()), deadline, None).await;
-    }
-    let (one, other) = settlements.split_at(settlements.len() / 2);
-    let (one, other) = (SettleFree(one.to_vec()), SettleFree(other.to_vec()));
-    match tokio::join!(sessions.write_until(&one, deadline, None), sessions.write_until(&other, deadline, None)) {
-        (Ok(mut found), Ok(more)) => {
-            found.extend(more);
-            Ok(found)
-        }
-        // What one half has settled stays: the caller is not to be told that nothing was changed.
-        (Ok(_), Err(failure)) | (Err(failure), Ok(_)) => Err(failure.of_a_part()),
-        (Err(one), Err(other)) => Err(if matches!(one, Failure::Unknown(_)) { one } else { other }),
-    }
 }
 
 /// Ends leases of different jobs whose rows nobody else holds; what is held and what is stale is not in the answer.
