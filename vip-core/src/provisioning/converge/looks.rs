@@ -33,8 +33,7 @@ pub(super) fn absorb_name(view: &View<'_>, account: &AccountId, started: Timesta
         }
         None => empty(view, account, started),
     };
-    let effect = Change { effect: Some("look_by_name"), ..change };
-    Change { verb: if effect.verb == Verb::Park { Verb::Park } else { Verb::Look }, ..effect }
+    Change { effect: Some("look_by_name"), ..change }
 }
 
 fn remove_found(view: &View<'_>, account: &AccountId, seen: &ServerView) -> Change {

@@ -134,6 +134,15 @@ fn the_server_of_a_lost_record_is_resurfaced_and_one_that_is_being_removed_is_no
 }
 
 #[test]
+fn a_lost_server_that_is_listed_is_looked_at_at_once_and_one_of_a_final_record_is_not() {
+    for (state, at_once) in [(ServerState::Lost, true), (ServerState::Failed, false), (ServerState::Deleted, false)] {
+        let located = BTreeMap::from([(server(1), record(1, state))]);
+        let found = classify(&account(), &[], &[seen(1, 1)], &located);
+        assert_eq!(found.iter().map(|finding| finding.at_once).collect::<Vec<_>>(), [at_once], "{state:?}");
+    }
+}
+
+#[test]
 fn the_recorded_id_in_another_account_is_reported_and_never_taken_for_a_second_server_or_for_the_recorded_one() {
     let elsewhere = Some(AccountId::new("second").unwrap());
     for state in [ServerState::Confirming, ServerState::Running, ServerState::Lost] {

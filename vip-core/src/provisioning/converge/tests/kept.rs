@@ -18,7 +18,7 @@ fn refused(world: &World, effect: Effect, kind: ProviderErrorKind) -> Change {
     absorb(&world.view(), &Asked::Effect(intent(effect, NOW)), &Answer::Failed(failure))
 }
 
-fn removal(text: &str) -> Removal {
+pub(super) fn removal(text: &str) -> Removal {
     Removal { account: account(), id: id(text), since: NOW, seen_by_id: true, accepted_at: None, looks: 0, gone: false }
 }
 

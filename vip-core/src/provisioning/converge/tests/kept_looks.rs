@@ -1,7 +1,8 @@
 //! Details of looks that no table names and on which something depends: each was once changed and nobody saw it.
 
 use super::*;
-use crate::model::{Desired, ParkReason, ServerState, Verb};
+use crate::model::{Desired, ParkReason, Removal, ServerState, Verb};
+use crate::ports::Deletion;
 use crate::provisioning::converge::{Answer, Asked, Change, Look, LookFor, NameFinding, absorb};
 
 fn by_name(world: &World, named: Option<ServerView>, labelled: Vec<ServerView>) -> Change {
@@ -49,6 +50,48 @@ fn the_audit_says_which_look_parked_a_record() {
     let world = in_state(ServerState::Creating, Desired::Present);
     assert_eq!(by_name(&world, Some(foreign(&world)), Vec::new()).verb, Verb::Park);
     assert_eq!(by_name(&world, None, Vec::new()).verb, Verb::Look);
+    // Of several with our labels none is named by what the look found.
+    let two = vec![seen(&world, "1", ServerStatus::Running), seen(&world, "2", ServerStatus::Running)];
+    let change = by_name(&world, None, two);
+    assert_eq!((change.verb, change.effect), (Verb::Park, Some("look_by_name")));
+}
+
+#[test]
+fn the_audit_says_that_a_look_found_a_new_server_gone_and_that_the_answer_of_a_delete_did() {
+    let mut world = World::with(|s| {
+        s.state = ServerState::Confirming;
+        s.provider_ref = Some(ProviderRef { seen_by_id: true, ..reference("1") });
+    });
+    let look = Look::Id { account: account(), id: id("1"), why: LookFor::Confirm };
+    let change = absorb(&world.view(), &Asked::Look { look, started: NOW }, &Answer::Server(None));
+    assert_eq!(
+        (change.server.state, change.verb, change.effect),
+        (ServerState::Failing, Verb::Look, Some("look_by_id"))
+    );
+    world.server = change.server;
+    let asked = Asked::Effect(intent(Effect::Delete { id: id("1") }, NOW));
+    for seen_by_id in [true, false] {
+        let removing = super::kept::removal("1");
+        world.server.removing = Some(Removal { seen_by_id, ..removing });
+        let change = absorb(&world.view(), &asked, &Answer::Deleted(Deletion::AlreadyGone));
+        assert_eq!(
+            (change.verb, change.only_work, change.effect),
+            (Verb::Record, false, Some("delete")),
+            "{seen_by_id}"
+        );
+    }
+}
+
+#[test]
+fn the_sighting_of_a_second_server_stays_until_that_is_gone() {
+    let world = World::with(|s| {
+        s.state = ServerState::Running;
+        s.provider_ref = Some(reference("1"));
+    });
+    let look = Look::Id { account: account(), id: id("2"), why: LookFor::Surplus };
+    let found = Answer::Server(Some(seen(&world, "2", ServerStatus::Running)));
+    let change = absorb(&world.view(), &Asked::Look { look, started: NOW }, &found);
+    assert_eq!((change.server.removing.unwrap().id, change.sighting_done), (id("2"), None));
 }
 
 #[test]
