@@ -116,6 +116,21 @@ async fn a_call_that_is_taken_back_to_end_a_deadlock_is_tried_again() {
     backend.close().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_claim_whose_commit_takes_longer_than_a_call_may_brings_its_job() {
+    let database = server().new_database().await;
+    let backend = open_with(&database, PostgresConfig::default().call_deadline(300 * MILLI)).await;
+    backend.enqueue(&[job("a")]).await.unwrap();
+    // As on a disk that is slow: the statement has ended, and its time-out with it.
+    let slow =
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2); RETURN NULL; END';
+        CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON vip.jobs DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION slow()";
+    server().run(&database, slow).await;
+    assert_eq!(claim(&backend, 1).await.len(), 1, "leased to nobody, and dead after a few times");
+    backend.close().await.unwrap();
+}
+
 /// Ends every connection of ours to a database, as a restart or a failover does.
 async fn end_connections(server: &Server, database: &str) {
     let end = format!(

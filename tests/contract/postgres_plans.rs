@@ -21,7 +21,7 @@ const SMALL: usize = 5;
 const LOOKED_AT_MOST: i64 = 2_000;
 const MILLI: Duration = Duration::from_millis(1);
 
-/// Rows of others, who come all at once, before the server has looked at the tables again.
+/// Rows of others, and keys of the same tenant, which come all at once, before the server has looked at the tables again.
 const GROW: &str = "
     INSERT INTO vip.jobs (id, due, max_attempts, why, key, kind, payload)
         SELECT gen_random_uuid(), 0, 1, 1, 'other-' || number, 'other', 'null' FROM generate_series(1, 20000) AS number;
@@ -32,10 +32,16 @@ const GROW: &str = "
     INSERT INTO vip.operations (id, server, created_at, updated_at, tenant, verb, status)
         SELECT gen_random_uuid(), gen_random_uuid(), 0, 0, 'other', 'create', 'pending' FROM generate_series(1, 20000);
     INSERT INTO vip.keys (tenant, key, fingerprint, operation, server)
-        SELECT 'other', number, '', gen_random_uuid(), gen_random_uuid() FROM generate_series(1, 20000) AS number;
+        SELECT tenant, number, '', gen_random_uuid(), gen_random_uuid()
+        FROM unnest(ARRAY['other', 'acme']) AS tenant, generate_series(1, 20000) AS number;
     INSERT INTO vip.quotas (tenant, used) SELECT 'other-' || number, 1 FROM generate_series(1, 20000) AS number;
     INSERT INTO vip.sightings (account, provider_id, server, class, first_seen, last_seen, count, ripe)
         SELECT 'other', number, gen_random_uuid(), 'surplus', 0, 0, 1, false FROM generate_series(1, 20000) AS number;";
+
+/// Keys of many tenants, as long as each has one: a tenant is then as good as a key to find it by.
+const FEW_KEYS: &str = "
+    INSERT INTO vip.keys (tenant, key, fingerprint, operation, server)
+        SELECT 'one-' || number, number, '', gen_random_uuid(), gen_random_uuid() FROM generate_series(1, 50) AS number";
 
 /// Jobs of another kind, in one state.
 const GROW_JOBS: &str = "
@@ -48,10 +54,12 @@ const GROW_SIGHTINGS: &str = "
 /// Uses every connection, and each of the calls that come all the time.
 async fn one_of_each(backend: &PostgresBackend, name: &str) {
     let mut whole = order(record(&tenant("acme")));
-    whole.key = Some(key_of(&whole.server, &format!("order-{name}")));
+    let key = key_of(&whole.server, &format!("order-{name}"));
+    whole.key = Some(key.clone());
     whole.quota = Some(QuotaChange::Take { limit: None });
     let ordered = backend.commit(&whole).await.unwrap().server;
     assert!(backend.load(&ordered.tenant, ordered.id).await.unwrap().is_some());
+    assert_eq!(Store::key(backend, &ordered.tenant, &key.key).await.unwrap().as_ref(), Some(&key));
     let guard = Guard::Operator { stamp: ordered.stamp, claim: claim_id() };
     assert_eq!(backend.commit(&change(ordered, guard)).await.unwrap().server.version, 2);
     assert_eq!(backend.seal(10).await.unwrap().sealed, 2);
@@ -83,6 +91,7 @@ async fn grows(database: &str, backend: PostgresBackend) {
     for number in 1..=SMALL {
         one_of_each(&backend, &format!("before-{number}")).await;
     }
+    server().run(database, FEW_KEYS).await;
     server().run(database, "ANALYZE").await;
     one_of_each(&backend, "planned").await;
     server().run(database, GROW).await;

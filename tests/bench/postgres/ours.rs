@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::{Connection, PgConnection, Row};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
-use vip_core::model::{JobId, JobKey, JobKind, JobState, NewJob, PageLimit, PageRequest, Payload};
+use vip_core::model::{JobId, JobKey, JobKind, NewJob, Payload};
 use vip_core::ports::{JobQueue, Store, SystemRandomness};
 use vip_core::runtime::{Shutdown, Supervisor};
 use vip_core::worker::{Attempt, JobHandler, JobOutcome, RunningWorker, Worker, WorkerConfig};
@@ -30,12 +32,13 @@ fn job(number: usize) -> NewJob {
     NewJob::new(JobId::from_uuid(Uuid::now_v7()), key, kind(), Payload::encode(&Body::new(number)).unwrap())
 }
 
-/// Is a backend, used as its queue.
-pub(crate) struct Ours(PostgresBackend);
+/// Is a backend, used as its queue, and a connection that looks whether it is empty as the other side does.
+pub(crate) struct Ours(PostgresBackend, Mutex<PgConnection>);
 
 impl Ours {
     pub(crate) async fn open(url: &str) -> Self {
-        Self(PostgresBackend::connect(url, PostgresConfig::default()).await.unwrap())
+        let backend = PostgresBackend::connect(url, PostgresConfig::default()).await.unwrap();
+        Self(backend, Mutex::new(PgConnection::connect(url).await.unwrap()))
     }
 }
 
@@ -59,14 +62,14 @@ impl Side for Ours {
     }
 
     async fn is_empty(&self) -> bool {
-        let one = PageRequest::first(PageLimit::new(1).unwrap());
-        let [waiting, leased] = [JobState::Waiting, JobState::Leased];
-        self.0.list(waiting, &one).await.unwrap().items.is_empty()
-            && self.0.list(leased, &one).await.unwrap().items.is_empty()
+        let mut connection = self.1.lock().await;
+        let row = sqlx::raw_sql("SELECT NOT EXISTS (SELECT FROM vip.jobs)").fetch_one(&mut *connection).await;
+        row.unwrap().try_get(0).unwrap()
     }
 
     async fn close(self: Box<Self>) {
         Store::close(&self.0).await.unwrap();
+        self.1.into_inner().close().await.unwrap();
     }
 }
 

@@ -116,6 +116,11 @@ impl Write for Claim {
     // A second one would claim other jobs; those of the first come back when their leases expire.
     const REPEAT: Repeat = Repeat::Told;
 
+    fn patience(&self) -> Duration {
+        // What it has claimed is lost until that expires, and a job that was claimed and lost too often dies.
+        self.request.lease
+    }
+
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Claimed>, Failure> {
         let request = &self.request;
         let begun = Instant::now();

@@ -192,6 +192,13 @@ impl Failure {
         self.code().is_some_and(|code| code == code::LOCK)
     }
 
+    /// Says whether a unique column refused a row: nothing was done.
+    pub(super) fn is_of_a_taken_row(&self) -> bool {
+        let (Self::Unavailable(source) | Self::Corrupt(source)) = self else { return false };
+        let error = source.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+        error.is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+    }
+
     /// Says whether the server answers reads and refuses every write.
     pub(super) fn is_of_a_standby(&self) -> bool {
         self.code().is_some_and(|code| code::STANDBY.contains(&&*code))

@@ -9,6 +9,7 @@ use vip_core::ports::Enqueued;
 
 use super::error::{Failure, Obstacle};
 use super::lanes::Lane;
+use super::queries::Query;
 use super::rows::{self, micros};
 use super::session::{Form, Repeat, Write};
 use super::transaction::Transaction;
@@ -26,20 +27,7 @@ pub(super) async fn enqueue_one(transaction: &mut Transaction<'_>, job: &NewJob)
 
 /// Enqueues jobs with different keys and different ids; answers in their order.
 async fn enqueue_round(transaction: &mut Transaction<'_>, jobs: &[&NewJob]) -> Result<Vec<Enqueued>, Failure> {
-    let texts = |text: fn(&NewJob) -> String| jobs.iter().map(|job| text(job)).collect::<Vec<_>>();
-    let query = transaction.queries().job_enqueue.query();
-    let query = query
-        .bind(jobs.iter().map(|job| job.id.as_uuid()).collect::<Vec<_>>())
-        .bind(texts(|job| job.key.to_string()))
-        .bind(texts(|job| job.kind.to_string()))
-        .bind(texts(|job| job.payload.as_str().to_owned()))
-        .bind(jobs.iter().map(|job| job.tenant.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|job| job.request_id.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|job| micros(job.delay)).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|job| i32::try_from(job.max_attempts).unwrap_or(i32::MAX)).collect::<Vec<_>>())
-        .bind(transaction.bound_now())
-        .bind(jobs.iter().map(|job| rows::why_number(job.why)).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|job| job.trace_parent.as_ref().map(ToString::to_string)).collect::<Vec<_>>());
+    let query = bind(transaction.queries().job_enqueue.query(), jobs, transaction.bound_now());
     let mut answers = BTreeMap::new();
     for row in transaction.rows(query).await? {
         let answer = match row.try_get::<i16, _>("answer")? {
@@ -56,16 +44,57 @@ async fn enqueue_round(transaction: &mut Transaction<'_>, jobs: &[&NewJob]) -> R
     let refused: Vec<&NewJob> = jobs.iter().copied().filter(|job| !answers.contains_key(job.key.as_str())).collect();
     if !refused.is_empty() {
         // Nothing was changed for these; only the answer is looked for.
-        let texts = |text: fn(&NewJob) -> String| refused.iter().map(|job| text(job)).collect::<Vec<_>>();
         let query = transaction.queries().job_standing.query();
-        let query = query.bind(texts(|job| job.key.to_string())).bind(texts(|job| job.kind.to_string()));
-        let query = query.bind(texts(|job| job.payload.as_str().to_owned()));
+        let query = query.bind(texts(&refused, |job| job.key.to_string()));
+        let query = query.bind(texts(&refused, |job| job.kind.to_string()));
+        let query = query.bind(texts(&refused, |job| job.payload.as_str().to_owned()));
         // The others may be committed already.
         for row in transaction.rows(query).await.map_err(Failure::of_a_part)? {
             answers.insert(row.try_get("key")?, Enqueued::Dead);
         }
     }
     Ok(jobs.iter().map(|job| answers.get(job.key.as_str()).copied().unwrap_or(Enqueued::Conflict)).collect())
+}
+
+/// Enqueues jobs with different keys and ids if nobody has any of them, which is one commit; else it does nothing and says so.
+async fn enqueue_new(transaction: &mut Transaction<'_>, jobs: &[&NewJob]) -> Result<bool, Failure> {
+    // After a refusal a transaction would be over.
+    if !transaction.commits_each() {
+        return Ok(false);
+    }
+    let ring = transaction.ring_of_statement();
+    let query = bind(transaction.queries().job_enqueue_new.query(), jobs, transaction.bound_now());
+    match transaction.execute(query.bind(ring.map(str::to_owned))).await {
+        Ok(0) => return Ok(false),
+        Ok(_) => {}
+        Err(failure) if failure.is_of_a_taken_row() => return Ok(false),
+        Err(failure) => return Err(failure),
+    }
+    match ring {
+        Some(_told_already) => transaction.announce_arrival(),
+        None => transaction.announce_to_all(),
+    }
+    Ok(true)
+}
+
+fn texts(jobs: &[&NewJob], text: fn(&NewJob) -> String) -> Vec<String> {
+    jobs.iter().map(|job| text(job)).collect()
+}
+
+/// Binds `$1` to `$11`, which mean the same wherever jobs are enqueued.
+fn bind(query: Query, jobs: &[&NewJob], now: Option<i64>) -> Query {
+    query
+        .bind(jobs.iter().map(|job| job.id.as_uuid()).collect::<Vec<_>>())
+        .bind(texts(jobs, |job| job.key.to_string()))
+        .bind(texts(jobs, |job| job.kind.to_string()))
+        .bind(texts(jobs, |job| job.payload.as_str().to_owned()))
+        .bind(jobs.iter().map(|job| job.tenant.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|job| job.request_id.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|job| micros(job.delay)).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|job| i32::try_from(job.max_attempts).unwrap_or(i32::MAX)).collect::<Vec<_>>())
+        .bind(now)
+        .bind(jobs.iter().map(|job| rows::why_number(job.why)).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|job| job.trace_parent.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
 }
 
 /// Enqueues jobs, all or none.
@@ -111,8 +140,14 @@ fn form_of(jobs: &[NewJob]) -> Form {
 
 async fn enqueue_rounds(transaction: &mut Transaction<'_>, new: &[NewJob]) -> Result<Vec<Enqueued>, Failure> {
     let mut answers = vec![Enqueued::Conflict; new.len()];
-    for round in rounds(new, job_marks) {
+    let rounds = rounds(new, job_marks);
+    let is_one = rounds.len() == 1;
+    for round in rounds {
         let jobs: Vec<&NewJob> = round.iter().map(|(_, job)| *job).collect();
+        // Of several rounds the first must not be committed before the last.
+        if is_one && enqueue_new(transaction, &jobs).await? {
+            return Ok(vec![Enqueued::Inserted; new.len()]);
+        }
         for ((place, _), answer) in round.iter().zip(enqueue_round(transaction, &jobs).await?) {
             if let Some(found) = answers.get_mut(*place) {
                 *found = answer;

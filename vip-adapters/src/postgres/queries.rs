@@ -84,6 +84,7 @@ statements! {
     job_claim,
     job_done,
     job_enqueue,
+    job_enqueue_new,
     job_expired,
     job_find,
     job_list,

@@ -15,6 +15,7 @@ use vip_core::ports::{Clock, Randomness};
 
 use crate::backoff::Backoff;
 
+use super::bell::Rings;
 use super::error::{Failure, Obstacle};
 use super::lanes::{Lane, Lanes, Loan};
 use super::queries::{Queries, Query};
@@ -65,6 +66,11 @@ pub(super) trait Write: Send + Sync + 'static {
         Self::FORM
     }
 
+    /// Says how much longer than a call may take it is worth waiting for, while the server answers others.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Writes inside the transaction; after an error nothing of it stays.
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Failure>;
 }
@@ -78,8 +84,8 @@ pub(super) struct Sessions {
     pub(super) call_deadline: Duration,
     /// Counts the jobs that this process put among the waiting ones, and what it heard of those of others.
     pub(super) arrivals: watch::Sender<u64>,
-    /// Changes when others are to be told.
-    pub(super) rung: watch::Sender<()>,
+    /// Tells other processes.
+    pub(super) rings: Rings,
 }
 
 /// Shows the connections alone: their options hold the password, and the statements are many.
@@ -157,14 +163,15 @@ impl Sessions {
                 Form::Transaction => self.transaction(write, &mut loan, (&committing, &is_open)).await,
                 Form::Statements => {
                     committing.store(true, Ordering::Relaxed);
-                    let scope = Scope { now: self.clock.as_ref().map(|clock| clock.now()), named: self.lanes.named };
-                    let mut transaction = Transaction::new(loan.connection()?, &self.queries, scope);
+                    let now = self.clock.as_ref().map(|clock| clock.now());
+                    let scope = Scope { now, named: self.lanes.named, commits_each: true };
+                    let mut transaction = Transaction::new(loan.connection()?, self, scope);
                     let answer = write.write(&mut transaction).await.map_err(Failure::of_commit)?;
                     Ok((answer, transaction.arrivals()))
                 }
             }
         };
-        let Ok(outcome) = timeout_at(deadline + CUT_AFTER, run).await else {
+        let Some(outcome) = self.patiently(run, deadline, write.patience()).await else {
             let silent = Arc::new(Obstacle::Silent);
             let may_be_done = committing.load(Ordering::Relaxed);
             return Err(if may_be_done { Failure::Unknown(silent) } else { Failure::Unavailable(silent) });
@@ -176,7 +183,7 @@ impl Sessions {
                     self.arrivals.send_modify(|count| *count = count.wrapping_add(arrivals.count));
                 }
                 if arrivals.outward {
-                    self.rung.send_replace(());
+                    self.rings.ring();
                 }
                 Ok(answer)
             }
@@ -190,6 +197,34 @@ impl Sessions {
         }
     }
 
+    /// Waits for a call until its deadline, and longer while the server answers others: then it is at work, and slow. One that
+    /// does not answer them either is gone, and so is the call.
+    async fn patiently<T>(
+        &self,
+        call: impl Future<Output = T> + Send,
+        deadline: Instant,
+        patience: Duration,
+    ) -> Option<T> {
+        let mut call = std::pin::pin!(call);
+        let last = deadline + CUT_AFTER + patience;
+        let mut cut = deadline + CUT_AFTER;
+        loop {
+            if let Ok(outcome) = timeout_at(cut, &mut call).await {
+                return Some(outcome);
+            }
+            if cut >= last {
+                return None;
+            }
+            let asked = |queries: &Queries| queries.store_now.query().bind(None::<i64>);
+            tokio::select! {
+                biased;
+                outcome = &mut call => return Some(outcome),
+                answer = self.read(&asked, self.deadline()) => if answer.is_err() { return None },
+            }
+            cut = last.min(self.deadline());
+        }
+    }
+
     async fn transaction<W: Write>(
         &self,
         write: &W,
@@ -200,8 +235,8 @@ impl Sessions {
         is_open.store(true, Ordering::Relaxed);
         let time = begin(connection, W::begin(&self.lanes)).await?;
         let now = self.clock.as_ref().map_or(time, |clock| clock.now());
-        let scope = Scope { now: Some(now), named: self.lanes.named };
-        let mut transaction = Transaction::new(connection, &self.queries, scope);
+        let scope = Scope { now: Some(now), named: self.lanes.named, commits_each: false };
+        let mut transaction = Transaction::new(connection, self, scope);
         let written = write.write(&mut transaction).await;
         let arrivals = transaction.arrivals();
         let connection = loan.connection()?;

@@ -6,12 +6,13 @@ use vip_core::model::Timestamp;
 
 use super::error::Failure;
 use super::queries::{Queries, Query};
+use super::session::Sessions;
 
 /// Is an open transaction, or a connection on which each statement is one.
 #[derive(Debug)]
 pub(super) struct Transaction<'c> {
     connection: &'c mut PgConnection,
-    queries: &'c Queries,
+    sessions: &'c Sessions,
     scope: Scope,
     arrivals: Arrivals,
 }
@@ -31,11 +32,14 @@ pub(super) struct Scope {
     pub(super) now: Option<Timestamp>,
     /// Whether statements may be prepared under a name.
     pub(super) named: bool,
+    /// Whether each statement is a commit of its own: behind a pooler and on a host's pool the whole write is one, and what it
+    /// locks stays locked.
+    pub(super) commits_each: bool,
 }
 
 impl<'c> Transaction<'c> {
-    pub(super) const fn new(connection: &'c mut PgConnection, queries: &'c Queries, scope: Scope) -> Self {
-        Self { connection, queries, scope, arrivals: Arrivals { count: 0, outward: false } }
+    pub(super) const fn new(connection: &'c mut PgConnection, sessions: &'c Sessions, scope: Scope) -> Self {
+        Self { connection, sessions, scope, arrivals: Arrivals { count: 0, outward: false } }
     }
 
     /// Returns the time of the transaction, by the clock of store and queue.
@@ -48,15 +52,14 @@ impl<'c> Transaction<'c> {
         self.scope.now.map(Timestamp::as_micros)
     }
 
-    /// Says whether a statement of a write of [`super::session::Form::Statements`] is a commit; behind a pooler the whole
-    /// write is one, and what it locks stays locked.
+    /// Says whether each statement is a commit of its own.
     pub(super) const fn commits_each(&self) -> bool {
-        self.scope.named
+        self.scope.commits_each
     }
 
     /// Returns the statements.
     pub(super) const fn queries(&self) -> &'c Queries {
-        self.queries
+        &self.sessions.queries
     }
 
     /// Runs a statement; returns how many rows it changed.
@@ -77,6 +80,12 @@ impl<'c> Transaction<'c> {
     /// Runs a statement that begins or ends a part of the transaction; whoever begins one ends it.
     pub(super) async fn part(&mut self, text: &'static str) -> Result<(), Failure> {
         Ok(sqlx::raw_sql(text).execute(&mut *self.connection).await.map(drop)?)
+    }
+
+    /// Returns what a statement binds that tells other processes by itself; nothing where they are told after it.
+    pub(super) fn ring_of_statement(&self) -> Option<&'c str> {
+        // Behind a pooler nobody listens.
+        if self.scope.named { self.sessions.rings.of_statement() } else { None }
     }
 
     /// Remembers that a job was put among the waiting ones, so that waiting workers are told after the commit.

@@ -1,6 +1,11 @@
--- Keys of one or many callers, each under its own tenant; the place says whose. By ANY as in `job_done.sql`: never by a walk through
--- the keys of everybody.
+-- Keys of one or many callers, each under its own tenant; the place says whose. Each is looked for by itself, with both columns of the
+-- index: a plan made while there were few keys, and kept, would walk through all those of a tenant, or of everybody, when there are many.
 SELECT wanted.place, found.key, found.fingerprint, found.operation, found.server
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted(tenant, key, place)
-JOIN vip.keys AS found ON found.key = ANY (ARRAY[wanted.key])
-  AND found.tenant = ANY (ARRAY[wanted.tenant]) -- guard: tenant
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM vip.keys AS known
+    WHERE known.key = wanted.key
+      AND known.tenant = wanted.tenant -- guard: tenant
+    LIMIT 1
+) AS found
