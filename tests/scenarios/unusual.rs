@@ -128,6 +128,23 @@ async fn a_server_whose_start_failed_is_kept_and_runs_once_somebody_starts_it() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_runs_is_kept_though_the_actions_of_its_create_never_end() {
+    let (simulator, site) = (simulator(), Site::default());
+    let hangs = Fault::ActionTakes { duration: Duration::from_secs(24 * 3600) };
+    simulator.add_fault(FaultRule::next(1, RouteMatcher::create_server(), hangs)).unwrap();
+    let mut timing = patient();
+    timing.create_timeout = Duration::from_secs(60);
+    let product = site.builder().await.timing(timing).provider(client(&simulator)).start().await.unwrap();
+    let order = product.tenant(TENANT).create_server(spec("web-1")).await.unwrap();
+    let is_created = async || order.progress().await.unwrap().server.provider_ref.is_some();
+    site.until("the server is created", is_created).await;
+    simulator.start_server(number(&order.progress().await.unwrap().server)).unwrap();
+    site.until_settled(&product, TENANT).await;
+    assert_eq!(simulator.ledger().requests_of("DELETE", "/servers/{id}"), 0);
+    truth::demand_agreement(&product, &[TENANT], &simulator.ledger()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_lost_its_labels_is_deleted_by_its_id_and_is_not_gone_before() {
     let (simulator, site) = (simulator(), Site::default());
     let product = site.start(client(&simulator)).await;

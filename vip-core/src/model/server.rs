@@ -284,8 +284,11 @@ pub struct Server {
     pub backoff: u32,
     /// No request before this time (back-off, throttle), by the store's clock.
     pub not_before: Option<Timestamp>,
-    /// Since when stock is exhausted everywhere, by the store's clock.
+    /// Since when stock is exhausted everywhere, by the store's clock; later by each pause in which nobody was answered.
     pub exhausted_since: Option<Timestamp>,
+    /// When the last answer "out of stock" came, by the store's clock; older records do not have it.
+    #[serde(default)]
+    pub exhausted_at: Option<Timestamp>,
     /// Why it waits, for whoever asks.
     pub wait_reason: Option<WaitReason>,
     /// When it moves again, by the store's clock; none when it rests.

@@ -34,7 +34,7 @@ pub struct Timing {
     pub stall_after: Duration,
     /// How long answered looks may say "not running" before an order fails. Default 30 min, at least 1 min.
     pub create_timeout: Duration,
-    /// How long an order waits for stock before it fails. Default 24 h, at least 1 min.
+    /// How long an order waits for stock before it fails; outages do not count. Default 24 h, at least 1 min.
     pub stock_patience: Duration,
     /// How long an idempotency key outlives its server. Default 90 d, at least 24 h.
     pub key_retention: Duration,

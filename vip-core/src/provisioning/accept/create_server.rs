@@ -204,6 +204,7 @@ fn requested(caller: &Caller, command: &CreateServer, spec: &ValidSpec, ids: &Id
         backoff: 0,
         not_before: None,
         exhausted_since: None,
+        exhausted_at: None,
         wait_reason: Some(WaitReason::Queued),
         wake_at: None,
         fail_reason: None,

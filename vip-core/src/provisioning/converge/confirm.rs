@@ -15,10 +15,12 @@ const GROWING_LOOKS: u32 = 4;
 /// Decides the next step of a confirmation.
 pub(super) fn next_confirm(view: &View<'_>) -> Step {
     let server = view.server;
-    // N11: answers alone can fail an order, silence never.
-    if let (Some(since), Some(last)) = (server.waiting_since, server.last_answer)
-        && last.since(since) >= view.timing.create_timeout
-    {
+    let is_over = server
+        .waiting_since
+        .zip(server.last_answer)
+        .is_some_and(|(since, last)| last.since(since) >= view.timing.create_timeout);
+    // N11: answers about the server alone can fail an order; silence never, nor an action that does not end.
+    if is_over && server.actions.is_empty() {
         return Step::Move(Box::new(moves::to_failing(view, FailReason::CreateTimeout)));
     }
     let Some(own) = &server.provider_ref else {
@@ -29,8 +31,8 @@ pub(super) fn next_confirm(view: &View<'_>) -> Step {
             None => Step::Settled,
         };
     };
-    // N12
-    if server.actions.is_empty() {
+    // N12; once the time is over the server itself is asked, whatever its actions say.
+    if is_over || server.actions.is_empty() {
         Step::Look(Look::Id { account: own.account.clone(), id: own.id.clone(), why: LookFor::Confirm })
     } else {
         Step::Look(Look::Actions { account: own.account.clone(), ids: server.actions.clone() })
@@ -51,11 +53,11 @@ pub(super) fn absorb_actions(view: &View<'_>, answer: &[ActionView]) -> Change {
     }
     let running = answer.iter().any(|action| action.status == ActionStatus::Running);
     let mut server = view.server.clone();
-    answered(&mut server, view);
     if running {
+        answered(&mut server, view);
         look_again(&mut server, view);
     } else {
-        // Done, or forgotten by the provider: the server itself tells.
+        // Done, or forgotten by the provider: the server itself tells, and has not said yet that it does not run.
         server.actions.clear();
         moves::progress(&mut server);
     }
@@ -83,6 +85,8 @@ pub(super) fn absorb_confirm_look(view: &View<'_>, answer: Option<&ServerView>) 
     if ready {
         return moves::to_running(server).of("look_by_id", OutcomeClass::Found);
     }
+    // The server itself was asked: from here on it tells, and N11 decides by what it says.
+    server.actions.clear();
     look_again(&mut server, view);
     let mut change = Change::new(server, Verb::Look).of("look_by_id", OutcomeClass::Found);
     change.only_work = true;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::moves;
 use super::step::{Change, Failure, Look, Refusal, Step, View};
 use crate::model::{
-    Effect, FailReason, Intent, Landing, OutcomeClass, ParkReason, ProviderRef, Server, ServerState, Unsettled, Verb,
-    WaitReason,
+    Effect, FailReason, Intent, Landing, OutcomeClass, ParkReason, ProviderRef, Server, ServerState, Timestamp,
+    Unsettled, Verb, WaitReason,
 };
 use crate::ports::{Created, ProviderErrorKind};
 use crate::seeded_bugs::{SeededBug, is_on};
@@ -15,13 +15,17 @@ use crate::seeded_bugs::{SeededBug, is_on};
 const TAKEN_UNSEEN: Duration = Duration::from_secs(3600);
 /// First and longest wait while no candidate is in stock.
 const STOCK_WAIT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
+/// Longest pause between two answers "out of stock" that still counts as waiting for stock.
+const STOCK_PAUSE: Duration = STOCK_WAIT.1.saturating_mul(2);
 
 /// Decides the next step of a create.
 pub(super) fn next_create(view: &View<'_>) -> Step {
     let server = view.server;
     if let Some(unsettled) = &server.unsettled {
-        // C2
-        if unsettled.looked_at.is_none() {
+        // C2: at once; and when none can land any more, for whatever refuses a create sent again may be said before the name
+        // is compared. An empty look that begins then settles it.
+        let has_landed = server.land.get(&unsettled.account).is_some_and(|landing| landing.by <= view.now);
+        if unsettled.looked_at.is_none() || has_landed {
             return Step::Look(Look::Name { account: unsettled.account.clone() });
         }
     }
@@ -189,7 +193,7 @@ fn may_have_landed(view: &View<'_>, server: &mut Server, intent: &Intent, taken:
 /// C5: takes the next candidate at once; after the last one waits, and gives up when patience is at its end.
 fn exhausted(view: &View<'_>, mut server: Server) -> Change {
     server.cursor = server.cursor.saturating_add(1);
-    let since = *server.exhausted_since.get_or_insert(view.now);
+    let since = waits_for_stock_since(&mut server, view.now);
     if server.cursor < server.candidates.len() {
         return Change::new(server, Verb::Record);
     }
@@ -200,4 +204,15 @@ fn exhausted(view: &View<'_>, mut server: Server) -> Change {
     let delay = view.backoff(STOCK_WAIT.0, STOCK_WAIT.1);
     moves::back_off(&mut server, view, delay, WaitReason::NoStock);
     Change::new(server, Verb::Record)
+}
+
+/// Counts an answer "out of stock". A pause in which nobody asked, or nobody answered, is no waiting for stock: without it
+/// an outage would fail the order.
+fn waits_for_stock_since(server: &mut Server, now: Timestamp) -> Timestamp {
+    let pause = server.exhausted_at.map_or(Duration::ZERO, |last| now.since(last));
+    let left_out = if pause > STOCK_PAUSE { pause } else { Duration::ZERO };
+    let since = server.exhausted_since.map_or(now, |since| since.plus(left_out));
+    server.exhausted_since = Some(since);
+    server.exhausted_at = Some(now);
+    since
 }

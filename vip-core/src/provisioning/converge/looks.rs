@@ -115,7 +115,8 @@ fn empty(view: &View<'_>, account: &AccountId, started: Timestamp) -> Change {
     let mut change = Change::new(server, Verb::Look).of("look_by_name", OutcomeClass::Absent);
     // During quarantine an empty look changes nothing that anybody else has to know.
     change.only_work = !proven && !creating;
-    moves::unparked(change)
+    // There being none settles every cause but a limit: whether there is room now a create alone can tell.
+    if view.server.park_reason == Some(ParkReason::ProviderLimit) { change } else { moves::unparked(change) }
 }
 
 /// Says what the sight of a second server, or of a server of a final or lost record, changes.

@@ -17,6 +17,7 @@ mod moved_on;
 #[cfg(feature = "mocks")]
 mod one_attempt;
 mod others;
+mod refused;
 mod restored;
 #[cfg(all(vip_seeded_bugs, feature = "mocks"))]
 mod seeded_bugs;

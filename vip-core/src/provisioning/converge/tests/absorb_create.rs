@@ -112,6 +112,30 @@ fn an_exhausted_candidate_gives_way_and_after_the_last_the_order_waits_then_fail
 }
 
 #[test]
+fn c5_a_pause_in_which_nobody_was_answered_uses_up_no_patience() {
+    let mut world = creating();
+    world.server.cursor = 1;
+    for (pause, since, state) in [
+        (1200, NOW.minus(seconds(86_400)), ServerState::Failing),
+        (1201, NOW.minus(seconds(85_199)), ServerState::Creating),
+    ] {
+        world.server.exhausted_since = Some(NOW.minus(seconds(86_400)));
+        world.server.exhausted_at = Some(NOW.minus(seconds(pause)));
+        let server = refused(&world, ProviderErrorKind::Exhausted).server;
+        assert_eq!((server.state, server.exhausted_since), (state, Some(since)), "after {pause} s");
+        assert_eq!(server.exhausted_at, Some(NOW));
+    }
+}
+
+#[test]
+fn a_record_that_was_written_before_pauses_were_left_out_can_be_read() {
+    let server = creating().server;
+    let mut old = serde_json::to_value(&server).unwrap();
+    assert!(old.as_object_mut().unwrap().remove("exhausted_at").is_some());
+    assert_eq!(serde_json::from_value::<Server>(old).unwrap(), server);
+}
+
+#[test]
 fn a_rejected_candidate_gives_way_and_after_the_last_the_order_fails() {
     let mut world = creating();
     for kind in [ProviderErrorKind::InvalidInput, ProviderErrorKind::Placement] {

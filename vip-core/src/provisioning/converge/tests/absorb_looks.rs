@@ -3,7 +3,9 @@
 use super::*;
 use crate::model::{Desired, FailReason, OperationStatus, ParkReason, Power, ProviderActionId, Removal, ServerState};
 use crate::ports::{ActionStatus, ActionView, OperationChange, ProviderErrorKind};
-use crate::provisioning::converge::{Answer, Asked, Change, Failure, Look, LookFor, NameFinding, absorb};
+use crate::provisioning::converge::{
+    Answer, Asked, Change, Failure, Look, LookFor, NameFinding, Step, absorb, next_step,
+};
 
 fn ask(world: &World, look: Look, answer: Answer) -> Change {
     absorb(&world.view(), &Asked::Look { look, started: NOW.minus(seconds(1)) }, &answer)
@@ -181,6 +183,27 @@ fn a_failed_action_fails_the_create_and_a_forgotten_one_is_no_obstacle() {
     assert!(!running.server.actions.is_empty() && running.server.not_before.is_some());
     assert!(ask(action(ActionStatus::Succeeded)).server.actions.is_empty());
     assert!(ask(Vec::new()).server.actions.is_empty());
+}
+
+#[test]
+fn an_order_is_timed_out_by_what_its_server_says_and_not_by_what_its_actions_say() {
+    let ids = vec![ProviderActionId::new("7").unwrap()];
+    let action = |status| Answer::Actions(vec![ActionView { id: ids[0].clone(), status }]);
+    let to_server = Look::Id { account: account(), id: id("1"), why: LookFor::Confirm };
+    for status in [ActionStatus::Running, ActionStatus::Succeeded] {
+        let mut world = confirming();
+        world.server.actions.clone_from(&ids);
+        world.server.waiting_since = Some(NOW.minus(seconds(1800)));
+        world.server.last_answer = Some(NOW.minus(seconds(3)));
+        world.server = ask(&world, Look::Actions { account: account(), ids: ids.clone() }, action(status)).server;
+        world.server.not_before = None;
+        assert_eq!(next_step(&world.view()), Step::Look(to_server.clone()));
+        let change = by_id(&world, "1", LookFor::Confirm, Some(seen(&world, "1", ServerStatus::Starting)));
+        assert_eq!((change.server.state, change.server.actions.len()), (ServerState::Confirming, 0));
+        world.server = change.server;
+        let Step::Move(change) = next_step(&world.view()) else { panic!("no move") };
+        assert_eq!(change.server.fail_reason, Some(FailReason::CreateTimeout));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{Desired, FailReason, ParkReason, Removal, ServerState, WaitReason};
-use crate::provisioning::converge::{Look, LookFor, Step, next_step};
+use crate::provisioning::converge::{Answer, Asked, Look, LookFor, NameFinding, Step, absorb, next_step};
 
 fn create(candidate: usize) -> Step {
     Step::Call { effect: Effect::Create { candidate }, account: account() }
@@ -182,6 +182,10 @@ fn n11_only_answers_can_time_a_create_out() {
     };
     assert_eq!(moved_to(&world(1800, 0)), ServerState::Failing);
     assert_eq!(next_step(&world(1800, 1).view()), look_by_id("1", LookFor::Confirm));
+    // While an action is open the answers were about the action: the server is looked at first.
+    let mut open = world(1800, 0);
+    open.server.actions = vec![crate::model::ProviderActionId::new("7").unwrap()];
+    assert_eq!(next_step(&open.view()), look_by_id("1", LookFor::Confirm));
 }
 
 #[test]
@@ -206,6 +210,31 @@ fn c1_c2_c3_a_create_is_called_then_looked_for_then_called_again() {
     world.server.land.insert(account(), landing(NOW.plus(seconds(500))));
     assert_eq!(next_step(&world.view()), look_by_name());
     world.server.unsettled = Some(unsettled(Some(NOW)));
+    assert_eq!(next_step(&world.view()), create(0));
+}
+
+#[test]
+fn c2_a_create_without_an_answer_is_looked_for_again_when_it_can_no_longer_land() {
+    let mut world = World::with(|s| {
+        s.state = ServerState::Creating;
+        s.unsettled = Some(unsettled(Some(NOW.minus(seconds(50)))));
+        s.land.insert(account(), landing(NOW.plus(seconds(1))));
+    });
+    assert_eq!(next_step(&world.view()), create(0), "until then it may meet the name");
+    world.now = NOW.plus(seconds(1));
+    assert_eq!(next_step(&world.view()), look_by_name());
+    // Of a parked order the check begins with the look.
+    world.server.state = ServerState::Parked;
+    world.server.parked_from = Some(ServerState::Creating);
+    world.server.park_reason = Some(ParkReason::ProviderLimit);
+    world.server.not_before = Some(world.now);
+    assert_eq!(next_step(&world.view()), look_by_name());
+    // That there is none is settled by it, not that there is room: the create asks for that, and nobody looks again.
+    let asked = Asked::Look { look: Look::Name { account: account() }, started: world.now };
+    let change = absorb(&world.view(), &asked, &Answer::Name(NameFinding::default()));
+    assert!(change.server.state == ServerState::Parked && change.operations.is_empty());
+    world.server = change.server;
+    world.now = world.now.plus(seconds(60));
     assert_eq!(next_step(&world.view()), create(0));
 }
 

@@ -1,0 +1,72 @@
+//! Refusals that end no order: after a create whose answer was lost, and for want of stock before and after an outage.
+
+use super::*;
+use crate::memory::{MemoryStock, ProviderFault, ProviderMethod};
+use crate::model::{OperationStatus, ServerState, WaitReason};
+use crate::ports::ProviderErrorKind;
+
+const LONG: Duration = Duration::from_secs(4 * 3600);
+/// Longer than patience with stock.
+const OUTAGE: Duration = Duration::from_secs(25 * 3600);
+
+/// Runs the order's job, which is due, and lets the time pass until it is due again; says whether it will be.
+async fn goes_on(product: &Product) -> bool {
+    let attempt = product.claim().await.unwrap();
+    let outcome = product.run(attempt).await;
+    if let JobOutcome::Snooze { delay } = outcome {
+        tokio::time::advance(delay).await;
+        return true;
+    }
+    assert_eq!(outcome, JobOutcome::Done);
+    false
+}
+
+/// The server is there and has taken the last place; the provider says so before it compares names.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_landed_late_is_found_though_no_further_create_is_told_that_its_name_is_taken() {
+    for limited in [false, true] {
+        let product = Product::new().await;
+        let late = ProviderFault::HappenLater(Duration::from_secs(20));
+        product.provider.fail_next(ProviderMethod::Create, late);
+        if limited {
+            for _ in 0..10 {
+                let refused = ProviderFault::Refuse(ProviderErrorKind::AccountLimit);
+                product.provider.fail_next(ProviderMethod::Create, refused);
+            }
+        } else {
+            product.provider.stock("a", "l", MemoryStock::SoldOut);
+        }
+        let order = product.order("web-1", None).await.unwrap().operation;
+        product.settle_within(LONG).await;
+        let server = product.server(order.server).await;
+        assert_eq!(server.state, ServerState::Running, "limited: {limited}, {server:#?}");
+        assert_eq!(product.operation(order.id).await.status, OperationStatus::Succeeded);
+        assert_eq!((product.provider.servers().len(), product.provider.ever_created().len()), (1, 1));
+        assert_eq!(product.provider.calls(ProviderMethod::Delete), 0);
+        product.demand_audit().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_uses_up_no_patience_with_stock_and_answers_do() {
+    let product = Product::new().await;
+    product.provider.stock("a", "l", MemoryStock::SoldOut);
+    let order = product.order("web-1", None).await.unwrap().operation;
+    assert!(goes_on(&product).await);
+    assert_eq!(product.server(order.server).await.wait_reason, Some(WaitReason::NoStock));
+    let began = Instant::now();
+    while began.elapsed() < OUTAGE {
+        product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::NotSent));
+        assert!(goes_on(&product).await);
+    }
+    assert!(goes_on(&product).await);
+    let server = product.server(order.server).await;
+    assert_eq!((server.state, server.wait_reason), (ServerState::Creating, Some(WaitReason::NoStock)));
+
+    let began = Instant::now();
+    while goes_on(&product).await {}
+    let ended = product.operation(order.id).await;
+    assert_eq!((ended.status, ended.code.as_deref()), (OperationStatus::Failed, Some("no_stock")));
+    let patience = product.context.timing.stock_patience;
+    assert!(began.elapsed() >= patience - Duration::from_secs(1200), "after {:?}", began.elapsed());
+}
