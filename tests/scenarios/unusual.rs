@@ -1,14 +1,16 @@
-//! What a provider does now and then: it forbids, has no room, fails after a create, or shows a server that cannot be read.
+//! What a provider does now and then: it forbids, has no room, fails after a create, shows a server that cannot be read, or several
+//! under one name.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use vip_adapters::hetzner::simulator::{
-    Fault, FaultRule, Outcome, Protection, RouteMatcher, SimInstant, Simulator, Stock, StockChange, When,
+    Fault, FaultRule, ForeignServer, Outcome, Protection, RouteMatcher, SimInstant, Simulator, Stock, StockChange, When,
 };
 use vip_core::Provisioner;
 use vip_core::model::{
-    AccountId, Actor, Gate, ParkReason, Server, ServerId, ServerState, SightingClass, TenantId, WaitReason,
+    AccountId, Actor, Gate, OWNER_LABEL, ParkReason, SERVER_LABEL, SPEC_LABEL, Server, ServerId, ServerState,
+    SightingClass, TenantId, WaitReason,
 };
 use vip_core::provisioning::sweep::SweepMode;
 use vip_tests::site::{Site, patient, spec};
@@ -188,4 +190,33 @@ async fn a_server_that_cannot_be_read_stops_no_other_and_is_not_given_up() {
     site.run(Duration::from_secs(2)).await;
     assert_eq!(sweep().await, (6, Vec::new()));
     truth::demand_agreement(&product, &[TENANT], &simulator.ledger()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_servers_of_one_name_one_is_adopted_and_a_deletion_ends_with_none() {
+    let (simulator, site) = (simulator(), Site::default());
+    simulator.change_stock(StockChange::everywhere(Stock::Exhausted)).unwrap();
+    let product = site.start(client(&simulator)).await;
+    let order = product.tenant(TENANT).create_server(spec("web-1")).await.unwrap();
+    let waits = async || order.progress().await.unwrap().wait_reason == Some(WaitReason::NoStock);
+    site.until("the order waits for stock", waits).await;
+    // While it waits there are three, as if it had created them: its next create is told that the name is taken.
+    let server = order.progress().await.unwrap().server;
+    let first = ForeignServer::named(server.provider_name.as_str())
+        .in_project(PROJECT.0)
+        .label(OWNER_LABEL, product.installation().to_string())
+        .label(SERVER_LABEL, server.id.to_string())
+        .label(SPEC_LABEL, server.create_hash.as_str());
+    let first = simulator.put_server(first).unwrap();
+    for _ in 0..2 {
+        simulator.put_twin(first).unwrap();
+    }
+    site.until_settled(&product, TENANT).await;
+    let adopted = order.progress().await.unwrap().server;
+    assert_eq!((adopted.state, number(&adopted), live(&simulator)), (ServerState::Running, first, 3));
+
+    // Once the adopted one is gone two are left to be found by their name; the removal does not wait for a sweep.
+    drop(product.tenant(TENANT).delete_server(server.id).await.unwrap());
+    site.until_settled(&product, TENANT).await;
+    assert_eq!(live(&simulator), 0);
 }

@@ -30,6 +30,10 @@ pub(crate) struct Inventory {
 /// Turns a page that was asked for by its number.
 pub(crate) fn servers(body: wire::Servers, page: u32) -> Result<ServerPage, BodyError> {
     let next = next_page(&body.meta, page)?;
+    // Nothing on it and more behind it proves no absence, and such pages may follow each other for ever.
+    if next.is_some() && body.servers.is_empty() {
+        return Err(BodyError::Other { what: "page" });
+    }
     let (mut views, mut odd) = (Vec::with_capacity(body.servers.len()), Vec::new());
     for shown in body.servers {
         match shown {
@@ -40,18 +44,18 @@ pub(crate) fn servers(body: wire::Servers, page: u32) -> Result<ServerPage, Body
     Ok(ServerPage { views, odd, next })
 }
 
-/// Returns the one server of a list that was filtered by name. A list with other servers was not filtered, so that it
+/// Returns the server of a list that was filtered by name. A list with other servers was not filtered, so that it
 /// proves nothing about this name; nor does one with a server that cannot be read, whatever its name is.
-pub(crate) fn only_named(body: wire::Servers, name: &ProviderName) -> Result<Option<ServerView>, BodyError> {
+///
+/// A name is unique, but for a mistake of the API. Of several servers with it the first is returned: who removes it looks again and finds
+/// the next, who adopts it leaves the others to the sweep, and who finds that it is not ours looks by labels.
+pub(crate) fn named(body: wire::Servers, name: &ProviderName) -> Result<Option<ServerView>, BodyError> {
     let page = servers(body, 0)?;
     if let Some(odd) = page.odd.into_iter().next() {
         return Err(odd.why);
     }
-    let mut views = page.views.into_iter().map(|view| with_name(view, name));
-    match (views.next().transpose()?, views.next()) {
-        (first, None) => Ok(first),
-        (_, Some(_)) => Err(BodyError::Other { what: "number of servers" }),
-    }
+    let views: Vec<ServerView> = page.views.into_iter().map(|view| with_name(view, name)).collect::<Result<_, _>>()?;
+    Ok(views.into_iter().next())
 }
 
 /// Keeps the servers that carry both labels now. One that cannot be read is none of them only if its labels say so.

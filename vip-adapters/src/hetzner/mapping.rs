@@ -113,6 +113,8 @@ pub(crate) struct Actions {
     pub(crate) views: Vec<ActionView>,
     /// What followed a create and has failed.
     pub(crate) failed_follow_ups: Vec<FollowUp>,
+    /// How many cannot be read.
+    pub(crate) odd: usize,
 }
 
 /// Is an action that is not the create itself; in the provider's words as far as they can be shown.
@@ -126,9 +128,15 @@ pub(crate) struct FollowUp {
 /// Turns actions into views. One that only followed a create and has failed is none of them: whoever asks takes it for ended, and
 /// looks at the server. That is there, and somebody may start it; told as failed it would count as a create that came to nothing, and
 /// be removed.
+///
+/// One that cannot be read is left out like one that the API has forgotten: who asked for it looks at the server.
 pub(crate) fn actions(body: wire::Actions) -> Result<Actions, BodyError> {
     let mut actions = Actions::default();
-    for mut action in body.actions {
+    for shown in body.actions {
+        let wire::Shown::Whole(mut action) = shown else {
+            actions.odd += 1;
+            continue;
+        };
         let command = action.command.take().unwrap_or_default();
         let ActionView { id, status } = action_view(action)?;
         match status {

@@ -71,6 +71,7 @@ pub struct HetznerClient {
     token_digest: TokenDigest,
     rate: Arc<Rate>,
     apart: Arc<Apart>,
+    apart_actions: Arc<Apart>,
 }
 
 impl HetznerClient {
@@ -141,7 +142,8 @@ impl HetznerClient {
         let requests = Requests::new(config.base(), &config.token, &config.user_agent)
             .map_err(|error| HetznerConfigError::Client(error.into()))?;
         let token_digest = digest(config);
-        Ok(Self { transport, requests, token_digest, rate: Arc::default(), apart: Arc::default() })
+        let (apart, apart_actions) = (Arc::default(), Arc::default());
+        Ok(Self { transport, requests, token_digest, rate: Arc::default(), apart, apart_actions })
     }
 
     async fn send(&self, mut request: Request<Bytes>, context: &RequestContext) -> Result<Response<Bytes>, CallError> {

@@ -50,7 +50,7 @@ impl ProviderClient for HetznerClient {
     async fn find(&self, name: &ProviderName, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
         let work = async {
             let response = self.send(self.requests.find(name)?, context).await?;
-            read(Call::Find, &response, |body| lists::only_named(body, name))
+            read(Call::Find, &response, |body| lists::named(body, name))
         };
         self.within(Call::Find, context, work).await
     }
@@ -102,6 +102,7 @@ impl ProviderClient for HetznerClient {
                 let response = self.send(self.requests.actions(chunk)?, context).await?;
                 // Not there means: not known, so that the caller reads the server instead.
                 let found = read_if_there(Call::Actions, &response, mapping::actions)?.unwrap_or_default();
+                self.warn_of_odd_actions(chunk, &found);
                 let is_wanted =
                     |id: &ProviderActionId| wire::Id::parse(id.as_str()).is_some_and(|id| chunk.contains(&id));
                 for FollowUp { id, command, code } in found.failed_follow_ups.iter().filter(|it| is_wanted(&it.id)) {
@@ -128,7 +129,8 @@ impl ProviderClient for HetznerClient {
         let work = async {
             let response = self.send(self.requests.inventory(owner, page)?, context).await?;
             let inventory = read(Call::Inventory, &response, |body| lists::inventory(body, page, owner))?;
-            for id in self.apart.saw(&inventory) {
+            let whole = inventory.page.servers.iter().filter_map(|view| wire::Id::parse(view.id.as_str()));
+            for id in self.apart.saw(whole, inventory.apart.iter().copied()) {
                 tracing::warn!(
                     provider_id = %id,
                     "a listed server cannot be read: it is left out of the list, and its order waits until it can be"
@@ -158,6 +160,20 @@ impl ProviderClient for HetznerClient {
 }
 
 impl HetznerClient {
+    /// Tells, once, of actions that were asked for and are not among those that can be read.
+    fn warn_of_odd_actions(&self, asked: &[wire::Id], found: &mapping::Actions) {
+        let follow_ups = found.failed_follow_ups.iter().map(|it| &it.id);
+        let shown = found.views.iter().map(|view| &view.id).chain(follow_ups);
+        let whole: BTreeSet<wire::Id> = shown.filter_map(|id| wire::Id::parse(id.as_str())).collect();
+        let odd = asked.iter().copied().filter(|id| found.odd > 0 && !whole.contains(id));
+        for id in self.apart_actions.saw(whole.iter().copied(), odd) {
+            tracing::warn!(
+                provider_id = %id,
+                "an action cannot be read, or is not shown beside one that cannot: its server is looked at instead"
+            );
+        }
+    }
+
     /// Reads a list to its end; the whole is thrown away if a page is missing.
     async fn list<W: DeserializeOwned, T>(
         &self,

@@ -58,6 +58,10 @@ impl Simulator {
                 let id = self.put_server(server)?;
                 Ok(json_response(StatusCode::CREATED, &json!({ "id": id })))
             }
+            (&Method::POST, ["servers", id, "twin"]) => {
+                let id = self.put_twin(number(id)?)?;
+                Ok(json_response(StatusCode::CREATED, &json!({ "id": id })))
+            }
             (&Method::DELETE, ["servers", id]) => {
                 self.remove_server(number(id)?)?;
                 Ok(done())

@@ -136,11 +136,32 @@ impl World {
         if self.names.contains_key(&(Arc::clone(&project), name.clone())) {
             return Err(ControlError::NameTaken { name });
         }
-        let id = self.build(&project, blueprint, self.now, Origin::Console);
+        Ok(self.put(&project, blueprint))
+    }
+
+    /// Puts a server beside another one, under its name and with its labels; it runs at once.
+    pub(super) fn put_twin(&mut self, of: u64) -> Result<u64, ControlError> {
+        let first = self.servers.get(&of).ok_or(ControlError::UnknownServer { id: of })?;
+        let project = Arc::clone(&first.project);
+        let blueprint = Blueprint {
+            name: first.name.clone(),
+            labels: first.labels.clone(),
+            server_type: first.server_type,
+            location: first.location,
+            image: first.image,
+            ipv4: AddressWish::New,
+            ipv6: AddressWish::New,
+        };
+        Ok(self.put(&project, blueprint))
+    }
+
+    /// Puts a server there that nobody ordered; it runs at once.
+    fn put(&mut self, project: &ProjectName, blueprint: Blueprint) -> u64 {
+        let id = self.build(project, blueprint, self.now, Origin::Console);
         if let Some(server) = self.servers.get_mut(&id) {
             server.state = ServerStatus::Running;
         }
-        Ok(id)
+        id
     }
 
     fn existing_project(&self, name: &str) -> Result<ProjectName, ControlError> {

@@ -10,7 +10,8 @@
 //! Over HTTP the control interface takes the same as the methods here: `GET /_sim/ledger`, `GET /_sim/connections`,
 //! `POST` and `DELETE /_sim/faults`, `POST /_sim/servers`, `DELETE /_sim/servers/{id}`,
 //! `POST /_sim/servers/{id}/lock` with `{"for_ms": 1000}`, `POST` and `DELETE /_sim/servers/{id}/protection`,
-//! `POST /_sim/servers/{id}/start`, `POST /_sim/servers/{id}/garble` with `{"field": "status"}` and `DELETE` of it, and
+//! `POST /_sim/servers/{id}/start`, `POST /_sim/servers/{id}/twin`,
+//! `POST /_sim/servers/{id}/garble` with `{"field": "status"}` and `DELETE` of it, and
 //! `POST /_sim/stock` with `{"server_type": "cx23", "location": "fsn1", "stock": "exhausted", "flag_after_ms": 30000}`.
 //! A fault rule, or a list of them, looks like this:
 //!
@@ -151,6 +152,16 @@ impl Simulator {
     /// [`ControlError`] if the project, the type or the location is unknown, or if the name is invalid or taken.
     pub fn put_server(&self, server: ForeignServer) -> Result<u64, ControlError> {
         self.world_now().put_foreign(server)
+    }
+
+    /// Puts a second server beside one, under its name and with its labels, against what the API promises; it runs at once. Returns
+    /// its id.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::UnknownServer`] if there is none with this id.
+    pub fn put_twin(&self, id: u64) -> Result<u64, ControlError> {
+        self.world_now().put_twin(id)
     }
 
     /// Removes a server at once, as somebody would at the vendor's console.

@@ -198,10 +198,13 @@ impl World {
         action.to_json(self.settings.clock, self.now)
     }
 
-    /// Removes a server at once and frees its name.
+    /// Removes a server at once and frees its name; of several under one name, the newest holds it.
     pub(super) fn remove(&mut self, id: u64) {
         if let Some(server) = self.servers.remove(&id) {
-            self.names.remove(&(server.project, server.name));
+            let name = (server.project, server.name);
+            if self.names.get(&name) == Some(&id) {
+                self.names.remove(&name);
+            }
             self.books.removed(id, self.now);
             self.free_addresses(server.ipv4.into_iter().chain(server.ipv6));
         }

@@ -114,7 +114,20 @@ async fn a_look_by_name_believes_only_an_answer_about_this_name() {
     // A list that was not filtered says nothing about the name.
     assert_eq!(look(&[other.clone()]).await.unwrap_err().kind, Kind::Unknown);
     assert_eq!(look(&[server(42, "running"), other]).await.unwrap_err().kind, Kind::Unknown);
-    assert_eq!(look(&[server(42, "running"), server(43, "off")]).await.unwrap_err().kind, Kind::Unknown);
+    // Two of one name are told one after the other: whoever adopts or removes the first finds the second.
+    assert_eq!(look(&[server(42, "running"), server(43, "off")]).await.unwrap(), Some(id()));
+}
+
+#[tokio::test]
+async fn an_empty_page_with_more_behind_it_proves_no_absence_and_is_not_followed() {
+    let (client, script) = Script::client((0..3).map(|_| ok(&page("servers", &[], Some(2)))));
+    let errors = [
+        client.find(&name(), &context()).await.unwrap_err(),
+        client.find_labelled(owner(), server_id(), &context()).await.unwrap_err(),
+        client.inventory(owner(), 1, &context()).await.unwrap_err(),
+    ];
+    assert!(errors.iter().all(|error| error.kind == Kind::Unknown), "{errors:?}");
+    assert_eq!(script.paths().len(), 3);
 }
 
 #[tokio::test]

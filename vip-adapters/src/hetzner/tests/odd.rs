@@ -1,18 +1,21 @@
-//! A server that cannot be read takes nothing from the others, and is never taken for one that is not there.
+//! A server that cannot be read takes nothing from the others, and is never taken for one that is not there. Nor does an action, whose
+//! server is looked at instead.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use vip_core::model::{OWNER_LABEL, ProviderServerId, SERVER_LABEL};
-use vip_core::ports::{InventoryPage, ProviderClient, ProviderError, ProviderErrorKind as Kind, Service};
+use vip_core::model::{OWNER_LABEL, ProviderActionId, ProviderServerId, SERVER_LABEL};
+use vip_core::ports::{
+    ActionStatus, ActionView, InventoryPage, ProviderClient, ProviderError, ProviderErrorKind as Kind, Service,
+};
 use vip_core::resilience::Batched;
 
 use super::super::apart::Apart;
 use super::super::lists::{APART_MOST, Inventory, inventory};
 use super::super::wire;
-use super::{Script, Step, context, name, ok, owner, page, server, server_id};
+use super::{Script, Step, action, context, name, ok, owner, page, server, server_id};
 
 fn id(number: u64) -> ProviderServerId {
     ProviderServerId::new(number.to_string()).unwrap()
@@ -177,6 +180,69 @@ async fn of_looks_that_share_a_list_only_that_at_the_odd_server_fails() {
     assert_eq!(script.paths().last().unwrap(), "GET /v1/servers/7");
 }
 
+fn action_id(number: u64) -> ProviderActionId {
+    ProviderActionId::new(number.to_string()).unwrap()
+}
+
+fn succeeded(number: u64) -> ActionView {
+    ActionView { id: action_id(number), status: ActionStatus::Succeeded }
+}
+
+#[tokio::test]
+async fn an_action_that_cannot_be_read_is_left_out_and_takes_nothing_from_the_others() {
+    let seen = async |actions: String| {
+        let (client, _) = Script::client([Step::Answer(200, format!(r#"{{"actions": {actions}}}"#))]);
+        client.actions(&[action_id(1), action_id(2)], &context()).await
+    };
+    let mut odds: Vec<String> = ["null", "{}", "2", r#"[2, null, "running"]"#].map(str::to_owned).to_vec();
+    for (pointer, value) in [
+        ("/status", json!(null)),
+        ("/status", json!(7)),
+        ("/error", json!("text")),
+        ("/command", json!(7)),
+        ("/id", json!(null)),
+        ("/id", json!("2")),
+        ("/id", json!(0)),
+    ] {
+        odds.push(with(action(2, "running"), pointer, value).to_string());
+    }
+    for odd in odds {
+        let views = seen(format!("[{odd}, {}]", action(1, "success"))).await;
+        assert_eq!(views.unwrap(), [succeeded(1)], "{odd}");
+        assert_eq!(seen(format!("[{odd}]")).await.unwrap(), [], "{odd}");
+    }
+    for list in ["null", "{}", "7", r#"[{"id": 1,]"#] {
+        let error = seen(list.to_owned()).await.unwrap_err();
+        assert_eq!((error.code.as_str(), error.service), ("unreadable", Service::Failing), "{list}");
+    }
+}
+
+#[tokio::test]
+async fn an_action_that_cannot_be_read_is_told_once_also_if_its_id_cannot_be_read_either() {
+    let actions = |odd: Value| ok(&json!({"actions": [odd, action(1, "success")]}));
+    let odds = [with(action(2, "running"), "/status", json!(null)), json!({})];
+    let (client, _) = Script::client(odds.map(actions));
+    let id = |number: u64| wire::Id::try_from(number).unwrap();
+    for (asked, told) in [(2, id(2)), (3, id(3))] {
+        client.actions(&[action_id(1), action_id(asked)], &context()).await.unwrap();
+        // It is known by now; the one that can be read is not.
+        assert_eq!(client.apart_actions.saw([], [told]), []);
+    }
+    assert_eq!(client.apart_actions.saw([], [id(1)]), [id(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_looks_that_share_a_request_for_actions_none_fails_for_an_odd_one() {
+    let odd = with(action(2, "running"), "/status", json!(null));
+    let (client, script) = Script::client([ok(&json!({"actions": [odd, action(1, "success")]}))]);
+    let shared = Batched::new(Arc::new(client), owner(), Duration::from_secs(3));
+    let (context, one, two) = (context(), [action_id(1)], [action_id(2)]);
+    let (first, second) = tokio::join!(shared.actions(&one, &context), shared.actions(&two, &context));
+    assert_eq!(first.unwrap(), [succeeded(1)]);
+    assert_eq!(second.unwrap(), [], "nothing is known of it, so that its server is looked at");
+    assert_eq!(script.paths(), ["GET /v1/actions?id=1&id=2"]);
+}
+
 /// Reads a page of an inventory with the odd servers of these numbers, and a good one.
 fn read(odds: &[u64], good: u64) -> Inventory {
     let servers: Vec<Value> = odds.iter().copied().map(odd).chain([server(good, "off")]).collect();
@@ -187,7 +253,9 @@ fn read(odds: &[u64], good: u64) -> Inventory {
 fn a_server_is_reported_when_it_is_set_apart_and_not_with_every_look() {
     let apart = Apart::default();
     let news = |odds: &[u64], good: u64| -> BTreeSet<String> {
-        apart.saw(&read(odds, good)).iter().map(wire::Id::to_string).collect()
+        let Inventory { page, apart: odd } = read(odds, good);
+        let whole = page.servers.iter().filter_map(|view| wire::Id::parse(view.id.as_str()));
+        apart.saw(whole, odd).iter().map(wire::Id::to_string).collect()
     };
     let set = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(news(&[], 1), set(&[]));

@@ -18,7 +18,7 @@ fn read(call: Call, response: &Response<Bytes>) -> Result<(), CallError> {
         Call::Get => answer::read_if_there(call, response, mapping::only_server).map(drop),
         Call::Delete => answer::read_if_there(call, response, |_: wire::Deleted| Ok(())).map(drop),
         Call::Actions => answer::read_if_there(call, response, mapping::actions).map(drop),
-        Call::Find => answer::read(call, response, |body| lists::only_named(body, &name())).map(drop),
+        Call::Find => answer::read(call, response, |body| lists::named(body, &name())).map(drop),
         Call::FindLabelled => {
             answer::read(call, response, |body| lists::labelled(body, 1, owner(), server_id())).map(drop)
         }

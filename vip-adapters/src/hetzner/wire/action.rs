@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Id;
+use super::{Id, Shown};
 
 /// Is an action.
 #[derive(Debug, Deserialize)]
@@ -25,7 +25,7 @@ pub(crate) struct ActionError {
 /// Is a list of actions.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Actions {
-    pub(crate) actions: Vec<Action>,
+    pub(crate) actions: Vec<Shown<Action>>,
 }
 
 /// Is the answer to a delete.

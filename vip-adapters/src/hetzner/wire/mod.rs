@@ -7,6 +7,7 @@ mod object;
 mod page;
 mod refusal;
 mod server;
+mod shown;
 
 pub(crate) use action::{Action, Actions, Deleted};
 pub(crate) use catalog::{Amount, Images, Locations, Pricing, ServerTypes};
@@ -14,7 +15,8 @@ pub(crate) use create::{CreateServer, Created};
 pub(crate) use object::Object;
 pub(crate) use page::Meta;
 pub(crate) use refusal::Refusal;
-pub(crate) use server::{Odd, Server, ServerOnly, Servers, Shown};
+pub(crate) use server::{Server, ServerOnly, Servers};
+pub(crate) use shown::{Odd, Shown};
 
 use serde::Deserialize;
 

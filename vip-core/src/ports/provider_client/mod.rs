@@ -123,7 +123,7 @@ pub trait ProviderClient: fmt::Debug + Send + Sync + 'static {
     /// Dropping it leaves the outcome unknown.
     async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError>;
 
-    /// Finds a server by its exact name.
+    /// Finds a server by its exact name; of several, which no provider should have, any one.
     ///
     /// # Errors
     ///

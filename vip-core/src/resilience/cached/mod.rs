@@ -73,6 +73,8 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 /// * An invalidation that failed in the second level is tried again in the background, ten times within some eight
 ///   minutes and once more at [`CachedSource::close`], until it has worked or a newer value stands there
 ///   (`a_failed_invalidation_is_tried_again_until_it_works`).
+/// * A call of the second level that panics has failed, and the source is asked
+///   (`a_second_level_that_panics_costs_speed_and_is_seen`).
 /// * After a failure the source is left alone for 2 s, doubling up to 60 s.
 /// * Each reader, each load and each call of the second level is counted by how it ended
 ///   (`readers_loads_and_calls_of_the_second_level_are_counted_by_how_they_ended`).
@@ -85,6 +87,21 @@ pub struct CachedSource<S: Source> {
 enum Kept<V, E: Error + 'static> {
     Answer(Landed<V, E>),
     Wait(Flight<V, E>),
+}
+
+/// Tries a failed invalidation again. However it ends, also by a panic, the next failure begins another one.
+struct Retry<S: Source>(Arc<Inner<S>>);
+
+impl<S: Source> Retry<S> {
+    async fn run(self) {
+        self.0.forget_again().await;
+    }
+}
+
+impl<S: Source> Drop for Retry<S> {
+    fn drop(&mut self) {
+        self.0.retrying.store(false, Ordering::SeqCst);
+    }
 }
 
 #[derive(Debug)]
@@ -175,11 +192,7 @@ impl<S: Source> CachedSource<S> {
         let Some(second) = &self.inner.second else { return Ok(()) };
         let forgotten = second.forget(epoch).await;
         if forgotten.is_err() && !self.inner.retrying.swap(true, Ordering::SeqCst) {
-            let inner = self.inner.clone();
-            self.inner.tasks.spawn(async move {
-                inner.forget_again().await;
-                inner.retrying.store(false, Ordering::SeqCst);
-            });
+            self.inner.tasks.spawn(Retry(self.inner.clone()).run());
         }
         forgotten
     }

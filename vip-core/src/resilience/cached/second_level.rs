@@ -1,8 +1,10 @@
 //! A value in a cache that processes share: asked before the source, never instead of it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -13,6 +15,7 @@ use super::counted;
 use super::slot::Entry;
 use crate::model::Timestamp;
 use crate::ports::{Cache, CacheError, CacheKey, Clock};
+use crate::runtime::panic_message;
 use crate::telemetry;
 
 /// Form of the stored bytes; another one is not read, and is replaced.
@@ -204,6 +207,15 @@ fn decode<V: DeserializeOwned>(bytes: &[u8]) -> Result<Option<Read<V>>, CacheErr
     serde_json::from_slice(bytes).map(Some).map_err(CacheError::new)
 }
 
+/// Ends a call that takes too long or panics: it has failed, and takes neither the load nor the repeat with it that it is a part of.
 async fn within<T>(call: impl Future<Output = Result<T, CacheError>>) -> Result<T, CacheError> {
-    tokio::time::timeout(CALL_LIMIT, call).await.unwrap_or_else(|elapsed| Err(CacheError::new(elapsed)))
+    match tokio::time::timeout(CALL_LIMIT, AssertUnwindSafe(call).catch_unwind()).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(panic)) => Err(CacheError::new(format!("it panicked: {}", panic_message(&*panic)))),
+        Err(elapsed) => Err(CacheError::new(elapsed)),
+    }
 }
+
+#[cfg(test)]
+#[path = "second_level_tests.rs"]
+mod tests;

@@ -161,6 +161,23 @@ fn a_field_of_a_server_may_be_null_wherever_it_is_shown() {
 }
 
 #[test]
+fn two_servers_may_have_one_name_against_what_the_api_promises() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.create("web-1");
+    let twin = bench.simulator.put_twin(id).unwrap();
+    assert_eq!(bench.names("/v1/servers?name=web-1"), ["web-1", "web-1"]);
+    assert_eq!(bench.status(twin), "running");
+    bench.pass(60_000);
+    for (gone, left, again) in [(id, vec!["web-1"], 409), (twin, Vec::new(), 201)] {
+        assert_eq!(bench.delete(gone).0, 200);
+        bench.pass(60_000);
+        assert_eq!(bench.names("/v1/servers?name=web-1"), left);
+        assert_eq!(bench.call(Method::POST, "/v1/servers", Some(order("web-1"))).0, again);
+    }
+    assert_eq!(bench.simulator.put_twin(1).unwrap_err(), ControlError::UnknownServer { id: 1 });
+}
+
+#[test]
 fn a_list_may_show_what_a_request_by_id_does_not_find_yet() {
     let mut bench =
         Bench::with(FaultRule::next(1, RouteMatcher::create_server(), Fault::HideById { duration: seconds(30) }));
@@ -190,6 +207,8 @@ fn the_control_interface_reaches_locks_protection_and_stock() {
     assert_eq!(bench.status(id), Value::Null);
     assert_eq!(control(&bench, Method::DELETE, &server("garble"), None), 204);
     assert_eq!(bench.status(id), "running");
+    assert_eq!(control(&bench, Method::POST, &server("twin"), None), 201);
+    assert_eq!(bench.names("/v1/servers?name=web-1"), ["web-1", "web-1"]);
     let stock = json!({"server_type": "cpx22", "stock": "exhausted", "flag_after_ms": 30_000});
     assert_eq!(control(&bench, Method::POST, "/_sim/stock", Some(stock)), 204);
     assert_eq!(bench.call(Method::POST, "/v1/servers", Some(order("web-2"))).0, 412);
@@ -199,6 +218,7 @@ fn the_control_interface_reaches_locks_protection_and_stock() {
         ("/_sim/servers/x/protection".to_owned(), Value::Null, 400),
         (server("lock"), json!({"for": 1}), 400),
         ("/_sim/servers/1/start".to_owned(), Value::Null, 404),
+        ("/_sim/servers/1/twin".to_owned(), Value::Null, 404),
         (server("garble"), json!({"field": "x"}), 400),
         (server("garble"), json!({}), 400),
         ("/_sim/stock".to_owned(), json!({"stock": "plenty"}), 400),
