@@ -11,7 +11,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let url = format!("sqlite://{}", folder.path().join("vip.db").display());
 
-    // In the process that serves requests: it needs no provider, and no server comes to be as long as nobody works.
+    // In the process that serves requests: it needs no provider, and no server comes to be as long as nobody works. It
+    // orders in the account `default`, that of `.provider(…)` below; where workers have other accounts, it names each of
+    // them with `.account_elsewhere(…)`, or its orders wait for a worker that never comes.
     let accepting = Provisioner::builder(vip_adapters::connect(&url).await?).client_only().await?;
     let spec = ServerSpec::new("web-1").server_type("cpx22").image("ubuntu-24.04").location("fsn1").ssh_key("ops");
     let order = accepting.tenant("acme").create_server(spec).idempotency_key("order-1").await?;

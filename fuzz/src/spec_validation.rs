@@ -53,6 +53,7 @@ fn check_valid(spec: &ServerSpec, valid: &ValidSpec) {
     assert!((1..=limits::DISPLAY_NAME_BYTES).contains(&name.len()), "{name:?}");
     assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'), "{name:?}");
     assert_eq!(name, spec.name, "the name was changed");
+    assert!(valid.image.starts_with(|first: char| first.is_ascii_alphabetic()), "{:?} may be an id", valid.image);
     assert!((1..=limits::SSH_KEYS).contains(&valid.ssh_keys.len()), "{} SSH keys", valid.ssh_keys.len());
     let candidates = valid.server_types.len() * valid.locations.len();
     assert!((1..=limits::CANDIDATES).contains(&candidates), "{candidates} candidates");

@@ -108,6 +108,19 @@ async fn all_wrong_fields_are_named_at_once_and_the_key_stays_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_an_id_is_refused_as_any_wrong_field_is() {
+    let app = App::accepting().await;
+    let mut by_id = order("web-1");
+    by_id["image"] = json!("161547269");
+    let answer = app.order(&app.acme, "order-1", &by_id).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (422, "invalid"));
+    assert_eq!(answer.body["errors"].as_array().unwrap().len(), 1, "{answer:?}");
+    assert_eq!((answer.text("/errors/0/field"), answer.text("/errors/0/value")), ("image", "161547269"));
+    assert_eq!(app.get(&app.acme, "/v1/servers").await.body["items"], json!([]));
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_order_beyond_the_quota_is_refused_and_changes_nothing() {
     let app = App::accepting().await;
     for number in 0..20 {

@@ -1,5 +1,7 @@
 //! Orders that are sent many times, or by many at once, over several processes' worth of products on one file.
 
+use std::time::Duration;
+
 use vip_core::Provisioner;
 use vip_core::model::{OperationId, ServerState};
 use vip_core::provisioner::OperationHandle;
@@ -63,6 +65,30 @@ async fn sixty_four_concurrent_orders_with_one_key_are_one_order_even_after_its_
     assert_eq!(servers.iter().map(|server| server.state).collect::<Vec<_>>(), [ServerState::Deleted]);
     let ledger = simulator.ledger();
     assert_eq!((ledger.servers.len(), ledger.live(PROJECT.0).count()), (1, 0));
+}
+
+/// The simulated cloud takes an image by its id as the real one does, where it may be the snapshot of another tenant.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_ordered_by_an_id_only_if_the_host_allows_that_one() {
+    const ID: &str = "161547269";
+    let (simulator, site) = (simulator(), Site::default());
+    let worker = site.start(client(&simulator)).await;
+    for image in [ID, "0161547269", "+161547269", "161547270"] {
+        let refused = worker.tenant(TENANT).create_server(spec("web").image(image)).await;
+        let Err(CommandError::Invalid(invalid)) = &refused else { panic!("{image} is taken: {refused:?}") };
+        assert_eq!(invalid.errors.iter().map(|it| it.field.as_str()).collect::<Vec<_>>(), ["image"], "{image}");
+    }
+    assert!(truth::all_servers(&worker, TENANT).await.is_empty());
+    drop(worker.shutdown(Duration::from_secs(5)).await);
+    let ledger = simulator.ledger();
+    assert_eq!((ledger.servers.len(), ledger.requests_of("POST", "/servers")), (0, 0));
+
+    let builder = site.builder().await.provider(client(&simulator)).image_ids([ID]);
+    let allowing = builder.start().await.unwrap();
+    drop(allowing.tenant(TENANT).create_server(spec("web").image(ID)).await.unwrap());
+    assert!(allowing.tenant(TENANT).create_server(spec("web").image("161547270")).await.is_err());
+    site.until_settled(&allowing, TENANT).await;
+    assert_eq!(simulator.ledger().live(PROJECT.0).count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// Most servers of each tenant.
     #[arg(long, env = "VIP_QUOTA")]
     pub(crate) quota: Option<u32>,
+    /// Ids of images that every tenant may order, with commas between them; else images are ordered by their names alone.
+    #[arg(long, env = "VIP_IMAGE_IDS", value_delimiter = ',')]
+    pub(crate) image_ids: Vec<String>,
     /// Most connections of one address; raise it behind a proxy.
     #[arg(long, env = "VIP_CONNECTIONS_PER_ADDRESS", default_value_t = 256, value_parser = at_least_one)]
     pub(crate) connections_per_address: usize,

@@ -94,6 +94,8 @@ pub(crate) struct Configuration {
     pub(crate) callers: Callers,
     pub(crate) cursor_key: Option<CursorKey>,
     pub(crate) quota: Option<u32>,
+    /// Ids of images that every tenant may order.
+    pub(crate) image_ids: Vec<String>,
     pub(crate) connections_per_address: usize,
     pub(crate) rates: RateLimits,
     pub(crate) grace: Duration,
@@ -149,6 +151,7 @@ impl Configuration {
             callers,
             cursor_key,
             quota: arguments.quota,
+            image_ids: arguments.image_ids.clone(),
             connections_per_address: arguments.connections_per_address,
             rates,
             grace: arguments.grace,
@@ -227,6 +230,8 @@ impl fmt::Display for Configuration {
             Some(quota) => writeln!(formatter, "quota                    {quota} servers a tenant")?,
             None => writeln!(formatter, "quota                    none")?,
         }
+        let image_ids = if self.image_ids.is_empty() { "none".to_owned() } else { self.image_ids.join(", ") };
+        writeln!(formatter, "image ids                {image_ids}")?;
         writeln!(formatter, "connections per address  {}", self.connections_per_address)?;
         let shown = |limit: Option<RateLimit>| limit.map_or("as they come".to_owned(), |limit| limit.to_string());
         writeln!(formatter, "requests of a tenant     {}", shown(self.rates.tenant))?;
@@ -258,6 +263,14 @@ mod tests {
         assert!(matches!(configuration.database, Database::Temporary));
         assert!(matches!(configuration.cloud, Cloud::Simulator));
         assert!(matches!(configuration.callers, Callers::MadeAtStart) && configuration.listen.ip().is_loopback());
+    }
+
+    #[test]
+    fn no_image_is_ordered_by_an_id_unless_it_is_named() {
+        assert!(resolve(&[], &[]).unwrap().image_ids.is_empty());
+        let shown = resolve(&["--image-ids", "161547269,161547270"], &[]).unwrap();
+        assert_eq!(shown.image_ids, ["161547269", "161547270"]);
+        assert!(shown.to_string().contains("161547269, 161547270"), "{shown}");
     }
 
     #[test]

@@ -31,7 +31,8 @@ impl Product {
         if let Some(url) = &configuration.queue {
             backend = with_queue(backend, url.value.expose_secret(), configuration.role).await?;
         }
-        let mut builder = Provisioner::builder(backend).provider(client(&configuration.cloud)?);
+        let builder = Provisioner::builder(backend).provider(client(&configuration.cloud)?);
+        let mut builder = builder.image_ids(&configuration.image_ids);
         if let Some(quota) = configuration.quota {
             builder = builder.quota(quota);
         }

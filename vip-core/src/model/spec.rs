@@ -1,5 +1,6 @@
 //! What is ordered: `ServerSpec` as sent, `ValidSpec` as checked.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -81,7 +82,7 @@ pub struct ServerSpec {
     pub name: String,
     /// Acceptable server types, the preferred one first.
     pub server_types: Vec<String>,
-    /// Image to install.
+    /// Image to install, by its name; by an id only if the host allows that one.
     pub image: String,
     /// Acceptable locations, the preferred one first.
     pub locations: Vec<String>,
@@ -143,16 +144,25 @@ impl ServerSpec {
         self
     }
 
-    /// Checks every field.
+    /// Checks every field; an image that may be an id is refused.
     ///
     /// # Errors
     ///
     /// [`Invalid`] lists all fields that are wrong, each with its value and the rule.
     pub fn validate(&self) -> Result<ValidSpec, Invalid> {
+        self.validate_allowing(&BTreeSet::new())
+    }
+
+    /// Checks every field; an image that may be an id has to be one of `image_ids`.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] lists all fields that are wrong, each with its value and the rule.
+    pub fn validate_allowing(&self, image_ids: &BTreeSet<String>) -> Result<ValidSpec, Invalid> {
         let mut checks = Checks::default();
         let name = checks.keep("name", &self.name, DisplayName::new(self.name.as_str()));
         check_list("server_types", &self.server_types, limits::CANDIDATES, &mut checks);
-        checks.keep("image", &self.image, check_catalog_name(&self.image));
+        checks.keep("image", &self.image, check_image(&self.image, image_ids));
         check_list("locations", &self.locations, limits::CANDIDATES, &mut checks);
         let candidates = self.server_types.len().saturating_mul(self.locations.len());
         if candidates > limits::CANDIDATES {
@@ -205,6 +215,19 @@ fn check_catalog_name(text: &str) -> Result<(), NameError> {
         return Err(NameError::new("must not contain control characters or begin or end with white space"));
     }
     Ok(())
+}
+
+/// Checks that an image is a name, or an id that is allowed.
+///
+/// A snapshot or a backup has no name and is somebody's disk: whoever counts ids up would get another tenant's. Providers
+/// read an id in more forms than its digits (`+7`, `007`, `7x`), so a name begins with a letter. The other names may well
+/// be ids: types and locations are everybody's, and the id of an SSH key lets in its owner alone.
+fn check_image(image: &str, allowed_ids: &BTreeSet<String>) -> Result<(), NameError> {
+    check_catalog_name(image)?;
+    if image.starts_with(|first: char| first.is_ascii_alphabetic()) || allowed_ids.contains(image) {
+        return Ok(());
+    }
+    Err(NameError::new("must be a name, which begins with a letter, or an id that is allowed here"))
 }
 
 fn check_user_data(user_data: &UserData, checks: &mut Checks) {

@@ -71,6 +71,28 @@ fn catalog_names_have_at_most_a_hundred_bytes() {
 }
 
 #[test]
+fn an_image_begins_with_a_letter_or_is_an_id_that_is_allowed() {
+    let id = "161547269";
+    let allowed = BTreeSet::from([id.to_owned()]);
+    for name in ["ubuntu-24.04", "debian-12", "i"] {
+        assert!(good().image(name).validate().is_ok(), "{name}");
+    }
+    assert_eq!(fields(&good().image(id)), ["image"]);
+    let rule = good().image(id).validate().unwrap_err().to_string();
+    assert!(rule.contains("image \"161547269\" must be a name"), "{rule}");
+    assert!(good().image(id).validate_allowing(&allowed).is_ok());
+    // As somebody may write an id who wants it to be taken for a name.
+    let forms =
+        ["0161547269", "+161547269", "-1", " 161547269", "161547269 ", "161547269x", "161547269.0", "161_547_269"];
+    for form in
+        forms.into_iter().chain(["161547270", "0x9a10945", "1e9", "１６１", "\u{feff}161547269", "\u{200b}1", "#1"])
+    {
+        let found = good().image(form).validate_allowing(&allowed).unwrap_err().errors;
+        assert_eq!(found.iter().map(|it| it.field.as_str()).collect::<Vec<_>>(), ["image"], "{form}");
+    }
+}
+
+#[test]
 fn a_value_named_twice_is_refused() {
     assert_eq!(fields(&good().ssh_key("ops")), ["ssh_keys[1]"]);
 }

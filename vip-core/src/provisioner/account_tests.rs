@@ -268,6 +268,42 @@ async fn one_project_under_two_names_is_reported_and_keeps_its_servers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repeat_of_an_order_is_answered_by_its_key_also_when_its_account_is_gone() {
+    let backend = backend();
+    let (a, b) = (cloud("a"), cloud("b"));
+    let keyed = |product: &Provisioner, name: &str| {
+        product.tenant("acme").create_server(spec("web-1")).account(account(name)).idempotency_key("order-1")
+    };
+    let both = start(&backend, &a, &b, Placement::Named).await;
+    let first = keyed(&both, "b").await.unwrap();
+    first.wait().await.unwrap();
+    stop(both).await;
+
+    let without = Provisioner::builder(backend).account(account("a"), a.clone()).start().await.unwrap();
+    let repeat = keyed(&without, "b").await.unwrap();
+    assert_eq!((repeat.id(), repeat.is_replayed()), (first.id(), true));
+    drop(keyed(&without, "b").prepare().await.unwrap());
+    let elsewhere = keyed(&without, "a").await;
+    assert!(matches!(elsewhere, Err(CommandError::IdempotencyConflict)), "{elsewhere:?}");
+    let new = keyed(&without, "b").idempotency_key("order-2").await;
+    assert!(matches!(new, Err(CommandError::Invalid(_))), "{new:?}");
+    assert_eq!((a.ever_created().len(), b.ever_created().len()), (0, 1));
+    stop(without).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_only_accepts_orders_in_accounts_of_which_others_have_the_client() {
+    let (backend, eu) = (backend(), cloud("eu"));
+    let accepting = Provisioner::builder(backend.clone()).account_elsewhere(account("eu")).client_only().await.unwrap();
+    let working = Provisioner::builder(backend).account(account("eu"), eu.clone()).start().await.unwrap();
+    order_in(&accepting, "web-1", &[]).await.wait().await.unwrap();
+    order_in(&accepting, "web-2", &["eu"]).await.wait().await.unwrap();
+    assert_eq!(eu.servers().len(), 2);
+    stop(accepting).await;
+    stop(working).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_account_that_this_product_does_not_have_is_refused() {
     let product = Provisioner::builder(memory_backend()).provider(cloud("a")).start().await.unwrap();
     let refused = product.tenant("acme").create_server(spec("web-1")).account(account("z")).await;

@@ -1,6 +1,6 @@
 //! Builds the product: a backend, providers, settings, and then either workers or a client alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -70,6 +70,7 @@ pub struct Builder {
     accounts: Vec<AccountId>,
     timing: Timing,
     quota: Option<u32>,
+    image_ids: BTreeSet<String>,
     config: WorkerConfig,
     worker: WorkerBuilder,
     sinks: Vec<Arc<dyn AuditSink>>,
@@ -91,6 +92,7 @@ impl Builder {
             accounts: Vec::new(),
             timing: Timing::default(),
             quota: None,
+            image_ids: BTreeSet::new(),
             config: WorkerConfig::default(),
             sinks: Vec::new(),
             sweep: SweepMode::default(),
@@ -117,6 +119,16 @@ impl Builder {
         self
     }
 
+    /// Adds an account of which other processes have the client: orders go there as well, and this process asks it nothing.
+    ///
+    /// For a product that only accepts and has no token.
+    pub fn account_elsewhere(mut self, id: AccountId) -> Self {
+        if !self.accounts.contains(&id) {
+            self.accounts.push(id);
+        }
+        self
+    }
+
     /// Sets durations and bounds; an unsound set is refused at the start.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
@@ -126,6 +138,15 @@ impl Builder {
     /// Bounds the servers of each tenant; without it there is no bound.
     pub const fn quota(mut self, servers: u32) -> Self {
         self.quota = Some(servers);
+        self
+    }
+
+    /// Sets the ids of images that every tenant may order, such as a golden snapshot; without it images are ordered by
+    /// their names alone.
+    ///
+    /// A snapshot or a backup has an id and no name, and may be the disk of one tenant: whoever orders it gets a copy.
+    pub fn image_ids(mut self, ids: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.image_ids = ids.into_iter().map(Into::into).collect();
         self
     }
 
@@ -191,6 +212,11 @@ impl Builder {
     }
 
     /// Starts a product that accepts and follows orders, and leaves the work to other processes.
+    ///
+    /// It decides account, quota and image of an order, so it gets the settings of the workers. It needs no client: with no
+    /// account named, its orders go to the account `default`, that of workers with [`provider`](Self::provider). Where workers
+    /// have others, name these ([`account_elsewhere`](Self::account_elsewhere)): an order in an account that no worker has
+    /// is accepted and waits.
     ///
     /// # Errors
     ///
@@ -281,6 +307,7 @@ impl Builder {
             stacks: Arc::new(stacks),
             connections: self.backend.connections.clone(),
             quota: self.quota,
+            image_ids: Arc::new(self.image_ids.clone()),
             wait_failures: WAIT_FAILURES,
             closing: Arc::new(AtomicBool::new(false)),
         };

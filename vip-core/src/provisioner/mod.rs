@@ -25,7 +25,7 @@ mod tenant;
 mod tests;
 mod why;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -100,6 +100,8 @@ pub(crate) struct Shared {
     placer: Arc<placement::Placer>,
     /// Most servers of a tenant.
     pub(crate) quota: Option<u32>,
+    /// Ids of images that every tenant may order.
+    image_ids: Arc<BTreeSet<String>>,
     /// Most failed reads in a row before somebody who waits for an operation is told.
     pub(crate) wait_failures: u32,
     closing: Arc<AtomicBool>,

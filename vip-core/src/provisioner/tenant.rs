@@ -188,6 +188,8 @@ impl CreateOrder {
     }
 
     /// Names an account to use; repeat it for further ones, in order of preference.
+    ///
+    /// It is a part of the order: a repeat with the same idempotency key names the same ones.
     pub fn account(mut self, account: AccountId) -> Self {
         self.accounts.get_or_insert_default().push(account);
         self
@@ -207,14 +209,13 @@ impl CreateOrder {
         let shared = self.tenant.shared.clone();
         shared.refuse_while_closing()?;
         let caller = self.tenant.caller(self.key.as_deref())?;
-        let accounts = match self.accounts {
-            Some(accounts) => accounts,
-            None => shared.placer.order(&shared.accounts).await,
+        let accounts = if self.accounts.is_some() {
+            shared.accounts.to_vec()
+        } else {
+            shared.placer.order(&shared.accounts).await
         };
-        if let Some(unknown) = accounts.iter().find(|account| !shared.accounts.contains(account)) {
-            return Err(Invalid::one("account", unknown.as_str(), "must be one of the accounts of this product").into());
-        }
-        let command = CreateServer { spec: self.spec, accounts, quota: shared.quota };
+        let (quota, image_ids) = (shared.quota, shared.image_ids.clone());
+        let command = CreateServer { spec: self.spec, named: self.accounts, accounts, quota, image_ids };
         Ok((shared, caller, command))
     }
 

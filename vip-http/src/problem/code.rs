@@ -156,7 +156,8 @@ codes! {
     /// Fields break their rules; all of them are named.
     Invalid = "invalid", UNPROCESSABLE_ENTITY, "Fields break their rules.",
         caller: "Correct every field that `errors` names. Nothing was changed, and the key was not used up.",
-        operator: "Nothing.",
+        operator: "Nothing. If it is the id of an image that every tenant may have, allow it (`Builder::image_ids`, the \
+                   reference server's `--image-ids`), and restart every process that accepts.",
         support: "The rules stand beside each field in `errors`.";
     /// The idempotency key stands for another command.
     IdempotencyConflict = "idempotency_conflict", UNPROCESSABLE_ENTITY, "The key was used for another command.",

@@ -27,7 +27,7 @@ pub(crate) struct CreateServerBody {
     /// Acceptable server types, the preferred one first.
     #[schema(min_items = 1, max_items = 8, example = json!(["cpx22"]))]
     server_types: Vec<String>,
-    /// Image to install.
+    /// Image to install, by its name; an id is refused unless this service allows it.
     #[schema(min_length = 1, max_length = 100, example = "ubuntu-24.04")]
     image: String,
     /// Acceptable locations, the preferred one first; types times locations are at most 8.

@@ -1,6 +1,7 @@
 //! Accepts the order of a server: record, operation, job, key, quota and audit record in one commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Accepted, Caller, CommandError, Direct, Outcome, RACES, key_record, read, replay, write};
 use crate::model::{
@@ -14,14 +15,42 @@ use crate::provisioning::kinds;
 use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Orders one server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct CreateServer {
     /// What is ordered, as sent.
     pub spec: ServerSpec,
-    /// Accounts that may be used, in order of preference.
+    /// Accounts that the order names, as sent, in order of preference; none leaves the choice to the product.
+    pub named: Option<Vec<AccountId>>,
+    /// Accounts of the product, in the order in which an order that names none tries them.
     pub accounts: Vec<AccountId>,
     /// Most servers of the tenant; none is no limit.
     pub quota: Option<u32>,
+    /// Ids of images that every tenant may order.
+    pub image_ids: Arc<BTreeSet<String>>,
+}
+
+impl CreateServer {
+    fn fingerprint(&self) -> Fingerprint {
+        match &self.named {
+            Some(accounts) => Fingerprint::of_create_in(&self.spec, accounts),
+            None => Fingerprint::of_create(&self.spec),
+        }
+    }
+
+    /// Checks what is sent against the rules for fields and what this product has.
+    fn check(&self) -> Result<ValidSpec, Invalid> {
+        let unknown = self.named.iter().flatten().find(|account| !self.accounts.contains(account));
+        let unknown = unknown
+            .map(|account| Invalid::one("account", account.as_str(), "must be one of the accounts of this product"));
+        match (self.spec.validate_allowing(&self.image_ids), unknown) {
+            (Ok(spec), None) => Ok(spec),
+            (Ok(_), Some(invalid)) | (Err(invalid), None) => Err(invalid),
+            (Err(mut invalid), Some(unknown)) => {
+                invalid.errors.extend(unknown.errors);
+                Err(invalid)
+            }
+        }
+    }
 }
 
 /// Accepts an order; a repeat with the same key answers the first one's operation.
@@ -53,12 +82,12 @@ pub(crate) async fn create_in(
     command: &CreateServer,
     names: Names<'_>,
 ) -> Result<Accepted, CommandError> {
-    let fingerprint = Fingerprint::of_create(&command.spec);
+    let fingerprint = command.fingerprint();
     for _ in 0..RACES {
-        if let Some(accepted) = replay(store, caller, &fingerprint).await? {
+        if let Some(accepted) = known(store, caller, command, &fingerprint).await? {
             return Ok(accepted);
         }
-        let spec = command.spec.validate()?;
+        let spec = command.check()?;
         let ids = match names {
             Names::Fresh(context) => Ids::fresh(context),
             Names::Given(ids) => *ids,
@@ -90,15 +119,27 @@ pub(crate) async fn create_in(
 
 /// Refuses an order that would be refused as invalid, before a transaction is begun for it.
 ///
-/// An order whose key is known is answered by its key, whatever the rules for fields are by now.
+/// An order whose key is known is answered by its key, whatever the rules for fields and the accounts are by now.
 pub(crate) async fn check_create(
     context: &Context,
     caller: &Caller,
     command: &CreateServer,
 ) -> Result<(), CommandError> {
-    let Err(invalid) = command.spec.validate() else { return Ok(()) };
-    let known = replay(&mut Direct(context), caller, &Fingerprint::of_create(&command.spec)).await?;
+    let Err(invalid) = command.check() else { return Ok(()) };
+    let known = known(&mut Direct(context), caller, command, &command.fingerprint()).await?;
     known.map(drop).ok_or_else(|| invalid.into())
+}
+
+/// Answers an order whose key is known. Earlier versions left the named accounts out of the fingerprint: what they recorded
+/// is answered to a repeat that names accounts, too.
+async fn known(
+    store: &mut dyn CommandStore,
+    caller: &Caller,
+    command: &CreateServer,
+    fingerprint: &Fingerprint,
+) -> Result<Option<Accepted>, CommandError> {
+    let earlier = command.named.as_ref().map(|_| Fingerprint::of_create(&command.spec));
+    replay(store, caller, fingerprint, earlier.as_ref()).await
 }
 
 /// Counts what a tenant holds before the commit; only a seeded bug does so.
@@ -173,7 +214,7 @@ fn decide(
 }
 
 fn requested(caller: &Caller, command: &CreateServer, spec: &ValidSpec, ids: &Ids) -> Result<Server, Invalid> {
-    let candidates = spec.candidates(&command.accounts);
+    let candidates = spec.candidates(command.named.as_ref().unwrap_or(&command.accounts));
     if candidates.is_empty() {
         return Err(Invalid::one("account", "", "must name at least one account"));
     }
@@ -239,6 +280,6 @@ pub(crate) fn change_for_tests(caller: &Caller, command: &CreateServer, id: uuid
         job: JobId::from_uuid(id),
         change: ChangeId::from_uuid(id),
     };
-    let spec = command.spec.validate().unwrap();
-    decide(caller, command, &spec, &Fingerprint::of_create(&command.spec), &ids).unwrap()
+    let spec = command.check().unwrap();
+    decide(caller, command, &spec, &command.fingerprint(), &ids).unwrap()
 }

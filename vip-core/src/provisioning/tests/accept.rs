@@ -1,5 +1,6 @@
 //! Keys, quotas, and deletes that overtake creates.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::*;
@@ -61,6 +62,70 @@ async fn another_command_under_the_same_key_is_a_conflict() {
     let command = DeleteServer { server: order.server };
     let delete = delete_server(&product.context, &Product::caller(Some("key")), command).await;
     assert!(matches!(delete, Err(CommandError::IdempotencyConflict)));
+}
+
+/// Returns an order that names an account, for a product that has the account `default`.
+fn named(account: &str) -> CreateServer {
+    let (named, accounts) = (AccountId::new(account).unwrap(), vec![AccountId::default_account()]);
+    CreateServer { spec: spec("web-1"), named: Some(vec![named]), accounts, ..CreateServer::default() }
+}
+
+fn refused_fields(answer: &Result<Accepted, CommandError>) -> Vec<&str> {
+    let Err(CommandError::Invalid(invalid)) = answer else { panic!("it is not refused as invalid: {answer:?}") };
+    invalid.errors.iter().map(|error| error.field.as_str()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_accounts_that_an_order_names_are_a_part_of_what_its_key_stands_for() {
+    let product = Product::new().await;
+    let caller = Product::caller(Some("key"));
+    let first = create_server(&product.context, &caller, &named("default")).await.unwrap().operation;
+    let again = create_server(&product.context, &caller, &named("default")).await.unwrap();
+    assert!(again.replayed && again.operation.id == first.id);
+    // The account has another name by now: the key answers, and a new order is refused.
+    let mut renamed = named("default");
+    renamed.accounts = vec![AccountId::new("other").unwrap()];
+    assert!(create_server(&product.context, &caller, &renamed).await.unwrap().replayed);
+    let other_key = Product::caller(Some("other"));
+    assert_eq!(refused_fields(&create_server(&product.context, &other_key, &renamed).await), ["account"]);
+    renamed.spec = spec("Not A Name");
+    assert_eq!(refused_fields(&create_server(&product.context, &other_key, &renamed).await), ["name", "account"]);
+    let elsewhere = create_server(&product.context, &caller, &named("other")).await;
+    assert!(matches!(elsewhere, Err(CommandError::IdempotencyConflict)), "{elsewhere:?}");
+    let anywhere = product.order("web-1", Some("key")).await;
+    assert!(matches!(anywhere, Err(CommandError::IdempotencyConflict)), "{anywhere:?}");
+}
+
+/// An order without named accounts has the fingerprint that earlier versions gave to one with them.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_recorded_without_the_accounts_of_its_order_answers_a_repeat_that_names_them() {
+    let product = Product::new().await;
+    let first = product.order("web-1", Some("key")).await.unwrap().operation;
+    let caller = Product::caller(Some("key"));
+    for account in ["default", "renamed-since"] {
+        let again = create_server(&product.context, &caller, &named(account)).await.unwrap();
+        assert!(again.replayed && again.operation.id == first.id, "{account}");
+    }
+    let other = CreateServer { spec: spec("web-2"), ..named("default") };
+    let other = create_server(&product.context, &caller, &other).await;
+    assert!(matches!(other, Err(CommandError::IdempotencyConflict)), "{other:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_by_the_id_of_an_image_goes_on_and_is_answered_when_the_id_is_allowed_no_more() {
+    let product = Product::new().await;
+    let (accounts, id) = (vec![AccountId::default_account()], "161547269");
+    let image_ids = Arc::new(BTreeSet::from([id.to_owned()]));
+    let mut command = CreateServer { spec: spec("web-1").image(id), accounts, image_ids, ..CreateServer::default() };
+    let caller = Product::caller(Some("key"));
+    let first = create_server(&product.context, &caller, &command).await.unwrap().operation;
+    command.image_ids = Arc::default();
+    assert!(create_server(&product.context, &caller, &command).await.unwrap().replayed);
+    let other_key = Product::caller(Some("other"));
+    assert_eq!(refused_fields(&create_server(&product.context, &other_key, &command).await), ["image"]);
+    product.settle_within(seconds(600)).await;
+    assert_eq!(product.server(first.server).await.state, ServerState::Running);
+    assert_eq!(product.provider.ever_created().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +197,8 @@ async fn a_request_id_is_in_the_operation_the_job_and_every_audit_record_of_the_
     let product = Product::new().await;
     let request_id = RequestId::new("req-7").unwrap();
     let caller = Caller { request_id: Some(request_id.clone()), ..Product::caller(None) };
-    let command = CreateServer { spec: spec("web-1"), accounts: vec![AccountId::default_account()], quota: None };
+    let command =
+        CreateServer { spec: spec("web-1"), accounts: vec![AccountId::default_account()], ..CreateServer::default() };
     let order = create_server(&product.context, &caller, &command).await.unwrap().operation;
     assert_eq!(order.request_id.as_ref(), Some(&request_id));
     let attempt = product.claim().await.unwrap();
@@ -153,7 +219,12 @@ async fn a_request_id_is_in_the_operation_the_job_and_every_audit_record_of_the_
 async fn an_order_whose_repeated_commit_meets_the_quota_has_an_unknown_outcome() {
     use crate::ports::StoreError;
     let product = Product::new().await;
-    let command = CreateServer { spec: spec("web-1"), accounts: vec![AccountId::default_account()], quota: Some(1) };
+    let command = CreateServer {
+        spec: spec("web-1"),
+        accounts: vec![AccountId::default_account()],
+        quota: Some(1),
+        ..CreateServer::default()
+    };
     for (unknown_first, is_unknown) in [(false, false), (true, true)] {
         let mut store = crate::mocks::MockStore::new();
         let mut tries = 0;

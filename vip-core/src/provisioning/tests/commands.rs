@@ -179,7 +179,8 @@ impl Model {
             Op::Create { tenant, key, name, quota } => {
                 let expected = self.expects_create(*tenant, *key, *name, *quota);
                 let accounts = vec![AccountId::default_account()];
-                let command = CreateServer { spec: spec(NAMES[*name]), accounts, quota: *quota };
+                let command =
+                    CreateServer { spec: spec(NAMES[*name]), accounts, quota: *quota, ..CreateServer::default() };
                 let answer = create_server(context, &caller(*tenant, *key), &command).await;
                 let Some(operation) = self.check(&expected, answer).filter(|_| expected == Expected::New) else {
                     return;

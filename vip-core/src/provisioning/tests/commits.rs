@@ -31,7 +31,8 @@ fn unknown() -> StoreError {
 
 async fn product_on(store: MockStore, highest: bool) -> (Context, ChangeSet) {
     let product = Product::new().await;
-    let command = CreateServer { spec: spec("web-1"), accounts: vec![AccountId::default_account()], quota: None };
+    let command =
+        CreateServer { spec: spec("web-1"), accounts: vec![AccountId::default_account()], ..CreateServer::default() };
     let change = change_for_tests(&Product::caller(None), &command, uuid::Uuid::from_u128(5));
     let store: Arc<dyn Store> = Arc::new(store);
     (Context { store, randomness: Arc::new(Extreme(highest)), ..product.context.clone() }, change)

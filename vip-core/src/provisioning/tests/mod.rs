@@ -115,7 +115,12 @@ impl Product {
         key: Option<&str>,
         quota: Option<u32>,
     ) -> Result<Accepted, CommandError> {
-        let command = CreateServer { spec: spec(name), accounts: vec![AccountId::default_account()], quota };
+        let command = CreateServer {
+            spec: spec(name),
+            accounts: vec![AccountId::default_account()],
+            quota,
+            ..CreateServer::default()
+        };
         create_server(&self.context, &Self::caller(key), &command).await
     }
 

@@ -15,7 +15,7 @@ fn seconds(count: u64) -> Duration {
 }
 
 fn command(name: &str) -> CreateServer {
-    CreateServer { spec: spec(name), accounts: vec![AccountId::default_account()], quota: None }
+    CreateServer { spec: spec(name), accounts: vec![AccountId::default_account()], ..CreateServer::default() }
 }
 
 /// Gives a command to a store as a transaction of a host's own does; counts what is read besides.
@@ -168,6 +168,12 @@ async fn an_order_that_is_invalid_by_now_is_refused_before_a_transaction_unless_
     assert!(matches!(check(&keyed, &invalid, None).await, Err(CommandError::Invalid(_))));
     assert!(check(&keyed, &invalid, Some(&invalid)).await.is_ok(), "its key answers it, whatever the rules are by now");
     assert!(matches!(check(&keyed, &invalid, Some(&valid)).await, Err(CommandError::IdempotencyConflict)));
+    let renamed = CreateServer { named: Some(vec![AccountId::new("renamed-since").unwrap()]), ..command("web-1") };
+    assert!(matches!(check(&keyed, &renamed, None).await, Err(CommandError::Invalid(_))));
+    assert!(
+        check(&keyed, &renamed, Some(&renamed)).await.is_ok(),
+        "its key answers it, whatever accounts there are by now"
+    );
 }
 
 #[tokio::test(start_paused = true)]

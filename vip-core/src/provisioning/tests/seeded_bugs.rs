@@ -273,7 +273,7 @@ async fn next_account_is_tried(product: &Product) -> bool {
         product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(kind));
     }
     let accounts = vec![AccountId::default_account(), AccountId::new("second").unwrap()];
-    let command = CreateServer { spec: spec("web-1"), accounts, quota: None };
+    let command = CreateServer { spec: spec("web-1"), accounts, ..CreateServer::default() };
     let order = create_server(&product.context, &Product::caller(None), &command).await.unwrap().operation;
     product.settle_within(Duration::from_secs(60)).await;
     product.server(order.server).await.wait_reason == Some(WaitReason::AccountBlocked)

@@ -83,7 +83,8 @@ async fn the_owner_of_what_is_missing_is_woken_whoever_is_recorded_before_it() {
     let mut orders = Vec::new();
     for name in ["acme", "globex", "initech"] {
         let caller = Caller { tenant: TenantId::new(name).unwrap(), ..Product::caller(None) };
-        let command = CreateServer { spec: spec(name), accounts: vec![AccountId::default_account()], quota: None };
+        let command =
+            CreateServer { spec: spec(name), accounts: vec![AccountId::default_account()], ..CreateServer::default() };
         orders.push(create_server(&product.context, &caller, &command).await.unwrap().operation);
         product.settle_within(Duration::from_secs(3600)).await;
     }

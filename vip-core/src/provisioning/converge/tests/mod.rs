@@ -17,6 +17,7 @@ use crate::model::{
     ProviderServerId, Server, ServerId, ServerSpec, Sighting, SightingClass, SightingKey, Timestamp, Timing, Unsettled,
 };
 use crate::ports::{ServerStatus, ServerView};
+use crate::provisioning::accept::CreateServer;
 
 pub(super) const NOW: Timestamp = Timestamp::from_micros(1_000_000_000_000_000);
 
@@ -74,7 +75,7 @@ impl World {
 /// Is an accepted order with two types in one location, in one account.
 pub(super) fn order() -> Server {
     let spec = ServerSpec::new("web-1").server_type("a").server_type("b").image("i").location("l").ssh_key("k");
-    let command = crate::provisioning::accept::CreateServer { spec, accounts: vec![account()], quota: None };
+    let command = CreateServer { spec, accounts: vec![account()], ..CreateServer::default() };
     let tenant = crate::model::TenantId::new("acme").unwrap();
     let actor = Actor::principal("somebody").unwrap();
     let caller = crate::provisioning::accept::Caller { tenant, actor, request_id: None, trace_parent: None, key: None };
