@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use tower::ServiceExt;
 use vip_adapters::hetzner::HetznerClient;
 use vip_core::Provisioner;
-use vip_core::memory::memory_backend;
+use vip_core::memory::{MemoryProvider, memory_backend};
 use vip_core::model::{AccountId, ProviderServerId, Sighting, SightingClass, SightingKey, Timestamp};
 use vip_core::ports::{Backend, Connections, PoolFigures, Store};
 use vip_http::axum::Router;
@@ -93,6 +93,22 @@ fn counts_that_nobody_answers_keep_neither_health_nor_the_rest_from_being_shown(
         let shown = handle.render();
         demand(&shown, &["vip_health 2"]);
         assert!(shown.contains("vip_process_tasks ") && !shown.contains("vip_jobs"), "{shown}");
+        assert!(provisioner.shutdown(Duration::from_secs(5)).await.is_clean());
+    });
+}
+
+#[test]
+fn how_long_ago_this_process_swept_an_account_is_shown() {
+    exporting(async |handle| {
+        tokio::time::pause();
+        let builder = Provisioner::builder(memory_backend()).provider(MemoryProvider::default());
+        let provisioner = builder.start().await.unwrap();
+        // The first sweep is made at once.
+        let passed = tokio::time::timeout(Duration::from_secs(10), std::future::pending::<()>()).await;
+        assert!(passed.is_err());
+        refresh_metrics(&provisioner).await;
+        let shown = handle.render();
+        assert!(shown.contains(r#"vip_sweep_age_seconds{account="default"} "#), "{shown}");
         assert!(provisioner.shutdown(Duration::from_secs(5)).await.is_clean());
     });
 }

@@ -142,6 +142,9 @@ fn of_account(operator: &Operator, account: &AccountId) {
             metrics::gauge!(telemetry::METRIC_BUDGET_LEFT, "account" => name()).set(f64::from(left));
         }
     }
+    if let Some(age) = operator.last_sweep_age(account) {
+        metrics::gauge!(telemetry::METRIC_SWEEP_AGE_SECONDS, "account" => name()).set(age.as_secs_f64());
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; beyond 2^53 nobody counts one by one")]

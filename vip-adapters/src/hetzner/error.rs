@@ -117,12 +117,14 @@ impl From<CallError> for ProviderError {
                 Self::new(ProviderErrorKind::Bug, "unsendable").with_service(Service::Unasked).with_source(source)
             }
             CallError::Transport(source) => {
-                let (kind, code) = match &source {
-                    TransportError::NotSent(_) => (ProviderErrorKind::NotSent, "not_sent"),
-                    TransportError::Lost(_) => (ProviderErrorKind::Unknown, "lost"),
-                    TransportError::TooLarge { .. } => (ProviderErrorKind::Unknown, "too_large"),
+                let (kind, code, service) = match &source {
+                    TransportError::NotSent(_) => (ProviderErrorKind::NotSent, "not_sent", Service::Failing),
+                    // What this process is short of is no outage of the provider.
+                    TransportError::NoDescriptor(_) => (ProviderErrorKind::NotSent, "no_descriptor", Service::Unasked),
+                    TransportError::Lost(_) => (ProviderErrorKind::Unknown, "lost", Service::Failing),
+                    TransportError::TooLarge { .. } => (ProviderErrorKind::Unknown, "too_large", Service::Failing),
                 };
-                Self::new(kind, code).with_source(source)
+                Self::new(kind, code).with_service(service).with_source(source)
             }
             CallError::Unreadable { correlation_id, source: source @ BodyError::Server { .. }, .. } => {
                 // The API has answered: one odd server is no outage, and must not stop the calls that are about others.

@@ -1,5 +1,7 @@
 //! The transport over HTTP: one request, one connection attempt, no second try, no redirect, a bounded body.
 
+use std::error::Error;
+use std::io;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -14,6 +16,9 @@ use super::transport::{Transport, TransportError};
 
 /// Largest body that is read. A page of 50 servers has some 200 KiB.
 pub(crate) const BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// What unix systems say if a process, or the whole machine, has too many files open (EMFILE, ENFILE).
+const NO_DESCRIPTOR: [i32; 2] = [24, 23];
 
 /// Less than gateways keep an idle connection (60 s and more): a request on one that they are closing is a lost answer.
 const POOL_IDLE: Duration = Duration::from_secs(30);
@@ -104,9 +109,58 @@ fn sending_failed(error: reqwest::Error) -> TransportError {
 
 // The URL is left out of both: it holds names and labels.
 fn not_sent(error: reqwest::Error) -> TransportError {
-    TransportError::NotSent(error.without_url().into())
+    let is_short = wants_descriptor(&error);
+    let source = error.without_url().into();
+    if is_short { TransportError::NoDescriptor(source) } else { TransportError::NotSent(source) }
 }
 
 fn lost(error: reqwest::Error) -> TransportError {
     TransportError::Lost(error.without_url().into())
+}
+
+/// Says whether an error comes from a file descriptor that the system did not give; a look-up of a name needs one, too.
+fn wants_descriptor(error: &(dyn Error + 'static)) -> bool {
+    let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+    code.is_some_and(|code| NO_DESCRIPTOR.contains(&code)) || error.source().is_some_and(wants_descriptor)
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::dns::{Name, Resolve, Resolving};
+    use vip_core::ports::{ProviderError, ProviderErrorKind as Kind, Service};
+
+    use super::super::error::CallError;
+    use super::*;
+
+    /// Fails to look up any name, as a system does that has no descriptor left for it.
+    struct Refused(i32);
+
+    impl Resolve for Refused {
+        fn resolve(&self, _name: Name) -> Resolving {
+            let error: Box<dyn Error + Send + Sync> = io::Error::from_raw_os_error(self.0).into();
+            Box::pin(std::future::ready(Err(error)))
+        }
+    }
+
+    /// Sends a request where connecting ends with this error of the system.
+    async fn refused(code: i32) -> ProviderError {
+        let config = HetznerConfig::new("token");
+        let client = builder(&config).unwrap().tls_certs_only([]).dns_resolver(Refused(code)).build().unwrap();
+        let request = http::Request::get("http://nowhere.invalid/v1/servers").body(Bytes::new()).unwrap();
+        let error = HttpTransport { client }.send(request).await.unwrap_err();
+        ProviderError::from(CallError::Transport(error))
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_descriptor_is_not_sent_and_no_sign_of_an_outage() {
+        for code in NO_DESCRIPTOR {
+            let error = refused(code).await;
+            let said = (error.kind, error.code.as_str(), error.service);
+            assert_eq!(said, (Kind::NotSent, "no_descriptor", Service::Unasked), "{error:?}");
+        }
+        // Nobody listens there: that is one.
+        let error = refused(111).await;
+        let said = (error.kind, error.code.as_str(), error.service);
+        assert_eq!(said, (Kind::NotSent, "not_sent", Service::Failing), "{error:?}");
+    }
 }

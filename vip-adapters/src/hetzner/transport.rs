@@ -18,6 +18,9 @@ pub(crate) enum TransportError {
     /// The request was not sent: it cannot have had an effect.
     #[error("the request was not sent")]
     NotSent(#[source] Box<dyn Error + Send + Sync>),
+    /// The request was not sent: this process, or its machine, has no file descriptor left for a connection.
+    #[error("no file descriptor was left for a connection")]
+    NoDescriptor(#[source] Box<dyn Error + Send + Sync>),
     /// The request was sent and its answer did not arrive: it may have had an effect.
     #[error("the answer was lost")]
     Lost(#[source] Box<dyn Error + Send + Sync>),

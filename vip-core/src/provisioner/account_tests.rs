@@ -248,6 +248,36 @@ async fn health_names_an_account_that_servers_need_and_nobody_here_can_ask() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn health_names_an_account_whose_sweeps_fail_for_long_and_no_more_once_one_succeeds() {
+    let (a, b) = (cloud("a"), cloud("b"));
+    let product = start(&backend(), &a, &b, Placement::Named).await;
+    let degraded = async |name: &str| {
+        let is_it = |part: &crate::runtime::PartHealth| {
+            part.name == name && part.status == crate::runtime::HealthStatus::Degraded
+        };
+        product.health().await.parts.into_iter().find(is_it).map(|part| part.detail.unwrap_or_default())
+    };
+    // The first sweeps are made at once. Then those of `a` fail, each a minute after the one before, for a good hour.
+    pass(Duration::from_secs(10)).await;
+    for _ in 0..60 {
+        a.fail_next(ProviderMethod::Inventory, ProviderFault::Refuse(ProviderErrorKind::Busy));
+    }
+    pass(Duration::from_secs(1790)).await;
+    assert_eq!(degraded("sweep:a").await, None, "it has not lasted for half an hour");
+    pass(Duration::from_secs(1800)).await;
+    assert!(degraded("sweep:a").await.is_some_and(|detail| detail.contains("told_to")), "the cause is named");
+    for name in ["sweep:b", "account:a", "breaker:a", "queue"] {
+        assert_eq!(degraded(name).await, None, "{name}");
+    }
+    let age = |name: &str| product.operator().last_sweep_age(&account(name)).unwrap();
+    assert!(age("a") > Duration::from_secs(3580) && age("b") < Duration::from_secs(330), "{:?}", (age("a"), age("b")));
+    pass(Duration::from_secs(1800)).await;
+    assert_eq!(degraded("sweep:a").await, None);
+    assert!(age("a") < Duration::from_secs(330), "{:?}", age("a"));
+    stop(product).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_project_under_two_names_is_reported_and_keeps_its_servers() {
     let backend = backend();
     let a = cloud("a");

@@ -16,7 +16,7 @@ use crate::ports::{
     SystemRandomness,
 };
 use crate::provisioning::converge::Converge;
-use crate::provisioning::sweep::{Sweep, SweepMode};
+use crate::provisioning::sweep::{Sweep, SweepEnds, SweepMode};
 use crate::provisioning::{self, Context, kinds};
 use crate::resilience::cached::Ages;
 use crate::resilience::{self, Around, SettingsError, Stack};
@@ -245,10 +245,12 @@ impl Builder {
             return Err(StartError::SinkTwice { name: twice.1.as_str().to_owned() });
         }
         let (context, shared) = self.shared().await?;
+        let sweep = Sweep::new(context.clone(), self.sweep)?;
+        let sweep = sweep.with_prices(shared.catalogs.clone()).with_ends(shared.sweeps.clone());
         let worker = self
             .worker
             .handler(Converge::new(context.clone())?)
-            .handler(Sweep::new(context.clone(), self.sweep)?.with_prices(shared.catalogs.clone()))
+            .handler(sweep)
             .randomness(self.randomness.clone())
             .config(self.config)
             .timing(self.timing.clone())
@@ -257,7 +259,8 @@ impl Builder {
         schedule_sweeps(&context).await?;
 
         let supervisor = Supervisor::new(self.randomness.clone());
-        let health = watch(&context, &shared, Some(ProviderHealth(shared.stacks.clone())));
+        let providers = ProviderHealth { stacks: shared.stacks.clone(), sweeps: shared.sweeps.clone() };
+        let health = watch(&context, &shared, Some(providers));
         health.watch(shared.catalogs.clone());
         let relay = context.outbox.as_ref().map(|outbox| {
             health.watch(Arc::new(RelayHealth { outbox: outbox.clone(), stall_after: context.timing.stall_after }));
@@ -302,6 +305,7 @@ impl Builder {
         let shared = Shared {
             context: context.clone(),
             catalogs: Arc::new(Catalogs::new(&context, self.catalog_ages, self.cache.as_ref())?),
+            sweeps: Arc::new(SweepEnds::new(&self.timing)),
             placer: Arc::new(Placer::new(self.placement, &context, &accounts)),
             accounts,
             stacks: Arc::new(stacks),

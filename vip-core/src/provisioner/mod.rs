@@ -49,6 +49,7 @@ use crate::model::{AccountId, InstallationId};
 use crate::ports::{AuditSink, Backend, Catalog, Connections, PoolFigures, Store};
 use crate::provisioning::Context;
 use crate::provisioning::accept::CommandError;
+use crate::provisioning::sweep::SweepEnds;
 use crate::relay as audit_relay;
 use crate::resilience::Stack;
 use crate::resilience::cached::Cached;
@@ -97,6 +98,8 @@ pub(crate) struct Shared {
     /// Who counts the connections of the backend.
     connections: Option<Arc<dyn Connections>>,
     catalogs: Arc<catalogs::Catalogs>,
+    /// How the sweeps of this process ended.
+    sweeps: Arc<SweepEnds>,
     placer: Arc<placement::Placer>,
     /// Most servers of a tenant.
     pub(crate) quota: Option<u32>,

@@ -1,5 +1,7 @@
 //! What an operator does: look at jobs, sightings and gates, verify the audit, replay what is dead.
 
+use std::time::Duration;
+
 use super::Shared;
 use super::catalogs::CatalogError;
 use crate::model::{
@@ -144,6 +146,13 @@ impl Operator {
     /// [`UnknownAccount`] if this process has no client of the account.
     pub fn budget(&self, account: &AccountId) -> Result<BudgetView, UnknownAccount> {
         Ok(self.stack(account)?.budget.view())
+    }
+
+    /// Returns how long ago this process last swept an account by itself to the end; none if it has not. Other processes may have
+    /// swept it since, and [`sweep`](Self::sweep) does not count.
+    #[must_use]
+    pub fn last_sweep_age(&self, account: &AccountId) -> Option<Duration> {
+        self.shared.sweeps.age(account)
     }
 
     fn stack(&self, account: &AccountId) -> Result<&Stack, UnknownAccount> {

@@ -1,4 +1,4 @@
-//! What health says of the way to each account: the breaker and the budget of this process; no request is made for it.
+//! What health says of the way to each account: breaker, budget and sweeps of this process; no request is made for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,12 +6,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::model::AccountId;
+use crate::provisioning::sweep::{SweepEnds, SweepFault};
 use crate::resilience::{BreakerMode, BreakerState, BreakerView, BudgetView, Stack};
 use crate::runtime::{HealthSource, HealthStatus, PartHealth};
 
-/// Shows breakers and budgets.
+/// Shows breakers and budgets, and sweeps that fail for long.
 #[derive(Debug)]
-pub(super) struct ProviderHealth(pub(super) Arc<BTreeMap<AccountId, Stack>>);
+pub(super) struct ProviderHealth {
+    pub(super) stacks: Arc<BTreeMap<AccountId, Stack>>,
+    pub(super) sweeps: Arc<SweepEnds>,
+}
 
 #[async_trait]
 impl HealthSource for ProviderHealth {
@@ -20,15 +24,22 @@ impl HealthSource for ProviderHealth {
     }
 
     async fn parts(&self) -> Vec<PartHealth> {
-        let mut parts = Vec::with_capacity(self.0.len() * 2);
-        for (id, stack) in self.0.iter() {
+        let mut parts = Vec::with_capacity(self.stacks.len() * 2);
+        for (id, stack) in self.stacks.iter() {
             let view = stack.breaker.view();
             parts.push(PartHealth::new(format!("breaker:{id}"), breaker_status(&view), Some(breaker_detail(&view))));
             let budget = budget_detail(&stack.budget.view());
             parts.push(PartHealth::new(format!("budget:{id}"), HealthStatus::Ok, Some(budget)));
+            parts.extend(self.sweeps.fault(id).map(|fault| of_sweeps(id, &fault)));
         }
         parts
     }
+}
+
+/// Says that sweeps fail: their job is snoozed each time, so that the queue shows it as neither late nor dead.
+fn of_sweeps(id: &AccountId, fault: &SweepFault) -> PartHealth {
+    let detail = format!("all sweeps of this process have failed for {} s ({})", fault.lasts.as_secs(), fault.code);
+    PartHealth::new(format!("sweep:{id}"), HealthStatus::Degraded, Some(detail))
 }
 
 const fn breaker_status(view: &BreakerView) -> HealthStatus {

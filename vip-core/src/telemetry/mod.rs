@@ -122,6 +122,8 @@ pub const METRIC_BREAKER_STATE: &str = "vip_breaker_state";
 pub const METRIC_BUDGET_LEFT: &str = "vip_provider_budget_left";
 /// Counts calls that wait for their turn, by `account`.
 pub const METRIC_BUDGET_WAITING: &str = "vip_provider_budget_waiting";
+/// Says how long ago this process last swept an account to the end, by `account`.
+pub const METRIC_SWEEP_AGE_SECONDS: &str = "vip_sweep_age_seconds";
 /// Counts parked servers.
 pub const METRIC_PARKED: &str = "vip_parked_servers";
 /// Counts audit records that have no place in the chain yet.
@@ -219,6 +221,7 @@ pub const METRICS: &[&str] = &[
     METRIC_BREAKER_STATE,
     METRIC_BUDGET_LEFT,
     METRIC_BUDGET_WAITING,
+    METRIC_SWEEP_AGE_SECONDS,
     METRIC_PARKED,
     METRIC_UNSEALED,
     METRIC_SIGHTINGS,

@@ -3,6 +3,8 @@
 mod addresses;
 mod backlog;
 mod connection;
+mod descriptors;
+mod failures;
 mod head;
 mod settings;
 mod watched;
@@ -23,6 +25,7 @@ pub use settings::ServerSettings;
 
 use addresses::Addresses;
 use connection::Connection;
+use failures::Failures;
 
 /// Pause after an accept that failed, as it does when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -66,13 +69,16 @@ pub(crate) struct Counts {
 }
 
 impl Server {
-    /// Listens.
+    /// Listens. Takes fewer connections than it was told to if the process may not open enough files, and says so in the log.
     ///
     /// # Errors
     ///
     /// What the system says, if the address cannot be used.
     pub async fn bind(address: SocketAddr, settings: ServerSettings) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, settings: settings.bounded() })
+        let listener = TcpListener::bind(address).await?;
+        let mut settings = settings.bounded();
+        settings.connections = descriptors::fitting(settings.connections);
+        Ok(Self { listener, settings })
     }
 
     /// Returns where it listens.
@@ -97,12 +103,13 @@ impl Server {
             stop: stop.clone(),
             cut: cut.clone(),
         };
+        let mut failures = Failures::default();
         loop {
             tokio::select! {
                 taken = self.listener.accept() => match taken {
                     Ok((stream, peer)) => taking.take(stream, peer),
                     Err(error) => {
-                        tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "accept failed");
+                        failures.tell(&error);
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },

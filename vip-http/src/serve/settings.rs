@@ -10,7 +10,8 @@ const TIME_MOST: Duration = Duration::from_secs(24 * 3600);
 #[non_exhaustive]
 #[must_use]
 pub struct ServerSettings {
-    /// Most connections at once. Default 8192; one more is closed at once.
+    /// Most connections at once. Default 8192; one more is closed at once. On Linux no more than the process may open files,
+    /// less 256 for everything else, and at least 16: [`Server::bind`](super::Server::bind) says so in the log.
     pub connections: usize,
     /// Most connections of one address at once (of one /64 network, for IPv6). Default 256; one more is closed at once.
     /// Raise it behind a proxy, which is one address.

@@ -33,6 +33,7 @@ pub use absorb::{Answer, Asked, NameFinding, absorb, announce};
 pub use next_step::next_step;
 pub use operate::{OperateError, Restored, mark_restored, resume};
 pub(in crate::provisioning) use operate::{park_dead, waits_for_its_job};
+pub(in crate::provisioning) use session::OTHERS_IN;
 pub use step::{Change, Failure, GateView, Look, LookFor, Step, View};
 
 use self::session::{Session, Stop};

@@ -18,8 +18,9 @@ use crate::provisioning::gate::{self, Others};
 use crate::seeded_bugs::{SeededBug, is_on};
 use crate::worker::{Attempt, JobOutcome};
 
-/// How soon an order that this process's token cannot serve is tried again where another token was good.
-const OTHERS_IN: Duration = Duration::from_secs(30);
+/// How soon an order that this process's token cannot serve is tried again where another token was good; a sweep that it has
+/// no client for, too.
+pub(in crate::provisioning) const OTHERS_IN: Duration = Duration::from_secs(30);
 /// Most reloads after a command came in between.
 const REABSORBS: u32 = 8;
 

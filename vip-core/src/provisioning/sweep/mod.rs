@@ -3,6 +3,7 @@
 //! It changes no record and calls no effect: converge looks again before it acts (`docs/protocol.md` §7).
 
 mod classify;
+mod ends;
 mod report;
 mod ripen;
 
@@ -17,10 +18,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use classify::{Finding, classify};
+pub(crate) use ends::{SweepEnds, SweepFault};
 pub use report::{Consequence, ExtraCost, Prices, SweepFinding, SweepReport};
 pub use ripen::{Ripened, SweepMode, ripen};
 
 use super::context::Context;
+use super::converge::OTHERS_IN;
 use super::gate::{self, TokenCheck};
 use super::kinds::{self, SWEEP, SweepPayload};
 use crate::model::{AccountId, JobId, JobKind, NewJob, ServerId, SightingClass, TenantId, Why};
@@ -45,6 +48,7 @@ pub struct Sweep {
     context: Context,
     mode: SweepMode,
     prices: Option<Arc<dyn Prices>>,
+    ends: Arc<SweepEnds>,
     kind: JobKind,
 }
 
@@ -60,6 +64,18 @@ enum SweepError {
     Job(#[from] crate::model::NameError),
 }
 
+impl SweepError {
+    /// Says why, as a short code.
+    fn code(&self) -> &str {
+        match self {
+            Self::Store(_) => "store",
+            Self::Queue(_) => "queue",
+            Self::Provider(error) => &error.code,
+            Self::Job(_) => "job",
+        }
+    }
+}
+
 impl Sweep {
     /// Makes the handler.
     ///
@@ -67,13 +83,21 @@ impl Sweep {
     ///
     /// [`crate::model::NameError`] never in practice: the kind's name is valid.
     pub fn new(context: Context, mode: SweepMode) -> Result<Self, crate::model::NameError> {
-        Ok(Self { context, mode, prices: None, kind: JobKind::new(SWEEP)? })
+        let ends = Arc::new(SweepEnds::new(&context.timing));
+        Ok(Self { context, mode, prices: None, ends, kind: JobKind::new(SWEEP)? })
     }
 
     /// Returns this handler with a price list for its reports.
     #[must_use]
     pub fn with_prices(mut self, prices: Arc<dyn Prices>) -> Self {
         self.prices = Some(prices);
+        self
+    }
+
+    /// Returns this handler with a memory, that others read, of how its jobs ended.
+    #[must_use]
+    pub(crate) fn with_ends(mut self, ends: Arc<SweepEnds>) -> Self {
+        self.ends = ends;
         self
     }
 
@@ -253,9 +277,15 @@ impl JobHandler for Sweep {
                     sweep.stalled = report.stalled, sweep.skipped = report.skipped.as_deref(),
                     sweep.extra_cost = report.extra_cost().as_ref().map(tracing::field::display), "swept"
                 );
-                JobOutcome::Snooze { delay: self.interval() }
+                if report.skipped.is_none() {
+                    self.ends.complete(&payload.account);
+                }
+                let (interval, has_client) = (self.interval(), self.context.providers.contains_key(&payload.account));
+                // Another process may have one. It is not left to that: if none has, this worker would rest for ever.
+                JobOutcome::Snooze { delay: if has_client { interval } else { interval.min(OTHERS_IN) } }
             }
             Err(error) => {
+                self.ends.failed(&payload.account, error.code());
                 tracing::warn!(account.id = %payload.account, error = %crate::telemetry::causes(&error), "sweep failed");
                 JobOutcome::Snooze { delay: self.context.timing.backoff_most.min(self.interval()) }
             }

@@ -9,15 +9,20 @@ use super::*;
 use crate::memory::{ProviderFault, ProviderMethod};
 use crate::ports::{Catalog, ProviderErrorKind};
 use crate::provisioning::kinds::SweepPayload;
-use crate::provisioning::sweep::{Prices, Sweep, SweepMode};
+use crate::provisioning::sweep::{Prices, Sweep, SweepEnds, SweepMode};
+
+/// Runs a sweep as its job does.
+async fn run(product: &Product, sweep: &Sweep) -> JobOutcome {
+    drop(product.order("any", None).await.unwrap());
+    let attempt = product.claim().await.unwrap();
+    let payload = SweepPayload { account: AccountId::default_account() };
+    sweep.run(payload, &attempt).await
+}
 
 /// Runs a sweep as its job does; returns when it comes again. `highest` is what chance draws.
 async fn comes_again(product: &Product, highest: bool) -> Duration {
     let context = Context { randomness: Arc::new(Extreme(highest)), ..product.context.clone() };
-    drop(product.order("any", None).await.unwrap());
-    let attempt = product.claim().await.unwrap();
-    let payload = SweepPayload { account: AccountId::default_account() };
-    let outcome = Sweep::new(context, SweepMode::Report).unwrap().run(payload, &attempt).await;
+    let outcome = run(product, &Sweep::new(context, SweepMode::Report).unwrap()).await;
     let JobOutcome::Snooze { delay } = outcome else { panic!("{outcome:?}") };
     delay
 }
@@ -41,6 +46,22 @@ async fn a_sweep_that_failed_comes_again_sooner() {
     let delay = comes_again(&product, false).await;
     assert_eq!(delay, most.min(interval.mul_f64(0.95)));
     assert!(delay < interval.mul_f64(0.95), "the pause of a failure is the shorter one: {delay:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_finds_no_client_is_not_made_and_comes_to_other_processes_within_thirty_seconds() {
+    let product = Product::new().await;
+    let (account, timing) = (AccountId::default_account(), &product.context.timing);
+    for has_client in [false, true] {
+        let providers = if has_client { product.context.providers.clone() } else { Arc::default() };
+        let context = Context { providers, ..product.context.clone() };
+        let ends = Arc::new(SweepEnds::new(timing));
+        let sweep = Sweep::new(context, SweepMode::Report).unwrap().with_ends(ends.clone());
+        let outcome = run(&product, &sweep).await;
+        let JobOutcome::Snooze { delay } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(delay == Duration::from_secs(30), !has_client, "{delay:?}");
+        assert_eq!(ends.age(&account).is_some(), has_client);
+    }
 }
 
 /// Fails whoever asks for a price.
