@@ -1,14 +1,16 @@
 //! Damage in one place of the file: what cannot be read, or not be gone on with, holds up nothing else, and is told.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
-use vip_core::conformance::BackendFixture;
 use vip_core::conformance::samples::{accepted, change, load, moved, server, tenant};
-use vip_core::model::{ChainHead, Server, ServerState, verify_chain};
+use vip_core::conformance::{BackendFixture, account};
+use vip_core::model::{ChainHead, OperationId, Server, ServerId, ServerState, verify_chain};
 use vip_core::ports::{Guard, Retention, SealReport};
 use vip_tests::lines::Lines;
+use vip_tests::unreadable::an_unreadable_record_hides_no_other;
 
 use crate::{SqliteFixture, sqlite};
 
@@ -53,6 +55,45 @@ async fn a_record_that_cannot_be_read_keeps_no_other_from_being_trimmed_and_is_t
     }
     assert_eq!(lines.told("are not trimmed"), 3, "each round says so, once: {}", lines.text());
     assert_eq!(lines.told("count=2"), 3, "{}", lines.text());
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_hides_no_other_in_a_list_or_after_a_restore_and_is_told() {
+    let (lines, _on_this_thread) = Lines::listen();
+    let fixture = sqlite().await;
+    let server = async |id: ServerId| {
+        damage(&fixture, &format!("UPDATE vip_servers SET body = '{{}}' WHERE id = '{id}'")).await;
+    };
+    let operation = async |id: OperationId| {
+        damage(&fixture, &format!("UPDATE vip_operations SET status = 'molten' WHERE id = '{id}'")).await;
+    };
+    let damaged = an_unreadable_record_hides_no_other(&fixture, server, operation).await;
+    assert_eq!(lines.told(&format!("server.id={damaged}")), 4, "{}", lines.text());
+    assert_eq!(lines.told("a stored operation cannot be read"), 1, "{}", lines.text());
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn the_accounts_that_are_needed_are_known_whatever_a_damaged_record_holds() {
+    let fixture = sqlite().await;
+    let damaged = accepted(&fixture, "acme").await;
+    accepted(&fixture, "acme").await;
+    let bodies = [
+        "",
+        "{",
+        "7",
+        "[]",
+        r#"{"candidates":[{"account":[7]}],"cursor":0}"#,
+        r#"{"candidates":[{"account":"no name"}],"cursor":0}"#,
+        r#"{"candidates":7,"cursor":"0] x","land":7,"removing":7,"provider_ref":[]}"#,
+        r#"{"candidates":[7],"cursor":-3,"land":[7],"removing":{"gone":false},"provider_ref":{"gone":0}}"#,
+    ];
+    for body in bodies {
+        damage(&fixture, &format!("UPDATE vip_servers SET body = '{body}' WHERE id = '{}'", damaged.id)).await;
+        let needed = fixture.store().stats().await.unwrap().accounts;
+        assert_eq!(needed, BTreeSet::from([account()]), "{body}");
+    }
     fixture.close().await;
 }
 

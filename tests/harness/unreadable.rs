@@ -1,9 +1,16 @@
-//! What a queue does with a job that nobody can read, the same for each adapter.
+//! What becomes of a job, a record or an operation that nobody can read, the same for each adapter.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use vip_core::Provisioner;
 use vip_core::conformance::job_queue::{claim, job, settle};
-use vip_core::model::{JobId, JobKey, JobState, PageLimit, PageRequest};
+use vip_core::conformance::samples::{accepted, load};
+use vip_core::conformance::{BackendFixture, account};
+use vip_core::model::{
+    Account, Actor, Gate, JobId, JobKey, JobState, OperationId, Page, PageLimit, PageRequest, ParkReason, Server,
+    ServerId, TokenDigest,
+};
 use vip_core::ports::{JobQueue, Settled, Verdict};
 
 /// Enqueues five jobs and has the third one damaged: the others are claimed at once, it is counted among the dead, hides no
@@ -39,4 +46,60 @@ pub async fn an_unreadable_job_hurts_no_other(queue: &dyn JobQueue, damage: impl
     assert_eq!(dead, ["a"], "the list goes on behind it");
     assert!(queue.cancel(&JobKey::new("c").expect("a key")).await.expect("it is removed"));
     assert_eq!(queue.stats(&[]).await.expect("they are counted").dead, 1);
+}
+
+/// Has the first of two open orders of a tenant damaged, and later its operation: what comes behind it is listed, page by page and
+/// while an account is closed, and all others are parked after a restore, also those of another tenant. Returns the server, whose
+/// id is told four times.
+///
+/// # Panics
+///
+/// If it is not so.
+pub async fn an_unreadable_record_hides_no_other(
+    fixture: &dyn BackendFixture,
+    damage: impl AsyncFnOnce(ServerId),
+    damage_operation: impl AsyncFnOnce(OperationId),
+) -> ServerId {
+    let store = fixture.store();
+    let mut orders = [accepted(fixture, "acme").await, accepted(fixture, "acme").await];
+    orders.sort_by_key(|order| order.id);
+    let [damaged, open] = orders;
+    let other = accepted(fixture, "zeta").await;
+    damage(damaged.id).await;
+    assert_eq!(store.stats().await.expect("they are counted").accounts, BTreeSet::from([account()]));
+
+    let (all, one) = (PageRequest::first(PageLimit::most()), PageLimit::new(1).expect("a limit"));
+    let ids = |page: Page<Server>| page.items.into_iter().map(|server| server.id).collect::<Vec<_>>();
+    let whole = store.servers(&open.tenant, &all).await.expect("they are listed");
+    assert_eq!((whole.unreadable, whole.next, ids(whole)), (1, None, vec![open.id]));
+    let first = store.servers(&open.tenant, &PageRequest::first(one)).await.expect("nothing is listed");
+    let place = damaged.id.as_uuid();
+    assert_eq!((first.unreadable, first.next, ids(first)), (1, Some(place), vec![]), "it goes on behind it");
+    let second = store.servers(&open.tenant, &PageRequest::after(place, one)).await.expect("the rest is listed");
+    assert_eq!((second.unreadable, second.next, ids(second)), (0, None, vec![open.id]));
+
+    let gate = Gate::Blocked { probe_at: fixture.now().await };
+    let closed = Account::unknown(account()).with_gate(&TokenDigest::of("old"), gate, 1);
+    store.save_account(&closed).await.expect("it is closed");
+    let product = Provisioner::builder(fixture.backend().clone()).client_only().await.expect("it starts");
+    let shown = product.tenant("acme").operations(&all).await.expect("they are listed, as far as they can be read");
+    assert_eq!(shown.items.len(), 2);
+
+    let by = Actor::Operator { name: "on-call".to_owned() };
+    let restored = product.operator().mark_restored(&by).await.expect("all others are parked");
+    assert_eq!((restored.parked, restored.untouched, restored.unreadable), (2, 0, 1));
+    for order in [&open, &other] {
+        assert_eq!(load(store, order).await.server.park_reason, Some(ParkReason::Restored));
+    }
+
+    damage_operation(damaged.create_operation).await;
+    let (mut operations, mut unreadable, mut next) = (Vec::new(), 0, Some(PageRequest::first(one)));
+    while let Some(request) = next {
+        let page = store.operations(&open.tenant, &request).await.expect("they are listed");
+        operations.extend(page.items.into_iter().map(|operation| operation.id));
+        unreadable += page.unreadable;
+        next = page.next.map(|after| PageRequest::after(after, one));
+    }
+    assert_eq!((operations, unreadable), (vec![open.create_operation], 1));
+    damaged.id
 }

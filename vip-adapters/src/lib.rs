@@ -18,6 +18,8 @@ pub mod postgres;
 pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod unlisted;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod unreadable;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

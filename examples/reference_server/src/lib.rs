@@ -66,6 +66,8 @@ async fn perform(arguments: Arguments) -> Fallible<ExitCode> {
         }
         Some(Command::MarkRestored { operator }) => {
             let configuration = Configuration::resolve(&arguments, &secrets::environment)?;
+            // It names the records that cannot be read.
+            log()?;
             say(&upkeep::mark_restored(&configuration, operator).await?)?;
             Ok(ExitCode::SUCCESS)
         }

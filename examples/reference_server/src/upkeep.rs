@@ -4,6 +4,7 @@ use secrecy::ExposeSecret;
 use vip_adapters::postgres::PostgresBackend;
 use vip_core::Provisioner;
 use vip_core::model::Actor;
+use vip_core::provisioning::converge::Restored;
 
 use crate::configuration::{Configuration, Database};
 use crate::{Fallible, product};
@@ -34,12 +35,33 @@ pub(crate) async fn mark_restored(configuration: &Configuration, operator: &str)
     if !report.within_deadline {
         return Err(format!("all are marked, and the end took too long: {report}").into());
     }
-    Ok(format!("{} servers wait for an operator, {} rest as they are", restored.parked, restored.untouched))
+    Ok(said(&restored))
+}
+
+fn said(restored: &Restored) -> String {
+    let unreadable = match restored.unreadable {
+        0 => String::new(),
+        count => format!(", {count} cannot be read and are as they were: the log names them"),
+    };
+    format!("{} servers wait for an operator, {} rest as they are{unreadable}", restored.parked, restored.untouched)
 }
 
 fn named(configuration: &Configuration) -> Fallible<&str> {
     match &configuration.database {
         Database::Url(url) => Ok(url.value.expose_secret()),
         Database::Temporary => Err("VIP_DATABASE_URL has to name the database".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_that_cannot_be_read_are_said_if_there_are_any() {
+        let mut restored = Restored::default();
+        assert_eq!(said(&restored), "0 servers wait for an operator, 0 rest as they are");
+        restored.unreadable = 2;
+        assert!(said(&restored).contains("0 rest as they are, 2 cannot be read"), "{}", said(&restored));
     }
 }

@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::PgRow;
-use uuid::Uuid;
 use vip_core::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest};
 use vip_core::ports::{
     ClaimRequest, Claimed, Durability, Enqueued, JobQueue, LeaseRef, QueueError, QueueStats, Settled, Settlement,
 };
 
 use super::PostgresBackend;
-use super::error::Failure;
 use super::jobs::{Cancel, EnqueueJobs, Reap, Replay};
 use super::leases::{self, Beat};
 use super::rows;
@@ -92,7 +89,8 @@ impl JobQueue for PostgresBackend {
             };
             statement.query().bind(request.after).bind(i64::from(request.limit.items()) + 1)
         });
-        Ok(readable(&rows.await?, request)?)
+        let rows = rows.await?;
+        Ok(page(&rows, request, rows::jobs(&rows)?, unreadable::report)?)
     }
 
     async fn replay(&self, job: JobId) -> Result<bool, QueueError> {
@@ -108,12 +106,4 @@ impl JobQueue for PostgresBackend {
         let row = self.sessions().row(query).await?;
         Ok(row.map_or_else(|| Ok(QueueStats::default()), |row| rows::queue_stats(&row))?)
     }
-}
-
-/// Cuts rows to a page; a job that cannot be read is left out and said so, and does not hide the others.
-fn readable(rows: &[PgRow], request: &PageRequest) -> Result<Page<Job>, Failure> {
-    let ids = page(rows, request, |row| rows::id(row, "id", |id| id), |id| *id)?;
-    let shown = ids.items.iter().zip(rows::jobs(rows)?);
-    let read = |(id, job): (&Uuid, Result<Job, Failure>)| job.map_err(|failure| unreadable::report(id, &failure)).ok();
-    Ok(Page::new(shown.filter_map(read).collect(), ids.next))
 }

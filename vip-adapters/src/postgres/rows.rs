@@ -8,8 +8,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{Column as _, ColumnIndex, Row};
 use uuid::Uuid;
 use vip_core::model::{
-    ChainHash, ChainHead, ChangeId, ClaimId, Desired, Fingerprint, Job, JobId, JobKind, JobState, NewJob, Operation,
-    OperationId, Payload, SealedRecord, Server, ServerId, Sighting, SightingKey, Timestamp, Why,
+    AccountId, ChainHash, ChainHead, ChangeId, ClaimId, Desired, Fingerprint, Job, JobId, JobKind, JobState, NewJob,
+    Operation, OperationId, Payload, SealedRecord, Server, ServerId, Sighting, SightingKey, Timestamp, Why,
 };
 use vip_core::ports::{KeyRecord, Loaded, QueueStats, RecordedRef, Stalled, StoreStats};
 
@@ -237,8 +237,14 @@ pub(super) fn store_stats(row: &PgRow) -> Result<StoreStats, Failure> {
         parked: count(row, "parked")?,
         next_wake: optional_time(row, "next_wake")?,
         sightings: json::<BTreeMap<_, _>>(row, "sightings")?,
-        accounts: json::<BTreeSet<_>>(row, "accounts")?,
+        accounts: accounts(row)?,
     })
+}
+
+/// Reads the accounts that are needed; what is no name of one is in a damaged record alone, and hides no other.
+fn accounts(row: &PgRow) -> Result<BTreeSet<AccountId>, Failure> {
+    let names: Vec<serde_json::Value> = json(row, "accounts")?;
+    Ok(names.into_iter().filter_map(|name| serde_json::from_value(name).ok()).collect())
 }
 
 macro_rules! job_columns {

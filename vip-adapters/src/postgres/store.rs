@@ -22,21 +22,23 @@ use super::orders::is_order;
 use super::rows::{self, count, integer, word};
 use super::seal::{Seal, Way};
 use super::upkeep::{Delivered, Sight};
+use crate::unlisted;
 
 /// Where counts end: whoever has this many of something has seen enough.
 pub(super) const COUNTED_MOST: i64 = 100_000;
 
-/// Cuts rows, of which one more than wanted was read, to a page.
+/// Cuts rows, of which one more than wanted was read, to a page; `read` has what they hold, in their order.
 pub(super) fn page<T>(
     rows: &[PgRow],
     request: &PageRequest,
-    read: impl Fn(&PgRow) -> Result<T, Failure>,
-    id: impl Fn(&T) -> Uuid,
+    read: impl Iterator<Item = Result<T, Failure>>,
+    tell: impl Fn(Uuid, &Failure),
 ) -> Result<Page<T>, Failure> {
     let limit = usize::try_from(request.limit.items()).unwrap_or(usize::MAX);
-    let items = rows.iter().take(limit).map(read).collect::<Result<Vec<T>, Failure>>()?;
-    let next = if rows.len() > limit { items.last().map(id) } else { None };
-    Ok(Page::new(items, next))
+    let ids = rows.iter().take(limit).map(|row| rows::id(row, "id", |id| id));
+    let ids = ids.collect::<Result<Vec<Uuid>, Failure>>()?;
+    let next = if rows.len() > limit { ids.last().copied() } else { None };
+    Ok(unlisted::page(&ids, next, read, tell))
 }
 
 fn all<T>(rows: &[PgRow], read: impl Fn(&PgRow) -> Result<T, Failure>) -> Result<Vec<T>, StoreError> {
@@ -91,7 +93,8 @@ impl Store for PostgresBackend {
             let query = queries.server_page.query().bind(tenant.to_string());
             query.bind(request.after).bind(i64::from(request.limit.items()) + 1)
         });
-        Ok(page(&rows.await?, request, rows::server, |server| server.id.as_uuid())?)
+        let rows = rows.await?;
+        Ok(page(&rows, request, rows.iter().map(rows::server), unlisted::server)?)
     }
 
     async fn operations(&self, tenant: &TenantId, request: &PageRequest) -> Result<Page<Operation>, StoreError> {
@@ -99,7 +102,8 @@ impl Store for PostgresBackend {
             let query = queries.operation_page.query().bind(tenant.to_string());
             query.bind(request.after).bind(i64::from(request.limit.items()) + 1)
         });
-        Ok(page(&rows.await?, request, rows::operation, |operation| operation.id.as_uuid())?)
+        let rows = rows.await?;
+        Ok(page(&rows, request, rows.iter().map(rows::operation), unlisted::operation)?)
     }
 
     async fn references(&self, account: &AccountId) -> Result<Vec<RecordedRef>, StoreError> {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use vip_core::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest};
 use vip_core::ports::{
     ClaimRequest, Claimed, Durability, Enqueued, JobQueue, LeaseRef, QueueError, QueueStats, Settled, Settlement,
@@ -81,7 +80,8 @@ impl JobQueue for SqliteBackend {
             let query = queries.job_list.query().bind(state.as_str());
             query.bind(super::store::after_text(request)).bind(i64::from(request.limit.items()) + 1)
         });
-        Ok(readable(&rows.await?, request)?)
+        let rows = rows.await?;
+        Ok(page(&rows, request, rows.iter().map(rows::job), unreadable::report)?)
     }
 
     async fn replay(&self, job: JobId) -> Result<bool, QueueError> {
@@ -96,15 +96,6 @@ impl JobQueue for SqliteBackend {
         let row = self.reader().row(query).await?;
         Ok(row.map_or_else(|| Ok(QueueStats::default()), |row| rows::queue_stats(&row, now))?)
     }
-}
-
-/// Cuts rows to a page; a job that cannot be read is left out and said so, and does not hide the others.
-fn readable(rows: &[SqliteRow], request: &PageRequest) -> Result<Page<Job>, Failure> {
-    let ids = page(rows, request, |row| rows::word::<JobId>(row, "id"), JobId::as_uuid)?;
-    let shown = ids.items.iter().zip(rows);
-    let read =
-        |(id, row): (&JobId, &SqliteRow)| rows::job(row).map_err(|failure| unreadable::report(id, &failure)).ok();
-    Ok(Page::new(shown.filter_map(read).collect(), ids.next))
 }
 
 impl SqliteBackend {

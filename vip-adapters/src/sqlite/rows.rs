@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use vip_core::model::{
-    ChainHash, ChainHead, Desired, Fingerprint, Job, JobKind, NewJob, Operation, Payload, SealedRecord, Server,
-    Sighting, SightingKey, Timestamp,
+    AccountId, ChainHash, ChainHead, Desired, Fingerprint, Job, JobKind, NewJob, Operation, Payload, SealedRecord,
+    Server, Sighting, SightingKey, Timestamp,
 };
 use vip_core::ports::{KeyRecord, Loaded, QueueStats, RecordedRef, Stalled, StoreStats};
 
@@ -185,8 +185,14 @@ pub(super) fn store_stats(row: &SqliteRow) -> Result<StoreStats, Failure> {
         parked: count(row, "parked")?,
         next_wake: optional_time(row, "next_wake")?,
         sightings: json::<BTreeMap<_, _>>(row, "sightings")?,
-        accounts: json::<BTreeSet<_>>(row, "accounts")?,
+        accounts: accounts(row)?,
     })
+}
+
+/// Reads the accounts that are needed; what is no name of one is in a damaged record alone, and hides no other.
+fn accounts(row: &SqliteRow) -> Result<BTreeSet<AccountId>, Failure> {
+    let names: Vec<serde_json::Value> = json(row, "accounts")?;
+    Ok(names.into_iter().filter_map(|name| serde_json::from_value(name).ok()).collect())
 }
 
 pub(super) fn job(row: &SqliteRow) -> Result<Job, Failure> {

@@ -21,18 +21,20 @@ use super::error::{Failure, Obstacle};
 use super::rows::{self, count, integer, to_json, word};
 use super::seal::Seal;
 use super::upkeep::{Delivered, Sight};
+use crate::unlisted;
 
-/// Cuts rows, of which one more than wanted was read, to a page.
+/// Cuts rows, of which one more than wanted was read, to a page; `read` has what they hold, in their order.
 pub(super) fn page<T>(
     rows: &[SqliteRow],
     request: &PageRequest,
-    read: impl Fn(&SqliteRow) -> Result<T, Failure>,
-    id: impl Fn(&T) -> Uuid,
+    read: impl Iterator<Item = Result<T, Failure>>,
+    tell: impl Fn(Uuid, &Failure),
 ) -> Result<Page<T>, Failure> {
     let limit = usize::try_from(request.limit.items()).unwrap_or(usize::MAX);
-    let items = rows.iter().take(limit).map(read).collect::<Result<Vec<T>, Failure>>()?;
-    let next = if rows.len() > limit { items.last().map(id) } else { None };
-    Ok(Page::new(items, next))
+    let ids = rows.iter().take(limit).map(|row| word::<Uuid>(row, "id"));
+    let ids = ids.collect::<Result<Vec<Uuid>, Failure>>()?;
+    let next = if rows.len() > limit { ids.last().copied() } else { None };
+    Ok(unlisted::page(&ids, next, read, tell))
 }
 
 /// Returns the key to read after; every id is above the empty text.
@@ -92,7 +94,8 @@ impl Store for SqliteBackend {
             let query = queries.server_page.query().bind(tenant.to_string());
             query.bind(after_text(request)).bind(i64::from(request.limit.items()) + 1)
         });
-        Ok(page(&rows.await?, request, rows::server, |server| server.id.as_uuid())?)
+        let rows = rows.await?;
+        Ok(page(&rows, request, rows.iter().map(rows::server), unlisted::server)?)
     }
 
     async fn operations(&self, tenant: &TenantId, request: &PageRequest) -> Result<Page<Operation>, StoreError> {
@@ -100,7 +103,8 @@ impl Store for SqliteBackend {
             let query = queries.operation_page.query().bind(tenant.to_string());
             query.bind(after_text(request)).bind(i64::from(request.limit.items()) + 1)
         });
-        Ok(page(&rows.await?, request, rows::operation, |operation| operation.id.as_uuid())?)
+        let rows = rows.await?;
+        Ok(page(&rows, request, rows.iter().map(rows::operation), unlisted::operation)?)
     }
 
     async fn references(&self, account: &AccountId) -> Result<Vec<RecordedRef>, StoreError> {

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Account, AccountId, ChainHead, Gate, PageLimit, PageRequest, ProviderRef, ProviderServerId, Server, ServerId,
-    ServerState, Sighting, SightingClass, SightingKey, Timestamp, TokenDigest, verify_chain, verify_versions,
+    Account, AccountId, Candidate, ChainHead, Desired, Gate, Landing, PageLimit, PageRequest, ProviderRef,
+    ProviderServerId, Removal, Server, ServerId, ServerState, Sighting, SightingClass, SightingKey, Timestamp,
+    TokenDigest, verify_chain, verify_versions,
 };
 use crate::ports::{Guard, Note, QuotaChange, RecordedRef, Retention, SealReport, SinkName, StoreError};
 
@@ -214,6 +215,56 @@ pub async fn the_accounts_of_records_are_known_until_these_are_final(fixture: &d
         }
     }
     assert_eq!(store.stats().await.unwrap().accounts, expected);
+}
+
+/// Makes what a record knows of a server in an account.
+fn reference(account: AccountId, gone: bool) -> ProviderRef {
+    let (id, owner) = (ProviderServerId::new("7").unwrap(), random(crate::model::InstallationId::from_uuid));
+    ProviderRef { account, id, owner, at: Timestamp::from_micros(1), seen_by_id: true, gone }
+}
+
+/// Makes the removal of a server in an account.
+fn removal(account: AccountId, gone: bool) -> Removal {
+    let (id, since) = (ProviderServerId::new("8").unwrap(), Timestamp::from_micros(1));
+    Removal { account, id, since, seen_by_id: true, accepted_at: None, looks: 0, gone }
+}
+
+fn named(name: &str) -> AccountId {
+    AccountId::new(name).unwrap()
+}
+
+pub async fn the_account_that_a_record_asks_next_is_known_while_it_has_to_move(fixture: &dyn BackendFixture) {
+    let store = fixture.store();
+    let mut record = accepted(fixture, "acme").await;
+    assert_eq!(store.stats().await.unwrap().accounts, BTreeSet::from([account()]), "nothing is announced yet");
+    let candidate = record.candidates[0].clone();
+    let of = |name| Candidate { account: named(name), ..candidate.clone() };
+    record.candidates = vec![of("first"), of("second")];
+    // The names, if there is one, that are known once a record is changed so, one change after the other.
+    let changes: [(&str, fn(&mut Server)); 12] = [
+        ("first", |_| {}),
+        ("second", |record| record.cursor = 1),
+        ("", |record| record.cursor = 2),
+        ("north", |record| {
+            let landing = Landing { by: record.created_at, looked_at: None };
+            record.land = BTreeMap::from([(named("south"), landing.clone()), (named("north"), landing)]);
+        }),
+        ("own", |record| record.provider_ref = Some(reference(named("own"), false))),
+        ("other", |record| record.removing = Some(removal(named("other"), false))),
+        ("own", |record| record.removing = Some(removal(named("other"), true))),
+        ("north", |record| record.provider_ref = Some(reference(named("own"), true))),
+        ("first", |record| (record.cursor, record.land) = (0, BTreeMap::new())),
+        ("", |record| record.desired = Desired::Absent),
+        ("", |record| (record.desired, record.state) = (Desired::Present, ServerState::Failed)),
+        ("", |record| (record.state, record.wake_at) = (ServerState::Requested, None)),
+    ];
+    for (place, (expected, changed)) in changes.into_iter().enumerate() {
+        changed(&mut record);
+        let written = change(record.clone(), Guard::Command { stamp: record.stamp });
+        record = store.commit(&written).await.unwrap().server;
+        let expected: BTreeSet<AccountId> = AccountId::new(expected).into_iter().collect();
+        assert_eq!(store.stats().await.unwrap().accounts, expected, "change {place}");
+    }
 }
 
 pub async fn an_account_is_written_by_whoever_read_it_last(fixture: &dyn BackendFixture) {

@@ -146,6 +146,7 @@ macro_rules! backend_suite {
                 references_are_what_may_live_in_an_account,
                 sightings_are_replaced_loaded_and_dealt_with,
                 the_accounts_of_records_are_known_until_these_are_final,
+                the_account_that_a_record_asks_next_is_known_while_it_has_to_move,
                 an_account_is_written_by_whoever_read_it_last,
                 stalled_servers_are_listed_longest_ago_first,
                 trimming_leaves_a_tombstone,

@@ -248,7 +248,11 @@ impl Store for MemoryStore {
         };
         for server in tables.servers.values() {
             stats.parked += u64::from(server.state == ServerState::Parked);
-            stats.accounts.extend(server.account.clone().filter(|_| !server.state.is_final()));
+            if server.state.is_final() {
+                continue;
+            }
+            stats.accounts.extend(server.account.clone());
+            stats.accounts.extend(server.next_account().filter(|_| server.wake_at.is_some()).cloned());
         }
         for sighting in tables.sightings.values().flatten() {
             *stats.sightings.entry(sighting.class).or_default() += 1;

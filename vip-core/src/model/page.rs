@@ -66,15 +66,23 @@ impl PageRequest {
 pub struct Page<T> {
     /// The items, in ascending order of their ids.
     pub items: Vec<T>,
-    /// The last id if there may be more; none if this was the last page.
+    /// The last id if there may be more, also that of an item that was left out; none if this was the last page.
     pub next: Option<Uuid>,
+    /// How many items were left out because they cannot be read, as far as that was counted; the log names each.
+    pub unreadable: u64,
 }
 
 impl<T> Page<T> {
     /// Makes a page of items and the key of the last one.
     #[must_use]
     pub const fn new(items: Vec<T>, next: Option<Uuid>) -> Self {
-        Self { items, next }
+        Self { items, next, unreadable: 0 }
+    }
+
+    /// Returns this page, and how many items were left out of it.
+    #[must_use]
+    pub fn with_unreadable(self, unreadable: u64) -> Self {
+        Self { unreadable, ..self }
     }
 }
 

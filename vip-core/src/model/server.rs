@@ -347,4 +347,15 @@ impl Server {
     pub fn candidate(&self) -> Option<&Candidate> {
         self.candidates.get(self.cursor)
     }
+
+    /// Returns the account that is asked next: where a server is removed or lives, else where a create may still land, else
+    /// that of the candidate at the cursor.
+    #[must_use]
+    pub fn next_account(&self) -> Option<&AccountId> {
+        let removing = self.removing.as_ref().filter(|removal| !removal.gone).map(|removal| &removal.account);
+        let own = self.provider_ref.as_ref().filter(|own| !own.gone).map(|own| &own.account);
+        let unproven = || self.land.keys().next();
+        let next = || self.candidate().map(|next| &next.account).filter(|_| self.desired == Desired::Present);
+        removing.or(own).or_else(unproven).or_else(next)
+    }
 }

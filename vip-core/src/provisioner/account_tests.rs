@@ -247,6 +247,43 @@ async fn health_names_an_account_that_servers_need_and_nobody_here_can_ask() {
     stop(empty).await;
 }
 
+/// Returns the names under which a process says that it cannot ask an account.
+async fn not_asked(product: &Provisioner) -> Vec<String> {
+    let parts = product.health().await.parts.into_iter();
+    let degraded = parts.filter(|part| part.status == crate::runtime::HealthStatus::Degraded);
+    degraded.map(|part| part.name).filter(|name| name.starts_with("account:")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_names_an_account_that_orders_wait_for_though_nothing_was_ever_announced_in_it() {
+    let (backend, a) = (backend(), cloud("a"));
+    // Who accepts and names no account means `default`; who works has another name for it.
+    let accepting = Provisioner::builder(backend.clone()).client_only().await.unwrap();
+    let order = order_in(&accepting, "web-1", &[]).await;
+    let working = Provisioner::builder(backend).account(account("a"), a.clone()).start().await.unwrap();
+    pass(Duration::from_secs(3600)).await;
+    assert_eq!(order.progress().await.unwrap().wait_reason, Some(WaitReason::AccountBlocked));
+    assert_eq!(not_asked(&working).await, ["account:default"]);
+    assert!(not_asked(&accepting).await.is_empty(), "it asks no provider");
+    assert_eq!(a.calls(ProviderMethod::Create), 0);
+    stop(working).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_names_the_account_that_an_order_has_moved_on_to_and_nobody_here_can_ask() {
+    let (backend, a, b) = (backend(), cloud("a"), cloud("b"));
+    let accepting = Provisioner::builder(backend.clone()).account(account("a"), a.clone()).account(account("b"), b);
+    let accepting = accepting.client_only().await.unwrap();
+    let order = order_in(&accepting, "web-1", &["a", "b"]).await;
+    a.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::AccountLimit));
+    let working = Provisioner::builder(backend).account(account("a"), a.clone()).start().await.unwrap();
+    pass(Duration::from_secs(3600)).await;
+    assert_eq!(order.progress().await.unwrap().wait_reason, Some(WaitReason::AccountBlocked));
+    assert_eq!(not_asked(&working).await, ["account:b"]);
+    assert_eq!(a.calls(ProviderMethod::Create), 1);
+    stop(working).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn health_names_an_account_whose_sweeps_fail_for_long_and_no_more_once_one_succeeds() {
     let (a, b) = (cloud("a"), cloud("b"));

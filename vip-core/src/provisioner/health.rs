@@ -67,9 +67,9 @@ impl HealthSource for RecordsHealth {
     }
 }
 
-/// Says that servers of an account wait, and are not swept, because nobody here can ask for them.
+/// Says that servers and orders of an account wait, and are not swept, because nobody here can ask for them.
 fn without_client(account: &AccountId) -> PartHealth {
-    let detail = "servers are recorded in it, and this process has no client of it".to_owned();
+    let detail = "servers are recorded in it, or orders go to it next, and this process has no client of it".to_owned();
     PartHealth::new(format!("account:{account}"), HealthStatus::Degraded, Some(detail))
 }
 

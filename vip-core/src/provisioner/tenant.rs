@@ -15,6 +15,7 @@ use crate::ports::Catalog;
 use crate::provisioning::accept::{self, Caller, CancelCreate, CommandError, CreateServer, DeleteServer};
 use crate::provisioning::is_closed;
 use crate::resilience::cached::Cached;
+use crate::telemetry::causes;
 
 /// Speaks for one tenant; nothing of another can be reached through it.
 #[derive(Debug, Clone)]
@@ -99,7 +100,15 @@ impl Tenant {
         let mut shown = self.shared.context.store.operations(&tenant, page).await?;
         if self.any_account_is_closed().await? {
             for operation in &mut shown.items {
-                *operation = self.as_read(operation.clone()).await?;
+                match self.as_read(operation.clone()).await {
+                    Ok(read) => *operation = read,
+                    // It is shown as it is stored: a record that cannot be read hides no operation of another.
+                    Err(error @ CommandError::Internal { .. }) => {
+                        let server = operation.server;
+                        tracing::error!(server.id = %server, error = %causes(&error), "a stored server cannot be read");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(shown)

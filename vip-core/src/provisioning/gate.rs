@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::converge::GateView;
-use crate::model::{Account, AccountId, Desired, Gate, Timestamp, Timing, TokenDigest, Vouched};
+use crate::model::{Account, AccountId, Gate, Timestamp, Timing, TokenDigest, Vouched};
 use crate::ports::{Loaded, ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerView, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
 
@@ -85,13 +85,8 @@ pub(crate) fn is_blocked(context: &Context, loaded: &Loaded) -> bool {
 
 /// Returns the account that a server needs next.
 fn needed(loaded: &Loaded) -> Option<&Account> {
-    let server = &loaded.server;
-    let removing = server.removing.as_ref().filter(|removal| !removal.gone).map(|removal| &removal.account);
-    let own = server.provider_ref.as_ref().filter(|own| !own.gone).map(|own| &own.account);
-    let unproven = || server.land.keys().next();
-    let next = || server.candidate().map(|next| &next.account).filter(|_| server.desired == Desired::Present);
-    let account = removing.or(own).or_else(unproven).or_else(next);
-    account.and_then(|id| loaded.accounts.iter().find(|known| &known.id == id))
+    let next = loaded.server.next_account()?;
+    loaded.accounts.iter().find(|known| &known.id == next)
 }
 
 /// Says whether an account is known to be closed: to this process's token, or, for a process without one, to every token.

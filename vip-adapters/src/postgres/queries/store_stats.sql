@@ -6,6 +6,27 @@ WITH RECURSIVE used(account) AS (
     UNION ALL
     SELECT (SELECT min(account) FROM vip.servers WHERE state NOT IN ('failed', 'deleted') AND account > used.account)
     FROM used WHERE used.account IS NOT NULL
+),
+-- What `Server::next_account` says. Whole records are read for it, each once, and so of a thousand alone: one that waits comes to the
+-- front of them when its time comes. Nothing here fails on a damaged record.
+next(account) AS MATERIALIZED (
+    SELECT coalesce(
+        CASE removing ->> 'gone' WHEN 'false' THEN removing ->> 'account' END,
+        CASE provider_ref ->> 'gone' WHEN 'false' THEN provider_ref ->> 'account' END,
+        (
+            SELECT min(landing.account COLLATE "C")
+            FROM json_object_keys(CASE json_typeof(land) WHEN 'object' THEN land END) AS landing(account)
+        ),
+        CASE desired WHEN 'present' THEN candidates #>> ARRAY[cursor, 'account'] END
+    ) COLLATE "C"
+    FROM (
+        SELECT desired, CASE json_typeof(body) WHEN 'object' THEN body END AS body
+        FROM vip.servers
+        WHERE wake_at IS NOT NULL AND state NOT IN ('failed', 'deleted')
+        ORDER BY wake_at, id
+        LIMIT 1000
+    ) AS moving,
+    json_to_record(moving.body) AS record(removing json, provider_ref json, land json, candidates json, cursor text)
 )
 SELECT
     (SELECT count(*) FROM (SELECT FROM vip.audit WHERE sequence IS NULL LIMIT $1) AS counted) AS unsealed,
@@ -17,4 +38,8 @@ SELECT
             SELECT class, count(*) AS number FROM (SELECT class FROM vip.sightings LIMIT $1) AS counted GROUP BY class
         ) AS classes
     ) AS sightings,
-    (SELECT coalesce(json_agg(account), '[]')::text FROM used WHERE account IS NOT NULL) AS accounts
+    (
+        SELECT coalesce(json_agg(account), '[]')::text
+        FROM (SELECT account FROM used UNION SELECT account FROM next) AS needed
+        WHERE account IS NOT NULL
+    ) AS accounts

@@ -1,4 +1,4 @@
-SELECT body, stamp, version, holder, holder_epoch
+SELECT id, body, stamp, version, holder, holder_epoch
 FROM vip_servers
 WHERE tenant = ?1
   AND id > ?2

@@ -55,6 +55,8 @@ use crate::model::{
 ///   with one (`sightings_are_replaced_loaded_and_dealt_with`).
 /// * Statistics name the accounts of all records that are not final
 ///   (`the_accounts_of_records_are_known_until_these_are_final`).
+/// * Statistics name the account that a record asks next for as long as it has to move, of the thousand that move first
+///   (`the_account_that_a_record_asks_next_is_known_while_it_has_to_move`).
 /// * An account is written only over the version that was read (`an_account_is_written_by_whoever_read_it_last`).
 /// * Stalled servers are those whose time has passed, longest ago first
 ///   (`stalled_servers_are_listed_longest_ago_first`).
@@ -115,14 +117,16 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`] if the store cannot be asked.
     async fn key(&self, tenant: &TenantId, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError>;
 
-    /// Lists a tenant's servers, tombstones included, in ascending order of their ids.
+    /// Lists a tenant's servers, tombstones included, in ascending order of their ids. One that cannot be read is counted and told
+    /// in the log, and hides none behind it.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the store cannot be asked.
     async fn servers(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<Server>, StoreError>;
 
-    /// Lists a tenant's operations, in ascending order of their ids.
+    /// Lists a tenant's operations, in ascending order of their ids. One that cannot be read is counted and told in the log, and
+    /// hides none behind it.
     ///
     /// # Errors
     ///

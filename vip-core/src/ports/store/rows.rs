@@ -150,6 +150,7 @@ pub struct StoreStats {
     pub next_wake: Option<Timestamp>,
     /// Sightings by class.
     pub sightings: BTreeMap<SightingClass, u64>,
-    /// Accounts in which records that are not final were made, or are being made.
+    /// Accounts of records that are not final: those of the last announced creates, and those that the thousand records which
+    /// move first ask next ([`Server::next_account`]), announced or not.
     pub accounts: BTreeSet<AccountId>,
 }

@@ -25,6 +25,8 @@ pub struct Restored {
     pub parked: u64,
     /// Records that rest as they are.
     pub untouched: u64,
+    /// Records that cannot be read; the log names each. They are not parked, and no worker can act on them.
+    pub unreadable: u64,
 }
 
 /// Says why an operator's command was not carried out.
@@ -67,7 +69,8 @@ pub(in crate::provisioning) async fn park_dead(
 
 /// Parks every record that is not converged: a restored store does not know what happened since its backup.
 ///
-/// To be called before workers start. A record that is parked for another reason is taken over too.
+/// To be called before workers start. A record that is parked for another reason is taken over too; one that cannot be read is
+/// counted, and keeps none from being parked.
 ///
 /// # Errors
 ///
@@ -94,6 +97,7 @@ async fn mark_tenant(
     let mut request = PageRequest::first(PageLimit::most());
     loop {
         let page = context.store.servers(tenant, &request).await?;
+        restored.unreadable += page.unreadable;
         for server in page.items {
             if is_settled(&server) {
                 restored.untouched += 1;
