@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use sqlx::Row;
-use vip_core::model::{JobId, JobKey, NewJob};
+use vip_core::model::{JobId, JobKey, NewJob, Timing};
 use vip_core::ports::Enqueued;
 
 use super::error::{Failure, Obstacle};
@@ -203,9 +203,10 @@ impl Write for Reap {
 
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Option<u32>, Failure> {
         let queries = transaction.queries();
+        let beyond = transaction.now().plus(Timing::FURTHEST_AHEAD).as_micros();
         let now = transaction.now().as_micros();
         // Asked here, on a connection for claims: a rescue has to come also while all those for commits and reads are busy.
-        let expired = transaction.row(queries.job_expired.query().bind(now)).await?;
+        let expired = transaction.row(queries.job_expired.query().bind(now).bind(beyond)).await?;
         if !expired.map(|row| row.try_get::<bool, _>("expired")).transpose()?.unwrap_or(false) {
             return Ok(None);
         }
@@ -215,12 +216,13 @@ impl Write for Reap {
             .bind(i64::from(self.max_rescues))
             .bind(i64::from(self.most))
             .bind(LOST_WORKER)
-            .bind(ENDED_CLAIMS_MOST);
+            .bind(ENDED_CLAIMS_MOST)
+            .bind(beyond);
         let reaped = transaction.execute(query).await?;
         if reaped > 0 {
             transaction.announce_arrival();
         }
-        transaction.execute(queries.lease_upkeep.query().bind(now).bind(ENDED_CLAIMS_MOST)).await?;
+        transaction.execute(queries.lease_upkeep.query().bind(now).bind(ENDED_CLAIMS_MOST).bind(beyond)).await?;
         u32::try_from(reaped).map(Some).map_err(|error| {
             tracing::error!(%error, "more jobs were reaped than asked for");
             Failure::corrupt(Obstacle::JobState)

@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 use vip_core::model::{
     Account, AccountId, ChainHead, IdempotencyKey, InstallationId, Operation, OperationId, Page, PageRequest,
-    SealedRecord, Server, ServerId, Sighting, TenantId, Timestamp,
+    SealedRecord, Server, ServerId, Sighting, TenantId, Timestamp, Timing,
 };
 use vip_core::ports::{
     ChangeSet, Committed, Delivery, Durability, KeyRecord, Loaded, Note, RecordedRef, Retention, SealReport,
@@ -128,8 +128,10 @@ impl Store for PostgresBackend {
 
     async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError> {
         let (now, after) = (self.sessions().bound_now(), rows::micros(stall_after));
-        let rows =
-            self.sessions().rows(|queries| queries.server_stalled.query().bind(now).bind(after).bind(i64::from(most)));
+        let rows = self.sessions().rows(|queries| {
+            let query = queries.server_stalled.query().bind(now).bind(after).bind(i64::from(most));
+            query.bind(rows::micros(Timing::FURTHEST_AHEAD))
+        });
         all(&rows.await?, rows::stalled)
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{Script, Value};
-use vip_core::model::{InstallationId, Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest};
+use vip_core::model::{InstallationId, Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest, Timing};
 use vip_core::ports::{
     ClaimRequest, Claimed, Durability, Enqueued, JobQueue, Lease, LeaseRef, QueueError, QueueStats, Settled, Settlement,
 };
@@ -215,7 +215,7 @@ impl JobQueue for RedisQueue {
     }
 
     async fn reap(&self, max_rescues: u32, most: u32) -> Result<u32, QueueError> {
-        let told = [rows::bytes(max_rescues), rows::bytes(bounded(most))];
+        let told = [rows::bytes(max_rescues), rows::bytes(bounded(most)), rows::micros(Timing::FURTHEST_AHEAD)];
         let reaped = rows::count(&self.run(&self.scripts.job_reap, told).await?)?;
         Ok(u32::try_from(reaped).map_err(Failure::corrupt)?)
     }

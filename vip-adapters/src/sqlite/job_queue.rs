@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Row;
-use vip_core::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest};
+use vip_core::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest, Timing};
 use vip_core::ports::{
     ClaimRequest, Claimed, Durability, Enqueued, JobQueue, LeaseRef, QueueError, QueueStats, Settled, Settlement,
 };
@@ -59,8 +59,8 @@ impl JobQueue for SqliteBackend {
     }
 
     async fn reap(&self, max_rescues: u32, most: u32) -> Result<u32, QueueError> {
-        let now = self.time().as_micros();
-        if !self.is_there(|queries| queries.job_expired.query().bind(now)).await? {
+        let (now, beyond) = (self.time(), rows::after(self.time(), Timing::FURTHEST_AHEAD));
+        if !self.is_there(|queries| queries.job_expired.query().bind(now.as_micros()).bind(beyond)).await? {
             return Ok(0);
         }
         Ok(self.write(Reap { max_rescues, most }).await?)

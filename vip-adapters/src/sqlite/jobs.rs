@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use vip_core::model::{ClaimId, Job, JobId, JobKey, JobState, NewJob};
+use vip_core::model::{ClaimId, Job, JobId, JobKey, JobState, NewJob, Timing};
 use vip_core::ports::{ClaimRequest, Claimed, Enqueued, Lease, LeaseRef, Settled, Settlement, Verdict};
 
 use super::error::Failure;
@@ -225,8 +225,10 @@ impl Write for Reap {
     type Answer = u32;
 
     async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<u32, Failure> {
+        let beyond = after(transaction.now(), Timing::FURTHEST_AHEAD);
         let query = transaction.queries().job_reap.query();
         let query = query.bind(transaction.now().as_micros()).bind(self.max_rescues).bind(self.most).bind(LOST_WORKER);
+        let query = query.bind(beyond);
         let reaped = transaction.execute(query).await?;
         if reaped > 0 {
             transaction.announce_arrival();

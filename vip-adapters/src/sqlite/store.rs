@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 use vip_core::model::{
     Account, AccountId, ChainHead, IdempotencyKey, InstallationId, Operation, OperationId, Page, PageRequest,
-    SealedRecord, Server, ServerId, Sighting, TenantId, Timestamp,
+    SealedRecord, Server, ServerId, Sighting, TenantId, Timestamp, Timing,
 };
 use vip_core::ports::{
     ChangeSet, Committed, Delivery, Durability, KeyRecord, Loaded, Note, RecordedRef, Retention, SealReport,
@@ -128,8 +128,9 @@ impl Store for SqliteBackend {
     }
 
     async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError> {
-        let before = self.time().minus(stall_after).as_micros();
-        let rows = self.reader().rows(|queries| queries.server_stalled.query().bind(before).bind(most));
+        let now = self.time();
+        let (before, beyond) = (now.minus(stall_after).as_micros(), rows::after(now, Timing::FURTHEST_AHEAD));
+        let rows = self.reader().rows(|queries| queries.server_stalled.query().bind(before).bind(most).bind(beyond));
         all(&rows.await?, rows::stalled)
     }
 

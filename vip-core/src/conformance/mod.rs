@@ -28,6 +28,7 @@ pub mod audit_sink;
 pub mod cache;
 mod fixture;
 pub mod history;
+pub mod job_clock;
 pub mod job_origin;
 pub mod job_queue;
 pub mod provider_client;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     Account, AccountId, Candidate, ChainHead, Desired, Gate, Landing, PageLimit, PageRequest, ProviderRef,
-    ProviderServerId, Removal, Server, ServerId, ServerState, Sighting, SightingClass, SightingKey, Timestamp,
+    ProviderServerId, Removal, Server, ServerId, ServerState, Sighting, SightingClass, SightingKey, Timestamp, Timing,
     TokenDigest, verify_chain, verify_versions,
 };
 use crate::ports::{Guard, Note, QuotaChange, RecordedRef, Retention, SealReport, SinkName, StoreError};
@@ -299,6 +299,29 @@ pub async fn stalled_servers_are_listed_longest_ago_first(fixture: &dyn BackendF
     assert_eq!(stalled(0, 9).await, [first.id, second.id]);
     assert_eq!(stalled(0, 1).await, [first.id]);
     assert_eq!(store.stats().await.unwrap().next_wake, first.wake_at);
+}
+
+pub async fn a_server_that_waits_for_a_time_beyond_any_is_stalled(fixture: &dyn BackendFixture) {
+    let store = fixture.store();
+    let waits = async |wait, state| {
+        let mut server = accepted(fixture, "acme").await;
+        server.wake_at = Some(fixture.now().await.plus(wait));
+        moved(fixture, server, state).await.server.id
+    };
+    let year = 365 * seconds(86_400);
+    waits(Timing::FURTHEST_AHEAD, ServerState::Creating).await;
+    waits(year, ServerState::Deleted).await;
+    // As a clock leaves it that was a year ahead and was set back.
+    let ahead = waits(year, ServerState::Creating).await;
+    let further = waits(2 * year, ServerState::Running).await;
+    let late = accepted(fixture, "other").await.id;
+    fixture.advance(seconds(11)).await;
+    let stalled = async |most| {
+        let found = store.stalled(seconds(10), most).await.unwrap();
+        found.into_iter().map(|stalled| stalled.server).collect::<Vec<_>>()
+    };
+    assert_eq!(stalled(9).await, [late, ahead, further]);
+    assert_eq!(stalled(2).await, [late, ahead]);
 }
 
 pub async fn trimming_leaves_a_tombstone(fixture: &dyn BackendFixture) {

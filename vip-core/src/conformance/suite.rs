@@ -74,6 +74,12 @@ macro_rules! job_queue_cases {
 
             cases!($fixture, job_origin, BackendFixture: a_job_says_who_asked_for_it,);
         }
+
+        mod job_clock_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, job_clock, BackendFixture: a_lease_that_ends_beyond_any_is_reaped,);
+        }
     };
 }
 
@@ -149,6 +155,7 @@ macro_rules! backend_suite {
                 the_account_that_a_record_asks_next_is_known_while_it_has_to_move,
                 an_account_is_written_by_whoever_read_it_last,
                 stalled_servers_are_listed_longest_ago_first,
+                a_server_that_waits_for_a_time_beyond_any_is_stalled,
                 trimming_leaves_a_tombstone,
             );
         }

@@ -57,6 +57,35 @@ impl Clock for VirtualClock {
     }
 }
 
+/// Moves with tokio's clock, and may be ahead of it for a while.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct ShiftedClock {
+    clock: VirtualClock,
+    ahead_micros: AtomicI64,
+}
+
+#[cfg(test)]
+impl ShiftedClock {
+    /// Starts at a time, now.
+    pub(crate) fn new(start: Timestamp) -> Self {
+        Self { clock: VirtualClock::new(start), ahead_micros: AtomicI64::new(0) }
+    }
+
+    /// Sets it ahead by so much; right again by zero.
+    pub(crate) fn set_ahead(&self, by: Duration) {
+        self.ahead_micros.store(Timestamp::default().plus(by).as_micros(), Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+impl Clock for ShiftedClock {
+    fn now(&self) -> Timestamp {
+        let ahead = self.ahead_micros.load(Ordering::SeqCst);
+        Timestamp::from_micros(self.clock.now().as_micros() + ahead)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,8 @@ mod tables;
 pub use audit_sink::MemoryAuditSink;
 pub use backend::{MemoryBackend, MemoryBackup, memory_backend};
 pub use cache::{MEMORY_CACHE_ENTRIES, MemoryCache};
+#[cfg(test)]
+pub(crate) use clock::ShiftedClock;
 pub use clock::{ManualClock, VirtualClock};
 pub use job_queue::MemoryQueue;
 pub use provider::{MemoryProvider, MemoryStock, ProviderFault, ProviderMethod, belongs_to};

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::state::{MemoryState, Shared};
 use crate::model::{
     Account, AccountId, ChainHead, IdempotencyKey, InstallationId, Operation, OperationId, Page, PageRequest,
-    SealedRecord, Server, ServerId, ServerState, Sighting, TenantId, Timestamp,
+    SealedRecord, Server, ServerId, ServerState, Sighting, TenantId, Timestamp, Timing,
 };
 use crate::ports::{
     ChangeSet, Clock, Committed, Delivery, Durability, KeyRecord, Loaded, Note, RecordedRef, Retention, SealReport,
@@ -141,13 +141,14 @@ impl Store for MemoryStore {
     }
 
     async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError> {
-        let before = self.clock.now().minus(stall_after);
+        let now = self.clock.now();
         let state = self.lock();
-        let late = |server: &Server| {
-            let wake_at = server.wake_at.filter(|at| *at < before && !server.state.is_final())?;
+        let is_due = |at: &Timestamp| *at < now.minus(stall_after) || Timing::is_beyond(*at, now);
+        let due = |server: &Server| {
+            let wake_at = server.wake_at.filter(|at| is_due(at) && !server.state.is_final())?;
             Some(Stalled { server: server.id, tenant: server.tenant.clone(), wake_at })
         };
-        let mut stalled: Vec<Stalled> = state.tables.servers.values().filter_map(late).collect();
+        let mut stalled: Vec<Stalled> = state.tables.servers.values().filter_map(due).collect();
         stalled.sort_by_key(|stalled| stalled.wake_at);
         stalled.truncate(usize::try_from(most).unwrap_or(usize::MAX));
         Ok(stalled)

@@ -4,17 +4,22 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::timestamp::Timestamp;
+
 /// Longest duration: no plan reaches further, and a sum of some does not overflow.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 const TOO_LONG: &str = "every duration ≤ 100 years";
+
+/// Longest time for which anything is put off or leased.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
 /// Holds the durations and bounds of the protocol (`docs/protocol.md` §11); the builder refuses an unsound set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Timing {
-    /// How long a claim holds without a heartbeat. Default 60 s.
+    /// How long a claim holds without a heartbeat. Default 60 s, at most 24 h.
     pub lease: Duration,
     /// Time between two heartbeats of a worker. Default 15 s, at most a third of the lease.
     pub heartbeat: Duration,
@@ -24,7 +29,8 @@ pub struct Timing {
     pub commit_deadline: Duration,
     /// Time kept free at the end of a lease. Default 5 s.
     pub margin: Duration,
-    /// How long after its deadline a request may still land at the provider: an assumption. Default 10 min, at least 2 s.
+    /// How long after its deadline a request may still land at the provider: an assumption. Default 10 min, at least 2 s;
+    /// with `request_deadline` at most 24 h.
     pub landing_allowance: Duration,
     /// Time between two sweeps of an account. Default 5 min, at least 1 s.
     pub sweep_interval: Duration,
@@ -42,16 +48,16 @@ pub struct Timing {
     pub record_retention: Duration,
     /// First wait after a provider could not be used; doubles up to `backoff_most`. Default 1 s.
     pub backoff_first: Duration,
-    /// Longest wait after a provider could not be used. Default 60 s.
+    /// Longest wait after a provider could not be used. Default 60 s, at most 24 h.
     pub backoff_most: Duration,
     /// Wait between a create and the first look at it. Default 11 s: a create from a system image
-    /// takes 10 to 15 s. Once a process has seen some creates of a type, what they took counts instead.
+    /// takes 10 to 15 s. Once a process has seen some creates of a type, what they took counts instead. At most 24 h.
     pub look_first: Duration,
     /// Wait between further looks; grows up to four times. Default 3 s.
     pub look_again: Duration,
-    /// Time after which a probe of a closed gate is repeated, doubling up to an hour. Default 60 s.
+    /// Time after which a probe of a closed gate is repeated, doubling up to an hour. Default 60 s, at most 24 h.
     pub probe_first: Duration,
-    /// Time after which a parked record is checked again. Default 1 h, at least 1 s.
+    /// Time after which a parked record is checked again. Default 1 h, from 1 s to 24 h.
     pub park_recheck: Duration,
     /// Surplus and resurfaced servers that ripen per account and sweep. Default 5, at least 1.
     pub removals_per_sweep: u32,
@@ -100,6 +106,17 @@ pub struct TimingError {
 }
 
 impl Timing {
+    /// How far ahead a time may lie that a store or queue has written: further than any wait and any lease, which are 24 h at the
+    /// most, with what is added to them at random.
+    pub const FURTHEST_AHEAD: Duration = Duration::from_secs(25 * 3600);
+
+    /// Says whether a time lies further ahead than anything is put off: it was written while the clock was ahead, and whoever
+    /// waited for it would wait until the clock is there again.
+    #[must_use]
+    pub fn is_beyond(at: Timestamp, now: Timestamp) -> bool {
+        at > now.plus(Self::FURTHEST_AHEAD)
+    }
+
     /// Checks every inequality that keeps these durations sound together (`docs/protocol.md` §11).
     ///
     /// # Errors
@@ -175,8 +192,24 @@ impl Timing {
                 "the provider is asked without a pause",
             ),
         ];
-        let broken = rules.into_iter().find(|(holds, ..)| !holds);
+        let broken = rules.into_iter().chain([self.short_waits()]).find(|(holds, ..)| !holds);
         broken.map_or(Ok(()), |(_, rule, consequence)| Err(TimingError { rule, consequence }))
+    }
+
+    fn short_waits(&self) -> (bool, &'static str, &'static str) {
+        let waits = [
+            self.lease,
+            self.request_deadline.saturating_add(self.landing_allowance),
+            self.backoff_most,
+            self.look_first,
+            self.probe_first,
+            self.park_recheck,
+        ];
+        (
+            waits.into_iter().all(|wait| wait <= LONGEST_WAIT),
+            "lease, request_deadline + landing_allowance, backoff_most, look_first, probe_first, park_recheck ≤ 24 h",
+            "what waits is taken for written while the clock was ahead",
+        )
     }
 
     fn longest(&self) -> Duration {
@@ -234,6 +267,35 @@ mod tests {
                 assert_eq!(timing.check().unwrap_err().rule, TOO_LONG, "{name}");
             }
         }
+    }
+
+    #[test]
+    fn no_wait_and_no_lease_reaches_as_far_ahead_as_what_a_clock_wrote_that_was_ahead() {
+        let (day, more) = (LONGEST_WAIT, LONGEST_WAIT + Duration::from_nanos(1));
+        let waits: [fn(&mut Timing) -> &mut Duration; 5] = [
+            |t| &mut t.lease,
+            |t| &mut t.backoff_most,
+            |t| &mut t.look_first,
+            |t| &mut t.probe_first,
+            |t| &mut t.park_recheck,
+        ];
+        let with = |wait: fn(&mut Timing) -> &mut Duration, time| {
+            broken(|t| {
+                // What has to be longer than the others.
+                (t.stall_after, t.sweep_grace) = (2 * day, 2 * day);
+                *wait(t) = time;
+            })
+        };
+        for wait in waits {
+            assert!(with(wait, day).is_none() && with(wait, more).is_some_and(|rule| rule.ends_with("≤ 24 h")));
+        }
+        let allowance: fn(&mut Timing) -> &mut Duration = |t| &mut t.landing_allowance;
+        let request = Timing::default().request_deadline;
+        assert!(with(allowance, day - request).is_none() && with(allowance, more - request).is_some());
+
+        let (now, furthest) = (Timestamp::from_micros(7), Timestamp::from_micros(7).plus(Timing::FURTHEST_AHEAD));
+        assert!(!Timing::is_beyond(furthest, now) && Timing::is_beyond(furthest.plus(Duration::from_micros(1)), now));
+        assert!(day < Timing::FURTHEST_AHEAD);
     }
 
     #[test]

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::pace::Pace;
 use crate::model::{AccountId, JobId, JobState};
 use crate::ports::{AuditSink, QueueError, Retention, Store, StoreError, Trimmed};
 use crate::provisioning::{self, Context, TokenCheck, kinds};
@@ -146,14 +149,10 @@ pub(super) fn trim(supervisor: &Supervisor, context: &Context) -> LoopHandle {
     supervisor.spawn("trim", LoopPolicy::Restartable, move |tick| {
         let context = context.clone();
         async move {
+            let mut pace = Pace::new(Instant::now());
             while !tick.is_stopping() {
                 tick.beat();
-                let retention = Retention {
-                    keys: context.timing.key_retention,
-                    records: context.timing.record_retention,
-                    most: TRIM_MOST,
-                };
-                let pause = match context.store.trim(&retention).await {
+                let pause = match trim_once(&context, &mut pace).await {
                     Ok(trimmed) => {
                         tracing::debug!(trimmed.keys, trimmed.operations, trimmed.records, "trimmed");
                         trim_pause(&trimmed)
@@ -168,6 +167,16 @@ pub(super) fn trim(supervisor: &Supervisor, context: &Context) -> LoopHandle {
             Ok(())
         }
     })
+}
+
+/// Trims, unless the store's clock cannot be trusted now: what is forgotten by one that is ahead is forgotten for good.
+pub(super) async fn trim_once(context: &Context, pace: &mut Pace) -> Result<Trimmed, StoreError> {
+    let now = context.store.now().await?;
+    if !pace.is_kept(now, Instant::now()) {
+        return Ok(Trimmed::default());
+    }
+    let (keys, records) = (context.timing.key_retention, context.timing.record_retention);
+    context.store.trim(&Retention { keys, records, most: TRIM_MOST }).await
 }
 
 /// Returns how long to wait after a round, so that what ends in a day is also forgotten in one.

@@ -11,6 +11,7 @@ mod jobs;
 mod loops;
 mod operation;
 mod operator;
+mod pace;
 mod placement;
 mod prepared;
 mod provider_health;
@@ -23,6 +24,8 @@ mod sink_tests;
 mod tenant;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trim_tests;
 mod why;
 
 use std::collections::{BTreeMap, BTreeSet};

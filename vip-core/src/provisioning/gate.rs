@@ -45,12 +45,17 @@ pub(super) fn view(account: &Account, digest: &TokenDigest, now: Timestamp, timi
         Some(Gate::Open) => GateView::Open,
         Some(Gate::Blocked { probe_at }) => {
             let soon = now.plus(UNCHECKED);
-            GateView::Closed { until: (*probe_at).max(soon) }
+            GateView::Closed { until: if is_due(*probe_at, now) { soon } else { (*probe_at).max(soon) } }
         }
         Some(Gate::Suspect { .. }) => GateView::Closed { until: now.plus(timing.probe_first) },
         None if is_on(SeededBug::UncheckedTokenBelieved) => GateView::Open,
         None => GateView::Closed { until: now.plus(UNCHECKED) },
     }
+}
+
+/// Says whether a probe is due; also one that was planned while the clock was ahead.
+fn is_due(probe_at: Timestamp, now: Timestamp) -> bool {
+    probe_at <= now || Timing::is_beyond(probe_at, now)
 }
 
 /// Says what an account that is closed to this process's token is to processes with another one.
@@ -115,7 +120,7 @@ pub async fn close_gate(context: &Context, id: &AccountId, may_read: bool) -> Re
         // that is suspect.
         match account.gate(&digest).map(|entry| &entry.gate) {
             Some(Gate::Suspect { .. }) => return None,
-            Some(Gate::Blocked { probe_at }) if *probe_at > now && !may_read => return None,
+            Some(Gate::Blocked { probe_at }) if !is_due(*probe_at, now) && !may_read => return None,
             Some(Gate::Blocked { .. } | Gate::Open) | None => {}
         }
         let probes = account.gate(&digest).map_or(0, |entry| entry.probes);
@@ -215,7 +220,7 @@ pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck
     match account.gate(&digest).map(|entry| &entry.gate) {
         Some(Gate::Open) => return Ok(TokenCheck::Open),
         Some(Gate::Suspect { why }) => return Ok(TokenCheck::Suspect { why: why.clone() }),
-        Some(Gate::Blocked { probe_at }) if now < *probe_at => {
+        Some(Gate::Blocked { probe_at }) if !is_due(*probe_at, now) => {
             return Ok(TokenCheck::Blocked { probe_at: *probe_at });
         }
         Some(Gate::Blocked { .. }) | None => {}

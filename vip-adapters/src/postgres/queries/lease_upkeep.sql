@@ -1,7 +1,14 @@
 -- Forgets claims under which nothing is held any more, and moves the others to the end of the earliest lease that is. In a
 -- statement after the reap, which it has to see. By ANY as in `job_done.sql`: never by a walk through all jobs.
-WITH ended AS MATERIALIZED (
+WITH past AS MATERIALIZED (
     SELECT ctid AS place, claim, jobs FROM vip.leases WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED
+),
+-- As in `job_reap.sql`.
+ahead AS MATERIALIZED (
+    SELECT ctid AS place, claim, jobs FROM vip.leases WHERE until > $3 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED
+),
+ended AS MATERIALIZED (
+    SELECT place, claim, jobs FROM past UNION ALL SELECT place, claim, jobs FROM ahead
 ),
 held AS MATERIALIZED (
     SELECT ended.place, min(job.lease_until) AS until

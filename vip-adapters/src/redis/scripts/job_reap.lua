@@ -1,15 +1,21 @@
 -- Returns jobs whose leases have expired to waiting and counts a rescue; beyond the bound they are dead.
--- Arguments: now, most rescues, most jobs.
-local max_rescues, most = tonumber(ARGV[2]), tonumber(ARGV[3])
-if not max_rescues or not most or most > BATCH_MOST then return redis.error_reply('VIP a reap of another shape') end
+-- Arguments: now, most rescues, most jobs, how far ahead a lease may end.
+local max_rescues, most, ahead = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+if not max_rescues or not most or not ahead or most > BATCH_MOST then
+  return redis.error_reply('VIP a reap of another shape')
+end
 
 local latest = '+inf'
 latest = now -- guard: expiry
+-- What ends later was leased while the clock was ahead, and nobody is to wait until it is there again.
+local beyond = '(' .. string.format('%.0f', now + ahead)
 local found = {}
 for _, kind in ipairs(redis.call('SMEMBERS', KINDS)) do
-  local expired = redis.call('ZRANGEBYSCORE', held_key(kind), '-inf', latest, 'WITHSCORES', 'LIMIT', 0, most)
-  for place = 1, #expired, 2 do
-    found[#found + 1] = { id = expired[place], ended = tonumber(expired[place + 1]), kind = kind }
+  for _, range in ipairs({ { '-inf', latest }, { beyond, '+inf' } }) do
+    local expired = redis.call('ZRANGEBYSCORE', held_key(kind), range[1], range[2], 'WITHSCORES', 'LIMIT', 0, most)
+    for place = 1, #expired, 2 do
+      found[#found + 1] = { id = expired[place], ended = tonumber(expired[place + 1]), kind = kind }
+    end
   end
 end
 table.sort(found, function(one, other)

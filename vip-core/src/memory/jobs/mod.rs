@@ -141,12 +141,12 @@ impl JobTable {
         if died { Settled::Died } else { Settled::Applied }
     }
 
-    /// Ends expired leases, earliest first, at most `most`.
+    /// Ends leases that have expired, and those that were granted while the clock was ahead, earliest first, at most `most`.
     pub(crate) fn reap(&mut self, max_rescues: u32, most: u32, now: Timestamp) -> u32 {
         let mut expired: Vec<(Option<Timestamp>, JobId)> = self
             .rows
             .values()
-            .filter(|row| row.job.state == JobState::Leased && row.has_expired(now))
+            .filter(|row| row.job.state == JobState::Leased && (row.has_expired(now) || row.was_leased_ahead(now)))
             .map(|row| (row.job.lease_until, row.job.id))
             .collect();
         expired.sort_unstable();

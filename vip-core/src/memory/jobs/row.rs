@@ -1,6 +1,6 @@
 //! One job of the table with its mark to run again, and the few ways in which it changes its state.
 
-use crate::model::{ClaimId, Job, JobState, Timestamp, Why};
+use crate::model::{ClaimId, Job, JobState, Timestamp, Timing, Why};
 use crate::ports::LeaseRef;
 use crate::seeded_bugs::{SeededBug, is_on};
 
@@ -84,5 +84,10 @@ impl Row {
 
     pub(super) fn has_expired(&self, now: Timestamp) -> bool {
         self.job.lease_until.is_some_and(|until| until <= now)
+    }
+
+    /// Says whether it was leased while the clock was ahead: no worker asks for a lease that ends so late.
+    pub(super) fn was_leased_ahead(&self, now: Timestamp) -> bool {
+        self.job.lease_until.is_some_and(|until| Timing::is_beyond(until, now))
     }
 }

@@ -11,7 +11,7 @@ pub struct ClaimRequest {
     pub kinds: Vec<JobKind>,
     /// Most jobs to claim.
     pub most: u32,
-    /// How long the lease holds.
+    /// How long the lease holds; at most 24 h, which [`Timing::check`](crate::model::Timing::check) sees to.
     pub lease: Duration,
     /// Random id of this claim; chosen by the worker.
     pub claim: ClaimId,

@@ -36,6 +36,8 @@ use crate::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequ
 /// * An expired lease may still settle until it is reaped, not heartbeat (`expired_lease_settles_but_does_not_beat`).
 /// * `reap` makes expired jobs claimable, counting a rescue; beyond the bound they are dead
 ///   (`expired_lease_is_claimable`, `rescues_are_bounded`).
+/// * A lease that ends later than any can, since the clock was ahead when it was granted, is reaped like one that has expired
+///   (`a_lease_that_ends_beyond_any_is_reaped`).
 /// * Attempts, snoozes and rescues are counted apart (`attempts_snoozes_and_rescues_are_counted_apart`).
 /// * Rescues count in a row: a snooze, an end or a revival forgets them
 ///   (`rescues_before_a_snooze_or_a_revival_do_not_count`).
@@ -88,7 +90,8 @@ pub trait JobQueue: fmt::Debug + Send + Sync + 'static {
     /// May be dropped at any time.
     async fn wait(&self, timeout: Duration);
 
-    /// Returns jobs whose leases have expired to waiting, at most `most`; counts how many.
+    /// Returns jobs whose leases have expired, or end [beyond](crate::model::Timing::is_beyond) any, to waiting, at most `most`;
+    /// counts how many.
     ///
     /// # Errors
     ///

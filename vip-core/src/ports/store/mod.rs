@@ -58,8 +58,9 @@ use crate::model::{
 /// * Statistics name the account that a record asks next for as long as it has to move, of the thousand that move first
 ///   (`the_account_that_a_record_asks_next_is_known_while_it_has_to_move`).
 /// * An account is written only over the version that was read (`an_account_is_written_by_whoever_read_it_last`).
-/// * Stalled servers are those whose time has passed, longest ago first
-///   (`stalled_servers_are_listed_longest_ago_first`).
+/// * Stalled servers are those whose time has passed, longest ago first, and behind them those whose time lies further ahead
+///   than anything is put off (`stalled_servers_are_listed_longest_ago_first`,
+///   `a_server_that_waits_for_a_time_beyond_any_is_stalled`).
 /// * Trimming takes keys, operations and all of a final record but its tombstone; dead jobs stay
 ///   (`trimming_leaves_a_tombstone`).
 /// * All of this holds for 32 callers at once (`many_writers_are_fenced`, `many_orders_keep_key_and_quota`,
@@ -161,7 +162,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`]; repeating it is harmless.
     async fn sight(&self, account: &AccountId, sightings: &[Sighting]) -> Result<(), StoreError>;
 
-    /// Lists servers whose time to move passed more than `stall_after` ago, longest ago first.
+    /// Lists servers whose time to move passed more than `stall_after` ago, longest ago first, and then those whose time
+    /// [is beyond](crate::model::Timing::is_beyond) any: it was written while the clock was ahead.
     ///
     /// # Errors
     ///

@@ -79,7 +79,7 @@ impl RecordedRef {
     }
 }
 
-/// Is a server whose time to move has passed.
+/// Is a server whose time to move has passed, or was written while the clock was ahead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stalled {
     /// The record.

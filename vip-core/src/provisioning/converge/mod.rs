@@ -4,6 +4,7 @@
 //! record. Every write is fenced by the claim of the attempt (`docs/protocol.md` §3.3, §5).
 
 mod absorb;
+mod ahead;
 mod confirm;
 mod create;
 mod looks;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::absorb::{Answer, Asked, absorb, announce};
+use super::ahead::bring_back;
 use super::next_step::next_step;
 use super::outlook;
 use super::reached;
@@ -73,8 +74,9 @@ impl<'a> Session<'a> {
         server: ServerId,
         attempt: &'a Attempt,
     ) -> Result<Self, Stop> {
-        let loaded = context.store.load(tenant, server).await?.ok_or(Stop::Unknown)?;
+        let mut loaded = context.store.load(tenant, server).await?.ok_or(Stop::Unknown)?;
         let read_at = Instant::now();
+        bring_back(&mut loaded.server, loaded.now, &context.timing);
         let jitter = context.randomness.share();
         Ok(Self { context, attempt, loaded, read_at, taken_over: false, jitter, conflicts: 0 })
     }
@@ -198,7 +200,8 @@ impl<'a> Session<'a> {
     async fn reload_as_holder(&mut self) -> Result<(), Stop> {
         let before = self.loaded.server.stamp;
         let (tenant, id) = (self.loaded.server.tenant.clone(), self.loaded.server.id);
-        let fresh = self.context.store.load(&tenant, id).await?.ok_or(Stop::Unknown)?;
+        let mut fresh = self.context.store.load(&tenant, id).await?.ok_or(Stop::Unknown)?;
+        bring_back(&mut fresh.server, fresh.now, &self.context.timing);
         let ours = fresh.server.holder == Some(self.attempt.lease().claim);
         if !ours || fresh.server.stamp == before {
             // Somebody else holds it, or the record is as it was and it is the lease that is gone.

@@ -89,6 +89,8 @@ pub fn ripen(
 
 fn joined(before: &[Sighting], found: &Finding, now: Timestamp) -> Sighting {
     let earlier = before.iter().find(|sighting| sighting.key == found.key && sighting.class == found.class);
+    // One that was seen first in the future was so before the clock was set back, and would not ripen until then.
+    let earlier = earlier.filter(|sighting| sighting.first_seen <= now);
     Sighting {
         key: found.key.clone(),
         server: found.server,

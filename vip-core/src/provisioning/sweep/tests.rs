@@ -212,6 +212,18 @@ fn a_sighting_that_is_not_repeated_or_changes_class_begins_anew() {
 }
 
 #[test]
+fn a_sighting_of_a_time_to_come_begins_anew_when_the_clock_is_set_back() {
+    let timing = Timing::default();
+    let found = [finding(1, SightingClass::Surplus)];
+    let look =
+        |before: &Ripened, after| ripen(&before.sightings, &found, false, SweepMode::Repair, later(after), &timing);
+    let ahead = look(&Ripened::default(), Duration::from_secs(365 * 86_400));
+    let back = look(&ahead, Duration::ZERO);
+    assert_eq!((back.sightings[0].first_seen, back.sightings[0].count), (NOW, 1));
+    assert!(look(&back, timing.sweep_grace).sightings[0].ripe);
+}
+
+#[test]
 fn unrecorded_servers_and_drift_never_ripen() {
     let times: Vec<Duration> = (0..100).map(|n| Duration::from_secs(n * 3600)).collect();
     for class in [SightingClass::Unrecorded, SightingClass::Drift] {

@@ -5,6 +5,7 @@ mod accept;
 mod audit_chain;
 #[cfg(feature = "mocks")]
 mod between_commits;
+mod clock_ahead;
 mod commands;
 #[cfg(feature = "mocks")]
 mod commits;
@@ -46,6 +47,9 @@ use crate::model::{
 use crate::ports::{Backend, ClaimRequest, Clock, ProviderClient, Randomness, SeededRandomness, Settlement, Verdict};
 use crate::worker::{Attempt, JobHandler, JobOutcome};
 
+/// When clocks start.
+pub(super) const START: Timestamp = Timestamp::from_micros(1_000_000_000_000);
+
 /// Is a product without loops: the test moves it.
 pub(super) struct Product {
     pub(super) context: Context,
@@ -73,7 +77,15 @@ impl Product {
 
     /// Makes an installation of its own on a provider.
     pub(super) async fn on(provider: MemoryProvider, installation: InstallationId) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(Timestamp::from_micros(1_000_000_000_000)));
+        Self::on_clock(provider, installation, Arc::new(VirtualClock::new(START))).await
+    }
+
+    /// The same with a clock of its own for store and queue.
+    pub(super) async fn on_clock(
+        provider: MemoryProvider,
+        installation: InstallationId,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let memory = MemoryBackend::new(clock.clone(), installation);
         let backend = Backend::from(memory.clone());
         let client: Arc<dyn ProviderClient> = Arc::new(provider.clone());

@@ -2,6 +2,7 @@
 
 mod absorb_create;
 mod absorb_looks;
+mod ahead;
 mod delays;
 mod kept;
 mod kept_looks;

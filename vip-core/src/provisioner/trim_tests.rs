@@ -1,0 +1,71 @@
+//! What is forgotten while the store's clock is a year ahead, and afterwards.
+
+use tokio::time::Instant;
+
+use super::pace::Pace;
+use super::*;
+use crate::memory::{MemoryBackend, MemoryProvider, ShiftedClock};
+use crate::model::{PageLimit, PageRequest, ServerSpec, Timestamp};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+fn on(clock: &Arc<ShiftedClock>) -> Builder {
+    let memory = MemoryBackend::new(clock.clone(), InstallationId::from_uuid(uuid::Uuid::from_u128(9)));
+    Provisioner::builder(memory)
+}
+
+fn at_the_start() -> Arc<ShiftedClock> {
+    Arc::new(ShiftedClock::new(Timestamp::from_micros(1_000_000_000_000)))
+}
+
+/// Orders under one key; says whether that order was there already.
+async fn is_repeated(provisioner: &Provisioner) -> bool {
+    let spec = ServerSpec::new("web-1").server_type("a").image("i").location("l").ssh_key("k");
+    let order = provisioner.tenant("acme").create_server(spec).idempotency_key("order-1").await.unwrap();
+    order.is_replayed()
+}
+
+/// Orders under that key, and deletes what was ordered.
+async fn order_and_delete(provisioner: &Provisioner) {
+    assert!(!is_repeated(provisioner).await);
+    let tenant = provisioner.tenant("acme");
+    let servers = tenant.servers(&PageRequest::first(PageLimit::most())).await.unwrap();
+    let deletion = tenant.delete_server(servers.items[0].id).await.unwrap();
+    deletion.wait().await.unwrap();
+}
+
+async fn passes(time: Duration) {
+    assert!(tokio::time::timeout(time, std::future::pending::<()>()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_outlives_a_clock_that_is_a_year_ahead_for_half_an_hour() {
+    // Before it is trusted for the first time, and when it is.
+    for before in [Duration::ZERO, HOUR + HOUR / 4] {
+        let (clock, provider) = (at_the_start(), MemoryProvider::default());
+        let provisioner = on(&clock).provider(provider.clone()).start().await.unwrap();
+        order_and_delete(&provisioner).await;
+        passes(before).await;
+        clock.set_ahead(YEAR);
+        passes(HOUR / 2).await;
+        clock.set_ahead(Duration::ZERO);
+        passes(HOUR / 2).await;
+        assert!(is_repeated(&provisioner).await, "after {before:?}");
+        assert!(provider.ever_created().len() <= 1);
+        assert_eq!(provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_outlived_its_retention_is_forgotten_by_a_clock_that_keeps_pace() {
+    let clock = at_the_start();
+    let provisioner = on(&clock).provider(MemoryProvider::default()).start().await.unwrap();
+    order_and_delete(&provisioner).await;
+    assert_eq!(provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
+    clock.set_ahead(YEAR);
+    let (context, mut pace) = (&provisioner.inner.shared.context, Pace::new(Instant::now()));
+    assert_eq!(loops::trim_once(context, &mut pace).await.unwrap().keys, 0, "it has only just begun");
+    tokio::time::advance(HOUR).await;
+    assert_eq!(loops::trim_once(context, &mut pace).await.unwrap().keys, 1);
+}
