@@ -14,9 +14,11 @@ mod gates;
 mod held_back;
 #[cfg(feature = "mocks")]
 mod moved_on;
+mod nothing_to_see;
 #[cfg(feature = "mocks")]
 mod one_attempt;
 mod others;
+mod relabelled;
 mod restored;
 #[cfg(all(vip_seeded_bugs, feature = "mocks"))]
 mod seeded_bugs;
@@ -24,6 +26,8 @@ mod sweep;
 mod sweep_scale;
 #[cfg(feature = "mocks")]
 mod sweep_times;
+#[cfg(feature = "mocks")]
+mod taken_away;
 #[cfg(feature = "mocks")]
 mod tokens;
 
