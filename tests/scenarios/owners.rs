@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use vip_adapters::hetzner::simulator::{ForeignServer, Ledger, Origin, Simulator};
+use bytes::Bytes;
+use vip_adapters::hetzner::simulator::{ForeignServer, Ledger, Origin, Outcome, SimInstant, Simulator};
 use vip_core::Provisioner;
 use vip_core::model::{
     AccountId, InstallationId, OWNER_LABEL, SERVER_LABEL, Server, ServerId, ServerState, SightingClass,
@@ -19,6 +20,22 @@ fn put(simulator: &Simulator, name: &str, marks: Option<(InstallationId, ServerI
         server = server.label(OWNER_LABEL, owner.to_string()).label(SERVER_LABEL, mark.to_string());
     }
     simulator.put_server(server).unwrap()
+}
+
+/// Gives a server all labels of another one, as somebody would at the vendor's console.
+fn relabel(simulator: &Simulator, id: u64, like: u64) {
+    let labels = simulator.ledger().server(like).unwrap().labels.clone();
+    let request = http::Request::put(format!("/v1/servers/{id}"))
+        .header("host", "sim.example")
+        .header("authorization", format!("Bearer {}", PROJECT.1))
+        .body(Bytes::from(serde_json::json!({ "labels": labels }).to_string()))
+        .unwrap();
+    let Outcome::Respond(answer) = simulator.handle(SimInstant::START, request).outcome else { panic!("it was cut") };
+    assert_eq!(answer.status(), 200);
+}
+
+fn number(server: &Server) -> u64 {
+    server.provider_ref.as_ref().unwrap().id.as_str().parse().unwrap()
 }
 
 fn live(ledger: &Ledger) -> BTreeSet<u64> {
@@ -105,4 +122,24 @@ async fn two_installations_in_one_project_do_not_touch_each_others_servers() {
         truth::demand_agreement(provisioner, &[TENANT], &simulator.ledger()).await;
     }
     assert_eq!(live(&simulator.ledger()).len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_given_the_labels_of_another_one_stays_and_so_does_the_other() {
+    let (simulator, site) = (simulator(), Site::default());
+    let provisioner = site.start(client(&simulator)).await;
+    site.running(&provisioner, TENANT, names("web", 2)).await;
+    let servers = truth::all_servers(&provisioner, TENANT).await;
+    relabel(&simulator, number(&servers[0]), number(&servers[1]));
+    let before = live(&simulator.ledger());
+    for _ in 0..4 {
+        let report = provisioner.operator().sweep(&AccountId::default_account(), SweepMode::Repair).await.unwrap();
+        let found: Vec<_> = report.sightings.iter().map(|sighting| (sighting.class, sighting.server)).collect();
+        assert_eq!(found, [(SightingClass::Drift, Some(servers[0].id))]);
+        site.run(patient().sweep_grace).await;
+    }
+    let ledger = simulator.ledger();
+    assert_eq!((live(&ledger), ledger.requests_of("DELETE", "/servers/{id}")), (before, 0));
+    let states = truth::all_servers(&provisioner, TENANT).await;
+    assert!(states.iter().all(|server| server.state == ServerState::Running), "{states:?}");
 }

@@ -189,6 +189,14 @@ impl MemoryProvider {
         self.lock().remove(id)
     }
 
+    /// Changes all labels of a server as if somebody had done it in the provider's console; says whether it was there.
+    #[must_use]
+    pub fn relabel(&self, id: &ProviderServerId, labels: Labels) -> bool {
+        let mut cloud = self.lock();
+        let found = cloud.servers.values_mut().find(|machine| &machine.view.id == id);
+        found.map(|machine| machine.view.labels = labels).is_some()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Cloud> {
         let mut cloud = self.cloud.lock().unwrap_or_else(PoisonError::into_inner);
         cloud.settle();

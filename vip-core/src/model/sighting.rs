@@ -23,7 +23,7 @@ pub enum SightingClass {
     Surplus,
     /// Ours by label, without a record: commits were lost. Never removed by any setting.
     Unrecorded,
-    /// The name or the label of the order differs from the record; reported only.
+    /// Its name or its labels are not those of the record that it is of; reported only.
     Drift,
 }
 
@@ -130,11 +130,22 @@ pub struct GateEntry {
     pub gate: Gate,
     /// Probes in a row that found it closed; decides the next delay.
     pub probes: u32,
-    /// Whether it was ever open: such a token is known to belong to the account.
+    /// Whether it was ever open, if only because there was nothing to see.
     pub accepted: bool,
+    /// Whether it has shown a recorded server.
+    #[serde(default)]
+    pub shown: bool,
     /// Who vouched for it last; it stays when the gate closes again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vouched: Option<Vouched>,
+}
+
+impl GateEntry {
+    /// Says whether the token is known to belong to the account: it has shown what is recorded, or somebody vouched for it.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.shown || self.vouched.is_some()
+    }
 }
 
 /// Says who vouched for a token. An account belongs to no tenant, so that no audit chain could say it.
@@ -181,10 +192,29 @@ impl Account {
     /// Returns this account with another gate for a token.
     #[must_use]
     pub fn with_gate(mut self, digest: &TokenDigest, gate: Gate, probes: u32) -> Self {
-        let accepted = gate == Gate::Open || self.gate(digest).is_some_and(|entry| entry.accepted);
-        let vouched = self.gate(digest).and_then(|entry| entry.vouched.clone());
+        let (accepted, shown, vouched) = match self.gate(digest) {
+            Some(known) => (known.accepted, known.shown, known.vouched.clone()),
+            None => (false, false, None),
+        };
+        let accepted = accepted || gate == Gate::Open;
         self.gates.retain(|entry| &entry.digest != digest);
-        self.gates.push(GateEntry { digest: digest.clone(), gate, probes, accepted, vouched });
+        self.gates.push(GateEntry { digest: digest.clone(), gate, probes, accepted, shown, vouched });
+        self
+    }
+
+    /// Returns this account without the entry of a token: it is not checked yet.
+    #[must_use]
+    pub fn without_gate(mut self, digest: &TokenDigest) -> Self {
+        self.gates.retain(|entry| &entry.digest != digest);
+        self
+    }
+
+    /// Returns this account with a token that has shown a recorded server.
+    #[must_use]
+    pub fn shown_by(mut self, digest: &TokenDigest) -> Self {
+        for entry in self.gates.iter_mut().filter(|entry| &entry.digest == digest) {
+            entry.shown = true;
+        }
         self
     }
 

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::converge::GateView;
-use crate::model::{Account, AccountId, Gate, Timestamp, Timing, TokenDigest, Vouched};
-use crate::ports::{Loaded, ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerView, StoreError};
+use super::evidence;
+use crate::model::{Account, AccountId, Gate, GateEntry, Timestamp, Timing, TokenDigest, Vouched};
+use crate::ports::{
+    Loaded, Priority, ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerView, StoreError,
+};
 use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Most pages of an inventory: 50 servers a page make 500,000 servers.
@@ -35,7 +38,7 @@ pub enum TokenCheck {
         /// Why, in words.
         why: String,
     },
-    /// The provider did not answer; nothing is known.
+    /// Nothing is known: the provider did not answer, or what it should have shown was taken away meanwhile.
     Unanswered,
 }
 
@@ -216,20 +219,49 @@ pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck
     let digest = client.token_digest();
     let account = context.store.account(id).await?;
     let now = context.store.now().await?;
-    let known = account.gate(&digest).is_some_and(|entry| entry.accepted);
-    match account.gate(&digest).map(|entry| &entry.gate) {
-        Some(Gate::Open) => return Ok(TokenCheck::Open),
+    let mut before = account.gate(&digest).cloned();
+    match before.as_ref().map(|entry| &entry.gate) {
+        Some(Gate::Open) if before.as_ref().is_some_and(GateEntry::is_known) => return Ok(TokenCheck::Open),
         Some(Gate::Suspect { why }) => return Ok(TokenCheck::Suspect { why: why.clone() }),
         Some(Gate::Blocked { probe_at }) if !is_due(*probe_at, now) => {
             return Ok(TokenCheck::Blocked { probe_at: *probe_at });
         }
-        Some(Gate::Blocked { .. }) | None => {}
+        Some(Gate::Open | Gate::Blocked { .. }) | None => {}
     }
+    if before.as_ref().is_some_and(|entry| entry.gate == Gate::Open) {
+        if !context.store.references(id).await?.iter().any(evidence::was_shown) {
+            return Ok(TokenCheck::Open);
+        }
+        // It was opened because there was nothing to see, and another token has shown a server since: nothing is done with
+        // this one until it has shown one, too.
+        change(context, id, |account| {
+            let unchanged = account.gate(&digest) == before.as_ref();
+            unchanged.then(|| account.without_gate(&digest))
+        })
+        .await?;
+        before = None;
+    }
+    ask(context, client.as_ref(), id, before).await
+}
+
+/// Asks for what a token shows, and writes down what follows; `before` is its entry as it was read.
+async fn ask(
+    context: &Context,
+    client: &dyn ProviderClient,
+    id: &AccountId,
+    before: Option<GateEntry>,
+) -> Result<TokenCheck, StoreError> {
+    let digest = client.token_digest();
+    let known = before.as_ref().is_some_and(GateEntry::is_known);
+    let speaks = evidence::speaking(before.as_ref());
     // Records first: what is recorded now must be in an inventory that is read afterwards.
     let mut recorded = context.store.references(id).await?;
-    let listed = match inventory(context, client.as_ref()).await {
+    let shows = |page: &[ServerView]| evidence::shows_one(context.installation, &recorded, page);
+    let opens = |page: &[ServerView]| known || !recorded.iter().any(speaks) || shows(page);
+    let listed = match read_until(context, client, Priority::Settle, opens).await {
         Ok(listed) => listed,
         Err(error) if error.kind == ProviderErrorKind::Unauthorized => {
+            let now = context.store.now().await?;
             close_gate(context, id, false).await?;
             return Ok(TokenCheck::Blocked { probe_at: now.plus(probe_delay(context, 0)) });
         }
@@ -241,31 +273,45 @@ pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck
     if is_on(SeededBug::InventoryBeforeRecords) {
         recorded = context.store.references(id).await?;
     }
-    let sees_one = recorded.iter().any(|record| {
-        let is_record = |seen: &&ServerView| Some(&seen.id) == record.id.as_ref();
-        listed.iter().find(is_record).is_some_and(|seen| seen.is_ours(context.installation, record.server))
-    });
-    let nothing_to_see = !recorded.iter().any(|record| record.id.is_some() || record.open);
-    let gate = if known || nothing_to_see || sees_one || is_on(SeededBug::UncheckedTokenBelieved) {
-        Gate::Open
+    let shown = evidence::shows_one(context.installation, &recorded, &listed);
+    let found = if known || shown || !recorded.iter().any(speaks) || is_on(SeededBug::UncheckedTokenBelieved) {
+        TokenCheck::Open
     } else {
-        let why = format!("it shows none of the {} servers that are recorded", recorded.len());
-        tracing::error!(account.id = %id, token.digest = %digest, "the token is suspect: {why}");
-        Gate::Suspect { why }
+        evidence::unseen(&recorded, context.store.references(id).await?, speaks)
     };
-    let found = match &gate {
-        Gate::Open => TokenCheck::Open,
-        Gate::Suspect { why } => TokenCheck::Suspect { why: why.clone() },
-        Gate::Blocked { probe_at } => TokenCheck::Blocked { probe_at: *probe_at },
+    let gate = match &found {
+        TokenCheck::Open => Gate::Open,
+        TokenCheck::Suspect { why } => {
+            tracing::error!(account.id = %id, token.digest = %digest, "the token is suspect: {why}");
+            Gate::Suspect { why: why.clone() }
+        }
+        TokenCheck::Blocked { .. } | TokenCheck::Unanswered => return Ok(TokenCheck::Unanswered),
     };
-    let before = account.gate(&digest).cloned();
     change(context, id, |account| {
         // Somebody closed or opened it while the inventory was read: their word is newer.
         let unchanged = account.gate(&digest) == before.as_ref();
-        unchanged.then(|| account.with_gate(&digest, gate.clone(), 0))
+        let checked = unchanged.then(|| account.with_gate(&digest, gate.clone(), 0))?;
+        Some(if shown { checked.shown_by(&digest) } else { checked })
     })
     .await?;
     Ok(found)
+}
+
+/// Notes that this process's token has shown a recorded server: it belongs to the account.
+///
+/// # Errors
+///
+/// [`StoreError`] if that could not be written.
+pub(super) async fn note_shown(context: &Context, known: &Account) -> Result<(), StoreError> {
+    let Some(client) = context.providers.get(&known.id) else {
+        return Ok(());
+    };
+    let digest = client.token_digest();
+    let is_news = |account: &Account| account.gate(&digest).is_some_and(|entry| !entry.shown);
+    if !is_news(known) {
+        return Ok(());
+    }
+    change(context, &known.id, |account| is_news(&account).then(|| account.shown_by(&digest))).await
 }
 
 /// Reads all servers of this installation in an account, each once; incomplete is an error.
@@ -273,13 +319,24 @@ pub(super) async fn inventory(
     context: &Context,
     client: &dyn ProviderClient,
 ) -> Result<Vec<ServerView>, ProviderError> {
+    read_until(context, client, Priority::Sweep, |_page| false).await
+}
+
+/// Reads the servers of this installation in an account, each once, up to a page that is enough.
+async fn read_until(
+    context: &Context,
+    client: &dyn ProviderClient,
+    priority: Priority,
+    is_enough: impl Fn(&[ServerView]) -> bool + Send + Sync,
+) -> Result<Vec<ServerView>, ProviderError> {
     let mut servers: Vec<ServerView> = Vec::new();
     let mut page = 1;
     for _ in 0..INVENTORY_PAGES {
-        let request = RequestContext::new(context.timing.request_deadline);
+        let request = RequestContext::new(context.timing.request_deadline).with_priority(priority);
         let part = client.inventory(context.installation, page, &request).await?;
+        let next = part.next.filter(|_| !is_enough(&part.servers));
         servers.extend(part.servers);
-        match part.next {
+        match next {
             Some(next) => page = next,
             None => {
                 servers.sort_by(|one, other| one.id.cmp(&other.id));

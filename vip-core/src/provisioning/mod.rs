@@ -3,6 +3,7 @@
 pub mod accept;
 mod context;
 pub mod converge;
+mod evidence;
 mod gate;
 pub mod kinds;
 pub mod sweep;

@@ -1,6 +1,7 @@
 //! What a look by name, or by the id of a sighting, changes (`docs/protocol.md` §4).
 
-use super::step::{Change, Failure, Look, Refusal, View};
+use super::absorb::Answer;
+use super::step::{Change, Failure, Look, LookFor, Refusal, View};
 use super::{moves, removal};
 use crate::model::{
     AccountId, Desired, OutcomeClass, ParkReason, ProviderRef, ProviderServerId, Server, ServerState, SightingKey,
@@ -18,10 +19,28 @@ pub struct NameFinding {
     pub labelled: Vec<ServerView>,
 }
 
+/// Returns what a look has found that would be removed for its labels alone: somebody may have changed them.
+pub(super) fn removable<'a>(view: &View<'_>, look: &Look, answer: &'a mut Answer) -> Vec<&'a mut ServerView> {
+    let by_name = matches!(look, Look::Name { .. }) && is_removing(view);
+    let by_sighting = matches!(look, Look::Id { why: LookFor::Surplus | LookFor::Resurfaced, .. });
+    let found: Vec<&mut ServerView> = match answer {
+        Answer::Name(found) if by_name => found.named.iter_mut().chain(&mut found.labelled).collect(),
+        Answer::Server(Some(seen)) if by_sighting => vec![seen],
+        _ => Vec::new(),
+    };
+    let recorded = view.server.provider_ref.as_ref().filter(|_| !view.state().is_final()).map(|own| &own.id);
+    let is_marked =
+        |seen: &&mut ServerView| seen.is_ours(view.installation, view.server.id) && Some(&seen.id) != recorded;
+    found.into_iter().filter(is_marked).collect()
+}
+
+fn is_removing(view: &View<'_>) -> bool {
+    view.server.desired == Desired::Absent || matches!(view.state(), ServerState::Failing | ServerState::Deleting)
+}
+
 /// Says what a look by name changes; `started` is when it began, by the store's clock.
 pub(super) fn absorb_name(view: &View<'_>, account: &AccountId, started: Timestamp, found: &NameFinding) -> Change {
-    let removing =
-        view.server.desired == Desired::Absent || matches!(view.state(), ServerState::Failing | ServerState::Deleting);
+    let removing = is_removing(view);
     let by_name = is_on(SeededBug::AdoptByNameOnly) || (removing && is_on(SeededBug::DeleteByName));
     let ours = |seen: &&ServerView| by_name || seen.is_ours(view.installation, view.server.id);
     let candidate = found.named.as_ref().filter(ours).or_else(|| found.labelled.iter().find(ours));

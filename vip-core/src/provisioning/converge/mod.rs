@@ -82,6 +82,7 @@ impl Converge {
                     let started = session.now();
                     let deadline = self.context.timing.request_deadline;
                     let answer = session.look(&look, deadline).await;
+                    let answer = session.believe(&look, answer).await?;
                     session.record(&Asked::Look { look, started }, &answer).await?;
                 }
                 Step::Call { effect, account } => {

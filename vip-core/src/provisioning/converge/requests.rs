@@ -1,14 +1,17 @@
 //! What a session asks of the provider: each request in the time that is left, each answer looked at before it is believed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::absorb::{Answer, NameFinding};
+use super::looks;
 use super::outlook;
 use super::sane;
-use super::session::Session;
+use super::session::{Session, Stop};
 use super::step::{Failure, Look};
 use crate::model::{AccountId, Effect, Intent};
-use crate::ports::{CreateRequest, Priority, ProviderError, RequestContext};
+use crate::ports::{CreateRequest, Priority, ProviderError, RecordedRef, RequestContext, StoreError};
+use crate::provisioning::gate;
 use crate::seeded_bugs::{SeededBug, is_on};
 
 impl Session<'_> {
@@ -100,6 +103,43 @@ impl Session<'_> {
             }
         };
         within(left, answer).await
+    }
+
+    /// Asks the store before anything follows from an answer. What would be removed for its labels and is the recorded server of
+    /// another record loses them: somebody changed them, and for this record it is a foreign one.
+    pub(super) async fn believe(&self, look: &Look, mut answer: Answer) -> Result<Answer, Stop> {
+        self.note_shown(look, &answer).await?;
+        let gates = BTreeMap::new();
+        if looks::removable(&self.view(&gates), look, &mut answer).is_empty() {
+            return Ok(answer);
+        }
+        let recorded = self.context.store.references(look.account()).await?;
+        for seen in looks::removable(&self.view(&gates), look, &mut answer) {
+            let is_held = |it: &&RecordedRef| it.server != self.server().id && it.id.as_ref() == Some(&seen.id);
+            if let Some(holder) = recorded.iter().find(is_held) {
+                let (id, holder) = (&seen.id, holder.server);
+                tracing::error!(
+                    account.id = %look.account(), server.id = %self.server().id,
+                    "{id} has the label of this record and is the recorded server of {holder}: it stays"
+                );
+                seen.labels.clear();
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Sees to it that no server is recorded to run before the token that shows it is known to belong to the account.
+    async fn note_shown(&self, look: &Look, answer: &Answer) -> Result<(), StoreError> {
+        let (Look::Id { account, id, .. }, Answer::Server(Some(seen))) = (look, answer) else {
+            return Ok(());
+        };
+        let server = self.server();
+        let is_own = server.provider_ref.as_ref().is_some_and(|own| own.names(account, id));
+        let shows = is_own && seen.is_ours(self.context.installation, server.id);
+        match self.loaded.accounts.iter().find(|known| &known.id == account) {
+            Some(known) if shows => gate::note_shown(self.context, known).await,
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn request(&self, left: Duration, priority: Priority) -> RequestContext {

@@ -99,7 +99,7 @@ impl<'a> Session<'a> {
         step
     }
 
-    fn view<'v>(&'v self, gates: &'v BTreeMap<AccountId, GateView>) -> View<'v> {
+    pub(super) fn view<'v>(&'v self, gates: &'v BTreeMap<AccountId, GateView>) -> View<'v> {
         View {
             server: &self.loaded.server,
             sightings: &self.loaded.sightings,

@@ -18,6 +18,13 @@ pub struct Finding {
     pub at_once: bool,
 }
 
+impl Finding {
+    /// Says whether it is missing.
+    pub(super) fn is_missing(&self) -> bool {
+        self.class == SightingClass::Missing
+    }
+}
+
 /// Compares the records of an account with what it lists; `located` holds the records that the list's labels name.
 #[must_use]
 pub fn classify(
@@ -34,15 +41,36 @@ pub fn classify(
             findings.push(finding(account, id, Some(record.server), SightingClass::Missing));
         }
     }
+    let holders: BTreeMap<&ProviderServerId, ServerId> =
+        recorded.iter().filter_map(|record| Some((record.id.as_ref()?, record.server))).collect();
     for seen in listed {
         let label = seen.server_label();
-        let Some(record) = label.and_then(|server| located.get(&server)) else {
+        let named = label.and_then(|server| located.get(&server));
+        let is_own = named.is_some_and(|record| !record.state.is_final() && record.id.as_ref() == Some(&seen.id));
+        let holder = holders.get(&seen.id).copied().filter(|holder| !is_own && Some(*holder) != label);
+        if holder.is_some() {
+            // Somebody changed its labels: it is the recorded server of another record all the same.
+            findings.push(finding(account, &seen.id, holder, SightingClass::Drift));
+            continue;
+        }
+        let Some(record) = named else {
             findings.push(finding(account, &seen.id, label, SightingClass::Unrecorded));
             continue;
         };
         findings.extend(compare(account, record, seen));
     }
     findings
+}
+
+/// Leaves out the missing that need not be listed any more: somebody took them away while the list was read. `recorded` is left
+/// with those of before it that are still of the same server, as they are `now`.
+pub(super) fn forget_taken_away(findings: &mut Vec<Finding>, recorded: &mut Vec<RecordedRef>, now: Vec<RecordedRef>) {
+    let mut now: BTreeMap<ServerId, RecordedRef> = now.into_iter().map(|record| (record.server, record)).collect();
+    *recorded =
+        recorded.iter().filter_map(|before| now.remove(&before.server).filter(|it| it.id == before.id)).collect();
+    let missed: BTreeSet<ServerId> =
+        recorded.iter().filter(|record| has_to_be_listed(record)).map(|record| record.server).collect();
+    findings.retain(|finding| !finding.is_missing() || finding.server.is_some_and(|server| missed.contains(&server)));
 }
 
 /// Counts the records whose servers may be there: what is missing is missing among these. One that is lost for good says nothing about

@@ -131,7 +131,7 @@ impl Sweep {
                 return Ok(report);
             }
         }
-        // S1: records before inventory, then the records of what was found.
+        // S1: records before inventory, then the records of what was found, and those of what is missing once more.
         let mut recorded = context.store.references(account).await?;
         let listed = gate::inventory(context, client.as_ref()).await?;
         if is_on(SeededBug::InventoryBeforeRecords) {
@@ -140,10 +140,14 @@ impl Sweep {
         let labels: Vec<ServerId> = listed.iter().filter_map(crate::ports::ServerView::server_label).collect();
         let located: BTreeMap<ServerId, RecordedRef> =
             context.store.locate(&labels).await?.into_iter().map(|record| (record.server, record)).collect();
-        let findings = classify(account, &recorded, &listed, &located);
+        let mut findings = classify(account, &recorded, &listed, &located);
         report.listed = listed.len();
         report.recorded = recorded.iter().filter(|record| record.id.is_some()).count();
 
+        if findings.iter().any(Finding::is_missing) {
+            let now = context.store.references(account).await?;
+            classify::forget_taken_away(&mut findings, &mut recorded, now);
+        }
         let may_be_listed = classify::may_be_listed(&recorded);
         let too_many = self.suspects((account, client.as_ref()), &findings, may_be_listed).await?;
         let before = context.store.sightings(account).await?;

@@ -151,6 +151,38 @@ fn the_recorded_id_in_another_account_is_reported_and_never_taken_for_a_second_s
     }
 }
 
+#[test]
+fn the_recorded_server_of_one_record_with_the_labels_of_another_is_drift_of_the_first() {
+    let two = [record(1, ServerState::Running), record(2, ServerState::Running)];
+    assert_eq!(classes(&two, &[seen(2, 1), seen(2, 2)]), [(SightingClass::Drift, id(1))]);
+    for state in [ServerState::Confirming, ServerState::Deleting, ServerState::Lost, ServerState::Deleted] {
+        let two = [record(1, ServerState::Running), record(2, state)];
+        assert_eq!(classes(&two, &[seen(2, 1)]), [(SightingClass::Drift, id(1))], "{state:?}");
+    }
+    let one = [record(1, ServerState::Lost)];
+    assert_eq!(classes(&one, &[seen(9, 1)]), [(SightingClass::Drift, id(1))], "nobody has the record that it names");
+    let found = classify(&account(), &one, &[seen(9, 1)], &BTreeMap::new());
+    assert_eq!(found.iter().map(|finding| finding.server).collect::<Vec<_>>(), [Some(server(1))]);
+}
+
+#[test]
+fn what_was_taken_away_while_the_list_was_read_is_not_missing_and_what_came_since_is_not_counted() {
+    let running = |number| record(number, ServerState::Running);
+    let mut recorded: Vec<RecordedRef> = (1..=5).map(running).collect();
+    let mut findings = classify(&account(), &recorded, &[], &BTreeMap::new());
+    assert_eq!(findings.len(), 5);
+    let now = vec![
+        running(1),
+        RecordedRef { desired: Desired::Absent, ..running(2) },
+        record(3, ServerState::Deleting),
+        RecordedRef { id: Some(id(9)), ..running(4) },
+        running(6),
+    ];
+    classify::forget_taken_away(&mut findings, &mut recorded, now);
+    assert_eq!(findings.iter().map(|finding| finding.server).collect::<Vec<_>>(), [Some(server(1))]);
+    assert_eq!(classify::may_be_listed(&recorded), 3);
+}
+
 fn finding(number: u128, class: SightingClass) -> Finding {
     let key = SightingKey { account: account(), id: id(number) };
     Finding { key, server: Some(server(number)), class, at_once: false }

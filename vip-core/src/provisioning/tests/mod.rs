@@ -15,10 +15,12 @@ mod gates;
 mod held_back;
 #[cfg(feature = "mocks")]
 mod moved_on;
+mod nothing_to_see;
 #[cfg(feature = "mocks")]
 mod one_attempt;
 mod others;
 mod refused;
+mod relabelled;
 mod restored;
 #[cfg(all(vip_seeded_bugs, feature = "mocks"))]
 mod seeded_bugs;
@@ -26,6 +28,8 @@ mod sweep;
 mod sweep_scale;
 #[cfg(feature = "mocks")]
 mod sweep_times;
+#[cfg(feature = "mocks")]
+mod taken_away;
 #[cfg(feature = "mocks")]
 mod tokens;
 

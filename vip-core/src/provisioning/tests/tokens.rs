@@ -1,14 +1,15 @@
 //! When a refused token is probed, what makes a new one believed, and how many servers may be missing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::*;
 use crate::memory::{ProviderFault, ProviderMethod};
 use crate::mocks::{MockProviderClient, MockStore};
-use crate::model::{Account, Gate, Labels, ServerState, TokenDigest};
-use crate::ports::{InventoryPage, ProviderErrorKind, ServerView};
+use crate::model::{Account, Gate, Labels, ProviderServerId, ServerState, TokenDigest};
+use crate::ports::{InventoryPage, Outlook, ProviderError, ProviderErrorKind, RateLimit, ServerView};
 use crate::provisioning::sweep::{Sweep, SweepMode};
-use crate::provisioning::{TokenCheck, check_token};
+use crate::provisioning::{TokenCheck, check_token, close_gate};
+use crate::resilience::{Budget, BudgetSettings, Budgeted};
 
 const LONG: Duration = Duration::from_secs(4 * 3600);
 
@@ -54,6 +55,70 @@ async fn a_new_token_is_believed_if_it_shows_one_of_our_servers_and_suspect_if_i
     }
     let nothing_recorded = Product::new().await;
     assert_eq!(check_new(&nothing_recorded, "first", vec![first.clone()]).await, TokenCheck::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_believed_for_want_of_servers_has_to_show_the_first_one() {
+    let product = Product::new().await;
+    for token in ["same", "other"] {
+        assert_eq!(check_new(&product, token, vec![]).await, TokenCheck::Open);
+    }
+    drop(product.order("web-1", None).await.unwrap());
+    product.settle_within(LONG).await;
+    assert_eq!(check_new(&product, "same", product.provider.servers()).await, TokenCheck::Open);
+    assert_eq!(check_new(&product, "same", vec![]).await, TokenCheck::Open, "it has shown it");
+    assert!(matches!(check_new(&product, "other", vec![]).await, TokenCheck::Suspect { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_not_suspect_for_a_server_that_it_has_just_made_and_does_not_list_yet() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    drop(product.run(product.claim().await.unwrap()).await);
+    assert_eq!(product.server(order.server).await.state, ServerState::Confirming);
+    close_gate(&product.context, &account(), false).await.unwrap();
+    tokio::time::advance(product.context.timing.probe_first * 2).await;
+    assert_eq!(product.provider.token_digest(), TokenDigest::of("memory"));
+    assert_eq!(check_new(&product, "memory", vec![]).await, TokenCheck::Open);
+}
+
+/// Checks a new token whose answers say, each of them, that few of many requests are left; a page that is none fails.
+async fn check_when_short(product: &Product, pages: Vec<Option<Vec<ServerView>>>) -> TokenCheck {
+    let answers = Arc::new(AtomicU64::new(0));
+    let counted = answers.clone();
+    let mut client = MockProviderClient::new();
+    client.expect_token_digest().returning(|| TokenDigest::of("short"));
+    client.expect_outlook().returning(move || {
+        let rate = RateLimit { limit_per_hour: 3600, remaining: 100, answers: answers.load(Ordering::SeqCst) };
+        Outlook { rate: Some(rate), ..Outlook::default() }
+    });
+    client.expect_inventory().returning(move |_owner, page, _context| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let place = usize::try_from(page).unwrap();
+        let next = Some(page + 1).filter(|_| place < pages.len());
+        let cut = || ProviderError::new(ProviderErrorKind::Unknown, "cut");
+        Ok(InventoryPage { servers: pages[place - 1].clone().ok_or_else(cut)?, next })
+    });
+    let budget = Arc::new(Budget::new(&BudgetSettings::default()).unwrap());
+    let client: Arc<dyn ProviderClient> = Arc::new(Budgeted::new(Arc::new(client), budget));
+    let providers = Arc::new(BTreeMap::from([(account(), client)]));
+    check_token(&Context { providers, ..product.context.clone() }, &account()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_token_is_checked_although_others_use_up_the_requests_of_its_project() {
+    let product = with_running(1).await;
+    let ours = product.provider.servers();
+    let (id, labels) = (ProviderServerId::new("99").unwrap(), Labels::new());
+    let strange = vec![ServerView { id, labels, ..ours[0].clone() }];
+    assert_eq!(check_when_short(&product, vec![Some(strange), Some(ours)]).await, TokenCheck::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_reads_no_page_behind_the_one_that_shows_a_recorded_server() {
+    let product = with_running(1).await;
+    let ours = product.provider.servers();
+    assert_eq!(check_when_short(&product, vec![Some(ours), None]).await, TokenCheck::Open);
 }
 
 /// Checks a new token; when its list has been read, which is empty, the records show what they do not show before.

@@ -1,0 +1,104 @@
+//! What is taken away while a list is read is not missing from it, and speaks against no token.
+
+use futures_util::FutureExt as _;
+
+use super::*;
+use crate::mocks::MockProviderClient;
+use crate::model::{Gate, ServerState, TokenDigest};
+use crate::provisioning::sweep::{Sweep, SweepMode};
+use crate::provisioning::{TokenCheck, check_token};
+
+const LONG: Duration = Duration::from_secs(4 * 3600);
+
+/// Is what becomes of a server while the list is read.
+type Act = fn(&Product, ServerId);
+
+fn account() -> AccountId {
+    AccountId::default_account()
+}
+
+/// Every port of the memory backend answers at once.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().unwrap()
+}
+
+/// Begins to delete a server: the provider has removed it, and nobody has looked yet whether it is gone.
+fn begin_to_delete(product: &Product, server: ServerId) {
+    drop(now(product.delete(server)).unwrap());
+    drop(now(product.run(now(product.claim()).unwrap())));
+    assert_eq!(now(product.server(server)).state, ServerState::Deleting);
+}
+
+/// Deletes a server and brings that to its end.
+fn delete(product: &Product, server: ServerId) {
+    let own = now(product.server(server)).provider_ref.unwrap();
+    drop(now(product.delete(server)).unwrap());
+    // Gone already, so that no look has to wait.
+    assert!(product.provider.vanish(&own.id));
+    drop(now(product.run(now(product.claim()).unwrap())));
+    assert_eq!(now(product.server(server)).state, ServerState::Deleted);
+}
+
+async fn running(count: usize) -> (Arc<Product>, Vec<ServerId>) {
+    let (product, mut servers) = (Product::new().await, Vec::new());
+    for number in 0..count {
+        servers.push(product.order(&format!("web-{number}"), None).await.unwrap().operation.server);
+    }
+    product.settle_within(LONG).await;
+    for id in &servers {
+        assert_eq!(product.server(*id).await.state, ServerState::Running);
+    }
+    (Arc::new(product), servers)
+}
+
+/// Makes a context whose list is read when something has just been done to some servers.
+fn interrupted(product: &Arc<Product>, token: &TokenDigest, servers: &[ServerId], act: Act) -> Context {
+    let mut client = MockProviderClient::new();
+    client.expect_token_digest().return_const(token.clone());
+    client.expect_get().returning(|_id, _context| Ok(None));
+    let (meanwhile, mut servers) = (product.clone(), servers.to_vec());
+    client.expect_inventory().returning(move |owner, page, context| {
+        std::mem::take(&mut servers).into_iter().for_each(|server| act(&meanwhile, server));
+        now(meanwhile.provider.inventory(owner, page, context))
+    });
+    let client: Arc<dyn ProviderClient> = Arc::new(client);
+    Context { providers: Arc::new(BTreeMap::from([(account(), client)])), ..product.context.clone() }
+}
+
+async fn gate(product: &Product, token: &TokenDigest) -> Option<Gate> {
+    let known = product.context.store.account(&account()).await.unwrap();
+    known.gate(token).map(|entry| entry.gate.clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_are_deleted_while_a_sweep_reads_the_list_close_no_account() {
+    let acts: [Act; 2] = [delete, begin_to_delete];
+    for act in acts {
+        for (recorded, deleted) in [(2, 2), (8, 6)] {
+            let (product, servers) = running(recorded).await;
+            let context = interrupted(&product, &product.provider.token_digest(), &servers[..deleted], act);
+            let report = Sweep::new(context, SweepMode::Repair).unwrap().once(&account()).await.unwrap();
+            assert_eq!((report.recorded, report.listed), (recorded, recorded - deleted));
+            assert_eq!(report.sightings, []);
+            let gates = product.context.store.account(&account()).await.unwrap().gates;
+            assert!(gates.iter().all(|entry| entry.gate == Gate::Open), "{deleted} of {recorded}: {gates:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_are_deleted_while_a_new_token_is_checked_do_not_speak_against_it() {
+    let token = TokenDigest::of("new");
+    let (product, servers) = running(2).await;
+    let context = interrupted(&product, &token, &servers, delete);
+    assert_eq!(check_token(&context, &account()).await.unwrap(), TokenCheck::Open);
+    assert_eq!(gate(&product, &token).await, Some(Gate::Open));
+
+    // Servers that are about to be gone say nothing; they are asked for again when that is settled.
+    let (product, servers) = running(2).await;
+    let context = interrupted(&product, &token, &servers, begin_to_delete);
+    assert_eq!(check_token(&context, &account()).await.unwrap(), TokenCheck::Unanswered);
+    assert_eq!(gate(&product, &token).await, None);
+    product.settle_within(LONG).await;
+    assert_eq!(check_token(&context, &account()).await.unwrap(), TokenCheck::Open);
+}
