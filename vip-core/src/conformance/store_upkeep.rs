@@ -233,6 +233,9 @@ fn named(name: &str) -> AccountId {
     AccountId::new(name).unwrap()
 }
 
+/// Is the name of the account that a record asks next, and the change after which it does.
+type Moved = (&'static str, fn(&mut Server));
+
 pub async fn the_account_that_a_record_asks_next_is_known_while_it_has_to_move(fixture: &dyn BackendFixture) {
     let store = fixture.store();
     let mut record = accepted(fixture, "acme").await;
@@ -241,7 +244,7 @@ pub async fn the_account_that_a_record_asks_next_is_known_while_it_has_to_move(f
     let of = |name| Candidate { account: named(name), ..candidate.clone() };
     record.candidates = vec![of("first"), of("second")];
     // The names, if there is one, that are known once a record is changed so, one change after the other.
-    let changes: [(&str, fn(&mut Server)); 12] = [
+    let changes: [Moved; 12] = [
         ("first", |_| {}),
         ("second", |record| record.cursor = 1),
         ("", |record| record.cursor = 2),

@@ -26,7 +26,12 @@ pub(super) fn removable<'a>(view: &View<'_>, look: &Look, answer: &'a mut Answer
     let found: Vec<&mut ServerView> = match answer {
         Answer::Name(found) if by_name => found.named.iter_mut().chain(&mut found.labelled).collect(),
         Answer::Server(Some(seen)) if by_sighting => vec![seen],
-        _ => Vec::new(),
+        Answer::Created(_)
+        | Answer::Deleted(_)
+        | Answer::Name(_)
+        | Answer::Server(_)
+        | Answer::Actions(_)
+        | Answer::Failed(_) => Vec::new(),
     };
     let recorded = view.server.provider_ref.as_ref().filter(|_| !view.state().is_final()).map(|own| &own.id);
     let is_marked =
