@@ -91,17 +91,19 @@ async fn after_the_server_was_away_a_job_of_another_process_is_heard_of_again() 
     server.stop();
 }
 
-/// Passes bytes on between clients and a server, until connections that listen are cut off without a word to either side.
+/// Passes bytes on between clients and a server, until some connections are cut off without a word to either side.
 #[derive(Debug, Clone, Default)]
-struct Wire {
+pub(crate) struct Wire {
     listening: Arc<AtomicUsize>,
     /// How many of those that have listened so far are cut off.
     cut: Arc<AtomicUsize>,
+    /// How often all connections of the moment were cut off.
+    cuts: Arc<AtomicUsize>,
 }
 
 impl Wire {
     /// Lays one to a server; returns where it begins, and what passes the bytes on as long as it is kept.
-    async fn lay(&self, folder: &Path) -> (SocketAddr, JoinSet<()>) {
+    pub(crate) async fn lay(&self, folder: &Path) -> (SocketAddr, JoinSet<()>) {
         let clients = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, socket, wire) = (clients.local_addr().unwrap(), folder.join(".s.PGSQL.5432"), self.clone());
         let mut laid = JoinSet::new();
@@ -115,14 +117,21 @@ impl Wire {
         (address, laid)
     }
 
+    /// Cuts off all that are laid by now; those that come pass bytes on.
+    pub(crate) fn cut_all_of_now(&self) {
+        self.cuts.fetch_add(1, Ordering::SeqCst);
+    }
+
     async fn pass(self, mut client: TcpStream, mut server: UnixStream) {
         let (mut sent, mut answered, mut place) = (vec![0; 65_536], vec![0; 65_536], usize::MAX);
+        let cuts = self.cuts.load(Ordering::SeqCst);
         loop {
             let (bytes, is_sent) = tokio::select! {
                 read = client.read(&mut sent) => (read.unwrap_or(0), true),
                 read = server.read(&mut answered) => (read.unwrap_or(0), false),
             };
-            if self.cut.load(Ordering::SeqCst) > place && bytes > 0 {
+            let is_cut = self.cut.load(Ordering::SeqCst) > place || self.cuts.load(Ordering::SeqCst) > cuts;
+            if is_cut && bytes > 0 {
                 continue;
             }
             let bytes = if is_sent { &sent } else { &answered }.get(..bytes).unwrap();

@@ -23,6 +23,7 @@ use vip_core::ports::{
 use vip_tests::postgres::Server;
 use vip_tests::site::pause;
 
+use crate::postgres_bell::Wire;
 use crate::postgres_database::{is_applied, open, whole_order};
 use crate::{ACTOR, server};
 
@@ -116,10 +117,12 @@ async fn a_call_that_is_taken_back_to_end_a_deadlock_is_tried_again() {
     backend.close().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_claim_whose_commit_takes_longer_than_a_call_may_brings_its_job() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_whose_commit_takes_longer_than_a_call_may_brings_its_job_also_beside_a_busy_host() {
     let database = server().new_database().await;
-    let backend = open_with(&database, PostgresConfig::default().call_deadline(300 * MILLI)).await;
+    let pool = PgPoolOptions::new().max_connections(1).connect(&server().url(&database)).await.unwrap();
+    let config = PostgresConfig::default().call_deadline(300 * MILLI).pool_wait(100 * MILLI);
+    let backend = PostgresBackend::with_pool(pool.clone(), config).await.unwrap();
     backend.enqueue(&[job("a")]).await.unwrap();
     // As on a disk that is slow: the statement has ended, and its time-out with it.
     let slow =
@@ -127,7 +130,28 @@ async fn a_claim_whose_commit_takes_longer_than_a_call_may_brings_its_job() {
         CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON vip.jobs DEFERRABLE INITIALLY DEFERRED
             FOR EACH ROW EXECUTE FUNCTION slow()";
     server().run(&database, slow).await;
+    let busy = pool.acquire().await.unwrap();
     assert_eq!(claim(&backend, 1).await.len(), 1, "leased to nobody, and dead after a few times");
+    drop(busy);
+    backend.close().await.unwrap();
+    pool.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_the_server_is_not_at_work_on_is_not_waited_for() {
+    let database = server().new_database().await;
+    let wire = Wire::default();
+    let (address, _laid) = wire.lay(server().folder()).await;
+    let url = format!("postgres://vip@{address}/{database}?sslmode=disable");
+    let config = PostgresConfig::default().call_deadline(300 * MILLI);
+    let backend = PostgresBackend::connect(&url, config).await.unwrap();
+    backend.enqueue(&[job("a"), job("b")]).await.unwrap();
+    assert_eq!(claim(&backend, 1).await.len(), 1);
+    // The connections that are open by now say nothing any more, and those that come are as good as ever.
+    wire.cut_all_of_now();
+    let request = ClaimRequest { kinds: vec![kind("test")], most: 1, lease: NEVER, claim: claim_id() };
+    let lost = tokio::time::timeout(NEVER / 20, until_known(async || backend.claim(&request).await)).await;
+    assert_eq!(lost.unwrap().len(), 1);
     backend.close().await.unwrap();
 }
 

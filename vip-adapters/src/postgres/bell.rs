@@ -1,12 +1,12 @@
 //! Tells other processes of new jobs, and hears of theirs: LISTEN and NOTIFY as a hint beside the polling, never instead.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use vip_core::telemetry;
 
 use super::session::Sessions;
@@ -24,53 +24,15 @@ const DEBOUNCE: Duration = Duration::from_millis(5);
 /// First and longest pause before a connection for listening is opened again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
-/// Time without a ring after which an enqueue rings in its own commit: whoever waits elsewhere hears of a single job sooner. More
-/// often, and the commits of many processes would wait for each other, each for its disk.
-const QUIET: Duration = Duration::from_millis(25);
-
-/// Is how other processes are told.
-#[derive(Debug)]
-pub(super) struct Rings {
-    /// Names us: our own rings are no news to us.
-    name: String,
-    /// Changes when others are to be told.
-    rung: watch::Sender<()>,
-    last: Mutex<Option<Instant>>,
-}
-
-impl Rings {
-    pub(super) fn new(name: String) -> Self {
-        Self { name, rung: watch::Sender::new(()), last: Mutex::default() }
-    }
-
-    /// Has others told soon.
-    pub(super) fn ring(&self) {
-        self.rung.send_replace(());
-    }
-
-    /// Returns our name for a statement that rings by itself, if it was quiet.
-    pub(super) fn of_statement(&self) -> Option<&str> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if last.is_some_and(|last| now.saturating_duration_since(last) < QUIET) {
-            return None;
-        }
-        *last = Some(now);
-        Some(&self.name)
-    }
-
-    /// Notes a ring; returns our name for it.
-    fn note(&self) -> &str {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        &self.name
-    }
-}
-
 /// Is what both sides of the bell work with.
 #[derive(Debug, Clone)]
 pub(super) struct Bell {
     pub(super) sessions: Arc<Sessions>,
+    /// Names us: our own rings are no news to us.
+    pub(super) name: String,
     pub(super) closing: watch::Receiver<bool>,
+    /// Changes when others are to be told.
+    pub(super) rung: watch::Receiver<()>,
     /// Whether anybody waits here: a process that only accepts needs no connection for listening.
     pub(super) wanted: watch::Receiver<bool>,
 }
@@ -78,10 +40,9 @@ pub(super) struct Bell {
 impl Bell {
     /// Rings whenever this process has put a job among the waiting ones, until the backend is closed.
     pub(super) async fn ring(mut self) {
-        let mut rung = self.sessions.rings.rung.subscribe();
         while !*self.closing.borrow_and_update() {
             tokio::select! {
-                changed = rung.changed() => if changed.is_err() { return },
+                changed = self.rung.changed() => if changed.is_err() { return },
                 changed = self.closing.changed() => {
                     if changed.is_err() {
                         // The backend was dropped without being closed.
@@ -90,8 +51,8 @@ impl Bell {
                     continue;
                 }
             }
-            let name = self.sessions.rings.note();
-            let ring = self.sessions.rows(|queries| queries.job_ring_alone.query().bind(name.to_owned()));
+            let name = self.name.clone();
+            let ring = self.sessions.rows(|queries| queries.job_ring_alone.query().bind(name.clone()));
             if let Err(failure) = ring.await {
                 // Whoever waits elsewhere finds the job by polling.
                 tracing::debug!(?failure, "other processes were not told of a job");
@@ -147,7 +108,7 @@ impl Bell {
         self.wake();
         loop {
             match timeout(SILENCE, listener.try_recv()).await {
-                Ok(Ok(Some(ring))) if ring.payload() == self.sessions.rings.name => {}
+                Ok(Ok(Some(ring))) if ring.payload() == self.name => {}
                 Ok(Ok(Some(_))) => self.wake(),
                 Ok(Ok(None)) => return std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into(),
                 Ok(Err(error)) => return error,
@@ -175,24 +136,5 @@ impl Sessions {
     /// Rings inside a transaction of the host's own: it is heard when that has committed, by this process, too.
     pub(super) fn ring_in_host(&self) -> super::queries::Query {
         self.queries.job_ring.query().bind(String::new())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_statement_rings_by_itself_after_a_quiet_time_and_not_before() {
-        let rings = Rings::new("me".to_owned());
-        assert_eq!(rings.of_statement(), Some("me"), "the first one");
-        tokio::time::advance(QUIET - Duration::from_nanos(1)).await;
-        assert_eq!(rings.of_statement(), None);
-        tokio::time::advance(Duration::from_nanos(1)).await;
-        assert_eq!(rings.of_statement(), Some("me"));
-        tokio::time::advance(QUIET - Duration::from_nanos(1)).await;
-        assert_eq!(rings.note(), "me");
-        tokio::time::advance(QUIET - Duration::from_nanos(1)).await;
-        assert_eq!(rings.of_statement(), None, "another ring came in between");
     }
 }

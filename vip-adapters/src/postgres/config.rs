@@ -105,7 +105,8 @@ impl PostgresConfig {
     /// Sets how long a call goes on, repeats included. Default 4 s, from 10 ms to 60 s.
     ///
     /// It is the time-out of each statement, too. Afterwards the call answers `Unavailable`, or `OutcomeUnknown` if a
-    /// commit was sent and its answer lost. Keep it below `Timing::commit_deadline`.
+    /// commit was sent and its answer lost. Keep it below `Timing::commit_deadline`. A claim goes on for up to its lease while
+    /// the server says that it is at work on one: it would lease jobs to nobody.
     pub const fn call_deadline(mut self, deadline: Duration) -> Self {
         self.call_deadline = deadline;
         self

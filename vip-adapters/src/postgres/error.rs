@@ -199,6 +199,12 @@ impl Failure {
         error.is_some_and(sqlx::error::DatabaseError::is_unique_violation)
     }
 
+    /// Says whether all connections of ours for something were busy.
+    pub(super) fn is_of_busy_connections(&self) -> bool {
+        let Self::Unavailable(source) = self else { return false };
+        matches!(source.downcast_ref::<Obstacle>(), Some(Obstacle::Exhausted { .. }))
+    }
+
     /// Says whether the server answers reads and refuses every write.
     pub(super) fn is_of_a_standby(&self) -> bool {
         self.code().is_some_and(|code| code::STANDBY.contains(&&*code))

@@ -64,7 +64,7 @@ impl HostTransaction<'_, '_> {
     /// Returns a view of the transaction for statements that leave it as it is.
     fn reading(&mut self) -> Transaction<'_> {
         let scope = Scope { now: None, named: self.sessions.lanes.named, commits_each: false };
-        Transaction::new(self.transaction, self.sessions, scope)
+        Transaction::new(self.transaction, &self.sessions.queries, scope)
     }
 
     /// Returns the installation that the connection reaches, and the time.
@@ -80,11 +80,13 @@ impl HostTransaction<'_, '_> {
         let scope = Scope { now: Some(now), named: self.sessions.lanes.named, commits_each: false };
         // sqlx takes it back if this future is dropped: a part of a change set is never committed.
         let mut apart = self.transaction.begin().await?;
-        match change.write(&mut Transaction::new(&mut apart, self.sessions, scope)).await {
+        match change.write(&mut Transaction::new(&mut apart, &self.sessions.queries, scope)).await {
             Ok(committed) => {
                 // Heard when the host has committed; behind a pooler nobody listens.
                 if self.sessions.lanes.named {
-                    Transaction::new(&mut apart, self.sessions, scope).rows(self.sessions.ring_in_host()).await?;
+                    Transaction::new(&mut apart, &self.sessions.queries, scope)
+                        .rows(self.sessions.ring_in_host())
+                        .await?;
                 }
                 apart.commit().await.map(|()| committed).map_err(Failure::from)
             }

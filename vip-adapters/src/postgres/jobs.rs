@@ -62,18 +62,14 @@ async fn enqueue_new(transaction: &mut Transaction<'_>, jobs: &[&NewJob]) -> Res
     if !transaction.commits_each() {
         return Ok(false);
     }
-    let ring = transaction.ring_of_statement();
     let query = bind(transaction.queries().job_enqueue_new.query(), jobs, transaction.bound_now());
-    match transaction.execute(query.bind(ring.map(str::to_owned))).await {
+    match transaction.execute(query).await {
         Ok(0) => return Ok(false),
         Ok(_) => {}
         Err(failure) if failure.is_of_a_taken_row() => return Ok(false),
         Err(failure) => return Err(failure),
     }
-    match ring {
-        Some(_told_already) => transaction.announce_arrival(),
-        None => transaction.announce_to_all(),
-    }
+    transaction.announce_to_all();
     Ok(true)
 }
 

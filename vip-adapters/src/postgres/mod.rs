@@ -46,7 +46,7 @@ use vip_core::ports::{
 use crate::broken_chains::BrokenChains;
 use crate::missing::Missing;
 
-use bell::{Bell, Rings};
+use bell::Bell;
 use claims::{Claim, Floors};
 use config::BoundedLoss;
 pub use config::{OlderSchema, Pooler, PostgresConfig};
@@ -154,13 +154,15 @@ impl PostgresBackend {
             randomness: Arc::clone(&config.randomness),
             call_deadline: config.call_deadline,
             arrivals: watch::Sender::new(0),
-            rings: Rings::new(config.randomness.uuid().to_string()),
+            rung: watch::Sender::new(()),
         });
         let (closing, closing_seen) = watch::channel(false);
         let watcher = Watcher::new(Arc::clone(&sessions), config.poll_interval, closing_seen.clone());
         let calls = TaskTracker::new();
         if sessions.lanes.named {
-            let bell = Bell { sessions: Arc::clone(&sessions), closing: closing_seen, wanted: watcher.wanted() };
+            let (rung, name) = (sessions.rung.subscribe(), config.randomness.uuid().to_string());
+            let bell =
+                Bell { sessions: Arc::clone(&sessions), name, rung, closing: closing_seen, wanted: watcher.wanted() };
             calls.spawn(bell.clone().ring());
             calls.spawn(bell.listen());
         }

@@ -130,6 +130,7 @@ statements! {
     server_to_trim,
     server_trim,
     server_versions,
+    session_busy,
     sighting_clear,
     sighting_done,
     sighting_insert,

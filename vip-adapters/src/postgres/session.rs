@@ -15,10 +15,10 @@ use vip_core::ports::{Clock, Randomness};
 
 use crate::backoff::Backoff;
 
-use super::bell::Rings;
 use super::error::{Failure, Obstacle};
 use super::lanes::{Lane, Lanes, Loan};
 use super::queries::{Queries, Query};
+use super::rows;
 use super::transaction::{Arrivals, Scope, Transaction};
 
 /// Shortest pause before a call is tried again: about as long as a commit takes.
@@ -66,7 +66,7 @@ pub(super) trait Write: Send + Sync + 'static {
         Self::FORM
     }
 
-    /// Says how much longer than a call may take it is worth waiting for, while the server answers others.
+    /// Says how much longer than a call may take it is worth waiting for, while the server is at work on it.
     fn patience(&self) -> Duration {
         Duration::ZERO
     }
@@ -84,8 +84,8 @@ pub(super) struct Sessions {
     pub(super) call_deadline: Duration,
     /// Counts the jobs that this process put among the waiting ones, and what it heard of those of others.
     pub(super) arrivals: watch::Sender<u64>,
-    /// Tells other processes.
-    pub(super) rings: Rings,
+    /// Changes when others are to be told.
+    pub(super) rung: watch::Sender<()>,
 }
 
 /// Shows the connections alone: their options hold the password, and the statements are many.
@@ -165,7 +165,7 @@ impl Sessions {
                     committing.store(true, Ordering::Relaxed);
                     let now = self.clock.as_ref().map(|clock| clock.now());
                     let scope = Scope { now, named: self.lanes.named, commits_each: true };
-                    let mut transaction = Transaction::new(loan.connection()?, self, scope);
+                    let mut transaction = Transaction::new(loan.connection()?, &self.queries, scope);
                     let answer = write.write(&mut transaction).await.map_err(Failure::of_commit)?;
                     Ok((answer, transaction.arrivals()))
                 }
@@ -183,7 +183,7 @@ impl Sessions {
                     self.arrivals.send_modify(|count| *count = count.wrapping_add(arrivals.count));
                 }
                 if arrivals.outward {
-                    self.rings.ring();
+                    self.rung.send_replace(());
                 }
                 Ok(answer)
             }
@@ -197,8 +197,7 @@ impl Sessions {
         }
     }
 
-    /// Waits for a call until its deadline, and longer while the server answers others: then it is at work, and slow. One that
-    /// does not answer them either is gone, and so is the call.
+    /// Waits for a call until its deadline, and longer while the server says that it is at work on it.
     async fn patiently<T>(
         &self,
         call: impl Future<Output = T> + Send,
@@ -215,13 +214,23 @@ impl Sessions {
             if cut >= last {
                 return None;
             }
-            let asked = |queries: &Queries| queries.store_now.query().bind(None::<i64>);
             tokio::select! {
                 biased;
                 outcome = &mut call => return Some(outcome),
-                answer = self.read(&asked, self.deadline()) => if answer.is_err() { return None },
+                is_busy = self.is_busy() => if !is_busy { return None },
             }
             cut = last.min(self.deadline());
+        }
+    }
+
+    /// Says whether the server has been at work on a claim for longer than half of the time of a call; also if there is no
+    /// connection to ask it on, because then nobody knows. A claim that others have just begun says nothing.
+    async fn is_busy(&self) -> bool {
+        let least = rows::micros(self.call_deadline / 2);
+        let query = |queries: &Queries| queries.session_busy.query().bind(least);
+        match self.read_on(Lane::Lease, &query, self.deadline()).await {
+            Ok(rows) => rows.first().is_some_and(|row| row.try_get("busy").unwrap_or(false)),
+            Err(failure) => failure.is_of_busy_connections(),
         }
     }
 
@@ -236,7 +245,7 @@ impl Sessions {
         let time = begin(connection, W::begin(&self.lanes)).await?;
         let now = self.clock.as_ref().map_or(time, |clock| clock.now());
         let scope = Scope { now: Some(now), named: self.lanes.named, commits_each: false };
-        let mut transaction = Transaction::new(connection, self, scope);
+        let mut transaction = Transaction::new(connection, &self.queries, scope);
         let written = write.write(&mut transaction).await;
         let arrivals = transaction.arrivals();
         let connection = loan.connection()?;
@@ -278,12 +287,21 @@ impl Sessions {
         query: &(impl Fn(&Queries) -> Query + Send + Sync),
         deadline: Instant,
     ) -> Result<Vec<PgRow>, Failure> {
-        let mut loan = self.lanes.lend(Lane::Work, deadline).await?;
+        self.read_on(Lane::Work, query, deadline).await
+    }
+
+    async fn read_on(
+        &self,
+        lane: Lane,
+        query: &(impl Fn(&Queries) -> Query + Send + Sync),
+        deadline: Instant,
+    ) -> Result<Vec<PgRow>, Failure> {
+        let mut loan = self.lanes.lend(lane, deadline).await?;
         let shared = loan.shared;
         let run = async {
             let connection = loan.connection()?;
             if shared {
-                begin(connection, self.lanes.begin(Lane::Work)).await?;
+                begin(connection, self.lanes.begin(lane)).await?;
             }
             let rows = query(&self.queries).persistent(self.lanes.named).fetch_all(&mut *connection).await?;
             if shared {

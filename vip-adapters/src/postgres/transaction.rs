@@ -6,13 +6,12 @@ use vip_core::model::Timestamp;
 
 use super::error::Failure;
 use super::queries::{Queries, Query};
-use super::session::Sessions;
 
 /// Is an open transaction, or a connection on which each statement is one.
 #[derive(Debug)]
 pub(super) struct Transaction<'c> {
     connection: &'c mut PgConnection,
-    sessions: &'c Sessions,
+    queries: &'c Queries,
     scope: Scope,
     arrivals: Arrivals,
 }
@@ -38,8 +37,8 @@ pub(super) struct Scope {
 }
 
 impl<'c> Transaction<'c> {
-    pub(super) const fn new(connection: &'c mut PgConnection, sessions: &'c Sessions, scope: Scope) -> Self {
-        Self { connection, sessions, scope, arrivals: Arrivals { count: 0, outward: false } }
+    pub(super) const fn new(connection: &'c mut PgConnection, queries: &'c Queries, scope: Scope) -> Self {
+        Self { connection, queries, scope, arrivals: Arrivals { count: 0, outward: false } }
     }
 
     /// Returns the time of the transaction, by the clock of store and queue.
@@ -59,7 +58,7 @@ impl<'c> Transaction<'c> {
 
     /// Returns the statements.
     pub(super) const fn queries(&self) -> &'c Queries {
-        &self.sessions.queries
+        self.queries
     }
 
     /// Runs a statement; returns how many rows it changed.
@@ -80,12 +79,6 @@ impl<'c> Transaction<'c> {
     /// Runs a statement that begins or ends a part of the transaction; whoever begins one ends it.
     pub(super) async fn part(&mut self, text: &'static str) -> Result<(), Failure> {
         Ok(sqlx::raw_sql(text).execute(&mut *self.connection).await.map(drop)?)
-    }
-
-    /// Returns what a statement binds that tells other processes by itself; nothing where they are told after it.
-    pub(super) fn ring_of_statement(&self) -> Option<&'c str> {
-        // Behind a pooler nobody listens.
-        if self.scope.named { self.sessions.rings.of_statement() } else { None }
     }
 
     /// Remembers that a job was put among the waiting ones, so that waiting workers are told after the commit.

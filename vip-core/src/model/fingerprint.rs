@@ -5,7 +5,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::names::AccountId;
 use super::server::Candidate;
 use super::spec::{ServerSpec, ValidSpec};
 
@@ -18,17 +17,11 @@ const VERSION: &str = "1";
 pub struct Fingerprint(String);
 
 impl Fingerprint {
-    /// Hashes a create command that names no account.
+    /// Hashes a create command.
     #[must_use]
     pub fn of_create(spec: &ServerSpec) -> Self {
         // Strings, lists and a map with text keys can always be written as JSON: the default is never taken.
         Self(hash("create", &serde_json::to_vec(spec).unwrap_or_default()))
-    }
-
-    /// Hashes a create command that names accounts; their order is a part of what was sent.
-    #[must_use]
-    pub fn of_create_in(spec: &ServerSpec, accounts: &[AccountId]) -> Self {
-        Self(hash("create", &serde_json::to_vec(&(spec, accounts)).unwrap_or_default()))
     }
 
     /// Hashes a delete command.
@@ -113,20 +106,7 @@ mod tests {
         let spec = ServerSpec::new("web-1").ssh_key("ops");
         assert_eq!(Fingerprint::of_create(&spec), Fingerprint::of_create(&spec.clone()));
         assert_ne!(Fingerprint::of_create(&spec), Fingerprint::of_create(&spec.clone().user_data("x")));
-        assert_ne!(Fingerprint::of_create(&spec), Fingerprint::of_create(&spec.clone().label("a", "b")));
-        let [eu, us] = accounts();
-        let named = [vec![], vec![eu.clone()], vec![us.clone()], vec![eu.clone(), us.clone()], vec![us, eu]];
-        let prints: std::collections::BTreeSet<String> = named
-            .iter()
-            .map(|named| Fingerprint::of_create_in(&spec, named))
-            .chain([Fingerprint::of_create(&spec)])
-            .map(|print| print.as_str().to_owned())
-            .collect();
-        assert_eq!(prints.len(), 6, "{prints:?}");
-    }
-
-    fn accounts() -> [AccountId; 2] {
-        ["eu", "us"].map(|name| AccountId::new(name).unwrap())
+        assert_ne!(Fingerprint::of_create(&spec), Fingerprint::of_create(&spec.label("a", "b")));
     }
 
     #[test]
@@ -144,7 +124,5 @@ mod tests {
         let candidates = valid.candidates(&[crate::model::AccountId::default_account()]);
         let shown = format!("{} {}", Fingerprint::of_create(&spec).as_str(), CreateHash::of(&valid, &candidates));
         assert_eq!(shown, include_str!("golden/fingerprints_v1.txt").trim());
-        let named = Fingerprint::of_create_in(&spec, &accounts());
-        assert_eq!(named.as_str(), include_str!("golden/fingerprint_accounts_v1.txt").trim());
     }
 }

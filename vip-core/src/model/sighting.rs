@@ -202,19 +202,14 @@ impl Account {
         self
     }
 
-    /// Returns this account without the entry of a token: it is not checked yet.
-    #[must_use]
-    pub fn without_gate(mut self, digest: &TokenDigest) -> Self {
-        self.gates.retain(|entry| &entry.digest != digest);
-        self
-    }
-
-    /// Returns this account with a token that has shown a recorded server.
+    /// Returns this account with a token that has shown a recorded server; others that are open and not known are as if nobody had
+    /// checked them.
     #[must_use]
     pub fn shown_by(mut self, digest: &TokenDigest) -> Self {
         for entry in self.gates.iter_mut().filter(|entry| &entry.digest == digest) {
             entry.shown = true;
         }
+        self.gates.retain(|entry| entry.is_known() || entry.gate != Gate::Open);
         self
     }
 

@@ -142,11 +142,11 @@ impl Builder {
     }
 
     /// Sets the ids of images that every tenant may order, such as a golden snapshot; without it images are ordered by
-    /// their names alone.
+    /// their names alone. White space around an id is none of it.
     ///
     /// A snapshot or a backup has an id and no name, and may be the disk of one tenant: whoever orders it gets a copy.
     pub fn image_ids(mut self, ids: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.image_ids = ids.into_iter().map(Into::into).collect();
+        self.image_ids = ids.into_iter().map(|id| id.into().trim().to_owned()).collect();
         self
     }
 

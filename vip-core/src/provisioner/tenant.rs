@@ -198,7 +198,7 @@ impl CreateOrder {
 
     /// Names an account to use; repeat it for further ones, in order of preference.
     ///
-    /// It is a part of the order: a repeat with the same idempotency key names the same ones.
+    /// It is a part of the order: a repeat with the same idempotency key that leaves one of them out is a conflict.
     pub fn account(mut self, account: AccountId) -> Self {
         self.accounts.get_or_insert_default().push(account);
         self

@@ -23,7 +23,7 @@ fn may_be_there(record: &RecordedRef) -> bool {
 
 /// Says whether some token has shown a record's server that nobody has begun to remove: no server runs before a token that
 /// shows it is known ([`note_shown`](super::gate::note_shown)).
-pub(super) fn was_shown(record: &RecordedRef) -> bool {
+fn was_shown(record: &RecordedRef) -> bool {
     record.id.is_some() && record.state == ServerState::Running
 }
 

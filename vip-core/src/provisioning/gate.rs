@@ -219,27 +219,14 @@ pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck
     let digest = client.token_digest();
     let account = context.store.account(id).await?;
     let now = context.store.now().await?;
-    let mut before = account.gate(&digest).cloned();
+    let before = account.gate(&digest).cloned();
     match before.as_ref().map(|entry| &entry.gate) {
-        Some(Gate::Open) if before.as_ref().is_some_and(GateEntry::is_known) => return Ok(TokenCheck::Open),
+        Some(Gate::Open) => return Ok(TokenCheck::Open),
         Some(Gate::Suspect { why }) => return Ok(TokenCheck::Suspect { why: why.clone() }),
         Some(Gate::Blocked { probe_at }) if !is_due(*probe_at, now) => {
             return Ok(TokenCheck::Blocked { probe_at: *probe_at });
         }
-        Some(Gate::Open | Gate::Blocked { .. }) | None => {}
-    }
-    if before.as_ref().is_some_and(|entry| entry.gate == Gate::Open) {
-        if !context.store.references(id).await?.iter().any(evidence::was_shown) {
-            return Ok(TokenCheck::Open);
-        }
-        // It was opened because there was nothing to see, and another token has shown a server since: nothing is done with
-        // this one until it has shown one, too.
-        change(context, id, |account| {
-            let unchanged = account.gate(&digest) == before.as_ref();
-            unchanged.then(|| account.without_gate(&digest))
-        })
-        .await?;
-        before = None;
+        Some(Gate::Blocked { .. }) | None => {}
     }
     ask(context, client.as_ref(), id, before).await
 }
@@ -297,7 +284,8 @@ async fn ask(
     Ok(found)
 }
 
-/// Notes that this process's token has shown a recorded server: it belongs to the account.
+/// Notes that this process's token has shown a recorded server: it belongs to the account. What was believed of others because
+/// there was nothing to see is believed no more: they have to show one, too.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
--- $1 the time or nothing for the server's own, $2 kinds, $3 how many, $4 the claim, $5 how long, $6 and $7 behind which place
+-- A claim: $1 the time or nothing for the server's own, $2 kinds, $3 how many, $4 the claim, $5 how long, $6 and $7 behind which place
 -- each kind begins: what was claimed and settled before it is still in the index as long as anybody could see it.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now

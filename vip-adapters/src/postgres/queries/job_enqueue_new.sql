@@ -3,16 +3,11 @@
 WITH clock AS MATERIALIZED (
     SELECT coalesce($9::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
     WHERE NOT EXISTS (SELECT FROM vip.jobs AS present WHERE present.key = ANY ($2::text[]))
-),
--- As `job_ring.sql`, heard when this is committed; not where $12 is nothing.
-rung AS MATERIALIZED (
-    SELECT pg_notify('vip_jobs', $12::text) FROM clock WHERE $12::text IS NOT NULL AND pg_notification_queue_usage() < 0.5
 )
 INSERT INTO vip.jobs (id, key, kind, payload, tenant, request_id, trace_parent, due, max_attempts, why)
 SELECT fresh.id, fresh.key, fresh.kind, fresh.payload, fresh.tenant, fresh.request_id, fresh.trace_parent, clock.now + fresh.delay,
     fresh.max_attempts, fresh.why
 FROM clock
-LEFT JOIN rung ON true
 CROSS JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::integer[], $10::smallint[],
     $11::text[])
     AS fresh(id, key, kind, payload, tenant, request_id, delay, max_attempts, why, trace_parent)

@@ -2,7 +2,8 @@
 -- because one with OR would walk through all records ever made.
 SELECT id, tenant, state, desired, account, provider_id, removing_id, provider_name, create_hash,
     -- A create is announced or may still land: something may be there that is not recorded yet.
-    (body ->> 'intent' IS NOT NULL OR body ->> 'land' <> '{}') AS open
+    -- Of a damaged record nobody knows.
+    coalesce(body ->> 'intent' IS NOT NULL OR body ->> 'land' <> '{}', true) AS open
 FROM vip.servers
 WHERE id IN (
     SELECT id FROM vip.servers WHERE state NOT IN ('failed', 'deleted') AND account = $1

@@ -8,7 +8,8 @@ WITH RECURSIVE used(account) AS (
     FROM used WHERE used.account IS NOT NULL
 ),
 -- What `Server::next_account` says. Whole records are read for it, each once, and so of a thousand alone: one that waits comes to the
--- front of them when its time comes. Nothing here fails on a damaged record.
+-- front of them when its time comes. Nothing here fails on a damaged record, nor on one that holds what is no text to this server: what has
+-- an escape such as \u0000 in it is left out.
 next(account) AS MATERIALIZED (
     SELECT coalesce(
         CASE removing ->> 'gone' WHEN 'false' THEN removing ->> 'account' END,
@@ -20,7 +21,7 @@ next(account) AS MATERIALIZED (
         CASE desired WHEN 'present' THEN candidates #>> ARRAY[cursor, 'account'] END
     ) COLLATE "C"
     FROM (
-        SELECT desired, CASE json_typeof(body) WHEN 'object' THEN body END AS body
+        SELECT desired, CASE WHEN position(E'\\u' IN body::text) = 0 AND json_typeof(body) = 'object' THEN body END AS body
         FROM vip.servers
         WHERE wake_at IS NOT NULL AND state NOT IN ('failed', 'deleted')
         ORDER BY wake_at, id

@@ -30,13 +30,6 @@ pub struct CreateServer {
 }
 
 impl CreateServer {
-    fn fingerprint(&self) -> Fingerprint {
-        match &self.named {
-            Some(accounts) => Fingerprint::of_create_in(&self.spec, accounts),
-            None => Fingerprint::of_create(&self.spec),
-        }
-    }
-
     /// Checks what is sent against the rules for fields and what this product has.
     fn check(&self) -> Result<ValidSpec, Invalid> {
         let unknown = self.named.iter().flatten().find(|account| !self.accounts.contains(account));
@@ -82,7 +75,7 @@ pub(crate) async fn create_in(
     command: &CreateServer,
     names: Names<'_>,
 ) -> Result<Accepted, CommandError> {
-    let fingerprint = command.fingerprint();
+    let fingerprint = Fingerprint::of_create(&command.spec);
     for _ in 0..RACES {
         if let Some(accepted) = known(store, caller, command, &fingerprint).await? {
             return Ok(accepted);
@@ -126,20 +119,29 @@ pub(crate) async fn check_create(
     command: &CreateServer,
 ) -> Result<(), CommandError> {
     let Err(invalid) = command.check() else { return Ok(()) };
-    let known = known(&mut Direct(context), caller, command, &command.fingerprint()).await?;
+    let fingerprint = Fingerprint::of_create(&command.spec);
+    let known = known(&mut Direct(context), caller, command, &fingerprint).await?;
     known.map(drop).ok_or_else(|| invalid.into())
 }
 
-/// Answers an order whose key is known. Earlier versions left the named accounts out of the fingerprint: what they recorded
-/// is answered to a repeat that names accounts, too.
+/// Answers an order whose key is known. One that may use an account which the repeat does not name is another order: the
+/// fingerprint is that of what was sent but for the accounts.
 async fn known(
     store: &mut dyn CommandStore,
     caller: &Caller,
     command: &CreateServer,
     fingerprint: &Fingerprint,
 ) -> Result<Option<Accepted>, CommandError> {
-    let earlier = command.named.as_ref().map(|_| Fingerprint::of_create(&command.spec));
-    replay(store, caller, fingerprint, earlier.as_ref()).await
+    let Some(accepted) = replay(store, caller, fingerprint).await? else { return Ok(None) };
+    let Some(named) = &command.named else { return Ok(Some(accepted)) };
+    // Of a record that retention took nothing is known any more.
+    let loaded = store.load(&caller.tenant, accepted.operation.server).await?;
+    let mut candidates = loaded.iter().flat_map(|loaded| &loaded.server.candidates);
+    if candidates.all(|candidate| named.contains(&candidate.account)) {
+        Ok(Some(accepted))
+    } else {
+        Err(CommandError::IdempotencyConflict)
+    }
 }
 
 /// Counts what a tenant holds before the commit; only a seeded bug does so.
@@ -281,5 +283,5 @@ pub(crate) fn change_for_tests(caller: &Caller, command: &CreateServer, id: uuid
         change: ChangeId::from_uuid(id),
     };
     let spec = command.check().unwrap();
-    decide(caller, command, &spec, &command.fingerprint(), &ids).unwrap()
+    decide(caller, command, &spec, &Fingerprint::of_create(&command.spec), &ids).unwrap()
 }

@@ -38,7 +38,7 @@ pub(crate) async fn delete_in(
 ) -> Result<Accepted, CommandError> {
     let fingerprint = Fingerprint::of_delete(command.server);
     for _ in 0..RACES {
-        if let Some(accepted) = replay(store, caller, &fingerprint, None).await? {
+        if let Some(accepted) = replay(store, caller, &fingerprint).await? {
             return Ok(accepted);
         }
         let loaded = store.load(&caller.tenant, command.server).await?.ok_or(CommandError::NotFound)?;

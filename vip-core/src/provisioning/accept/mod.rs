@@ -55,13 +55,11 @@ pub struct Accepted {
     pub replayed: bool,
 }
 
-/// Answers a command whose key is known: the old operation, or a conflict. `earlier` is what an earlier version recorded
-/// for the same command, if that was something else.
+/// Answers a command whose key is known: the old operation, or a conflict.
 async fn replay(
     store: &mut dyn CommandStore,
     caller: &Caller,
     fingerprint: &Fingerprint,
-    earlier: Option<&Fingerprint>,
 ) -> Result<Option<Accepted>, CommandError> {
     let Some(key) = &caller.key else {
         return Ok(None);
@@ -69,7 +67,7 @@ async fn replay(
     let Some(record) = store.key(&caller.tenant, key).await? else {
         return Ok(None);
     };
-    if &record.fingerprint != fingerprint && Some(&record.fingerprint) != earlier {
+    if &record.fingerprint != fingerprint {
         return Err(CommandError::IdempotencyConflict);
     }
     let operation = read(store, &caller.tenant, record.operation).await?;

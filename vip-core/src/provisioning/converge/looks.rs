@@ -129,7 +129,8 @@ fn empty(view: &View<'_>, account: &AccountId, started: Timestamp) -> Change {
         unsettled.looked_at = Some(started);
     }
     if proven && server.unsettled.as_ref().is_some_and(|unsettled| &unsettled.account == account) {
-        server.unsettled = None;
+        // Of a name that is said to be taken the hour goes on (C3).
+        server.unsettled = server.unsettled.filter(|unsettled| unsettled.taken_since.is_some());
     }
     let creating = matches!(view.state(), ServerState::Requested | ServerState::Creating);
     if creating && server.desired == Desired::Present {

@@ -66,9 +66,12 @@ impl SweepEnds {
         ends.failing = Some(Failing { since, last: now, code: code.to_owned() });
     }
 
-    /// Returns how long ago a sweep of an account came to its end here.
+    /// Returns how long ago a sweep of an account came to its end here; if none has, since when they fail.
     pub(crate) fn age(&self, account: &AccountId) -> Option<Duration> {
-        self.lock().get(account)?.complete.map(|complete| complete.elapsed())
+        let accounts = self.lock();
+        let ends = accounts.get(account)?;
+        let begin = ends.complete.or_else(|| ends.failing.as_ref().map(|failing| failing.since));
+        begin.map(|begin| begin.elapsed())
     }
 
     /// Returns what somebody should know of an account whose sweeps fail here, for long and until now.
@@ -136,10 +139,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_age_is_that_of_the_last_sweep_that_came_to_its_end() {
+    async fn the_age_is_that_of_the_last_sweep_that_came_to_its_end_or_else_of_the_first_that_failed() {
         let ends = ends(Duration::from_secs(300));
-        ends.failed(&account(), "first");
         assert_eq!(ends.age(&account()), None);
+        ends.failed(&account(), "first");
+        pass(MOMENT).await;
+        ends.failed(&account(), "first");
+        assert_eq!(ends.age(&account()), Some(MOMENT));
         ends.complete(&account());
         pass(LEAST).await;
         ends.failed(&account(), "second");

@@ -24,6 +24,7 @@ pub use ripen::{Ripened, SweepMode, ripen};
 
 use super::context::Context;
 use super::converge::OTHERS_IN;
+use super::evidence;
 use super::gate::{self, TokenCheck};
 use super::kinds::{self, SWEEP, SweepPayload};
 use crate::model::{AccountId, JobId, JobKind, NewJob, ServerId, SightingClass, TenantId, Why};
@@ -136,6 +137,9 @@ impl Sweep {
         let listed = gate::inventory(context, client.as_ref()).await?;
         if is_on(SeededBug::InventoryBeforeRecords) {
             recorded = context.store.references(account).await?;
+        }
+        if evidence::shows_one(context.installation, &recorded, &listed) {
+            gate::note_shown(context, &context.store.account(account).await?).await?;
         }
         let labels: Vec<ServerId> = listed.iter().filter_map(crate::ports::ServerView::server_label).collect();
         let located: BTreeMap<ServerId, RecordedRef> =
@@ -284,9 +288,11 @@ impl JobHandler for Sweep {
                 if report.skipped.is_none() {
                     self.ends.complete(&payload.account);
                 }
-                let (interval, has_client) = (self.interval(), self.context.providers.contains_key(&payload.account));
-                // Another process may have one. It is not left to that: if none has, this worker would rest for ever.
-                JobOutcome::Snooze { delay: if has_client { interval } else { interval.min(OTHERS_IN) } }
+                let interval = self.interval();
+                // Another process may have a client, or a better token. It is not left to that: if none has, this worker would rest
+                // for ever.
+                let delay = if report.skipped.is_none() { interval } else { interval.min(OTHERS_IN) };
+                JobOutcome::Snooze { delay }
             }
             Err(error) => {
                 self.ends.failed(&payload.account, error.code());

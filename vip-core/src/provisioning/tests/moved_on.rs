@@ -156,6 +156,9 @@ async fn an_order_that_is_invalid_by_now_is_refused_before_a_transaction_unless_
         });
         let mut store = MockStore::new();
         let shown = order.clone();
+        let mut loaded = product.context.store.load(&tenant(), order.server).await.unwrap().unwrap();
+        loaded.server.candidates.iter_mut().for_each(|it| it.account = AccountId::new("renamed-since").unwrap());
+        store.expect_load().returning(move |_tenant, _server| Ok(Some(loaded.clone())));
         store.expect_key().returning(move |_tenant, _key| Ok(record.clone()));
         store.expect_operation().returning(move |_tenant, _id| Ok(Some(shown.clone())));
         let context = Context { store: Arc::new(store), ..product.context.clone() };
@@ -174,6 +177,8 @@ async fn an_order_that_is_invalid_by_now_is_refused_before_a_transaction_unless_
         check(&keyed, &renamed, Some(&renamed)).await.is_ok(),
         "its key answers it, whatever accounts there are by now"
     );
+    let elsewhere = CreateServer { named: Some(vec![AccountId::new("another").unwrap()]), ..command("web-1") };
+    assert!(matches!(check(&keyed, &elsewhere, Some(&renamed)).await, Err(CommandError::IdempotencyConflict)));
 }
 
 #[tokio::test(start_paused = true)]

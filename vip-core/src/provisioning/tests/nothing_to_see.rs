@@ -4,6 +4,7 @@ use super::*;
 use crate::memory::{ProviderFault, ProviderMethod};
 use crate::model::{Gate, GateEntry, ServerState, WaitReason};
 use crate::ports::ProviderErrorKind;
+use crate::provisioning::sweep::{Sweep, SweepMode};
 use crate::provisioning::{TokenCheck, check_token};
 
 const LONG: Duration = Duration::from_secs(600);
@@ -59,6 +60,20 @@ async fn a_token_of_another_project_that_was_believed_on_the_first_day_deletes_n
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_of_another_project_that_is_in_use_is_used_no_more_once_another_has_shown_a_server() {
+    let production = Product::new().await;
+    let staging = MemoryProvider::with_token(Duration::from_secs(10), "staging");
+    let (wrong, check) = started(&production, &staging).await;
+    assert_eq!(check, TokenCheck::Open);
+    let server = running(&production).await;
+    drop(production.delete(server).await.unwrap());
+    drop(wrong.run(wrong.claim().await.unwrap()).await);
+    assert_eq!(wrong.server(server).await.state, ServerState::Deleting);
+    assert_eq!((entry(&wrong).await, staging.calls(ProviderMethod::Delete)), (None, 0));
+    assert!(entry(&production).await.unwrap().is_known());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_is_known_by_the_servers_that_it_has_made_and_no_list_is_read_for_that() {
     let product = Product::new().await;
     let lists = product.provider.calls(ProviderMethod::Inventory);
@@ -67,6 +82,18 @@ async fn a_token_is_known_by_the_servers_that_it_has_made_and_no_list_is_read_fo
     assert!(entry(&product).await.unwrap().is_known());
     assert_eq!(check_token(&product.context, &account()).await.unwrap(), TokenCheck::Open);
     assert_eq!(product.provider.calls(ProviderMethod::Inventory), lists);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_lists_a_recorded_server_makes_its_token_known() {
+    let product = Product::new().await;
+    running(&product).await;
+    let mut earlier = product.context.store.account(&account()).await.unwrap();
+    earlier.gates.iter_mut().for_each(|entry| entry.shown = false);
+    product.context.store.save_account(&earlier).await.unwrap();
+    assert!(!entry(&product).await.unwrap().is_known(), "as an earlier version wrote it");
+    Sweep::new(product.context.clone(), SweepMode::default()).unwrap().once(&account()).await.unwrap();
+    assert!(entry(&product).await.unwrap().is_known());
 }
 
 #[tokio::test(start_paused = true)]

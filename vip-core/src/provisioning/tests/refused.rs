@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::memory::{MemoryStock, ProviderFault, ProviderMethod};
-use crate::model::{OperationStatus, ServerState, WaitReason};
+use crate::model::{OperationStatus, ParkReason, ServerState, WaitReason};
 use crate::ports::ProviderErrorKind;
 
 const LONG: Duration = Duration::from_secs(4 * 3600);
@@ -69,4 +69,22 @@ async fn an_outage_uses_up_no_patience_with_stock_and_answers_do() {
     assert_eq!((ended.status, ended.code.as_deref()), (OperationStatus::Failed, Some("no_stock")));
     let patience = product.context.timing.stock_patience;
     assert!(began.elapsed() >= patience - Duration::from_secs(1200), "after {:?}", began.elapsed());
+}
+
+/// Each empty look begins after the last create could land, and is no proof that the name is free: the provider says otherwise.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_said_to_be_taken_for_an_hour_parks_its_order_also_if_creates_land_at_once() {
+    let mut product = Product::new().await;
+    let mut timing = (*product.context.timing).clone();
+    timing.landing_allowance = Duration::from_secs(20);
+    product.context.timing = Arc::new(timing);
+    product.converge = Converge::new(product.context.clone()).unwrap();
+    for _ in 0..1000 {
+        let taken = ProviderFault::Refuse(ProviderErrorKind::AlreadyExists);
+        product.provider.fail_next(ProviderMethod::Create, taken);
+    }
+    let order = product.order("web-1", None).await.unwrap().operation;
+    product.settle_within(Duration::from_secs(2 * 3600)).await;
+    let server = product.server(order.server).await;
+    assert_eq!((server.state, server.park_reason), (ServerState::Parked, Some(ParkReason::NameTakenUnseen)));
 }

@@ -67,7 +67,7 @@ async fn a_token_that_was_believed_for_want_of_servers_has_to_show_the_first_one
     product.settle_within(LONG).await;
     assert_eq!(check_new(&product, "same", product.provider.servers()).await, TokenCheck::Open);
     assert_eq!(check_new(&product, "same", vec![]).await, TokenCheck::Open, "it has shown it");
-    assert!(matches!(check_new(&product, "other", vec![]).await, TokenCheck::Suspect { .. }));
+    assert!(matches!(check_new(&product, "other", vec![]).await, TokenCheck::Suspect { .. }), "and this one has not");
 }
 
 #[tokio::test(start_paused = true)]
