@@ -268,10 +268,14 @@ impl Lanes {
         self.pools.iter().map(Pool::figures).collect()
     }
 
+    /// Closes what is ours, for no longer than a call takes: one whose other end is gone without a word never answers.
     pub(super) async fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
+        let deadline = Instant::now() + self.config.call_deadline;
         for pool in self.pools.iter().filter(|pool| pool.owner == Owner::Us) {
-            pool.pool.close().await;
+            if timeout_at(deadline, pool.pool.close()).await.is_err() {
+                tracing::debug!(purpose = pool.lane.purpose(), "connections did not answer when they were closed");
+            }
         }
     }
 }
