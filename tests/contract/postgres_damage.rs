@@ -72,6 +72,21 @@ async fn a_record_that_cannot_be_read_hides_no_other_in_a_list_or_after_a_restor
 }
 
 #[tokio::test]
+async fn what_a_damaged_record_may_have_at_the_provider_is_not_known_and_ends_no_sweep_of_the_others() {
+    let fixture = postgres().await;
+    let damaged = accepted(&fixture, "acme").await;
+    for body in ["{}", "[]", "7"] {
+        let text =
+            format!("UPDATE vip.servers SET body = '{body}', account = '{}' WHERE id = '{}'", account(), damaged.id);
+        damage(&fixture, &text).await;
+        let recorded = fixture.store().references(&account()).await.unwrap();
+        let [record] = recorded.as_slice() else { panic!("{recorded:?}") };
+        assert!(record.server == damaged.id && record.open, "{body}: {record:?}");
+    }
+    fixture.close().await;
+}
+
+#[tokio::test]
 async fn the_accounts_that_are_needed_are_known_whatever_a_damaged_record_holds() {
     let fixture = postgres().await;
     let damaged = accepted(&fixture, "acme").await;
@@ -82,6 +97,8 @@ async fn the_accounts_that_are_needed_are_known_whatever_a_damaged_record_holds(
         r#"{"candidates":[{"account":[7]}],"cursor":0}"#,
         r#"{"candidates":[{"account":"no name"}],"cursor":0}"#,
         r#"{"candidates":7,"cursor":"0] x","land":7,"removing":7,"provider_ref":[]}"#,
+        r#"{"x":"\u0000","candidates":[],"cursor":0}"#,
+        r#"{"x":"\ud800","candidates":[],"cursor":0}"#,
         r#"{"candidates":[7],"cursor":-3,"land":[7],"removing":{"gone":false},"provider_ref":{"gone":0}}"#,
     ];
     for body in bodies {
