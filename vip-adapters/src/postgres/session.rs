@@ -228,10 +228,12 @@ impl Sessions {
     async fn is_busy(&self) -> bool {
         let least = rows::micros(self.call_deadline / 2);
         let query = |queries: &Queries| queries.session_busy.query().bind(least);
-        match self.read_on(Lane::Lease, &query, self.deadline()).await {
-            Ok(rows) => rows.first().is_some_and(|row| row.try_get("busy").unwrap_or(false)),
-            Err(failure) => failure.is_of_busy_connections(),
-        }
+        let asked = self.read_on(Lane::Lease, &query, self.deadline()).await;
+        let busy = asked.and_then(|rows| rows.first().map_or(Ok(false), |row| Ok(row.try_get("busy")?)));
+        busy.unwrap_or_else(|failure| {
+            tracing::debug!(?failure, "the server was not asked whether it is at work on a claim");
+            failure.is_of_busy_connections()
+        })
     }
 
     async fn transaction<W: Write>(
