@@ -14,7 +14,6 @@ mod findings;
 mod layering;
 mod licences;
 mod manifests;
-mod phrases;
 mod protocol;
 mod repository;
 mod seeded_bugs;
