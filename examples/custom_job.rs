@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use vip_adapters::vip_core::Provisioner;
 use vip_adapters::vip_core::memory::{MemoryProvider, memory_backend};
 use vip_adapters::vip_core::model::{JobKey, JobKind, JobState, NewJob, PageLimit, PageRequest, Payload};
+use vip_adapters::vip_core::ports::Enqueued;
 use vip_adapters::vip_core::worker::{Attempt, JobHandler, JobOutcome};
 
 /// Is what the job is told. A field that is added later needs a default, so that older jobs stay readable.
@@ -38,6 +39,8 @@ impl JobHandler for Mailer {
         if attempt.number() == 1 {
             return JobOutcome::Retry { code: "mail_server_down".to_owned(), delay: None };
         }
+        // A crash from here on, or a second job under the key, would send it twice. Where that matters, write down what is sent
+        // (in a table of your own, or by an idempotency key of the mail server) and look there first.
         println!("invoice {} sent by attempt {}", payload.invoice, attempt.number());
         match self.sent.send(payload.invoice) {
             Ok(()) => JobOutcome::Done,
@@ -58,9 +61,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let operator = provisioner.operator();
     for (invoice, address) in [(1, "ops@example.com"), (2, "")] {
         let payload = Payload::encode(&SendInvoice { invoice, address: address.to_owned() })?;
-        // One job per key: enqueued twice, it is sent once.
+        // While it waits, a key is one job. Once that runs or is done, the same job enqueued again is sent again.
         let key = JobKey::new(format!("invoice:{invoice}"))?;
-        operator.enqueue(NewJob::new(operator.job_id(), key, kind.clone(), payload)).await?;
+        let job = NewJob::new(operator.job_id(), key, kind.clone(), payload);
+        if operator.enqueue(job).await? == Enqueued::Conflict {
+            return Err(format!("another job stands under the key of invoice {invoice}: this one is not sent").into());
+        }
     }
     println!("invoice {:?} arrived", invoices.recv().await);
 

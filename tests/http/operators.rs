@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use vip_adapters::hetzner::simulator::DEFAULT_TOKEN;
 use vip_core::model::{AccountId, Gate, JobKey, JobKind, NewJob, Payload, TokenDigest};
+use vip_core::ports::Enqueued;
 use vip_http::axum::http::StatusCode;
 
 use crate::app::{App, json_request, order};
@@ -31,7 +32,7 @@ async fn dead_jobs_are_listed_and_replayed_by_a_sample_first() {
     // No handler can read this: after its attempts it is dead.
     let mut job = NewJob::new(operator.job_id(), JobKey::new("odd").unwrap(), kind, Payload::from_text("7").unwrap());
     job.max_attempts = 1;
-    operator.enqueue(job).await.unwrap();
+    assert_eq!(operator.enqueue(job).await.unwrap(), Enqueued::Inserted);
     let mut dead = Value::Null;
     while dead["items"].as_array().is_none_or(Vec::is_empty) {
         dead = app.get(&app.operator, "/v1/operator/jobs?state=dead").await.body;

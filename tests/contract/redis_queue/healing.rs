@@ -51,7 +51,7 @@ impl Broken {
 async fn a_lease_that_no_index_names_ends_once_its_key_is_enqueued_again() {
     let broken = Broken::start().await;
     let one = job("a");
-    enqueue(&broken.queue, one.clone()).await;
+    assert_eq!(enqueue(&broken.queue, one.clone()).await, Enqueued::Inserted);
     assert_eq!(broken.claim().await.len(), 1);
     for index in ["held:test", "leased", "kinds", "all"] {
         broken.evict(index);
@@ -69,7 +69,7 @@ async fn a_lease_that_no_index_names_ends_once_its_key_is_enqueued_again() {
 async fn the_lease_of_a_job_that_is_gone_is_not_ended_for_one_that_came_back_under_its_id() {
     let broken = Broken::start().await;
     let one = job("a");
-    enqueue(&broken.queue, one.clone()).await;
+    assert_eq!(enqueue(&broken.queue, one.clone()).await, Enqueued::Inserted);
     assert_eq!(broken.claim().await.len(), 1);
     broken.evict_job(&one);
     assert_eq!(enqueue(&broken.queue, one.clone()).await, Enqueued::Inserted);
@@ -84,7 +84,7 @@ async fn the_lease_of_a_job_that_is_gone_is_not_ended_for_one_that_came_back_und
 async fn a_job_that_waits_for_its_time_is_not_claimed_because_one_before_it_was_due() {
     let broken = Broken::start().await;
     let one = job("a");
-    enqueue(&broken.queue, one.clone()).await;
+    assert_eq!(enqueue(&broken.queue, one.clone()).await, Enqueued::Inserted);
     assert_eq!(broken.claim().await.len(), 1);
     // The index still says that it is due, and the job that it is leased.
     let entry = format!("vip1:queue:{{default}}:due:{}", kind("test"));
@@ -96,7 +96,7 @@ async fn a_job_that_waits_for_its_time_is_not_claimed_because_one_before_it_was_
 async fn a_key_whose_job_is_gone_takes_another_and_one_that_is_lost_finds_its_own() {
     let broken = Broken::start().await;
     let (one, two) = (job("a"), job("a"));
-    enqueue(&broken.queue, one.clone()).await;
+    assert_eq!(enqueue(&broken.queue, one.clone()).await, Enqueued::Inserted);
     broken.evict_job(&one);
     assert_eq!(enqueue(&broken.queue, two.clone()).await, Enqueued::Inserted);
     assert_eq!(broken.claim().await.iter().map(|it| it.job.id).collect::<Vec<_>>(), [two.id]);
@@ -110,7 +110,7 @@ async fn a_key_whose_job_is_gone_takes_another_and_one_that_is_lost_finds_its_ow
 async fn a_dead_job_that_no_index_names_is_listed_again_once_it_is_woken_in_vain() {
     let broken = Broken::start().await;
     let mut one = job("a");
-    enqueue(&broken.queue, one.clone()).await;
+    assert_eq!(enqueue(&broken.queue, one.clone()).await, Enqueued::Inserted);
     let lease = broken.claim().await[0].lease.reference;
     let verdict = Verdict::Dead { code: "bad".to_owned() };
     broken.queue.settle(&[Settlement { lease, verdict }]).await.unwrap();
@@ -127,7 +127,7 @@ async fn a_dead_job_that_no_index_names_is_listed_again_once_it_is_woken_in_vain
 async fn the_end_of_a_job_takes_its_key_from_no_other_that_stands_there_by_now() {
     let broken = Broken::start().await;
     let (old, new) = (job("a"), job("a"));
-    enqueue(&broken.queue, old.clone()).await;
+    assert_eq!(enqueue(&broken.queue, old.clone()).await, Enqueued::Inserted);
     let claimed = broken.claim().await;
     broken.evict("keys");
     assert_eq!(enqueue(&broken.queue, new.clone()).await, Enqueued::Inserted);

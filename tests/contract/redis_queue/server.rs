@@ -60,7 +60,7 @@ async fn a_queue_of_one_installation_is_refused_to_another_and_shared_by_its_own
 async fn a_server_whose_settings_became_unsafe_is_refused_at_the_next_connection() {
     let mut server = RedisServer::start_with(&["--appendfsync", "always"]);
     let queue = open(&server).await;
-    enqueue(&queue, job("a")).await;
+    assert_eq!(enqueue(&queue, job("a")).await, Enqueued::Inserted);
     server.change_settings(&["--maxmemory-policy", "volatile-lru"]);
     server.restart();
     let error = timeout(5 * SECOND, async {
@@ -99,7 +99,7 @@ async fn a_call_to_a_paused_server_is_of_unknown_outcome_and_ends_in_time() {
     let config = RedisConfig::queue().answer_deadline(Duration::from_millis(100));
     let queue = RedisQueue::open(&server.url(), config.connect_deadline(Duration::from_millis(100))).await.unwrap();
     // The script is known to the server from here on.
-    enqueue(&queue, job("first")).await;
+    assert_eq!(enqueue(&queue, job("first")).await, Enqueued::Inserted);
     server.pause();
     let begin = Instant::now();
     let error = queue.enqueue(&[job("a")]).await.unwrap_err();
@@ -117,7 +117,7 @@ async fn epochs_rise_over_a_flush_and_an_old_lease_changes_nothing_afterwards() 
     let server = RedisServer::start();
     let queue = open(&server).await;
     let again = job("a");
-    enqueue(&queue, again.clone()).await;
+    assert_eq!(enqueue(&queue, again.clone()).await, Enqueued::Inserted);
     let before = claim(&queue, 1).await[0].lease.reference;
     server.flush();
     let scripts_gone: String = server.ask(&["SCRIPT", "FLUSH"]);
@@ -133,8 +133,8 @@ async fn epochs_rise_over_a_flush_and_an_old_lease_changes_nothing_afterwards() 
 async fn a_full_server_takes_nothing_and_breaks_nothing() {
     let server = RedisServer::start();
     let queue = open(&server).await;
-    enqueue(&queue, job("a")).await;
-    enqueue(&queue, job("held")).await;
+    assert_eq!(enqueue(&queue, job("a")).await, Enqueued::Inserted);
+    assert_eq!(enqueue(&queue, job("held")).await, Enqueued::Inserted);
     let held = claim(&queue, 2).await.into_iter().find(|it| it.job.key.as_str() == "held").unwrap().lease.reference;
     let other = queue.find(&JobKey::new("a").unwrap()).await.unwrap().unwrap();
     let other = LeaseRef { job: other.id, epoch: other.epoch, claim: other.claim.unwrap() };
@@ -155,12 +155,12 @@ async fn a_full_server_takes_nothing_and_breaks_nothing() {
 async fn a_hint_that_cannot_be_given_makes_nothing_look_undone() {
     let server = RedisServer::start();
     let queue = open(&server).await;
-    enqueue(&queue, job("a")).await;
+    assert_eq!(enqueue(&queue, job("a")).await, Enqueued::Inserted);
     let found: Vec<String> = server.ask(&["KEYS", "*bell:test"]);
     let [bell] = found.as_slice() else { panic!("{found:?}") };
     let set: String = server.ask(&["SET", bell, "somebody else's"]);
     assert_eq!(set, "OK");
-    enqueue(&queue, job("b")).await;
+    assert_eq!(enqueue(&queue, job("b")).await, Enqueued::Inserted);
     assert_eq!(claim(&queue, 1).await.len(), 1);
 }
 
@@ -173,7 +173,7 @@ async fn a_batch_of_the_largest_size_is_taken_whole_and_a_larger_one_not_at_all(
     assert!(matches!(error, QueueError::Corrupt { .. }), "{error:?}");
     assert_eq!(queue.stats(&[]).await.unwrap().due, 0, "nothing of it");
     assert_eq!(queue.enqueue(&jobs[1..]).await.unwrap().len(), REDIS_QUEUE_BATCH);
-    enqueue(&queue, jobs[0].clone()).await;
+    assert_eq!(enqueue(&queue, jobs[0].clone()).await, Enqueued::Inserted);
     let claimed = claim(&queue, u32::MAX).await;
     assert_eq!(claimed.len(), REDIS_QUEUE_BATCH, "one script gives no more");
     let rest = claim(&queue, u32::MAX).await;
@@ -188,7 +188,7 @@ async fn a_payload_of_the_largest_size_comes_back_as_it_was() {
     let text = "x".repeat(vip_core::model::limits::JOB_PAYLOAD_BYTES);
     let mut large = job("large");
     large.payload = Payload::from_text(text.clone()).unwrap();
-    enqueue(&queue, large).await;
+    assert_eq!(enqueue(&queue, large).await, Enqueued::Inserted);
     assert_eq!(claim(&queue, 1).await[0].job.payload.as_str(), text);
 }
 
@@ -230,7 +230,7 @@ async fn a_worker_that_waits_for_seconds_is_woken_at_once_by_another_process() {
     let begin = Instant::now();
     let enqueued = async {
         pause(Duration::from_millis(1200)).await;
-        enqueue(&other, job("a")).await;
+        assert_eq!(enqueue(&other, job("a")).await, Enqueued::Inserted);
     };
     tokio::join!(worker.wait(30 * SECOND), enqueued);
     let waited = begin.elapsed();
@@ -245,13 +245,13 @@ async fn a_wait_ends_when_a_job_becomes_due_and_not_by_one_of_an_unknown_kind() 
     claims_nothing(&queue).await;
     let mut unknown = job("unknown");
     unknown.kind = kind("unknown");
-    enqueue(&queue, unknown).await;
+    assert_eq!(enqueue(&queue, unknown).await, Enqueued::Inserted);
     let begin = Instant::now();
     queue.wait(Duration::from_millis(300)).await;
     assert!(begin.elapsed() >= Duration::from_millis(299), "{:?}", begin.elapsed());
     let mut later = job("later");
     later.delay = Duration::from_millis(400);
-    enqueue(&queue, later).await;
+    assert_eq!(enqueue(&queue, later).await, Enqueued::Inserted);
     // The stroke that says when to look again; then the time itself.
     queue.wait(30 * SECOND).await;
     claims_nothing(&queue).await;

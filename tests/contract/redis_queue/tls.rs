@@ -33,7 +33,7 @@ async fn a_queue_behind_tls_works_as_one_without_and_reconnects() {
     let begin = Instant::now();
     let later = async {
         pause(Duration::from_millis(50)).await;
-        enqueue(&other, job("b")).await
+        assert_eq!(enqueue(&other, job("b")).await, Enqueued::Inserted);
     };
     tokio::join!(queue.wait(30 * SECOND), later);
     assert!(begin.elapsed() < 10 * SECOND, "{:?}", begin.elapsed());

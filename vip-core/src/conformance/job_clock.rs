@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use crate::model::{JobKey, JobState, Timing};
-use crate::ports::{ClaimRequest, JobQueue, LeaseRef, Settled, Verdict};
+use crate::ports::{ClaimRequest, Enqueued, JobQueue, LeaseRef, Settled, Verdict};
 
 use super::fixture::{BackendFixture, claim_id, seconds};
 use super::job_queue::{claim, enqueue, job, kind, settle};
 
 async fn leased(queue: &dyn JobQueue, key: &str, lease: Duration) -> LeaseRef {
-    enqueue(queue, job(key)).await;
+    assert_eq!(enqueue(queue, job(key)).await, Enqueued::Inserted);
     let request = ClaimRequest { kinds: vec![kind("test")], most: 1, lease, claim: claim_id() };
     queue.claim(&request).await.unwrap().pop().unwrap().lease.reference
 }

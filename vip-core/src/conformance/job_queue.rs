@@ -80,7 +80,7 @@ pub async fn one_job_per_key(fixture: &dyn BackendFixture) {
 
 pub async fn enqueue_moves_earlier_only(fixture: &dyn BackendFixture) {
     let (queue, now) = (fixture.queue(), fixture.now().await);
-    enqueue(queue, later("a", 20)).await;
+    assert_eq!(enqueue(queue, later("a", 20)).await, Enqueued::Inserted);
     assert_eq!(enqueue(queue, later("a", 10)).await, Enqueued::Merged);
     assert_eq!(found(queue, "a").await.unwrap().due, now.plus(seconds(10)));
     assert_eq!(enqueue(queue, later("a", 30)).await, Enqueued::Merged);
@@ -89,7 +89,7 @@ pub async fn enqueue_moves_earlier_only(fixture: &dyn BackendFixture) {
 
 pub async fn enqueue_while_leased_runs_again(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
-    enqueue(queue, job("a")).await;
+    assert_eq!(enqueue(queue, job("a")).await, Enqueued::Inserted);
     let verdicts = [Verdict::Done, retry(500), snooze(500), Verdict::Release, Verdict::Dead { code: "bad".to_owned() }];
     for verdict in verdicts {
         let claimed = claim_one(queue).await;
@@ -112,15 +112,15 @@ pub async fn a_wake_does_not_save_a_dying_job(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     let mut first = job("a");
     first.max_attempts = 1;
-    enqueue(queue, first).await;
+    assert_eq!(enqueue(queue, first).await, Enqueued::Inserted);
     let claimed = claim_one(queue).await;
     assert_eq!(enqueue(queue, wake("a")).await, Enqueued::WillRunAgain);
     assert_eq!(settle(queue, claimed.lease.reference, retry(0)).await, Settled::Died);
-    enqueue(queue, job("a")).await;
+    assert_eq!(enqueue(queue, job("a")).await, Enqueued::Revived);
     let claimed = claim_one(queue).await;
     // A command beats a wake, whichever came first.
-    enqueue(queue, job("a")).await;
-    enqueue(queue, wake("a")).await;
+    assert_eq!(enqueue(queue, job("a")).await, Enqueued::WillRunAgain);
+    assert_eq!(enqueue(queue, wake("a")).await, Enqueued::WillRunAgain);
     assert_eq!(settle(queue, claimed.lease.reference, retry(0)).await, Settled::Applied);
     let job = found(queue, "a").await.unwrap();
     assert_eq!((job.state, job.counts.attempts), (JobState::Waiting, 0));
@@ -128,7 +128,7 @@ pub async fn a_wake_does_not_save_a_dying_job(fixture: &dyn BackendFixture) {
 
 pub async fn a_command_revives_a_dead_job(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
-    enqueue(queue, job("a")).await;
+    assert_eq!(enqueue(queue, job("a")).await, Enqueued::Inserted);
     kill(queue).await;
     assert_eq!(enqueue(queue, wake("a")).await, Enqueued::Dead);
     assert_eq!(found(queue, "a").await.unwrap().state, JobState::Dead);
@@ -140,7 +140,7 @@ pub async fn a_command_revives_a_dead_job(fixture: &dyn BackendFixture) {
 pub async fn another_payload_is_a_conflict(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     let original = job("a");
-    enqueue(queue, original.clone()).await;
+    assert_eq!(enqueue(queue, original.clone()).await, Enqueued::Inserted);
     let mut payload = job("a");
     payload.payload = Payload::encode(&"other").unwrap();
     let mut other_kind = job("a");
@@ -166,7 +166,7 @@ pub async fn another_payload_is_a_conflict(fixture: &dyn BackendFixture) {
 
 pub async fn job_is_claimed_by_one_worker_only(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
-    enqueue(queue, job("a")).await;
+    assert_eq!(enqueue(queue, job("a")).await, Enqueued::Inserted);
     let first = claim_one(queue).await;
     assert!(claim(queue, 10).await.is_empty());
     fixture.advance(LEASE).await;
@@ -210,7 +210,7 @@ pub async fn epoch_rises_for_ever(fixture: &dyn BackendFixture) {
 
 pub async fn stale_lease_changes_nothing(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
-    enqueue(queue, job("a")).await;
+    assert_eq!(enqueue(queue, job("a")).await, Enqueued::Inserted);
     let LeaseRef { job, epoch, claim } = claim_one(queue).await.lease.reference;
     let wrong = [
         LeaseRef { job, epoch: epoch - 1, claim },
@@ -219,7 +219,7 @@ pub async fn stale_lease_changes_nothing(fixture: &dyn BackendFixture) {
         LeaseRef { job: random(JobId::from_uuid), epoch, claim },
     ];
     refuse_all(queue, &wrong).await;
-    enqueue(queue, self::job("a")).await;
+    assert_eq!(enqueue(queue, self::job("a")).await, Enqueued::WillRunAgain);
     refuse_all(queue, &wrong).await;
     // The mark is still there for the rightful one.
     assert_eq!(settle(queue, LeaseRef { job, epoch, claim }, Verdict::Done).await, Settled::Applied);
@@ -255,13 +255,13 @@ pub async fn expired_lease_settles_but_does_not_beat(fixture: &dyn BackendFixtur
 
 pub async fn expired_lease_is_claimable(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
-    enqueue(queue, job("a")).await;
+    assert_eq!(enqueue(queue, job("a")).await, Enqueued::Inserted);
     let first = claim_one(queue).await;
     assert_eq!(queue.reap(5, 10).await.unwrap(), 0);
     fixture.advance(LEASE - Duration::from_micros(1)).await;
     assert_eq!(queue.reap(5, 10).await.unwrap(), 0);
     fixture.advance(Duration::from_micros(1)).await;
-    enqueue(queue, job("young")).await;
+    assert_eq!(enqueue(queue, job("young")).await, Enqueued::Inserted);
     drop(claim_one(queue).await);
     assert_eq!(queue.reap(5, 10).await.unwrap(), 1);
     let second = claim_one(queue).await;
@@ -273,7 +273,7 @@ pub async fn expired_lease_is_claimable(fixture: &dyn BackendFixture) {
 
 pub async fn rescues_are_bounded(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
-    enqueue(queue, job("a")).await;
+    assert_eq!(enqueue(queue, job("a")).await, Enqueued::Inserted);
     for rescue in 1..=3 {
         drop(claim_one(queue).await);
         fixture.advance(LEASE).await;
@@ -298,7 +298,7 @@ pub async fn rescues_before_a_snooze_or_a_revival_do_not_count(fixture: &dyn Bac
         assert_eq!(queue.reap(1, 10).await.unwrap(), 1);
         found(queue, "a").await.unwrap()
     };
-    enqueue(queue, job("a")).await;
+    assert_eq!(enqueue(queue, job("a")).await, Enqueued::Inserted);
     for _ in 0..3 {
         let rescued = lose_worker().await;
         assert_eq!((rescued.state, rescued.counts.rescues), (JobState::Waiting, 1), "a restart kills nobody");
@@ -311,7 +311,7 @@ pub async fn rescues_before_a_snooze_or_a_revival_do_not_count(fixture: &dyn Bac
     assert_eq!(lose_worker().await.state, JobState::Waiting, "who asks again has all rescues before it");
 
     let claimed = claim_one(queue).await;
-    enqueue(queue, job("a")).await;
+    assert_eq!(enqueue(queue, job("a")).await, Enqueued::WillRunAgain);
     assert_eq!(settle(queue, claimed.lease.reference, Verdict::Done).await, Settled::Applied);
     assert_eq!(found(queue, "a").await.unwrap().counts.rescues, 0, "done, and asked for once more");
 }
@@ -320,7 +320,7 @@ pub async fn attempts_snoozes_and_rescues_are_counted_apart(fixture: &dyn Backen
     let queue = fixture.queue();
     let mut first = job("a");
     first.max_attempts = 3;
-    enqueue(queue, first).await;
+    assert_eq!(enqueue(queue, first).await, Enqueued::Inserted);
     for verdict in [retry(0), snooze(0), snooze(0), Verdict::Release, retry(0)] {
         let claimed = claim_one(queue).await;
         assert_eq!(settle(queue, claimed.lease.reference, verdict).await, Settled::Applied);
@@ -339,7 +339,7 @@ pub async fn attempts_snoozes_and_rescues_are_counted_apart(fixture: &dyn Backen
 pub async fn repeated_calls_change_nothing(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
     let new = job("a");
-    enqueue(queue, new.clone()).await;
+    assert_eq!(enqueue(queue, new.clone()).await, Enqueued::Inserted);
     let before = found(queue, "a").await;
     assert_eq!(enqueue(queue, new).await, Enqueued::Merged);
     assert_eq!(found(queue, "a").await, before);
@@ -356,7 +356,7 @@ pub async fn repeated_calls_change_nothing(fixture: &dyn BackendFixture) {
 
 pub async fn a_leased_job_is_not_cancelled(fixture: &dyn BackendFixture) {
     let (queue, key) = (fixture.queue(), JobKey::new("a").unwrap());
-    enqueue(queue, job("a")).await;
+    assert_eq!(enqueue(queue, job("a")).await, Enqueued::Inserted);
     drop(claim_one(queue).await);
     assert!(!queue.cancel(&key).await.unwrap());
     assert!(found(queue, "a").await.is_some());
@@ -364,7 +364,7 @@ pub async fn a_leased_job_is_not_cancelled(fixture: &dyn BackendFixture) {
 
 pub async fn replay_starts_a_dead_job_over_and_marks_a_leased_one(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();
-    enqueue(queue, job("a")).await;
+    assert_eq!(enqueue(queue, job("a")).await, Enqueued::Inserted);
     let id = found(queue, "a").await.unwrap().id;
     assert!(!queue.replay(id).await.unwrap(), "a waiting one runs anyway");
     let claimed = claim_one(queue).await;

@@ -8,7 +8,7 @@ use crate::model::{
     ProviderServerId, Removal, Server, ServerId, ServerState, Sighting, SightingClass, SightingKey, Timestamp, Timing,
     TokenDigest, verify_chain, verify_versions,
 };
-use crate::ports::{Guard, Note, QuotaChange, RecordedRef, Retention, SealReport, SinkName, StoreError};
+use crate::ports::{Enqueued, Guard, Note, QuotaChange, RecordedRef, Retention, SealReport, SinkName, StoreError};
 
 use super::fixture::{BackendFixture, account, random, seconds};
 use super::job_queue::{enqueue, job, kill};
@@ -329,7 +329,7 @@ pub async fn a_server_that_waits_for_a_time_beyond_any_is_stalled(fixture: &dyn 
 
 pub async fn trimming_leaves_a_tombstone(fixture: &dyn BackendFixture) {
     let store = fixture.store();
-    enqueue(fixture.queue(), job("dead")).await;
+    assert_eq!(enqueue(fixture.queue(), job("dead")).await, Enqueued::Inserted);
     kill(fixture.queue()).await;
     let mut whole = order(server(&tenant("acme")));
     whole.key = Some(key_of(&whole.server, "order-1"));

@@ -87,6 +87,23 @@ impl Operator {
 
     /// Enqueues a job of a host's own kind; its handler is given to the builder.
     ///
+    /// The same job joins one that waits under its key. One that runs will run once more; one that is dead is revived; once
+    /// it is done its key is free, and it runs again. So what must not happen twice, its handler has to know. While a job of
+    /// another kind or payload stands under the key, dead or not, the answer is [`Enqueued::Conflict`], and nothing is
+    /// changed.
+    ///
+    /// ```
+    /// # use vip_core::{model::NewJob, provisioner::Operator};
+    /// use vip_core::ports::Enqueued;
+    ///
+    /// # async fn run(operator: Operator, job: NewJob) -> Result<(), Box<dyn std::error::Error>> {
+    /// if operator.enqueue(job).await? == Enqueued::Conflict {
+    ///     return Err("another job stands under this key".into());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`QueueError`]; after an unknown outcome repeat it with the same id.

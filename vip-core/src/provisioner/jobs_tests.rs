@@ -1,4 +1,4 @@
-//! Dead jobs that a queue elsewhere did not take: listed with the others, counted, and replayed.
+//! Keys of enqueued jobs, and dead ones that a queue elsewhere did not take: listed with the others, counted, and replayed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -56,12 +56,15 @@ fn kind() -> JobKind {
 async fn kill(queue: &dyn JobQueue, numbers: impl IntoIterator<Item = u128>) {
     let jobs: Vec<NewJob> = numbers.into_iter().map(job).collect();
     queue.enqueue(&jobs).await.unwrap();
+    settle_all(queue, &Verdict::Dead { code: "bad".to_owned() }).await;
+}
+
+async fn settle_all(queue: &dyn JobQueue, verdict: &Verdict) {
     let (lease, claim) = (Duration::from_secs(5), ClaimId::from_uuid(Uuid::from_u128(9)));
     let claimed = queue.claim(&ClaimRequest { kinds: vec![kind()], most: 999, lease, claim }).await.unwrap();
-    let verdict = || Verdict::Dead { code: "bad".to_owned() };
-    let dead: Vec<_> =
-        claimed.iter().map(|one| Settlement { lease: one.lease.reference, verdict: verdict() }).collect();
-    queue.settle(&dead).await.unwrap();
+    let ends: Vec<_> =
+        claimed.iter().map(|one| Settlement { lease: one.lease.reference, verdict: verdict.clone() }).collect();
+    queue.settle(&ends).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,4 +119,22 @@ async fn a_job_is_told_from_another_under_its_key_and_from_one_that_is_still_to_
     assert!(matches!(pair.operator.standing(&mine).await.unwrap(), Standing::ToBeRelayed));
     assert!(pair.backend.queue.cancel(&mine.key).await.unwrap());
     assert!(matches!(pair.operator.standing(&mine).await.unwrap(), Standing::Gone));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_done_frees_its_key_and_one_that_is_dead_keeps_it_from_another_payload() {
+    let pair = Pair::new().await;
+    let again = async || pair.operator.enqueue(job(1)).await.unwrap();
+    assert_eq!((again().await, again().await), (Enqueued::Inserted, Enqueued::Merged));
+    settle_all(&*pair.backend.queue, &Verdict::Done).await;
+    assert_eq!(again().await, Enqueued::Inserted, "the same job runs again");
+
+    kill(&*pair.backend.queue, [1]).await;
+    let dead = pair.operator.job(&job(1).key).await.unwrap();
+    assert_eq!(dead.as_ref().map(|job| job.state), Some(JobState::Dead));
+    let mut other = job(1);
+    other.payload = Payload::from_text("[]").unwrap();
+    assert_eq!(pair.operator.enqueue(other).await.unwrap(), Enqueued::Conflict);
+    assert_eq!(pair.operator.job(&job(1).key).await.unwrap(), dead, "nothing is changed");
+    assert_eq!(again().await, Enqueued::Revived);
 }

@@ -10,6 +10,7 @@ use super::*;
 use crate::Provisioner;
 use crate::memory::{MemoryProvider, memory_backend};
 use crate::model::{JobKey, JobKind, NewJob, Payload};
+use crate::ports::Enqueued;
 use crate::worker::{Attempt, JobHandler, JobOutcome};
 
 /// Fails for good as long as its cause is there.
@@ -47,7 +48,8 @@ async fn with_dead(mailer: &Mailer, count: u64) -> Provisioner {
     for number in 0..count {
         let key = JobKey::new(format!("mail:{number}")).unwrap();
         let payload = Payload::encode(&number).unwrap();
-        operator.enqueue(NewJob::new(operator.job_id(), key, mailer.kind(), payload)).await.unwrap();
+        let new = NewJob::new(operator.job_id(), key, mailer.kind(), payload);
+        assert_eq!(operator.enqueue(new).await.unwrap(), Enqueued::Inserted);
     }
     for _ in 0..1000 {
         if dead(&operator).await == count {
@@ -92,7 +94,7 @@ async fn without_anybody_who_works_the_sample_stays_undecided_and_nothing_follow
     for number in 0..2 {
         let key = JobKey::new(format!("mail:{number}")).unwrap();
         let new = NewJob::new(operator.job_id(), key, mailer.kind(), Payload::encode(&number).unwrap());
-        operator.enqueue(new).await.unwrap();
+        assert_eq!(operator.enqueue(new).await.unwrap(), Enqueued::Inserted);
     }
     let claims = crate::ports::ClaimRequest {
         kinds: vec![mailer.kind()],

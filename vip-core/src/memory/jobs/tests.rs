@@ -177,7 +177,7 @@ fn a_death_with_a_mark_is_undone_by_a_command_only() {
     assert_eq!(command.settle(dead(), 4), Settled::Applied);
     assert_eq!(command.shown(), "waiting 6 a0 s0 r0");
     let mut both = Case::leased_again(Why::Command, 6);
-    both.enqueue(Why::Wake, 2, 0);
+    assert_eq!(both.enqueue(Why::Wake, 2, 0), Enqueued::WillRunAgain);
     assert_eq!(both.settle(dead(), 4), Settled::Applied, "command beats wake");
     assert_eq!(both.shown(), "waiting 2 a0 s0 r0", "and the earlier time wins");
 }
@@ -190,7 +190,7 @@ fn the_last_attempt_kills_and_the_one_before_does_not() {
         assert_eq!(case.shown(), "waiting 0 a1 s0 r0", "one of two attempts");
         assert!(case.claim(1).is_some());
         if let Some(why) = mark {
-            case.enqueue(why, 6, 1);
+            assert_eq!(case.enqueue(why, 6, 1), Enqueued::WillRunAgain);
         }
         (case.settle(retry(9), 2), case.shown())
     };
@@ -232,7 +232,7 @@ fn an_expired_lease_with_a_mark_is_waiting_and_a_command_survives_the_bound() {
 fn reap_takes_the_earliest_and_no_more_than_asked() {
     let mut table = JobTable::default();
     for id in 1..=3 {
-        table.enqueue(&new_job(&format!("k{id}"), id, Why::Wake, 0), at(0));
+        assert_eq!(table.enqueue(&new_job(&format!("k{id}"), id, Why::Wake, 0), at(0)), Enqueued::Inserted);
         table.claim(&claim_of(id, 1), at(10 - u64::try_from(id).unwrap()));
     }
     assert_eq!(table.reap(5, 2, at(100)), 2);
@@ -295,11 +295,11 @@ fn a_settlement_of_a_lease_that_ended_has_no_effect() {
 fn only_due_jobs_of_named_kinds_are_claimed_earliest_first_and_no_more_than_asked() {
     let mut table = JobTable::default();
     for (id, due) in [(1, 30), (2, 20), (3, 10), (4, 40)] {
-        table.enqueue(&new_job(&format!("k{id}"), id, Why::Wake, due), at(0));
+        assert_eq!(table.enqueue(&new_job(&format!("k{id}"), id, Why::Wake, due), at(0)), Enqueued::Inserted);
     }
     let mut other = new_job("other", 5, Why::Wake, 0);
     other.kind = JobKind::new("unknown").unwrap();
-    table.enqueue(&other, at(0));
+    assert_eq!(table.enqueue(&other, at(0)), Enqueued::Inserted);
     assert!(table.claim(&claim_of(1, 9), at(9)).is_empty());
     let claimed = table.claim(&claim_of(2, 2), at(39));
     assert_eq!(claimed.iter().map(|it| it.job.key.as_str()).collect::<Vec<_>>(), ["k3", "k2"]);
@@ -319,9 +319,9 @@ fn claim_leases_nothing_that_is_leased_or_dead() {
 #[test]
 fn the_epoch_is_above_the_clock_and_rises_across_jobs_though_the_clock_falls() {
     let mut table = JobTable::default();
-    table.enqueue(&new_job("a", 1, Why::Wake, 0), at(0));
-    table.enqueue(&new_job("b", 2, Why::Wake, 0), at(0));
-    table.enqueue(&new_job("c", 3, Why::Wake, 0), at(0));
+    assert_eq!(table.enqueue(&new_job("a", 1, Why::Wake, 0), at(0)), Enqueued::Inserted);
+    assert_eq!(table.enqueue(&new_job("b", 2, Why::Wake, 0), at(0)), Enqueued::Inserted);
+    assert_eq!(table.enqueue(&new_job("c", 3, Why::Wake, 0), at(0)), Enqueued::Inserted);
     let epochs = |claimed: Vec<Claimed>| claimed.iter().map(|it| it.lease.reference.epoch).collect::<Vec<_>>();
     let clock = u64::try_from(at(9).as_micros()).unwrap();
     assert_eq!(epochs(table.claim(&claim_of(1, 2), at(9))), [clock, clock + 1]);
@@ -382,7 +382,7 @@ fn another_kind_or_payload_or_a_used_id_is_a_conflict() {
 fn stats_count_by_state_and_pages_ascend() {
     let mut table = JobTable::default();
     for (id, delay) in [(1, 0), (2, 3), (3, 90), (4, 0), (5, 0)] {
-        table.enqueue(&new_job(&format!("k{id}"), id, Why::Wake, delay), at(0));
+        assert_eq!(table.enqueue(&new_job(&format!("k{id}"), id, Why::Wake, delay), at(0)), Enqueued::Inserted);
     }
     let [first, second] = [1, 2].map(|claim| table.claim(&claim_of(claim, 1), at(0)));
     table.settle(&Settlement { lease: first[0].lease.reference, verdict: dead() }, at(0));

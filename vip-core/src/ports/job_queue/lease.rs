@@ -48,8 +48,18 @@ pub struct Claimed {
     pub lease: Lease,
 }
 
-/// Says what an enqueue did.
+/// Says what an enqueue did. Whoever throws it away takes a job that was refused for one that will run:
+///
+/// ```compile_fail
+/// # #![deny(unused_must_use)]
+/// # use vip_core::{model::NewJob, ports::QueueError, provisioner::Operator};
+/// # async fn run(operator: Operator, job: NewJob) -> Result<(), QueueError> {
+/// operator.enqueue(job).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "`Conflict` and `Dead` mean that the job will not run"]
 pub enum Enqueued {
     /// The key was new.
     Inserted,
