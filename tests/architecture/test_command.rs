@@ -45,6 +45,22 @@ fn a_misspelt_skip_is_refused() {
     assert_refused(&tests_run(&[], "lint,redsi", &usual_path()), "'redsi' cannot be left out");
 }
 
+/// Its cargo lists what it finds when it is called.
+#[test]
+fn what_a_run_before_left_of_the_snippet_is_gone_before_the_tests_begin() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = folder.path().join("vip-adapters");
+    std::fs::create_dir(&package).unwrap();
+    for name in ["vip.db", "vip.db-shm", "vip.db-wal", "Cargo.toml"] {
+        std::fs::write(package.join(name), "").unwrap();
+    }
+    let script = "is_skipped() { false; }; cargo() { ls vip-adapters; }; source \"$1\"; step_test";
+    let steps = repository::root().join("tests/run.d/steps.sh");
+    let mut bash = Command::new("bash");
+    let output = bash.args(["-c", script, "bash"]).arg(steps).current_dir(folder.path()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "Cargo.toml\n", "{output:?}");
+}
+
 #[test]
 fn a_missing_service_ends_the_run_with_the_line_to_type() {
     let folder = tempfile::tempdir().unwrap();
