@@ -19,6 +19,7 @@ async fn a_process_without_its_store_is_alive_and_not_ready() {
     assert_eq!(probe(&app, "/livez").await.status, StatusCode::OK);
     let answer = probe(&app, "/readyz").await;
     assert_eq!((answer.status, answer.text("/status")), (StatusCode::SERVICE_UNAVAILABLE, "not_ready"));
+    assert_eq!(answer.header("content-type"), "application/json", "no problem: `docs/problems.md` says so");
     app.end().await;
 }
 

@@ -238,6 +238,17 @@ async fn an_address_and_the_headers_have_their_most() {
     assert_eq!(served.end().await.cut, 0);
 }
 
+/// As `docs/problems.md` says: there is no request yet that a document could be about.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_cannot_be_read_or_is_too_large_is_refused_without_a_body() {
+    let served = Served::with(App::accepting().await, |_| {}).await;
+    for (status, headers) in [("400", "X: b\0c\r\n".to_owned()), ("431", "X: 1\r\n".repeat(limits::HEADERS))] {
+        let answer = served.exchange(format!("GET /livez HTTP/1.1\r\nHost: a\r\n{headers}\r\n").as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.ends_with("\r\n\r\n"), "{answer}");
+    }
+    assert_eq!(served.end().await.cut, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn work_for_a_client_that_went_away_is_cancelled_but_not_an_order_that_is_committed() {
     let served = Served::with(App::accepting().await, |_| {}).await;

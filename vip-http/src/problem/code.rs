@@ -255,8 +255,9 @@ impl ProblemCode {
     pub fn documentation() -> String {
         let mut page = String::from(
             "# Problems\n\nEvery answer of 400 and above is an `application/problem+json` document (RFC 9457) with a \
-             `code` of this list,\nand a `request_id` to find it in the log. A test holds this page and the code \
-             together.\n",
+             `code` of this list,\nand a `request_id` to find it in the log, but for two: `/readyz` says 503 with \
+             `{\"status\":\"not_ready\"}`, and a head that cannot be\nread (400), is too long or has too many headers \
+             (431) is refused without a body. A test holds this page and the code together.\n",
         );
         for code in Self::ALL {
             let again = if code.is_retryable() { "yes" } else { "no" };
