@@ -1,12 +1,15 @@
-//! A shutdown under load leaves no task, no lease and no socket, burns no attempt, and its orders go on afterwards.
+//! A shutdown under load leaves no task, no lease and no socket, burns no attempt, and its orders go on afterwards; an end
+//! without one is told.
 
 use std::time::Duration;
 
 use vip_adapters::hetzner::HetznerClient;
 use vip_adapters::hetzner::simulator::{Simulator, SimulatorServer};
 use vip_core::Provisioner;
+use vip_core::memory::{MemoryProvider, memory_backend};
 use vip_core::model::{JobState, PageLimit, PageRequest};
 use vip_core::runtime::ShutdownReport;
+use vip_tests::lines::Lines;
 use vip_tests::site::{Site, pause, spec};
 use vip_tests::truth;
 
@@ -110,4 +113,26 @@ async fn a_shutdown_with_300_ms_leaves_nothing_behind_and_all_orders_converge_la
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_without_time_leaves_nothing_behind_and_all_orders_converge_later() {
     story(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_that_end_with_the_last_clone_and_without_a_shutdown_are_told_of() {
+    let (lines, _on_this_thread) = Lines::listen();
+    let told = || lines.told("dropped without a shutdown");
+    let working =
+        async || Provisioner::builder(memory_backend()).provider(MemoryProvider::default()).start().await.unwrap();
+
+    let provisioner = working().await;
+    let (tenant, clone) = (provisioner.tenant(TENANT), provisioner.clone());
+    drop(provisioner);
+    assert_eq!(told(), 0, "a clone keeps them");
+    drop(clone);
+    assert_eq!(told(), 1, "{}", lines.text());
+    assert!(tenant.create_server(spec("web-1")).await.is_ok(), "it is accepted, and nobody here works on it");
+
+    let ended = working().await;
+    drop(ended.shutdown(Duration::ZERO).await);
+    drop(ended);
+    drop(Provisioner::builder(memory_backend()).client_only().await.unwrap());
+    assert_eq!(told(), 1, "ended in order, and without workers: {}", lines.text());
 }

@@ -38,6 +38,9 @@ pub enum StartError {
     /// Workers need a provider; [`Builder::client_only`] does not.
     #[error("no provider was given: workers need one, a client alone does not")]
     NoProvider,
+    /// [`Builder::client_only`] was given a handler or an audit sink, which workers run and feed.
+    #[error("a handler or an audit sink was given: workers use them, a client alone does not")]
+    NoWorkers,
     /// Two audit sinks have one name, and the store remembers by name how far it has delivered.
     #[error("two audit sinks are named {name}")]
     SinkTwice {
@@ -150,25 +153,26 @@ impl Builder {
         self
     }
 
-    /// Sets how this process's worker works: how much at once, how often it asks.
+    /// Sets how this process's worker works: how much at once, how often it asks. Without workers it has no effect.
     pub const fn worker(mut self, config: WorkerConfig) -> Self {
         self.config = config;
         self
     }
 
-    /// Adds a handler for a job kind of the host's own.
+    /// Adds a handler for a job kind of the host's own, to a process with workers.
     pub fn handler(mut self, handler: impl JobHandler) -> Self {
         self.worker = self.worker.handler(handler);
         self
     }
 
-    /// Adds a sink that sealed audit records are delivered to.
+    /// Adds a sink that sealed audit records are delivered to, by a process with workers.
     pub fn audit_sink(mut self, sink: impl AuditSink) -> Self {
         self.sinks.push(Arc::new(sink));
         self
     }
 
-    /// Sets what sweeps may lead to.
+    /// Sets what the sweeps that this process makes may lead to. Any process with workers may make the next one: where
+    /// nothing is to be removed, say [`SweepMode::Report`] in all of them.
     pub const fn sweep(mut self, mode: SweepMode) -> Self {
         self.sweep = mode;
         self
@@ -218,10 +222,16 @@ impl Builder {
     /// have others, name these ([`account_elsewhere`](Self::account_elsewhere)): an order in an account that no worker has
     /// is accepted and waits.
     ///
+    /// What only workers use is left aside ([`worker`](Self::worker), [`sweep`](Self::sweep)), or refused where somebody would
+    /// miss it ([`handler`](Self::handler), [`audit_sink`](Self::audit_sink)): give these to the processes that work.
+    ///
     /// # Errors
     ///
     /// [`StartError`] says what is missing or wrong.
     pub async fn client_only(self) -> Result<Provisioner, StartError> {
+        if self.worker.has_handler() || !self.sinks.is_empty() {
+            return Err(StartError::NoWorkers);
+        }
         let (context, shared) = self.shared().await?;
         let supervisor = Supervisor::new(self.randomness.clone());
         let health = watch(&context, &shared, None);

@@ -67,7 +67,12 @@ const SINKS_LEAST: Duration = Duration::from_secs(2);
 /// Provisions servers: one order, exactly one server.
 ///
 /// Clones share one product. [`Provisioner::shutdown`] ends it in order; dropping it does not wait for anything.
+///
+/// Keep one for as long as this process shall work: with the last clone its workers end, in the middle of what they do, and a
+/// `warn` line says so. What it handed out ([`Tenant`], [`Operator`], [`OperationHandle`]) keeps no worker: it goes on to
+/// accept and to answer, and the orders wait for another process.
 #[derive(Debug, Clone)]
+#[must_use = "with its last clone the workers end"]
 pub struct Provisioner {
     inner: Arc<Inner>,
 }
@@ -79,6 +84,16 @@ struct Inner {
     health: Health,
     running: Option<Running>,
     sinks: Vec<Arc<dyn AuditSink>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.running.is_some() && !self.shared.closing.load(Ordering::Acquire) {
+            tracing::warn!(
+                "a product with workers was dropped without a shutdown: they end, and its handles still accept"
+            );
+        }
+    }
 }
 
 /// Is what runs in the background.

@@ -29,8 +29,8 @@ pub struct Progress {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// The order failed, and nothing is left at the provider.
-    #[error("the operation failed: {code}")]
+    /// The order failed, and nothing is left at the provider. Under its idempotency key this is the answer from now on.
+    #[error("the operation failed: {code}; a new order needs a new idempotency key")]
     Failed {
         /// Why, as a stable name.
         code: String,
@@ -38,8 +38,9 @@ pub enum WaitError {
     /// A delete overtook it.
     #[error("the operation was overtaken by a delete")]
     Superseded,
-    /// It waits for an operator or for its cause to go away.
-    #[error("the operation is parked: {code}")]
+    /// It waits for an operator or for its cause to go away, and then goes on: an order may still buy its server, until
+    /// it is given up ([`Tenant::cancel`](super::Tenant::cancel)).
+    #[error("the operation is parked: {code}; once its cause is gone it goes on, and may still buy its server")]
     Parked {
         /// Why, as a stable name.
         code: String,
@@ -122,7 +123,8 @@ impl OperationHandle {
 
     /// Waits until it is done, and returns the server.
     ///
-    /// An operation that is parked is an error at once: it may take an operator. Call it again to go on waiting.
+    /// An operation that is parked is an error at once: it may take an operator. While it stays parked, so is every further
+    /// call: whoever goes on waiting pauses between two calls, or follows [`progress`](Self::progress).
     ///
     /// # Errors
     ///

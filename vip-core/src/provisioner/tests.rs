@@ -1,4 +1,5 @@
-//! What a shutdown does to audit sinks, what goes along to the provider, and how operations read while an account is closed.
+//! What a shutdown does to audit sinks, what a client alone refuses, what goes along to the provider, and how operations read while
+//! an account is closed.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,10 +8,12 @@ use async_trait::async_trait;
 use super::*;
 use crate::memory::{MemoryBackend, MemoryProvider, ProviderFault, ProviderMethod, VirtualClock, memory_backend};
 use crate::model::{
-    AccountId, InstallationId, JobId, OperationStatus, PageLimit, PageRequest, SealedRecord, ServerSpec, TenantId,
-    Timestamp, Timing, WaitReason,
+    AccountId, InstallationId, JobId, JobKind, OperationStatus, PageLimit, PageRequest, SealedRecord, ServerSpec,
+    TenantId, Timestamp, Timing, WaitReason,
 };
 use crate::ports::{AuditSinkError, Backend, ProviderErrorKind, SinkName};
+use crate::provisioning::sweep::SweepMode;
+use crate::worker::{Attempt, JobHandler, JobOutcome, WorkerConfig};
 
 /// Counts what it was given, and how often it was closed.
 #[derive(Debug, Clone)]
@@ -63,6 +66,34 @@ async fn a_shutdown_closes_every_audit_sink_and_none_misses_the_last_record() {
         assert!(records >= 1, "the record of the order is delivered");
         assert_eq!(closed, 1);
     }
+}
+
+/// Has nothing to do.
+#[derive(Debug)]
+struct Idle;
+
+#[async_trait]
+impl JobHandler for Idle {
+    type Payload = u32;
+
+    fn kind(&self) -> JobKind {
+        JobKind::new("shop.idle").unwrap()
+    }
+
+    async fn run(&self, _payload: u32, _attempt: &Attempt) -> JobOutcome {
+        JobOutcome::Done
+    }
+}
+
+#[tokio::test]
+async fn a_client_alone_refuses_a_handler_and_a_sink_that_nobody_would_use() {
+    let builder = || Provisioner::builder(memory_backend());
+    for given in [builder().handler(Idle), builder().audit_sink(Counting::new("one"))] {
+        let started = given.client_only().await;
+        assert!(matches!(started, Err(StartError::NoWorkers)), "{started:?}");
+    }
+    let settings = builder().worker(WorkerConfig::default()).sweep(SweepMode::Report);
+    assert!(settings.client_only().await.is_ok(), "they have no effect");
 }
 
 #[cfg(feature = "mocks")]
@@ -128,6 +159,27 @@ async fn while_the_account_is_closed_its_operations_read_as_parked_and_no_row_sa
     tokio::time::timeout(Duration::from_secs(3600), done).await.unwrap();
     assert_eq!(shown(&tenant.operations(&page).await.unwrap().items[0]), (OperationStatus::Succeeded, None));
     drop(provisioner.shutdown(Duration::from_secs(5)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_wait_for_a_parked_order_ends_at_once_and_says_that_it_may_still_buy() {
+    let clock = Arc::new(VirtualClock::new(Timestamp::from_micros(1_000_000_000_000)));
+    let backend = MemoryBackend::new(clock, InstallationId::from_uuid(uuid::Uuid::from_u128(1)));
+    let provider = MemoryProvider::default();
+    provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unauthorized));
+    let provisioner = Provisioner::builder(backend).provider(provider).start().await.unwrap();
+    let spec = ServerSpec::new("web-1").server_type("a").image("i").location("l").ssh_key("k");
+    let order = provisioner.tenant("acme").create_server(spec).await.unwrap();
+    let parked = order.wait().await.unwrap_err();
+    assert!(parked.to_string().ends_with("may still buy its server"), "{parked}");
+    let began = tokio::time::Instant::now();
+    for _ in 0..2 {
+        assert!(matches!(order.wait().await, Err(WaitError::Parked { .. })));
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO, "whoever goes on waiting pauses in between");
+    let failed = WaitError::Failed { code: "rejected".to_owned() };
+    assert!(failed.to_string().ends_with("a new order needs a new idempotency key"), "{failed}");
+    drop(provisioner.shutdown(Duration::ZERO).await);
 }
 
 #[tokio::test(start_paused = true)]

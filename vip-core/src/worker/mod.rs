@@ -123,6 +123,11 @@ impl WorkerBuilder {
         self
     }
 
+    /// Says whether it has the handler of any kind.
+    pub(crate) fn has_handler(&self) -> bool {
+        !self.registry.kinds().is_empty()
+    }
+
     /// Sets where claim ids and jitter come from; default is the operating system.
     pub fn randomness(mut self, randomness: Arc<dyn Randomness>) -> Self {
         self.randomness = Some(randomness);
