@@ -31,8 +31,8 @@ pub(super) struct Bell {
     /// Names us: our own rings are no news to us.
     pub(super) name: String,
     pub(super) closing: watch::Receiver<bool>,
-    /// Changes when others are to be told.
-    pub(super) rung: watch::Receiver<()>,
+    /// Changes when others are to be told, and says whether somebody waits for jobs here.
+    pub(super) rung: watch::Receiver<bool>,
     /// Whether anybody waits here: a process that only accepts needs no connection for listening.
     pub(super) wanted: watch::Receiver<bool>,
 }
@@ -51,16 +51,26 @@ impl Bell {
                     continue;
                 }
             }
+            if *self.rung.borrow_and_update() {
+                // Whoever waits here heard of it already, and the server and the processors are for its claim now.
+                self.rest().await;
+            }
             let name = self.name.clone();
             let ring = self.sessions.rows(|queries| queries.job_ring_alone.query().bind(name.clone()));
             if let Err(failure) = ring.await {
                 // Whoever waits elsewhere finds the job by polling.
                 tracing::debug!(?failure, "other processes were not told of a job");
             }
-            tokio::select! {
-                () = tokio::time::sleep(DEBOUNCE) => {}
-                _ = self.closing.changed() => {}
-            }
+            self.rest().await;
+        }
+    }
+
+    /// Waits for as long as rings are apart, and no longer than the backend is open.
+    async fn rest(&self) {
+        let mut closing = self.closing.clone();
+        tokio::select! {
+            () = tokio::time::sleep(DEBOUNCE) => {}
+            _ = closing.wait_for(|closing| *closing) => {}
         }
     }
 

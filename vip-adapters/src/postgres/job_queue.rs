@@ -28,7 +28,7 @@ impl JobQueue for PostgresBackend {
         match jobs {
             [] => Ok(Vec::new()),
             [job] => Ok(self.enqueue_together(job).await?),
-            jobs => Ok(self.write(EnqueueJobs(jobs.to_vec())).await?),
+            jobs => Ok(self.write(EnqueueJobs::new(jobs.to_vec())).await?),
         }
     }
 

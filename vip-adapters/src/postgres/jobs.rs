@@ -1,10 +1,10 @@
 //! The writes of the queue: the table of `docs/protocol.md` §6 as statements, each with its guard.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use async_trait::async_trait;
 use sqlx::Row;
-use vip_core::model::{JobId, JobKey, NewJob, Timing};
+use vip_core::model::{JobId, JobKey, NewJob, RequestId, TenantId, Timing, TraceParent};
 use vip_core::ports::Enqueued;
 
 use super::error::{Failure, Obstacle};
@@ -45,9 +45,9 @@ async fn enqueue_round(transaction: &mut Transaction<'_>, jobs: &[&NewJob]) -> R
     if !refused.is_empty() {
         // Nothing was changed for these; only the answer is looked for.
         let query = transaction.queries().job_standing.query();
-        let query = query.bind(texts(&refused, |job| job.key.to_string()));
-        let query = query.bind(texts(&refused, |job| job.kind.to_string()));
-        let query = query.bind(texts(&refused, |job| job.payload.as_str().to_owned()));
+        let query = query.bind(each(&refused, |job| job.key.as_str()));
+        let query = query.bind(each(&refused, |job| job.kind.as_str()));
+        let query = query.bind(each(&refused, |job| job.payload.as_str()));
         // The others may be committed already.
         for row in transaction.rows(query).await.map_err(Failure::of_a_part)? {
             answers.insert(row.try_get("key")?, Enqueued::Dead);
@@ -73,46 +73,58 @@ async fn enqueue_new(transaction: &mut Transaction<'_>, jobs: &[&NewJob]) -> Res
     Ok(true)
 }
 
-fn texts(jobs: &[&NewJob], text: fn(&NewJob) -> String) -> Vec<String> {
-    jobs.iter().map(|job| text(job)).collect()
+fn each<'j, T>(jobs: &[&'j NewJob], part: impl Fn(&'j NewJob) -> T) -> Vec<T> {
+    jobs.iter().copied().map(part).collect()
 }
 
 /// Binds `$1` to `$11`, which mean the same wherever jobs are enqueued.
 fn bind(query: Query, jobs: &[&NewJob], now: Option<i64>) -> Query {
     query
-        .bind(jobs.iter().map(|job| job.id.as_uuid()).collect::<Vec<_>>())
-        .bind(texts(jobs, |job| job.key.to_string()))
-        .bind(texts(jobs, |job| job.kind.to_string()))
-        .bind(texts(jobs, |job| job.payload.as_str().to_owned()))
-        .bind(jobs.iter().map(|job| job.tenant.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|job| job.request_id.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|job| micros(job.delay)).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|job| i32::try_from(job.max_attempts).unwrap_or(i32::MAX)).collect::<Vec<_>>())
+        .bind(each(jobs, |job| job.id.as_uuid()))
+        .bind(each(jobs, |job| job.key.as_str()))
+        .bind(each(jobs, |job| job.kind.as_str()))
+        .bind(each(jobs, |job| job.payload.as_str()))
+        .bind(each(jobs, |job| job.tenant.as_ref().map(TenantId::as_str)))
+        .bind(each(jobs, |job| job.request_id.as_ref().map(RequestId::as_str)))
+        .bind(each(jobs, |job| micros(job.delay)))
+        .bind(each(jobs, |job| i32::try_from(job.max_attempts).unwrap_or(i32::MAX)))
         .bind(now)
-        .bind(jobs.iter().map(|job| rows::why_number(job.why)).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|job| job.trace_parent.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
+        .bind(each(jobs, |job| rows::why_number(job.why)))
+        .bind(each(jobs, |job| job.trace_parent.as_ref().map(TraceParent::as_str)))
 }
 
 /// Enqueues jobs, all or none.
 #[derive(Debug)]
-pub(super) struct EnqueueJobs(pub(super) Vec<NewJob>);
+pub(super) struct EnqueueJobs(Batch);
+
+impl EnqueueJobs {
+    pub(super) fn new(jobs: Vec<NewJob>) -> Self {
+        Self(Batch::new(jobs))
+    }
+}
 
 #[async_trait]
 impl Write for EnqueueJobs {
     type Answer = Vec<Enqueued>;
 
     fn form(&self) -> Form {
-        form_of(&self.0)
+        self.0.form()
     }
 
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Enqueued>, Failure> {
-        enqueue_rounds(transaction, &self.0).await
+        self.0.enqueue(transaction).await
     }
 }
 
 /// Enqueues jobs of many callers; each of them has its answer.
 #[derive(Debug)]
-pub(super) struct EnqueueTogether(pub(super) Vec<NewJob>);
+pub(super) struct EnqueueTogether(Batch);
+
+impl EnqueueTogether {
+    pub(super) fn new(jobs: Vec<NewJob>) -> Self {
+        Self(Batch::new(jobs))
+    }
+}
 
 #[async_trait]
 impl Write for EnqueueTogether {
@@ -121,36 +133,54 @@ impl Write for EnqueueTogether {
     const LANE: Lane = Lane::Order;
 
     fn form(&self) -> Form {
-        form_of(&self.0)
+        self.0.form()
     }
 
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Option<Enqueued>>, Failure> {
-        Ok(enqueue_rounds(transaction, &self.0).await?.into_iter().map(Some).collect())
+        Ok(self.0.enqueue(transaction).await?.into_iter().map(Some).collect())
     }
 }
 
-/// One round is one statement, which is a commit of its own.
-fn form_of(jobs: &[NewJob]) -> Form {
-    if rounds(jobs, job_marks).len() == 1 { Form::Statements } else { Form::Transaction }
+/// Is jobs to enqueue in one commit.
+#[derive(Debug)]
+struct Batch {
+    jobs: Vec<NewJob>,
+    /// Whether no two of them have a key or an id in common: then one statement is enough.
+    is_one_round: bool,
 }
 
-async fn enqueue_rounds(transaction: &mut Transaction<'_>, new: &[NewJob]) -> Result<Vec<Enqueued>, Failure> {
-    let mut answers = vec![Enqueued::Conflict; new.len()];
-    let rounds = rounds(new, job_marks);
-    let is_one = rounds.len() == 1;
-    for round in rounds {
-        let jobs: Vec<&NewJob> = round.iter().map(|(_, job)| *job).collect();
-        // Of several rounds the first must not be committed before the last.
-        if is_one && enqueue_new(transaction, &jobs).await? {
-            return Ok(vec![Enqueued::Inserted; new.len()]);
+impl Batch {
+    fn new(jobs: Vec<NewJob>) -> Self {
+        let keys: HashSet<&JobKey> = jobs.iter().map(|job| &job.key).collect();
+        let ids: HashSet<JobId> = jobs.iter().map(|job| job.id).collect();
+        let is_one_round = keys.len() == jobs.len() && ids.len() == jobs.len();
+        Self { jobs, is_one_round }
+    }
+
+    /// One round is one statement, which is a commit of its own.
+    const fn form(&self) -> Form {
+        if self.is_one_round { Form::Statements } else { Form::Transaction }
+    }
+
+    async fn enqueue(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Enqueued>, Failure> {
+        if self.is_one_round {
+            let jobs: Vec<&NewJob> = self.jobs.iter().collect();
+            if enqueue_new(transaction, &jobs).await? {
+                return Ok(vec![Enqueued::Inserted; jobs.len()]);
+            }
+            return enqueue_round(transaction, &jobs).await;
         }
-        for ((place, _), answer) in round.iter().zip(enqueue_round(transaction, &jobs).await?) {
-            if let Some(found) = answers.get_mut(*place) {
-                *found = answer;
+        let mut answers = vec![Enqueued::Conflict; self.jobs.len()];
+        for round in rounds(&self.jobs, job_marks) {
+            let jobs: Vec<&NewJob> = round.iter().map(|(_, job)| *job).collect();
+            for ((place, _), answer) in round.iter().zip(enqueue_round(transaction, &jobs).await?) {
+                if let Some(found) = answers.get_mut(*place) {
+                    *found = answer;
+                }
             }
         }
+        Ok(answers)
     }
-    Ok(answers)
 }
 
 /// Is what only one job of a statement may have.

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{PgConnection, PgPool};
 use tokio::time::{Instant, timeout_at};
 use vip_core::ports::PoolFigures;
 
 use super::config::{Pooler, PostgresConfig};
 use super::error::{Failure, Obstacle};
 use super::settings::{self, Session, begin_text, hurried};
+use super::warm::{Lent, Warm};
 
 /// Connections for claims and rescues: a worker has two claims under way, of which one waits for the disk while the other one
 /// searches, and a rescue waits behind neither.
@@ -51,7 +52,6 @@ impl Lane {
 /// Counts how callers fared who wanted a connection.
 #[derive(Debug, Default)]
 struct Waits {
-    waiting: AtomicU64,
     timed_out: AtomicU64,
     longest_micros: AtomicU64,
 }
@@ -61,6 +61,8 @@ struct Waits {
 struct Pool {
     lane: Lane,
     pool: PgPool,
+    /// What was given back and goes on to the next caller. Of the host's connections none: others wait for them as well.
+    warm: Arc<Warm>,
     waits: Waits,
     /// Whose sessions they are: what is the host's is not closed by us.
     owner: Owner,
@@ -88,44 +90,39 @@ pub(super) struct Lanes {
 /// Is a connection on loan; unless it is given back sound, it is closed.
 #[derive(Debug)]
 pub(super) struct Loan {
-    connection: Option<sqlx::pool::PoolConnection<Postgres>>,
+    lent: Option<Lent>,
+    /// Where it may be kept for the next caller.
+    warm: Option<Arc<Warm>>,
     /// Whether each call has to be a transaction, because the session is not ours alone.
     pub(super) shared: bool,
 }
 
 impl Loan {
     pub(super) fn connection(&mut self) -> Result<&mut PgConnection, Failure> {
-        self.connection.as_deref_mut().ok_or_else(|| Failure::unavailable(Obstacle::Closed))
+        self.lent.as_mut().map(|lent| &mut *lent.connection).ok_or_else(|| Failure::unavailable(Obstacle::Closed))
     }
 
-    /// Gives it back for others.
+    /// Gives it to the next caller: whoever does has read the server's last answer on it.
     pub(super) fn give_back(mut self) {
-        drop(self.connection.take());
+        match (&self.warm, self.lent.take()) {
+            (Some(warm), Some(lent)) => warm.give_back(lent),
+            (None, lent) => drop(lent),
+            (Some(_), None) => {}
+        }
+    }
+
+    /// Gives it back to its pool, which asks whether it still answers.
+    pub(super) fn give_back_to_pool(mut self) {
+        drop(self.lent.take());
     }
 }
 
 impl Drop for Loan {
     /// Closes what was not given back: a caller that went away may have left a transaction open.
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            drop(connection.detach());
+        if let Some(lent) = self.lent.take() {
+            drop(lent.connection.detach());
         }
-    }
-}
-
-/// Counts a caller that waits, for as long as it does: one that goes away meanwhile waits no more.
-struct Waiting<'a>(&'a AtomicU64);
-
-impl<'a> Waiting<'a> {
-    fn begin(count: &'a AtomicU64) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -141,7 +138,8 @@ impl Lanes {
             None => pool(Lane::Work, config.connections),
             Some(host) => {
                 let begin = begin_text(config, Session::Foreign, Lane::Work);
-                Pool { lane: Lane::Work, pool: host.clone(), waits: Waits::default(), owner: Owner::Host, begin }
+                let (warm, waits) = (Arc::default(), Waits::default());
+                Pool { lane: Lane::Work, pool: host.clone(), warm, waits, owner: Owner::Host, begin }
             }
         };
         let order = pool(Lane::Order, ORDER_CONNECTIONS);
@@ -221,18 +219,20 @@ impl Lanes {
         }
         self.follow_host();
         let pool = self.pool(lane);
+        let shared = pool.begin.contains("SET LOCAL");
+        let warm = Some(Arc::clone(&pool.warm)).filter(|_| pool.owner == Owner::Us && !shared);
+        let waiting = match pool.warm.take() {
+            Ok(lent) => return Ok(Loan { lent: Some(lent), warm, shared }),
+            Err(waiting) => waiting,
+        };
         let begun = Instant::now();
-        let waiting = Waiting::begin(&pool.waits.waiting);
         let found = timeout_at(deadline.min(begun + self.config.pool_wait), pool.pool.acquire()).await;
         drop(waiting);
         let waited = begun.elapsed();
         let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
         pool.waits.longest_micros.fetch_max(micros, Ordering::Relaxed);
         match found {
-            Ok(Ok(connection)) => {
-                let shared = pool.begin.contains("SET LOCAL");
-                Ok(Loan { connection: Some(connection), shared })
-            }
+            Ok(Ok(connection)) => Ok(Loan { lent: Some(Lent::new(connection)), warm, shared }),
             Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => {
                 pool.waits.timed_out.fetch_add(1, Ordering::Relaxed);
                 let most = pool.pool.options().get_max_connections();
@@ -273,6 +273,7 @@ impl Lanes {
         self.closed.store(true, Ordering::SeqCst);
         let deadline = Instant::now() + self.config.call_deadline;
         for pool in self.pools.iter().filter(|pool| pool.owner == Owner::Us) {
+            pool.warm.close();
             if timeout_at(deadline, pool.pool.close()).await.is_err() {
                 tracing::debug!(purpose = pool.lane.purpose(), "connections did not answer when they were closed");
             }
@@ -293,7 +294,8 @@ impl Pool {
             Pooler::None => Session::Ours,
             Pooler::Transaction => Session::Foreign,
         };
-        Self { lane, pool, waits: Waits::default(), owner: Owner::Us, begin: begin_text(config, session, lane) }
+        let (warm, waits) = (Arc::default(), Waits::default());
+        Self { lane, pool, warm, waits, owner: Owner::Us, begin: begin_text(config, session, lane) }
     }
 
     fn figures(&self) -> PoolFigures {
@@ -301,8 +303,9 @@ impl Pool {
         figures.purpose = self.lane.purpose();
         figures.most = self.pool.options().get_max_connections();
         figures.open = self.pool.size();
-        figures.idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
-        figures.waiting = self.waits.waiting.load(Ordering::Relaxed);
+        let (kept, waiting) = self.warm.figures();
+        figures.idle = u32::try_from(self.pool.num_idle().saturating_add(kept)).unwrap_or(u32::MAX);
+        figures.waiting = waiting;
         figures.timed_out = self.waits.timed_out.load(Ordering::Relaxed);
         figures.longest_wait = Duration::from_micros(self.waits.longest_micros.load(Ordering::Relaxed));
         figures

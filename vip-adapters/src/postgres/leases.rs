@@ -91,13 +91,15 @@ pub(super) fn lease_under(claim: ClaimId, row: &PgRow) -> Result<LeaseRef, Failu
 pub(super) async fn settle(sessions: Arc<Sessions>, settlements: Vec<Settlement>) -> Result<Vec<Settled>, Failure> {
     let deadline = sessions.deadline();
     // Of two settlements of one job the first one counts, also if its row is held: those go one after the other.
-    let jobs: BTreeSet<JobId> = settlements.iter().map(|settlement| settlement.lease.job).collect();
-    if jobs.len() < settlements.len() {
+    if !are_of_different_jobs(&settlements) {
         return sessions.write_until(&SettleInTurn(settlements), deadline, None).await;
     }
     let free = SettleFree(settlements);
-    let mut found = sessions.write_until(&free, deadline, None).await?;
+    let ended = sessions.write_until(&free, deadline, None).await?;
     let SettleFree(settlements) = free;
+    let Ended::Some(mut found) = ended else {
+        return Ok(vec![Settled::Applied; settlements.len()]);
+    };
     let left = settlements.iter().filter(|settlement| !found.contains_key(&settlement.lease.job));
     let left = SettleInTurn(left.cloned().collect());
     if !left.0.is_empty() {
@@ -111,29 +113,48 @@ pub(super) async fn settle(sessions: Arc<Sessions>, settlements: Vec<Settlement>
     Ok(settlements.iter().map(answer).collect())
 }
 
+fn are_of_different_jobs(settlements: &[Settlement]) -> bool {
+    let mut jobs: Vec<JobId> = settlements.iter().map(|settlement| settlement.lease.job).collect();
+    jobs.sort_unstable();
+    jobs.dedup();
+    jobs.len() == settlements.len()
+}
+
+/// Says which leases came to their end.
+#[derive(Debug)]
+enum Ended {
+    /// All that were asked for, and their jobs are done for good: nearly always.
+    All,
+    Some(BTreeMap<JobId, Settled>),
+}
+
 /// Ends leases of different jobs whose rows nobody else holds; what is held and what is stale is not in the answer.
 #[derive(Debug)]
 struct SettleFree(Vec<Settlement>);
 
 #[async_trait]
 impl Write for SettleFree {
-    type Answer = BTreeMap<JobId, Settled>;
+    type Answer = Ended;
     const LANE: Lane = Lane::Lease;
     const FORM: Form = Form::Statements;
     // The second one finds no such lease: its answer would say that the work was for nothing.
     const REPEAT: Repeat = Repeat::Told;
 
-    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<BTreeMap<JobId, Settled>, Failure> {
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Ended, Failure> {
         let (done, mut others): (Vec<&Settlement>, Vec<&Settlement>) =
             self.0.iter().partition(|settlement| settlement.verdict == Verdict::Done);
-        let mut found = done_round(transaction, &done).await?;
+        let mut found = match done_round(transaction, &done).await? {
+            Ended::All if others.is_empty() => return Ok(Ended::All),
+            Ended::All => done.iter().map(|settlement| (settlement.lease.job, Settled::Applied)).collect(),
+            Ended::Some(found) => found,
+        };
         // Asked for again while they ran, most likely.
         others.extend(done.into_iter().filter(|settlement| !found.contains_key(&settlement.lease.job)));
         let free = &transaction.queries().job_settle;
         let is_partly_done = transaction.commits_each() && !found.is_empty();
         let rest = round(transaction, free, &others).await;
         found.extend(rest.map_err(|failure| if is_partly_done { failure.of_a_part() } else { failure })?);
-        Ok(found)
+        Ok(Ended::Some(found))
     }
 }
 
@@ -176,21 +197,24 @@ impl Write for SettleInTurn {
 
 /// Ends leases of different jobs that are done for good; what goes on, and what is stale, is not in the answer, and nothing at all
 /// if somebody holds one of the rows.
-async fn done_round(
-    transaction: &mut Transaction<'_>,
-    done: &[&Settlement],
-) -> Result<BTreeMap<JobId, Settled>, Failure> {
+async fn done_round(transaction: &mut Transaction<'_>, done: &[&Settlement]) -> Result<Ended, Failure> {
     // Behind a pooler a statement that fails would end the whole write.
     if done.is_empty() || !transaction.commits_each() {
-        return Ok(BTreeMap::new());
+        return Ok(Ended::Some(BTreeMap::new()));
     }
     let done = in_order(done);
     let query = bind(transaction.queries().job_done.query(), done.iter().map(|settlement| &settlement.lease));
-    let rows = match transaction.rows(query).await {
-        Err(failure) if failure.waited_for_a_lock() => return Ok(BTreeMap::new()),
+    let row = match transaction.row(query).await {
+        Err(failure) if failure.waited_for_a_lock() => return Ok(Ended::Some(BTreeMap::new())),
         outcome => outcome?,
     };
-    rows.iter().map(|row| Ok((rows::id(row, "id", JobId::from_uuid)?, Settled::Applied))).collect()
+    let Some(row) = row else { return Ok(Ended::Some(BTreeMap::new())) };
+    // The jobs are different ones, so that the number says which.
+    if usize::try_from(row.try_get::<i64, _>("number")?).is_ok_and(|number| number == done.len()) {
+        return Ok(Ended::All);
+    }
+    let ids = row.try_get::<Option<Vec<Uuid>>, _>("ids")?.unwrap_or_default();
+    Ok(Ended::Some(ids.into_iter().map(|id| (JobId::from_uuid(id), Settled::Applied)).collect()))
 }
 
 /// Settles leases of different jobs, and waits for their rows; a stale one is not in the answer.

@@ -27,6 +27,7 @@ mod store;
 mod transaction;
 mod upkeep;
 mod url;
+mod warm;
 mod watcher;
 mod writable;
 
@@ -154,7 +155,7 @@ impl PostgresBackend {
             randomness: Arc::clone(&config.randomness),
             call_deadline: config.call_deadline,
             arrivals: watch::Sender::new(0),
-            rung: watch::Sender::new(()),
+            rung: watch::Sender::new(false),
         });
         let (closing, closing_seen) = watch::channel(false);
         let watcher = Watcher::new(Arc::clone(&sessions), config.poll_interval, closing_seen.clone());
@@ -214,8 +215,8 @@ impl PostgresBackend {
 
     /// Enqueues a job in one commit with those of other callers.
     async fn enqueue_together(&self, job: &NewJob) -> Result<Vec<Enqueued>, Failure> {
-        let alone = EnqueueJobs(vec![job.clone()]);
-        self.together(&self.shared.enqueues, job.clone(), EnqueueTogether, (alone, |answer| vec![answer])).await
+        let alone = EnqueueJobs::new(vec![job.clone()]);
+        self.together(&self.shared.enqueues, job.clone(), EnqueueTogether::new, (alone, |answer| vec![answer])).await
     }
 
     /// Writes an order in one commit with those of other callers.

@@ -84,8 +84,8 @@ pub(super) struct Sessions {
     pub(super) call_deadline: Duration,
     /// Counts the jobs that this process put among the waiting ones, and what it heard of those of others.
     pub(super) arrivals: watch::Sender<u64>,
-    /// Changes when others are to be told.
-    pub(super) rung: watch::Sender<()>,
+    /// Changes when others are to be told, and says whether somebody waits for jobs here.
+    pub(super) rung: watch::Sender<bool>,
 }
 
 /// Shows the connections alone: their options hold the password, and the statements are many.
@@ -179,21 +179,28 @@ impl Sessions {
         match outcome {
             Ok((answer, arrivals)) => {
                 loan.give_back();
-                if arrivals.count > 0 {
-                    self.arrivals.send_modify(|count| *count = count.wrapping_add(arrivals.count));
-                }
-                if arrivals.outward {
-                    self.rung.send_replace(());
-                }
+                self.tell(arrivals);
                 Ok(answer)
             }
             Err(failure) => {
                 // A transaction that is left open, as after a failed ROLLBACK, is taken back by closing its connection.
                 if failure.spares_connection() && !is_open.load(Ordering::Relaxed) {
-                    loan.give_back();
+                    loan.give_back_to_pool();
                 }
                 Err(failure)
             }
+        }
+    }
+
+    /// Tells of jobs that a call has put among the waiting ones. Who waits for them here comes first: it is likely to claim them before
+    /// anybody else could.
+    fn tell(&self, arrivals: Arrivals) {
+        if arrivals.outward {
+            // One receiver is the watcher's own; each that waits has another.
+            self.rung.send_replace(self.arrivals.receiver_count() > 1);
+        }
+        if arrivals.count > 0 {
+            self.arrivals.send_modify(|count| *count = count.wrapping_add(arrivals.count));
         }
     }
 
@@ -314,8 +321,10 @@ impl Sessions {
         let rows = timeout_at(deadline + CUT_AFTER, run).await;
         let rows: Result<_, Failure> = rows.unwrap_or_else(|_elapsed| Err(Failure::unavailable(Obstacle::Silent)));
         // A transaction that is left open is taken back by closing its connection.
-        if rows.as_ref().map_or_else(|failure| !shared && failure.spares_connection(), |_rows| true) {
-            loan.give_back();
+        match &rows {
+            Ok(_) => loan.give_back(),
+            Err(failure) if !shared && failure.spares_connection() => loan.give_back_to_pool(),
+            Err(_) => {}
         }
         rows
     }

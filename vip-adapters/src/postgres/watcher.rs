@@ -16,6 +16,9 @@ use super::session::Sessions;
 /// Longest wait for a hint, whatever is asked for.
 const WAIT_MOST: Duration = Duration::from_secs(24 * 3600);
 
+/// How long nothing is looked at after a claim.
+const GRACE: Duration = Duration::from_millis(5);
+
 /// Says what a look found.
 enum Look {
     /// A job may be claimed.
@@ -79,6 +82,12 @@ impl Watcher {
         let arrived = *arrivals.borrow_and_update();
         if arrived != self.seen.load(Ordering::SeqCst) || *closing.borrow_and_update() {
             return;
+        }
+        // Who has just claimed has jobs to begin, and what is new most likely announces itself.
+        tokio::select! {
+            _ = arrivals.changed() => return,
+            _ = closing.changed() => return,
+            () = tokio::time::sleep_until(deadline.min(Instant::now() + GRACE)) => {}
         }
         loop {
             let pause = match self.look().await {

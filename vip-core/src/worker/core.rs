@@ -124,9 +124,11 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds one; the caller rings when it has counted the end of the attempt.
-    pub(super) fn push(&self, settlement: Settlement) {
-        self.lock().push_back(Unsettled { settlement, since: Instant::now() });
+    /// Adds one, and returns how many there are; the caller rings when it has counted the end of the attempt.
+    pub(super) fn push(&self, settlement: Settlement) -> usize {
+        let mut waiting = self.lock();
+        waiting.push_back(Unsettled { settlement, since: Instant::now() });
+        waiting.len()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -88,7 +88,9 @@ impl Counter {
 impl Counters {
     /// Counts attempts that run now.
     pub(super) fn running(&self) -> u64 {
-        self.snapshot().running
+        // As in a snapshot.
+        let claimed = self.claimed.get();
+        claimed.saturating_sub(self.finished.get() + self.handed_back.get() + self.cancelled.get())
     }
 }
 

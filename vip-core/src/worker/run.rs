@@ -15,6 +15,7 @@ use super::core::Core;
 use super::handler::JobOutcome;
 use super::observed;
 use super::registry::{AnyHandler, Undecodable};
+use super::settle::SETTLE_BATCH;
 use crate::ports::{Settlement, Verdict};
 use crate::runtime::{Backoff, panic_message};
 use crate::seeded_bugs::{SeededBug, is_on};
@@ -49,13 +50,16 @@ pub(super) async fn make_attempt(core: Arc<Core>, attempt: Attempt) {
         core.counters.panicked.one();
         (Verdict::Snooze { delay: core.retry_delay(attempt.job().counts.snoozes) }, End::HandedBack)
     });
-    core.outbox.push(Settlement { lease: attempt.lease(), verdict });
+    let unsettled = core.outbox.push(Settlement { lease: attempt.lease(), verdict });
     match end {
         End::Finished => core.counters.finished.one(),
         End::HandedBack => core.counters.handed_back.one(),
         End::Cancelled => core.counters.cancelled.one(),
     }
-    core.outbox.bell.notify_one();
+    // What comes between the first and a full batch is found when the first has waited long enough.
+    if unsettled == 1 || unsettled >= SETTLE_BATCH || core.counters.running() == 0 {
+        core.outbox.bell.notify_one();
+    }
     core.room.notify_one();
 }
 
