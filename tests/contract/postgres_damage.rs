@@ -100,9 +100,12 @@ async fn the_accounts_that_are_needed_are_known_whatever_a_damaged_record_holds(
         r#"{"x":"\u0000","candidates":[],"cursor":0}"#,
         r#"{"x":"\ud800","candidates":[],"cursor":0}"#,
         r#"{"candidates":[7],"cursor":-3,"land":[7],"removing":{"gone":false},"provider_ref":{"gone":0}}"#,
+        r#"{"candidates":[],"cursor":0,"removing":{"since":"soon"}}"#,
+        r#"{"candidates":[],"cursor":0,"removing":{"since":99999999999999999999}}"#,
     ];
     for body in bodies {
-        damage(&fixture, &format!("UPDATE vip.servers SET body = '{body}' WHERE id = '{}'", damaged.id)).await;
+        let text = format!("UPDATE vip.servers SET body = '{body}', removing_id = '7' WHERE id = '{}'", damaged.id);
+        damage(&fixture, &text).await;
         let needed = fixture.store().stats().await.unwrap().accounts;
         assert_eq!(needed, BTreeSet::from([account()]), "{body}");
     }

@@ -103,9 +103,12 @@ async fn the_accounts_that_are_needed_are_known_whatever_a_damaged_record_holds(
         r#"{"candidates":[{"account":"no name"}],"cursor":0}"#,
         r#"{"candidates":7,"cursor":"0] x","land":7,"removing":7,"provider_ref":[]}"#,
         r#"{"candidates":[7],"cursor":-3,"land":[7],"removing":{"gone":false},"provider_ref":{"gone":0}}"#,
+        r#"{"candidates":[],"cursor":0,"removing":{"since":"soon"}}"#,
+        r#"{"candidates":[],"cursor":0,"removing":{"since":99999999999999999999}}"#,
     ];
     for body in bodies {
-        damage(&fixture, &format!("UPDATE vip_servers SET body = '{body}' WHERE id = '{}'", damaged.id)).await;
+        let text = format!("UPDATE vip_servers SET body = '{body}', removing_id = '7' WHERE id = '{}'", damaged.id);
+        damage(&fixture, &text).await;
         let needed = fixture.store().stats().await.unwrap().accounts;
         assert_eq!(needed, BTreeSet::from([account()]), "{body}");
     }

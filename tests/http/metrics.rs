@@ -75,6 +75,7 @@ fn states_are_shown_as_they_are_and_a_class_that_is_seen_no_more_goes_back_to_ze
                 r#"vip_pool_timed_out{purpose="commits and reads"} 5"#,
                 r#"vip_sightings{class="surplus"} 1"#,
                 r#"vip_sightings{class="missing"} 0"#,
+                "vip_oldest_removal_seconds 0",
             ],
         );
         store.sight(&account, &[]).await.unwrap();

@@ -106,6 +106,8 @@ fn of_queue(stats: &QueueStats) {
 
 fn of_store(stats: &StoreStats) {
     metrics::gauge!(telemetry::METRIC_PARKED).set(number(stats.parked));
+    let oldest = stats.oldest_removal.map_or(0.0, |age| age.as_secs_f64());
+    metrics::gauge!(telemetry::METRIC_OLDEST_REMOVAL_SECONDS).set(oldest);
     metrics::gauge!(telemetry::METRIC_UNSEALED).set(number(stats.unsealed));
     // A class that is seen no more is told, too: its last value would stay for ever.
     for class in SightingClass::ALL {

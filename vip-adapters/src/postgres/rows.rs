@@ -236,9 +236,15 @@ pub(super) fn store_stats(row: &PgRow) -> Result<StoreStats, Failure> {
         unsealed: count(row, "unsealed")?,
         parked: count(row, "parked")?,
         next_wake: optional_time(row, "next_wake")?,
+        oldest_removal: oldest_removal(row)?,
         sightings: json::<BTreeMap<_, _>>(row, "sightings")?,
         accounts: accounts(row)?,
     })
+}
+
+fn oldest_removal(row: &PgRow) -> Result<Option<Duration>, Failure> {
+    let now = time(row, "now")?;
+    Ok(optional_time(row, "oldest_removal")?.map(|since| now.since(since)))
 }
 
 /// Reads the accounts that are needed; what is no name of one is in a damaged record alone, and hides no other.

@@ -216,7 +216,8 @@ impl Store for PostgresBackend {
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {
-        let row = self.sessions().row(|queries| queries.store_stats.query().bind(COUNTED_MOST)).await?;
+        let now = self.sessions().bound_now();
+        let row = self.sessions().row(|queries| queries.store_stats.query().bind(COUNTED_MOST).bind(now)).await?;
         Ok(row.map_or_else(|| Ok(StoreStats::default()), |row| rows::store_stats(&row))?)
     }
 

@@ -179,11 +179,12 @@ pub(super) fn sealed_record(row: &SqliteRow) -> Result<SealedRecord, Failure> {
     Ok(SealedRecord::new(count(row, "sequence")?, hash, row.try_get("body")?))
 }
 
-pub(super) fn store_stats(row: &SqliteRow) -> Result<StoreStats, Failure> {
+pub(super) fn store_stats(row: &SqliteRow, now: Timestamp) -> Result<StoreStats, Failure> {
     Ok(StoreStats {
         unsealed: count(row, "unsealed")?,
         parked: count(row, "parked")?,
         next_wake: optional_time(row, "next_wake")?,
+        oldest_removal: optional_time(row, "oldest_removal")?.map(|since| now.since(since)),
         sightings: json::<BTreeMap<_, _>>(row, "sightings")?,
         accounts: accounts(row)?,
     })

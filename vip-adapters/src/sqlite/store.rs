@@ -210,8 +210,9 @@ impl Store for SqliteBackend {
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let now = self.time();
         let row = self.reader().row(|queries| queries.store_stats.query()).await?;
-        Ok(row.map_or_else(|| Ok(StoreStats::default()), |row| rows::store_stats(&row))?)
+        Ok(row.map_or_else(|| Ok(StoreStats::default()), |row| rows::store_stats(&row, now))?)
     }
 
     async fn close(&self) -> Result<(), StoreError> {

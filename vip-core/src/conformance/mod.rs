@@ -35,6 +35,7 @@ pub mod provider_client;
 pub mod samples;
 pub mod sequences;
 pub mod store;
+pub mod store_removal;
 pub mod store_upkeep;
 mod suite;
 

@@ -160,6 +160,15 @@ macro_rules! backend_suite {
             );
         }
 
+        mod store_removal_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, store_removal, BackendFixture:
+                a_deletion_lasts_for_as_long_as_it_is_pending,
+                a_removal_that_nobody_asked_for_lasts_since_its_server_is_known,
+            );
+        }
+
         mod history_contract {
             use $crate::conformance::conformance_cases as cases;
 

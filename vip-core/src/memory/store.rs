@@ -240,11 +240,13 @@ impl Store for MemoryStore {
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let now = self.clock.now();
         let state = self.lock();
         let tables = &state.tables;
         let mut stats = StoreStats {
             unsealed: u64::try_from(tables.unsealed.len()).unwrap_or(u64::MAX),
             next_wake: tables.servers.values().filter_map(|server| server.wake_at).min(),
+            oldest_removal: tables.oldest_removal().map(|since| now.since(since)),
             ..StoreStats::default()
         };
         for server in tables.servers.values() {

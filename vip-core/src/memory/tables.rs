@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::jobs::JobTable;
 use crate::model::{
     Account, AccountId, AuditRecord, ChainHead, ChangeId, IdempotencyKey, InstallationId, Operation, OperationId,
-    SealedRecord, Server, ServerId, Sighting, TenantId, Timestamp, seal_hash,
+    OperationStatus, SealedRecord, Server, ServerId, ServerState, Sighting, TenantId, Timestamp, seal_hash,
 };
 use crate::ports::{
     ChangeSet, Committed, Enqueued, Guard, KeyRecord, Note, OperationChange, QuotaChange, Retention, SealReport,
@@ -183,6 +183,20 @@ impl Tables {
             (head.sequence > done.0).then_some((done.1, tenant, done.0))
         });
         waiting.min().map(|(_, tenant, done)| (tenant, done))
+    }
+
+    /// Returns since when the oldest removal lasts that is neither done nor parked.
+    pub(super) fn oldest_removal(&self) -> Option<Timestamp> {
+        let is_moving = |server: &&Server| {
+            server.wake_at.is_some() && !server.state.is_final() && server.state != ServerState::Parked
+        };
+        let since = |server: &Server| {
+            let asked = server.delete_operation.and_then(|id| self.operations.get(&id));
+            let asked = asked.filter(|operation| operation.status == OperationStatus::Pending);
+            let begun = server.removing.as_ref().filter(|removal| !removal.gone).map(|removal| removal.since);
+            asked.map(|operation| operation.updated_at).or(begun)
+        };
+        self.servers.values().filter(is_moving).filter_map(since).min()
     }
 
     /// Gives unsealed records their place, in the order of their commits.

@@ -56,6 +56,8 @@ reasons! {
         ProviderWorking = "provider_working",
         /// The provider has accepted the delete and has not finished it.
         RemovalInProgress = "removal_in_progress",
+        /// The provider answers the delete with a refusal; it is asked again.
+        RemovalRefused = "removal_refused",
         /// A create without an answer may still land; absence is not proven yet.
         Quarantine = "quarantine",
         /// The provider does not show the server yet.

@@ -48,7 +48,8 @@ pub struct Timing {
     pub record_retention: Duration,
     /// First wait after a provider could not be used; doubles up to `backoff_most`. Default 1 s.
     pub backoff_first: Duration,
-    /// Longest wait after a provider could not be used. Default 60 s, at most 24 h.
+    /// Longest wait after a provider could not be used; after a refused delete ten times as long, up to 10 min, if that is longer.
+    /// Default 60 s, at most 24 h.
     pub backoff_most: Duration,
     /// Wait between a create and the first look at it. Default 11 s: a create from a system image
     /// takes 10 to 15 s. Once a process has seen some creates of a type, what they took counts instead. At most 24 h.

@@ -6,10 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{AccountId, Gate, JobState, PageLimit, PageRequest, SightingClass};
-use crate::ports::{Connections, Durability, JobQueue, PoolFigures, QueueError, QueueStats, StoreError};
+use crate::ports::{Connections, Durability, JobQueue, PoolFigures, QueueError, QueueStats, StoreError, StoreStats};
 use crate::provisioning::Context;
 use crate::runtime::{HealthSource, HealthStatus, PartHealth};
 use crate::telemetry::causes;
+
+/// How long a removal may last until somebody has to look: longer than an action that holds a server, and than most outages. The server is
+/// paid for meanwhile, and nothing else tells of a delete that the provider refuses, or accepts and never ends.
+const REMOVAL_LASTS_MOST: Duration = Duration::from_secs(6 * 3600);
 
 /// Asks the store: reachable, and whether it keeps changes. One that only reads is degraded: what callers ask for is answered, and
 /// there is no better process to send them to.
@@ -51,20 +55,27 @@ impl HealthSource for RecordsHealth {
             Ok(stats) => stats,
             Err(error) => return vec![PartHealth::new("records", HealthStatus::Degraded, Some(error.to_string()))],
         };
-        let sighted = |class| stats.sightings.get(&class).copied().unwrap_or(0);
-        let waiting = sighted(SightingClass::Surplus) + sighted(SightingClass::Resurfaced);
-        let unrecorded = sighted(SightingClass::Unrecorded);
-        let detail = format!(
-            "{} parked, {unrecorded} unrecorded, {waiting} removals waiting, {} audit records unsealed",
-            stats.parked, stats.unsealed
-        );
-        let troubled = unrecorded + waiting > 0;
-        let status = if troubled { HealthStatus::Degraded } else { HealthStatus::Ok };
-        let records = PartHealth::new("records", status, Some(detail));
         let unserved =
             stats.accounts.iter().filter(|account| self.works && !self.context.providers.contains_key(*account));
-        std::iter::once(records).chain(unserved.map(without_client)).collect()
+        std::iter::once(of_records(&stats)).chain(unserved.map(without_client)).collect()
     }
+}
+
+fn of_records(stats: &StoreStats) -> PartHealth {
+    let sighted = |class| stats.sightings.get(&class).copied().unwrap_or(0);
+    let waiting = sighted(SightingClass::Surplus) + sighted(SightingClass::Resurfaced);
+    let unrecorded = sighted(SightingClass::Unrecorded);
+    let mut detail = format!(
+        "{} parked, {unrecorded} unrecorded, {waiting} removals waiting, {} audit records unsealed",
+        stats.parked, stats.unsealed
+    );
+    let lasts_long = stats.oldest_removal.filter(|age| *age > REMOVAL_LASTS_MOST);
+    if let Some(age) = lasts_long {
+        detail = format!("{detail}; a removal is not done after {} s", age.as_secs());
+    }
+    let troubled = unrecorded + waiting > 0 || lasts_long.is_some();
+    let status = if troubled { HealthStatus::Degraded } else { HealthStatus::Ok };
+    PartHealth::new("records", status, Some(detail))
 }
 
 /// Says that servers and orders of an account wait, and are not swept, because nobody here can ask for them.
@@ -247,6 +258,19 @@ mod tests {
         let part = of_store(Durability::Durable, Err(StoreError::Unavailable { source: "disk full".into() }));
         assert_eq!((part.name.as_str(), part.status), ("store", HealthStatus::Degraded));
         assert!(part.detail.is_some_and(|detail| detail.contains("only reads") && detail.contains("disk full")));
+    }
+
+    #[test]
+    fn records_are_degraded_and_say_so_once_a_removal_lasts_longer_than_it_may() {
+        let of = |age| of_records(&StoreStats { oldest_removal: age, ..StoreStats::default() });
+        for age in [None, Some(Duration::ZERO), Some(REMOVAL_LASTS_MOST)] {
+            let part = of(age);
+            assert_eq!((part.name.as_str(), part.status), ("records", HealthStatus::Ok), "{age:?}");
+            assert!(part.detail.is_some_and(|detail| !detail.contains("not done")), "{age:?}");
+        }
+        let part = of(Some(REMOVAL_LASTS_MOST + Duration::from_micros(1)));
+        assert_eq!(part.status, HealthStatus::Degraded);
+        assert!(part.detail.is_some_and(|detail| detail.ends_with("; a removal is not done after 21600 s")));
     }
 
     #[test]

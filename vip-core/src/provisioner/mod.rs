@@ -18,6 +18,8 @@ mod provider_health;
 mod relay;
 #[cfg(test)]
 mod relay_tests;
+#[cfg(test)]
+mod removal_tests;
 mod replay;
 #[cfg(test)]
 mod sink_tests;

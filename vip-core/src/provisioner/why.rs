@@ -59,6 +59,7 @@ const fn waiting(reason: WaitReason) -> &'static str {
         WaitReason::NoStock => "none of the acceptable types is in stock at an acceptable location",
         WaitReason::ProviderWorking => "the provider works on it",
         WaitReason::RemovalInProgress => "the provider has accepted the removal and not finished it",
+        WaitReason::RemovalRefused => "the provider refuses to remove the server",
         WaitReason::Quarantine => "a create without an answer may still land, and absence is not proven yet",
         WaitReason::NotVisibleYet => "the provider does not show the server yet",
         WaitReason::Parked => "it waits for an operator or for its cause to go away",

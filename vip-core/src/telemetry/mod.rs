@@ -126,6 +126,8 @@ pub const METRIC_BUDGET_WAITING: &str = "vip_provider_budget_waiting";
 pub const METRIC_SWEEP_AGE_SECONDS: &str = "vip_sweep_age_seconds";
 /// Counts parked servers.
 pub const METRIC_PARKED: &str = "vip_parked_servers";
+/// Says how long the oldest removal lasts that is neither done nor parked.
+pub const METRIC_OLDEST_REMOVAL_SECONDS: &str = "vip_oldest_removal_seconds";
 /// Counts audit records that have no place in the chain yet.
 pub const METRIC_UNSEALED: &str = "vip_audit_unsealed_records";
 /// Counts disagreements with the provider's inventory by `class`.
@@ -223,6 +225,7 @@ pub const METRICS: &[&str] = &[
     METRIC_BUDGET_WAITING,
     METRIC_SWEEP_AGE_SECONDS,
     METRIC_PARKED,
+    METRIC_OLDEST_REMOVAL_SECONDS,
     METRIC_UNSEALED,
     METRIC_SIGHTINGS,
     METRIC_LOOP_RESTARTS,

@@ -28,11 +28,32 @@ next(account) AS MATERIALIZED (
         LIMIT 1000
     ) AS moving,
     json_to_record(moving.body) AS record(removing json, provider_ref json, land json, candidates json, cursor text)
+),
+-- Deletions that are pending, and servers that are removed though nobody asked: those of orders that failed, second ones. By the
+-- index of what moves, in which all of them stand (`servers_to_wake`), and by that of a server's operations. A body is read for a
+-- server that is being removed alone, as above.
+removal(since) AS MATERIALIZED (
+    SELECT coalesce(
+        (SELECT min(updated_at) FROM vip.operations WHERE server = moving.id AND verb = 'delete' AND status = 'pending'),
+        CASE WHEN removing_id IS NOT NULL AND position(E'\\u' IN body::text) = 0
+            THEN substring((body #> '{removing,since}')::text FROM '^[0-9]{1,18}$')::bigint
+        END
+    )
+    FROM (
+        SELECT id, state, desired, removing_id, body
+        FROM vip.servers
+        WHERE wake_at IS NOT NULL AND state NOT IN ('failed', 'deleted')
+        ORDER BY wake_at, id
+        LIMIT 10000
+    ) AS moving
+    WHERE state <> 'parked' AND (desired = 'absent' OR removing_id IS NOT NULL)
 )
 SELECT
+    coalesce($2::bigint, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint) AS now,
     (SELECT count(*) FROM (SELECT FROM vip.audit WHERE sequence IS NULL LIMIT $1) AS counted) AS unsealed,
     (SELECT count(*) FROM (SELECT FROM vip.servers WHERE state = 'parked' LIMIT $1) AS counted) AS parked,
     (SELECT min(wake_at) FROM vip.servers WHERE wake_at IS NOT NULL) AS next_wake,
+    (SELECT min(since) FROM removal) AS oldest_removal,
     (
         SELECT coalesce(json_object_agg(class, number), '{}')::text
         FROM (

@@ -28,11 +28,35 @@ next(account) AS (
         LIMIT 1000
     ) AS moving
     WHERE json_valid(body)
+),
+-- Deletions that are pending, and servers that are removed though nobody asked: those of orders that failed, second ones. By the
+-- index of what moves, in which all of them stand (`vip_servers_to_wake`), and by that of a server's operations. A body is read for a
+-- server that is being removed alone.
+removal(since) AS (
+    SELECT coalesce(
+        (SELECT min(updated_at) FROM vip_operations WHERE server = moving.id AND verb = 'delete' AND status = 'pending'),
+        (
+            SELECT CASE json_type(CASE WHEN json_valid(body) THEN body END, '$.removing.since')
+                WHEN 'integer' THEN CAST(body ->> '$.removing.since' AS INTEGER)
+            END
+            FROM vip_servers
+            WHERE id = moving.id AND moving.removing_id IS NOT NULL
+        )
+    )
+    FROM (
+        SELECT id, state, desired, removing_id
+        FROM vip_servers
+        WHERE wake_at IS NOT NULL AND state NOT IN ('failed', 'deleted')
+        ORDER BY wake_at
+        LIMIT 10000
+    ) AS moving
+    WHERE state <> 'parked' AND (desired = 'absent' OR removing_id IS NOT NULL)
 )
 SELECT
     (SELECT count(*) FROM vip_audit INDEXED BY vip_audit_to_seal WHERE sequence IS NULL) AS unsealed,
     (SELECT count(*) FROM vip_servers WHERE state = 'parked') AS parked,
     (SELECT min(wake_at) FROM vip_servers WHERE wake_at IS NOT NULL) AS next_wake,
+    (SELECT min(since) FROM removal) AS oldest_removal,
     (
         SELECT json_group_object(class, number)
         FROM (SELECT class, count(*) AS number FROM vip_sightings GROUP BY class)

@@ -57,6 +57,8 @@ use crate::model::{
 ///   (`the_accounts_of_records_are_known_until_these_are_final`).
 /// * Statistics name the account that a record asks next for as long as it has to move, of the thousand that move first
 ///   (`the_account_that_a_record_asks_next_is_known_while_it_has_to_move`).
+/// * Statistics tell how long the oldest removal lasts, of the ten thousand records that move first
+///   (`a_deletion_lasts_for_as_long_as_it_is_pending`, `a_removal_that_nobody_asked_for_lasts_since_its_server_is_known`).
 /// * An account is written only over the version that was read (`an_account_is_written_by_whoever_read_it_last`).
 /// * Stalled servers are those whose time has passed, longest ago first, and behind them those whose time lies further ahead
 ///   than anything is put off (`stalled_servers_are_listed_longest_ago_first`,

@@ -148,6 +148,9 @@ pub struct StoreStats {
     pub parked: u64,
     /// The earliest time at which a server should move, by the store's clock.
     pub next_wake: Option<Timestamp>,
+    /// How long the oldest removal lasts that is neither done nor parked, by the store's clock: since its deletion is pending, or
+    /// of a server that nobody asked to delete, since it is known. Of the ten thousand records that move first.
+    pub oldest_removal: Option<Duration>,
     /// Sightings by class.
     pub sightings: BTreeMap<SightingClass, u64>,
     /// Accounts of records that are not final: those of the last announced creates, and those that the thousand records which

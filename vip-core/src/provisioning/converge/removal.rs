@@ -13,6 +13,9 @@ use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Age of an accepted delete after which a server that is still there is deleted again.
 const DELETE_AGAIN: Duration = Duration::from_secs(300);
+/// How many times `backoff_most` the wait after a refused delete grows to, and the longest that this makes it: what holds a server may
+/// hold it for days, and each try is in the audit for ever.
+const REFUSED_MOST: (u32, Duration) = (10, Duration::from_secs(600));
 /// First and longest wait between looks whether a deleted server is gone.
 const GONE_LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// Looks during quarantine, counted from the end of the unanswered request; afterwards one every five minutes.
@@ -164,7 +167,7 @@ fn is_surplus(view: &View<'_>) -> bool {
 }
 
 fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failure) -> Change {
-    let reason = match failure.kind {
+    let (reason, delay) = match failure.kind {
         ProviderErrorKind::Protected if is_surplus(view) => {
             // A second server that is protected is no reason to stop the first. Its sighting is done with, so that it is
             // not tried again at once: the sweep reports it anew, and it has to ripen again.
@@ -183,20 +186,29 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
             moves::throttled(&mut server, view, retry_after);
             return Change::new(server, Verb::Record);
         }
-        ProviderErrorKind::Busy => WaitReason::Busy,
-        ProviderErrorKind::NotSent
-        | ProviderErrorKind::Exhausted
+        ProviderErrorKind::Busy => (WaitReason::Busy, refused_delay(view, failure)),
+        ProviderErrorKind::Exhausted
         | ProviderErrorKind::AlreadyExists
         | ProviderErrorKind::InvalidInput
         | ProviderErrorKind::Placement
-        | ProviderErrorKind::AccountLimit
-        | ProviderErrorKind::Bug
-        | ProviderErrorKind::Unknown => failure.waits_for(),
+        | ProviderErrorKind::AccountLimit => (WaitReason::RemovalRefused, refused_delay(view, failure)),
+        ProviderErrorKind::NotSent | ProviderErrorKind::Bug | ProviderErrorKind::Unknown => {
+            (failure.waits_for(), view.retry_delay(failure))
+        }
     };
-    moves::back_off(&mut server, view, view.retry_delay(failure), reason);
+    moves::back_off(&mut server, view, delay, reason);
     let mut change = Change::new(server, Verb::Record);
     change.bug = failure.kind == ProviderErrorKind::Bug;
     change
+}
+
+/// Returns the wait after an answer that refuses a delete: as after any failure at first, then longer.
+fn refused_delay(view: &View<'_>, failure: &Failure) -> Duration {
+    let (first, most) = (view.timing.backoff_first, view.timing.backoff_most);
+    match failure.retry_after {
+        Some(_) => view.retry_delay(failure),
+        None => view.backoff(first, most.saturating_mul(REFUSED_MOST.0).min(REFUSED_MOST.1).max(most)),
+    }
 }
 
 /// Says what the answer about the server that is being removed changes.

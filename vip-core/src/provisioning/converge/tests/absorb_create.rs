@@ -233,6 +233,49 @@ fn a_protected_server_parks_its_delete_and_an_unanswered_delete_is_repeated() {
     assert_eq!((change.server.state, change.server.not_before), (ServerState::Deleting, Some(NOW.plus(seconds(1)))));
 }
 
+/// Returns for how many seconds a delete waits that failed so often before, and why.
+fn waits(timing: Timing, kind: ProviderErrorKind, backoff: u32) -> (u64, Option<WaitReason>) {
+    let mut world = deleting();
+    (world.timing, world.server.backoff) = (timing, backoff);
+    let server = refused(&world, kind).server;
+    (server.not_before.unwrap().since(NOW).as_secs(), server.wait_reason)
+}
+
+#[test]
+fn a_refused_delete_waits_longer_than_one_that_nobody_answers() {
+    let refused = [
+        (ProviderErrorKind::Busy, WaitReason::Busy),
+        (ProviderErrorKind::Exhausted, WaitReason::RemovalRefused),
+        (ProviderErrorKind::AlreadyExists, WaitReason::RemovalRefused),
+        (ProviderErrorKind::InvalidInput, WaitReason::RemovalRefused),
+        (ProviderErrorKind::Placement, WaitReason::RemovalRefused),
+        (ProviderErrorKind::AccountLimit, WaitReason::RemovalRefused),
+    ];
+    for (kind, reason) in refused {
+        for (backoff, delay) in [(0, 1), (1, 2), (5, 32), (6, 64), (9, 512), (10, 600), (99, 600)] {
+            assert_eq!(waits(Timing::default(), kind, backoff), (delay, Some(reason)), "{kind:?}");
+        }
+    }
+    for kind in [ProviderErrorKind::NotSent, ProviderErrorKind::Unknown, ProviderErrorKind::Bug] {
+        for (backoff, delay) in [(0, 1), (5, 32), (6, 60), (99, 60)] {
+            let unavailable = Some(WaitReason::ProviderUnavailable);
+            assert_eq!(waits(Timing::default(), kind, backoff), (delay, unavailable), "{kind:?}");
+        }
+    }
+}
+
+#[test]
+fn the_wait_of_a_refused_delete_follows_the_timings_and_what_the_provider_names() {
+    for (most, delay) in [(1, 10), (59, 590), (60, 600), (61, 600), (600, 600), (86_400, 86_400)] {
+        let timing = Timing { backoff_most: seconds(most), ..Timing::default() };
+        assert_eq!(waits(timing, ProviderErrorKind::Busy, 99).0, delay, "{most}");
+    }
+    let mut world = deleting();
+    world.server.backoff = 99;
+    let named = Failure { kind: ProviderErrorKind::Busy, retry_after: Some(seconds(10)), ..Failure::unanswered() };
+    assert_eq!(answer(&world, Answer::Failed(named)).server.not_before, Some(NOW.plus(seconds(11))));
+}
+
 #[test]
 fn an_end_gives_the_quota_back_once_and_moves_the_operation() {
     let mut world = deleting();
