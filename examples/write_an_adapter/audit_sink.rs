@@ -1,4 +1,4 @@
-//! An `AuditSink` that keeps each record as a file named by its number, so that a repeat changes nothing.
+//! An `AuditSink` that keeps each record as a file named by its number and hash, so that a repeat changes nothing.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,8 +49,9 @@ async fn open_folder(parent: &Path, folder: &Path) -> io::Result<()> {
 
 /// Writes aside and renames: after a crash a record is there whole, or not at all.
 async fn keep(folder: &Path, record: &SealedRecord) -> io::Result<()> {
-    // With leading zeros, so that the files sort as the numbers do.
-    let path = folder.join(format!("{:020}.json", record.sequence));
+    // With leading zeros, so that the files sort as the numbers do. After a restore a number comes once more: it is the
+    // hash that keeps the older record.
+    let path = folder.join(format!("{:020}-{}.json", record.sequence, record.hash.as_str()));
     let aside = path.with_extension("tmp");
     let mut file = fs::File::create(&aside).await?;
     file.write_all(&serde_json::to_vec(record)?).await?;

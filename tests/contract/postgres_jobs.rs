@@ -9,7 +9,7 @@ use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
 use vip_core::conformance::job_queue::{claim, job};
 use vip_core::model::{JobId, NewJob};
 use vip_core::ports::{JobQueue, LeaseRef, QueueError, Settled, Settlement, Store, Verdict};
-use vip_tests::unreadable::an_unreadable_job_hurts_no_other;
+use vip_tests::unreadable::{UNREADABLE_HINTS, an_unreadable_hint_costs_no_job, an_unreadable_job_hurts_no_other};
 
 use crate::postgres_database::open;
 use crate::server;
@@ -47,6 +47,19 @@ async fn a_job_that_cannot_be_read_hurts_no_other() {
         server().run(&database, &damage).await;
     };
     an_unreadable_job_hurts_no_other(&backend, damage).await;
+    backend.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_whose_hints_cannot_be_read_is_done_without_them() {
+    let database = server().new_database().await;
+    let backend = open(&database).await;
+    let damage = async |id| {
+        let [request, trace] = UNREADABLE_HINTS;
+        let set = format!("request_id = '{request}', trace_parent = '{trace}'");
+        server().run(&database, &format!("UPDATE vip.jobs SET {set} WHERE id = '{id}'")).await;
+    };
+    an_unreadable_hint_costs_no_job(&backend, damage).await;
     backend.close().await.unwrap();
 }
 

@@ -15,7 +15,7 @@ use vip_core::ports::{ChangeSet, Guard, JobQueue, Settled, Settlement, Store, St
 
 use vip_core::conformance::job_queue::{claim, job, settle};
 use vip_core::conformance::samples::{change, job_of, key_of, order, server, tenant};
-use vip_tests::unreadable::an_unreadable_job_hurts_no_other;
+use vip_tests::unreadable::{UNREADABLE_HINTS, an_unreadable_hint_costs_no_job, an_unreadable_job_hurts_no_other};
 
 /// Long enough for anything on a busy machine; a test that gets here has failed.
 const NEVER: Duration = Duration::from_secs(30);
@@ -333,6 +333,22 @@ async fn a_job_that_cannot_be_read_hurts_no_other() {
         connection.close().await.unwrap();
     };
     an_unreadable_job_hurts_no_other(&backend, damage).await;
+    backend.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_whose_hints_cannot_be_read_is_done_without_them() {
+    let file = File::new();
+    let backend = file.open().await;
+    let damage = async |id: JobId| {
+        let mut connection = SqliteConnection::connect(file.path().to_str().unwrap()).await.unwrap();
+        let [request, trace] = UNREADABLE_HINTS;
+        let damage = sqlx::query("UPDATE vip_jobs SET request_id = ?, trace_parent = ? WHERE id = ?");
+        let damage = damage.bind(request).bind(trace).bind(id.to_string());
+        assert_eq!(damage.execute(&mut connection).await.unwrap().rows_affected(), 1);
+        connection.close().await.unwrap();
+    };
+    an_unreadable_hint_costs_no_job(&backend, damage).await;
     backend.close().await.unwrap();
 }
 

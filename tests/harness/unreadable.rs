@@ -8,8 +8,8 @@ use vip_core::conformance::job_queue::{claim, job, settle};
 use vip_core::conformance::samples::{accepted, load};
 use vip_core::conformance::{BackendFixture, account};
 use vip_core::model::{
-    Account, Actor, Gate, JobId, JobKey, JobState, OperationId, Page, PageLimit, PageRequest, ParkReason, Server,
-    ServerId, TokenDigest,
+    Account, Actor, Gate, Job, JobId, JobKey, JobState, OperationId, Page, PageLimit, PageRequest, ParkReason,
+    RequestId, Server, ServerId, TenantId, TokenDigest, TraceParent,
 };
 use vip_core::ports::{JobQueue, Settled, Verdict};
 
@@ -46,6 +46,35 @@ pub async fn an_unreadable_job_hurts_no_other(queue: &dyn JobQueue, damage: impl
     assert_eq!(dead, ["a"], "the list goes on behind it");
     assert!(queue.cancel(&JobKey::new("c").expect("a key")).await.expect("it is removed"));
     assert_eq!(queue.stats(&[]).await.expect("they are counted").dead, 1);
+}
+
+/// What a damage puts in the place of a job's request id and trace: no names in this version, as those of a newer one may be.
+pub const UNREADABLE_HINTS: [&str; 2] = ["no name at all", "01-of-a-later-version"];
+
+/// Enqueues a job and has its hints damaged, the request and the trace that it belongs to: it is found, listed and claimed without
+/// them, and nothing else of it is lost.
+///
+/// # Panics
+///
+/// If it is not so.
+pub async fn an_unreadable_hint_costs_no_job(queue: &dyn JobQueue, damage: impl AsyncFnOnce(JobId)) {
+    let mut new = job("a");
+    new.tenant = Some(TenantId::new("acme").expect("a name"));
+    new.request_id = Some(RequestId::new("req-7").expect("a name"));
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    new.trace_parent = Some(TraceParent::new(trace).expect("a trace"));
+    queue.enqueue(std::slice::from_ref(&new)).await.expect("it is enqueued");
+    damage(new.id).await;
+    let shown = |job: &Job| (job.id, job.tenant.clone(), job.request_id.clone(), job.trace_parent.clone());
+    let expected = Some((new.id, new.tenant.clone(), None, None));
+    let found = queue.find(&new.key).await.expect("it can be read");
+    assert_eq!(found.as_ref().map(shown), expected);
+    let page = PageRequest::first(PageLimit::most());
+    let listed = queue.list(JobState::Waiting, &page).await.expect("it is listed").items;
+    assert_eq!(listed.first().map(shown), expected);
+    let claimed = claim(queue, 10).await;
+    assert_eq!(claimed.first().map(|claimed| shown(&claimed.job)), expected);
+    assert_eq!(settle(queue, claimed[0].lease.reference, Verdict::Done).await, Settled::Applied);
 }
 
 /// Has the first of two open orders of a tenant damaged, and later its operation: what comes behind it is listed, page by page and

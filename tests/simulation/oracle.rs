@@ -203,7 +203,7 @@ async fn demand_audit(site: &Site, orders: &[Accepted], broken: &mut Vec<String>
         if site.has_sink {
             let tenant = TenantId::new(name).unwrap();
             let sealed = Backend::from(site.memory.clone()).store.sealed(&tenant, 0, 10_000).await.unwrap();
-            if let Some(missed) = sealed.iter().find(|record| !site.delivered.has(&tenant, record.sequence)) {
+            if let Some(missed) = sealed.iter().find(|record| !site.delivered.has(&tenant, record)) {
                 broken.push(format!("P4: record {} of {name} was not delivered", missed.sequence));
             }
         }

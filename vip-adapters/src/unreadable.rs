@@ -1,4 +1,5 @@
-//! What becomes of a job whose stored form cannot be read: it is said so and set apart, and hurts no other job.
+//! What becomes of a job whose stored form cannot be read: it is said so and set apart, and hurts no other job. What is but a
+//! hint in it is left out.
 
 use std::fmt::{Debug, Display};
 
@@ -10,6 +11,11 @@ const UNREADABLE: &str = "unreadable";
 /// Says which job cannot be read; what it holds is not shown.
 pub(crate) fn report(job: impl Display, failure: &impl Debug) {
     tracing::error!(job.id = %job, error = ?failure, "a stored job cannot be read and is set apart");
+}
+
+/// Says which job has a hint that cannot be read, as one of a newer program may be; what it holds is not shown.
+pub(crate) fn report_hint(job: impl Display) {
+    tracing::debug!(job.id = %job, "a hint of a stored job cannot be read and is left out");
 }
 
 /// Makes the end of a claimed job that cannot be read.

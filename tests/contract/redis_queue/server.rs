@@ -10,7 +10,7 @@ use vip_core::model::{InstallationId, JobKey, JobState, NewJob, PageLimit, PageR
 use vip_core::ports::{ClaimRequest, Durability, Enqueued, JobQueue, LeaseRef, QueueError, Settled, Verdict};
 use vip_tests::redis_server::RedisServer;
 use vip_tests::site::pause;
-use vip_tests::unreadable::an_unreadable_job_hurts_no_other;
+use vip_tests::unreadable::{UNREADABLE_HINTS, an_unreadable_hint_costs_no_job, an_unreadable_job_hurts_no_other};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -290,6 +290,18 @@ async fn a_job_that_cannot_be_read_hurts_no_other() {
         );
     };
     an_unreadable_job_hurts_no_other(&open(&server).await, damage).await;
+}
+
+#[tokio::test]
+async fn a_job_whose_hints_cannot_be_read_is_done_without_them() {
+    let server = RedisServer::start();
+    let damage = async |id: vip_core::model::JobId| {
+        let jobs: Vec<String> = server.ask(&["KEYS", &format!("*:job:{id}")]);
+        let [request, trace] = UNREADABLE_HINTS;
+        let added: i64 = server.ask(&["HSET", &jobs[0], "request_id", request, "trace_parent", trace]);
+        assert_eq!(added, 0, "they were there and are others now");
+    };
+    an_unreadable_hint_costs_no_job(&open(&server).await, damage).await;
 }
 
 #[tokio::test]

@@ -10,20 +10,20 @@ use vip_core::ports::{AuditSink, AuditSinkError, SinkName};
 use super::Link;
 use crate::method::Method;
 
-/// Is what was delivered: the numbers of each tenant's records. All processes share it.
+/// Is what was delivered: the hashes of each tenant's records, which hold their numbers. All processes share it.
 #[derive(Debug, Default, Clone)]
-pub struct Delivered(Arc<Mutex<BTreeMap<TenantId, BTreeSet<u64>>>>);
+pub struct Delivered(Arc<Mutex<BTreeMap<TenantId, BTreeSet<String>>>>);
 
 impl Delivered {
-    /// Says whether a tenant's record arrived.
+    /// Says whether a tenant's record arrived, and not another one of its number.
     #[must_use]
-    pub fn has(&self, tenant: &TenantId, sequence: u64) -> bool {
-        self.0.lock().unwrap().get(tenant).is_some_and(|numbers| numbers.contains(&sequence))
+    pub fn has(&self, tenant: &TenantId, record: &SealedRecord) -> bool {
+        self.0.lock().unwrap().get(tenant).is_some_and(|hashes| hashes.contains(record.hash.as_str()))
     }
 
     fn take(&self, tenant: &TenantId, batch: &[SealedRecord]) {
         let mut all = self.0.lock().unwrap();
-        all.entry(tenant.clone()).or_default().extend(batch.iter().map(|record| record.sequence));
+        all.entry(tenant.clone()).or_default().extend(batch.iter().map(|record| record.hash.as_str().to_owned()));
     }
 }
 

@@ -14,6 +14,7 @@ use vip_core::model::{
 use vip_core::ports::{KeyRecord, Loaded, QueueStats, RecordedRef, Stalled, StoreStats};
 
 use super::error::{Failure, Obstacle};
+use crate::unreadable;
 
 /// Longest delay that is stored, some 100,000 years in microseconds.
 const MICROS_MOST: i64 = 1 << 61;
@@ -31,6 +32,15 @@ pub(super) fn word<T: DeserializeOwned>(row: &PgRow, column: impl Column) -> Res
 
 fn optional_word<T: DeserializeOwned>(row: &PgRow, column: impl Column) -> Result<Option<T>, Failure> {
     row.try_get::<Option<String>, _>(column)?.map(parse).transpose()
+}
+
+/// Reads a column that is a hint: one that this program cannot read is none, and costs no job.
+fn hint<T: DeserializeOwned>(row: &PgRow, column: impl Column, job: JobId) -> Option<T> {
+    let Ok(hint) = optional_word(row, column) else {
+        unreadable::report_hint(job);
+        return None;
+    };
+    hint
 }
 
 fn parse<T: DeserializeOwned>(text: String) -> Result<T, Failure> {
@@ -288,8 +298,8 @@ impl JobColumns {
         let request = NewJob::new(id, word(row, self.key)?, word(row, self.kind)?, payload);
         let mut job = Job::waiting(request, time(row, self.due)?);
         job.tenant = optional_word(row, self.tenant)?;
-        job.request_id = optional_word(row, self.request_id)?;
-        job.trace_parent = optional_word(row, self.trace_parent)?;
+        job.request_id = hint(row, self.request_id, id);
+        job.trace_parent = hint(row, self.trace_parent, id);
         job.counts.attempts = small(row, self.attempts)?;
         job.counts.snoozes = small(row, self.snoozes)?;
         job.counts.rescues = small(row, self.rescues)?;

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use redis::Value;
 use vip_core::model::{
-    ClaimId, Job, JobKey, JobKind, JobState, NameError, NewJob, Payload, RequestId, TenantId, Timestamp, TraceParent,
+    ClaimId, Job, JobId, JobKey, JobKind, JobState, NameError, NewJob, Payload, RequestId, TenantId, Timestamp,
+    TraceParent,
 };
 use vip_core::ports::{Enqueued, LeaseRef, QueueStats, Settled, Settlement, Verdict};
 
 use super::error::{Failure, Obstacle};
+use crate::unreadable;
 
 /// Longest delay or lease that is told: beyond it Lua's numbers lose microseconds. Longer ones are cut to it.
 const DELAY_MOST: Duration = Duration::from_secs(50 * 365 * 86_400);
@@ -135,6 +137,20 @@ impl Fields {
         self.optional(name)?.map(check).transpose().map_err(Failure::corrupt)
     }
 
+    /// Reads a field that is a hint: one that this program cannot read is none, and costs no job.
+    fn hint<T>(
+        &mut self,
+        name: &'static str,
+        job: JobId,
+        check: impl FnOnce(String) -> Result<T, NameError>,
+    ) -> Option<T> {
+        let Ok(hint) = self.optional_checked(name, check) else {
+            unreadable::report_hint(job);
+            return None;
+        };
+        hint
+    }
+
     fn state(&mut self) -> Result<JobState, Failure> {
         let name = self.needed("state")?;
         let known = [JobState::Waiting, JobState::Leased, JobState::Dead];
@@ -166,8 +182,8 @@ pub(super) fn job(value: Value) -> Result<Job, Failure> {
     let kind = fields.checked("kind", JobKind::new)?;
     let payload = fields.checked("payload", Payload::from_text)?;
     let tenant = fields.optional_checked("tenant", TenantId::new)?;
-    let request_id = fields.optional_checked("request_id", RequestId::new)?;
-    let trace_parent = fields.optional_checked("trace_parent", TraceParent::new)?;
+    let request_id = fields.hint("request_id", id, RequestId::new);
+    let trace_parent = fields.hint("trace_parent", id, TraceParent::new);
     let state = fields.state()?;
     let due = Timestamp::from_micros(fields.parsed("due")?);
     // The constructor takes a request; every field that a request does not have is set below.

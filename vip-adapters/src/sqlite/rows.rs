@@ -7,12 +7,13 @@ use serde::de::DeserializeOwned;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use vip_core::model::{
-    AccountId, ChainHash, ChainHead, Desired, Fingerprint, Job, JobKind, NewJob, Operation, Payload, SealedRecord,
-    Server, Sighting, SightingKey, Timestamp,
+    AccountId, ChainHash, ChainHead, Desired, Fingerprint, Job, JobId, JobKind, NewJob, Operation, Payload,
+    SealedRecord, Server, Sighting, SightingKey, Timestamp,
 };
 use vip_core::ports::{KeyRecord, Loaded, QueueStats, RecordedRef, Stalled, StoreStats};
 
 use super::error::Failure;
+use crate::unreadable;
 
 /// Reads a column of text as any value whose JSON is a string: ids, names, states.
 pub(super) fn word<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, Failure> {
@@ -22,6 +23,15 @@ pub(super) fn word<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result
 
 fn optional_word<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<Option<T>, Failure> {
     row.try_get::<Option<String>, _>(column)?.map(parse).transpose()
+}
+
+/// Reads a column that is a hint: one that this program cannot read is none, and costs no job.
+fn hint<T: DeserializeOwned>(row: &SqliteRow, column: &str, job: JobId) -> Option<T> {
+    let Ok(hint) = optional_word(row, column) else {
+        unreadable::report_hint(job);
+        return None;
+    };
+    hint
 }
 
 fn parse<T: DeserializeOwned>(text: String) -> Result<T, Failure> {
@@ -198,12 +208,13 @@ fn accounts(row: &SqliteRow) -> Result<BTreeSet<AccountId>, Failure> {
 
 pub(super) fn job(row: &SqliteRow) -> Result<Job, Failure> {
     let payload = Payload::from_text(row.try_get::<String, _>("payload")?).map_err(Failure::corrupt)?;
+    let id = word(row, "id")?;
     // The constructor takes a request; every field that a request does not have is set below.
-    let request = NewJob::new(word(row, "id")?, word(row, "key")?, word(row, "kind")?, payload);
+    let request = NewJob::new(id, word(row, "key")?, word(row, "kind")?, payload);
     let mut job = Job::waiting(request, time(row, "due")?);
     job.tenant = optional_word(row, "tenant")?;
-    job.request_id = optional_word(row, "request_id")?;
-    job.trace_parent = optional_word(row, "trace_parent")?;
+    job.request_id = hint(row, "request_id", id);
+    job.trace_parent = hint(row, "trace_parent", id);
     job.state = word(row, "state")?;
     job.counts.attempts = count(row, "attempts")?;
     job.counts.snoozes = count(row, "snoozes")?;

@@ -1,19 +1,25 @@
 //! The contract of `AuditSink`: one case for each bullet.
 #![expect(missing_docs, reason = "a case is documented by the contract bullet that names it")]
 
+use std::ops::RangeInclusive;
+
 use super::fixture::AuditSinkFixture;
 use super::samples::tenant;
 use crate::model::{ChainHash, SealedRecord, TenantId, seal_hash};
 
 /// Makes a chain of sealed records with bodies as they are found in the field.
 fn chain(owner: &TenantId, length: u64) -> Vec<SealedRecord> {
-    let mut hash = ChainHash::genesis(owner);
+    go_on(owner, ChainHash::genesis(owner), 1..=length, "number")
+}
+
+/// Seals records onto a chain.
+fn go_on(owner: &TenantId, mut hash: ChainHash, numbers: RangeInclusive<u64>, note: &str) -> Vec<SealedRecord> {
     let seal = |sequence| {
-        let body = format!(r#"{{"tenant":"{owner}","note":"number {sequence}, \"quoted\", größer"}}"#);
+        let body = format!(r#"{{"tenant":"{owner}","note":"{note} {sequence}, \"quoted\", größer"}}"#);
         hash = seal_hash(&hash, sequence, &body);
         SealedRecord::new(sequence, hash.clone(), body)
     };
-    (1..=length).map(seal).collect()
+    numbers.map(seal).collect()
 }
 
 pub async fn batches_arrive_in_order(fixture: &dyn AuditSinkFixture) {
@@ -43,6 +49,22 @@ pub async fn a_repeated_batch_adds_nothing(fixture: &dyn AuditSinkFixture) {
         fixture.sink().deliver(&owner, part).await.unwrap();
     }
     assert_eq!(fixture.kept(&owner).await, records);
+}
+
+pub async fn a_number_with_another_hash_is_kept_beside_the_first(fixture: &dyn AuditSinkFixture) {
+    let owner = tenant("acme");
+    let forgotten = chain(&owner, 4);
+    // The backup that was put back ended with the second record.
+    let since = go_on(&owner, forgotten[1].hash.clone(), 3..=5, "once more number");
+    for batch in [&forgotten[..], &since[..2], &since[..], &forgotten[2..]] {
+        fixture.sink().deliver(&owner, batch).await.unwrap();
+    }
+    let (mut kept, mut both) = (fixture.kept(&owner).await, [forgotten, since].concat());
+    for records in [&mut kept, &mut both] {
+        // In which order those of one number are kept is not promised.
+        records.sort_by(|one, other| (one.sequence, one.hash.as_str()).cmp(&(other.sequence, other.hash.as_str())));
+    }
+    assert_eq!(kept, both);
 }
 
 pub async fn a_refused_batch_may_come_again(fixture: &dyn AuditSinkFixture) {

@@ -17,7 +17,8 @@ pub struct MemoryAuditSink {
 
 #[derive(Debug, Default)]
 struct Rows {
-    records: BTreeMap<TenantId, BTreeMap<u64, SealedRecord>>,
+    /// Of one number there are several only if the store was put back to a backup.
+    records: BTreeMap<TenantId, BTreeMap<u64, Vec<SealedRecord>>>,
     failing: u32,
     is_closed: bool,
 }
@@ -29,10 +30,11 @@ impl MemoryAuditSink {
         Self { name, rows: Arc::default() }
     }
 
-    /// Returns what is kept of a tenant, ascending by number.
+    /// Returns what is kept of a tenant, ascending by number; what has the same number in the order in which it came.
     #[must_use]
     pub fn kept(&self, tenant: &TenantId) -> Vec<SealedRecord> {
-        self.lock().records.get(tenant).map(|records| records.values().cloned().collect()).unwrap_or_default()
+        let rows = self.lock();
+        rows.records.get(tenant).into_iter().flat_map(BTreeMap::values).flatten().cloned().collect()
     }
 
     /// Makes the next `deliveries` deliveries fail.
@@ -63,8 +65,11 @@ impl AuditSink for MemoryAuditSink {
         }
         let records = rows.records.entry(tenant.clone()).or_default();
         for record in batch {
-            // A record that came before stays as it came first.
-            records.entry(record.sequence).or_insert_with(|| record.clone());
+            // A record that came before stays as it came first; with another hash it is another one.
+            let of_this_number = records.entry(record.sequence).or_default();
+            if of_this_number.iter().all(|known| known.hash != record.hash) {
+                of_this_number.push(record.clone());
+            }
         }
         Ok(())
     }

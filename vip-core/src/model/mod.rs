@@ -16,6 +16,8 @@ mod reason;
 mod server;
 mod sighting;
 mod spec;
+#[cfg(test)]
+mod stored_tests;
 mod timestamp;
 mod timing;
 mod validation;

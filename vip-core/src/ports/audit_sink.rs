@@ -18,8 +18,10 @@ pub const DELIVERY_LIMIT: Duration = Duration::from_secs(60);
 ///
 /// * A batch is of one tenant, in ascending order of its sequence numbers (`batches_arrive_in_order`).
 /// * `Ok` means that every record of the batch is kept (`ok_means_kept`).
-/// * A batch may come again, whole or in part; a record is identified by tenant and sequence number
+/// * A batch may come again, whole or in part; a record is identified by tenant, sequence number and hash
 ///   (`a_repeated_batch_adds_nothing`).
+/// * A known number with another hash is another record, and both are kept: a store that was put back to a backup gives
+///   numbers once more (`a_number_with_another_hash_is_kept_beside_the_first`).
 /// * A batch that was not taken is an error, and comes again (`a_refused_batch_may_come_again`).
 /// * Each tenant has numbers of its own (`tenants_do_not_meet`).
 ///

@@ -50,3 +50,21 @@ pub fn sweep_job(id: JobId, account: &AccountId) -> Result<NewJob, NameError> {
     job.why = crate::model::Why::Wake;
     Ok(job)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A queue refuses another payload under a key: one that is written otherwise is refused by each job that is there.
+    #[test]
+    fn kinds_keys_and_payloads_are_written_as_ever() {
+        let id = JobId::from_uuid(uuid::Uuid::from_u128(7));
+        let server: ServerId = "01990000-0000-7000-8000-000000000001".parse().unwrap();
+        let converge = converge_job(id, &TenantId::new("acme").unwrap(), server).unwrap();
+        let sweep = sweep_job(id, &AccountId::default_account()).unwrap();
+        assert_eq!(converge.payload.decode::<ConvergePayload>().unwrap().server, server);
+        assert_eq!(sweep.payload.decode::<SweepPayload>().unwrap().account, AccountId::default_account());
+        let written = [converge, sweep].map(|job| format!("{} {} {}\n", job.kind, job.key, job.payload.as_str()));
+        assert_eq!(written.concat(), include_str!("golden/jobs_v1.txt"));
+    }
+}

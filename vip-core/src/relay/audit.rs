@@ -57,7 +57,7 @@ pub async fn deliver_once(store: &dyn Store, sink: &dyn AuditSink) -> Delivered 
             delivered.failed = Some(Box::new(error));
             return delivered;
         }
-        // The sink has them: if this is not remembered, they come again, and the sink knows them by their numbers.
+        // The sink has them: if this is not remembered, they come again, and the sink knows them by their numbers and hashes.
         if let Err(error) = store.delivered(&name, &batch.tenant, last).await {
             delivered.failed = Some(Box::new(error));
             return delivered;

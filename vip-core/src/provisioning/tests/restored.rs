@@ -1,11 +1,12 @@
 //! After a backup was put back: what is open waits for an operator, what rests is left alone.
 
 use super::*;
-use crate::memory::{ProviderFault, ProviderMethod};
-use crate::model::{OperationStatus, ParkReason, ServerState};
-use crate::ports::ProviderErrorKind;
+use crate::memory::{MemoryAuditSink, ProviderFault, ProviderMethod};
+use crate::model::{OperationStatus, ParkReason, SealedRecord, ServerState};
+use crate::ports::{ProviderErrorKind, SinkName};
 use crate::provisioning::converge::{OperateError, mark_restored, resume};
 use crate::provisioning::{TokenCheck, check_token};
+use crate::relay::{deliver_once, seal_all};
 
 fn operator() -> Actor {
     Actor::Operator { name: "on-call".to_owned() }
@@ -91,6 +92,31 @@ async fn an_order_that_a_backup_shows_untouched_is_looked_for_before_anything_is
     let server = product.server(order.server).await;
     assert_eq!((server.state, product.provider.calls(ProviderMethod::Create)), (ServerState::Running, 1));
     assert_eq!(server.provider_ref.map(|own| own.id), created.map(|own| own.id));
+}
+
+/// Orders a server, and seals and delivers what that says; returns all records that the store has then.
+async fn ordered_and_delivered(product: &Product, sink: &MemoryAuditSink, name: &str) -> Vec<SealedRecord> {
+    drop(product.order(name, None).await.unwrap());
+    let store = &*product.context.store;
+    seal_all(store).await.unwrap();
+    let delivered = deliver_once(store, sink).await;
+    assert!(delivered.failed.is_none() && delivered.records > 0, "{delivered:?}");
+    store.sealed(&tenant(), 0, 100).await.unwrap()
+}
+
+/// Numbers go on from the head of the backup: the record that the store forgot is now in the sink alone.
+#[tokio::test(start_paused = true)]
+async fn a_sink_keeps_what_the_backup_forgot_beside_what_has_its_number_since() {
+    let product = Product::new().await;
+    let sink = MemoryAuditSink::new(SinkName::new("archive").unwrap());
+    let before = ordered_and_delivered(&product, &sink, "web-1").await;
+    let backup = product.memory.backup();
+    let forgotten = ordered_and_delivered(&product, &sink, "web-2").await;
+    product.memory.restore(&backup);
+    let since = ordered_and_delivered(&product, &sink, "web-3").await;
+    assert_eq!((before.len(), forgotten.len(), since.len()), (1, 2, 2));
+    assert_eq!(forgotten[1].sequence, since[1].sequence);
+    assert_eq!(sink.kept(&tenant()), [&before[..], &forgotten[1..], &since[1..]].concat());
 }
 
 /// What the backup forgot may be in the project of the old token: in another one an empty look proves nothing.
