@@ -1,10 +1,15 @@
 //! What is logged, to be read by a test.
 
 use std::io::{Result, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use tracing::subscriber::DefaultGuard;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
+use tracing::{Dispatch, Level};
 use tracing_subscriber::fmt::MakeWriter;
+
+/// Of a single subscriber, tracing believes that it hears every thread: a line that comes first on a thread without one is
+/// then not heard on any. So there are two.
+static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
 
 /// Keeps what is logged; clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -14,8 +19,14 @@ impl Lines {
     /// Collects what is logged by this thread, from warnings up, until the guard is dropped.
     #[must_use]
     pub fn listen() -> (Self, DefaultGuard) {
-        let lines = Self::default();
-        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
+        Self::listen_from(Level::WARN)
+    }
+
+    /// Collects what is logged by this thread, from a level up, until the guard is dropped.
+    #[must_use]
+    pub fn listen_from(level: Level) -> (Self, DefaultGuard) {
+        let (_another, lines) = (&*ANOTHER, Self::default());
+        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
         let guard = tracing::subscriber::set_default(subscriber.with_writer(lines.clone()).finish());
         (lines, guard)
     }

@@ -121,11 +121,7 @@ impl App {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = to_bytes(body, ANSWER_BYTES).await.unwrap();
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
-        Answer { status: parts.status, headers: parts.headers, body }
+        answered(&self.router, request).await
     }
 
     pub(crate) async fn get(&self, key: &Key, path: &str) -> Answer {
@@ -155,6 +151,50 @@ impl App {
     pub(crate) async fn end(self) {
         assert_eq!(self.provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
     }
+}
+
+/// Is an API on a backend in memory and without workers, for the paused clock: no thread answers beside it.
+pub(crate) struct StillApp {
+    pub(crate) provisioner: Provisioner,
+    pub(crate) router: Router,
+    pub(crate) acme: Key,
+    pub(crate) other: Key,
+    pub(crate) operator: Key,
+}
+
+impl StillApp {
+    pub(crate) async fn of(builder: vip_core::provisioner::Builder) -> Self {
+        let provisioner = builder.client_only().await.unwrap();
+        let keys = [
+            key("acme", Some("acme"), &[Scope::TenantRead, Scope::TenantWrite]),
+            key("other", Some("other"), &[Scope::TenantRead, Scope::TenantWrite]),
+            key("root", None, &[Scope::Operator]),
+        ];
+        let [acme, other, operator] = keys.each_ref().map(exposed);
+        let api = Api::new(&provisioner, ApiKeys::new(keys.map(|key| key.entry)).unwrap()).unwrap();
+        Self { router: api.application(), provisioner, acme, other, operator }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        answered(&self.router, request).await
+    }
+
+    pub(crate) async fn get(&self, key: &Key, path: &str) -> Answer {
+        self.send(request("GET", path, Some(key)).body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn end(self) {
+        assert_eq!(self.provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
+    }
+}
+
+/// Sends a request to a router and reads the whole answer.
+async fn answered(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = to_bytes(body, ANSWER_BYTES).await.unwrap();
+    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
+    Answer { status: parts.status, headers: parts.headers, body }
 }
 
 fn exposed(new: &NewApiKey) -> Key {

@@ -43,9 +43,7 @@ async fn the_trace_of_an_order_stands_in_the_row_of_its_job_and_one_that_is_not_
 
 #[tokio::test]
 async fn the_span_of_each_attempt_names_the_trace_of_the_order() {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
-    let _on_this_thread = tracing::subscriber::set_default(subscriber.with_writer(lines.clone()).finish());
+    let (lines, _on_this_thread) = Lines::listen_from(tracing::Level::DEBUG);
     let app = App::working().await;
     let answer = ordered(&app, "web-1", &[TRACE]).await;
     let followed = app.get(&app.acme, &format!("{}?wait=30", answer.header("location"))).await;

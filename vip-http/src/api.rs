@@ -7,7 +7,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware;
 use axum::routing::get;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use vip_core::Provisioner;
 
@@ -15,8 +14,8 @@ use crate::auth::Authenticator;
 use crate::cursor::Cursors;
 use crate::edge::{self, Edge, HandlerLimit};
 use crate::health::KeptReports;
-use crate::limits;
 use crate::metrics::Render;
+use crate::places::WaitingPlaces;
 use crate::problem::{Problem, ProblemCode};
 use crate::rate::{RateLimits, Rates};
 use crate::routes;
@@ -27,7 +26,7 @@ pub struct ApiState {
     pub(crate) provisioner: Provisioner,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) cursors: Cursors,
-    pub(crate) waiting: Arc<Semaphore>,
+    pub(crate) places: Arc<WaitingPlaces>,
     pub(crate) draining: CancellationToken,
     pub(crate) reports: Arc<KeptReports>,
     pub(crate) base_path: Arc<str>,
@@ -95,7 +94,7 @@ impl Api {
             provisioner: provisioner.clone(),
             authenticator: Arc::new(authenticator),
             cursors: Cursors::new(secret),
-            waiting: Arc::new(Semaphore::new(limits::WAITING_REQUESTS)),
+            places: Arc::new(WaitingPlaces::default()),
             draining: CancellationToken::new(),
             reports: Arc::new(KeptReports::default()),
             base_path: Arc::from(""),
@@ -118,7 +117,8 @@ impl Api {
         self
     }
 
-    /// Sets how long a handler may take, waiting on purpose not counted. Default 10 s; beyond it the answer is 503.
+    /// Sets how long a handler may take, waiting on purpose and for the provider not counted. Default 10 s; beyond it the
+    /// answer is 503.
     pub const fn handler_limit(mut self, limit: Duration) -> Self {
         self.limit = HandlerLimit(limit);
         self

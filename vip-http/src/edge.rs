@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
 use vip_core::model::RequestId;
 use vip_core::telemetry;
@@ -21,6 +22,11 @@ use crate::rate::RateTold;
 /// Carries the id of a request, both ways.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Routes that wait for the provider, by the ends of their paths as a host may nest them, and how long at the most: they
+/// bound that themselves, and say whom they have waited for.
+const WAIT_FOR_PROVIDER: [(&str, Duration); 2] =
+    [("/v1/catalog", limits::CATALOG), ("/v1/operator/accounts/{account}/sweep", limits::SWEEP)];
+
 /// Is how long a handler may take; a route that waits on purpose has more.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HandlerLimit(pub(crate) Duration);
@@ -28,16 +34,15 @@ pub(crate) struct HandlerLimit(pub(crate) Duration);
 impl HandlerLimit {
     pub(crate) const USUAL: Self = Self(limits::HANDLER);
 
-    /// Adds what a caller may ask to wait, or needs for a body.
-    fn of(self, request: &Request) -> Duration {
+    /// Adds what a caller may ask to wait, or needs for a body, and how long its route may wait for the provider.
+    fn of(self, request: &Request, route: &str) -> Duration {
         let asks_to_wait = matches!(*request.method(), Method::GET | Method::HEAD) && has_wait(request.uri());
         let has_body = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
         let body = if has_body { limits::BODY } else { Duration::ZERO };
-        if asks_to_wait {
-            self.0.saturating_add(Duration::from_secs(limits::WAIT_SECONDS.into()))
-        } else {
-            self.0.saturating_add(body)
-        }
+        let caller = if asks_to_wait { Duration::from_secs(limits::WAIT_SECONDS.into()) } else { body };
+        let provider = WAIT_FOR_PROVIDER.iter().find(|(path, _)| route.ends_with(path));
+        let provider = provider.map_or(Duration::ZERO, |(_, most)| *most);
+        self.0.saturating_add(caller).saturating_add(provider)
     }
 }
 
@@ -62,20 +67,33 @@ pub(crate) async fn around(State(edge): State<Edge>, mut request: Request, next:
     request.extensions_mut().insert(told.clone());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let time = edge.limit.of(&request);
+    let time = edge.limit.of(&request, &route);
     let started = tokio::time::Instant::now();
-    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+    // Whatever is logged beneath names the request by it.
+    let span = tracing::info_span!(
+        telemetry::SPAN_REQUEST,
+        { telemetry::REQUEST_ID } = request_id.as_str(),
+        { telemetry::HTTP_ROUTE } = route.as_str(),
+    );
+    let handled = AssertUnwindSafe(next.run(request).instrument(span)).catch_unwind();
     let response = match tokio::time::timeout(time, handled).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => {
             tracing::error!(request_id = request_id.as_str(), code = kind_of(panic.as_ref()), "a handler panicked");
             Problem::new(ProblemCode::Internal).render(Some(&request_id))
         }
-        // What is cut off here may have been committed. Only a read is known to have changed nothing.
-        Err(_elapsed) if method == Method::GET || method == Method::HEAD => {
-            Problem::new(ProblemCode::TimedOut).render(Some(&request_id))
+        Err(_elapsed) => {
+            // What is cut off here may have been committed. Only a read is known to have changed nothing.
+            let is_read = method == Method::GET || method == Method::HEAD;
+            let code = if is_read { ProblemCode::TimedOut } else { ProblemCode::OutcomeUnknown };
+            tracing::warn!(
+                { telemetry::REQUEST_ID } = request_id.as_str(),
+                { telemetry::HTTP_ROUTE } = route,
+                { telemetry::CODE } = code.as_str(),
+                "a handler was cut off at its limit"
+            );
+            Problem::new(code).render(Some(&request_id))
         }
-        Err(_elapsed) => Problem::new(ProblemCode::OutcomeUnknown).render(Some(&request_id)),
     };
     let mut response = shaped(response, &request_id);
     told.write(response.headers_mut());

@@ -13,6 +13,7 @@ mod health;
 pub mod limits;
 mod metrics;
 mod openapi;
+mod places;
 mod problem;
 mod process;
 mod rate;

@@ -14,10 +14,18 @@ pub const HEADERS: usize = 100;
 pub const URI_BYTES: usize = 8 * 1024;
 /// Longest time that a request may wait for an operation (`?wait=`), in seconds.
 pub const WAIT_SECONDS: u32 = 30;
-/// Requests that may wait for an operation at once; one more is answered with the present state.
+/// Requests that may wait for an operation at once; one more is answered with the present state, after [`NO_PLACE`].
 pub const WAITING_REQUESTS: usize = 1000;
-/// Longest time that a handler may take, waiting not counted.
+/// Requests of one tenant among them: a tenth, so that ten tenants have to wait that much before another one gets no place.
+pub const WAITING_OF_TENANT: usize = 100;
+/// How long a request that gets no place to wait is kept: whoever asks again at once shall not ask all the time.
+pub const NO_PLACE: Duration = Duration::from_secs(1);
+/// Longest time that a handler may take, what it waits for on purpose and for the provider not counted.
 pub const HANDLER: Duration = Duration::from_secs(10);
+/// Longest time that a request waits for a catalog that is loaded; the load goes on, and the next request finds it.
+pub const CATALOG: Duration = Duration::from_secs(10);
+/// Longest sweep that a request may ask for: 10,000 servers are 200 pages of half a second, and something is looked up besides.
+pub const SWEEP: Duration = Duration::from_secs(120);
 /// Items of a page when nobody says how many.
 pub const PAGE_DEFAULT: u32 = 50;
 /// Longest cursor, in bytes; ours have 44.

@@ -10,6 +10,8 @@ use std::fmt;
 pub const SPAN_ATTEMPT: &str = "vip.attempt";
 /// Is the span around one run of a background loop.
 pub const SPAN_LOOP: &str = "vip.loop";
+/// Is the span around the handler of a request.
+pub const SPAN_REQUEST: &str = "vip.request";
 
 /// Names a job.
 pub const JOB_ID: &str = "job.id";
@@ -161,7 +163,7 @@ pub const METRIC_HTTP_REQUESTS: &str = "vip_http_requests_total";
 pub const METRIC_HTTP_SECONDS: &str = "vip_http_request_duration_seconds";
 
 /// Lists all names of spans.
-pub const SPANS: &[&str] = &[SPAN_ATTEMPT, SPAN_LOOP];
+pub const SPANS: &[&str] = &[SPAN_ATTEMPT, SPAN_LOOP, SPAN_REQUEST];
 
 /// Lists all names of fields.
 pub const FIELDS: &[&str] = &[

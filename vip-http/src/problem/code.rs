@@ -177,7 +177,8 @@ codes! {
     /// The provider, or its catalog, cannot be asked now.
     ProviderUnavailable = "provider_unavailable", SERVICE_UNAVAILABLE, "The provider cannot be asked now.",
         caller: "Repeat it after `Retry-After`. Orders are accepted meanwhile.",
-        operator: "Look at the account's gate and breaker.",
+        operator: "Look at the account's gate, breaker and budget. It may also have answered too late: of many servers a sweep \
+                   takes long.",
         support: "Look at the provider's status page.";
     /// The store cannot be used now.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The service is not available now.",

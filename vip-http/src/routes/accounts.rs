@@ -3,8 +3,10 @@
 use axum::Json;
 use axum::http::StatusCode;
 
+use super::of_provider;
 use crate::auth::OperatorCaller;
 use crate::extract::{AccountName, DigestText, JsonBody};
+use crate::limits;
 use crate::problem::{Problem, ProblemBody, ProblemCode};
 use crate::wire::{AccountBody, AccountsBody, ConfirmBody, SetBreakerBody, SightingsBody, SweepBody, SweepReportBody};
 
@@ -85,7 +87,8 @@ pub(super) async fn sweep(
     if !caller.operator.accounts().contains(&account) {
         return Err(Problem::new(ProblemCode::NotFound));
     }
-    Ok(Json(caller.operator.sweep(&account, body.mode.unwrap_or_default().into()).await?.into()))
+    let sweep = caller.operator.sweep(&account, body.mode.unwrap_or_default().into());
+    Ok(Json(of_provider(limits::SWEEP, sweep).await?.into()))
 }
 
 /// Vouches for a token: an account that is suspect, or whose token the provider refused, is looked at and changed again.

@@ -5,8 +5,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use vip_core::model::AccountId;
 
+use super::of_provider;
 use crate::auth::TenantReader;
 use crate::extract::Query;
+use crate::limits;
 use crate::problem::{Problem, ProblemBody, ProblemCode};
 use crate::wire::CatalogBody;
 
@@ -36,5 +38,5 @@ pub(super) async fn get(reader: TenantReader, Query(query): Query<CatalogQuery>)
         })?,
         None => AccountId::default_account(),
     };
-    Ok(Json(reader.tenant.catalog(&account).await?.into()))
+    Ok(Json(of_provider(limits::CATALOG, reader.tenant.catalog(&account)).await?.into()))
 }

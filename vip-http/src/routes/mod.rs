@@ -8,15 +8,18 @@ mod operations;
 mod parked;
 mod servers;
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vip_core::provisioner::OperationHandle;
+use vip_core::telemetry;
 
 use crate::api::ApiState;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemCode};
 use crate::wire::OperationBody;
 
 /// Says that a command had been accepted before.
@@ -44,6 +47,21 @@ pub(crate) fn all() -> OpenApiRouter<ApiState> {
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
         .routes(routes!(crate::health::health))
+}
+
+/// Waits for what the provider is asked for; if that takes too long, it is the provider that is told of, and not the store.
+async fn of_provider<T, E>(most: Duration, work: impl Future<Output = Result<T, E>> + Send) -> Result<T, Problem>
+where
+    E: Into<Problem>,
+{
+    match tokio::time::timeout(most, work).await {
+        Ok(ended) => ended.map_err(Into::into),
+        Err(elapsed) => {
+            let code = ProblemCode::ProviderUnavailable;
+            tracing::warn!({ telemetry::ERROR } = %elapsed, code = code.as_str(), "request failed");
+            Err(Problem::new(code))
+        }
+    }
 }
 
 /// Answers an accepted command: where to follow it, and whether it had been accepted before.

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use vip_core::WaitError;
-use vip_core::model::OperationId;
+use vip_core::model::{OperationId, OperationStatus, TenantId};
 use vip_core::provisioner::OperationHandle;
 
 use super::accepted;
@@ -14,6 +14,7 @@ use crate::api::ApiState;
 use crate::auth::{TenantReader, TenantWriter};
 use crate::cursor::Binding;
 use crate::extract::{Id, Query};
+use crate::limits;
 use crate::problem::{Problem, ProblemBody};
 use crate::wire::{OperationBody, PageBody, PageQuery, WaitQuery, WhyBody};
 
@@ -55,20 +56,26 @@ pub(super) async fn get(
 ) -> Result<Json<OperationBody>, Problem> {
     let seconds = query.seconds()?;
     let operation = reader.tenant.operation(id).await?;
-    if seconds > 0 {
-        wait(&state, &operation, Duration::from_secs(seconds.into())).await?;
+    // Of one that has ended, or is parked, nothing is waited for.
+    if seconds > 0 && operation.operation().status == OperationStatus::Pending {
+        wait(&state, &reader.tenant_id, &operation, Duration::from_secs(seconds.into())).await?;
     }
     Ok(Json(operation.progress().await?.into()))
 }
 
 /// Waits until it is done or parked, the time is over, or this process begins to end.
-async fn wait(state: &ApiState, operation: &OperationHandle, time: Duration) -> Result<(), Problem> {
-    // One more than may wait is told how things stand, instead of being refused.
-    let Ok(_place) = state.waiting.try_acquire() else {
-        return Ok(());
+async fn wait(state: &ApiState, tenant: &TenantId, operation: &OperationHandle, time: Duration) -> Result<(), Problem> {
+    let place = state.places.take(tenant);
+    let work = async {
+        if place.is_some() {
+            return operation.wait().await.map(drop);
+        }
+        // One more than may wait is told how things stand, instead of being refused.
+        tokio::time::sleep(limits::NO_PLACE).await;
+        Ok(())
     };
     let waited = tokio::select! {
-        waited = tokio::time::timeout(time, operation.wait()) => waited,
+        waited = tokio::time::timeout(time, work) => waited,
         () = state.draining.cancelled() => return Ok(()),
     };
     match waited {

@@ -196,4 +196,6 @@ impl Counts {
 }
 
 #[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
 mod split_tests;

@@ -35,6 +35,8 @@ struct State {
     body_left: u64,
     /// Whether bytes of the next head came before the present request was answered.
     is_early: bool,
+    /// Whether the whole answer was handed over, and may not have been sent yet.
+    is_handed_over: bool,
 }
 
 /// Says how a request is to be taken.
@@ -57,7 +59,8 @@ impl Watched {
     /// Begins with a connection whose first request is awaited.
     pub(super) fn new(settings: Arc<ServerSettings>) -> Self {
         let until = Some(Instant::now() + settings.header);
-        let state = State { phase: Phase::Head, until, head: Head::default(), body_left: 0, is_early: false };
+        let (phase, head) = (Phase::Head, Head::default());
+        let state = State { phase, until, head, body_left: 0, is_early: false, is_handed_over: false };
         Self { state: Arc::new(Mutex::new(state)), settings }
     }
 
@@ -95,6 +98,8 @@ impl Watched {
     pub(super) fn begins(&self, headers: &HeaderMap) -> Reading {
         let mut state = self.lock();
         state.phase = Phase::Busy;
+        // What is sent from here on may still be the answer before: it lets nobody rest.
+        state.is_handed_over = false;
         // Handlers have limits of their own.
         state.until = None;
         let head = std::mem::take(&mut state.head);
@@ -113,9 +118,17 @@ impl Watched {
         self.lock().until = Some(Instant::now() + self.settings.answer);
     }
 
-    /// The answer was handed over.
-    fn rests(&self) {
+    /// The answer was handed over as a whole. The client has not taken it before it is sent.
+    fn hands_over(&self) {
+        self.lock().is_handed_over = true;
+    }
+
+    /// Nothing is left to send: if the whole answer was handed over, the connection rests.
+    fn flushed(&self) {
         let mut state = self.lock();
+        if !std::mem::take(&mut state.is_handed_over) {
+            return;
+        }
         let (phase, time) =
             if state.is_early { (Phase::Head, self.settings.header) } else { (Phase::Idle, self.settings.idle) };
         state.phase = phase;
@@ -175,8 +188,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
         self.stream.is_write_vectored()
     }
 
+    /// hyper flushes once its own buffer is empty, and after each end of an answer, also of one without a body.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.watched.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -184,7 +200,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     }
 }
 
-/// Is the body of an answer; when it is dropped, the connection rests.
+/// Is the body of an answer; when it is dropped, the whole answer was handed over.
 #[derive(Debug)]
 pub(super) struct WatchedBody {
     pub(super) body: Body,
@@ -214,6 +230,6 @@ impl HttpBody for WatchedBody {
 
 impl Drop for WatchedBody {
     fn drop(&mut self) {
-        self.watched.rests();
+        self.watched.hands_over();
     }
 }

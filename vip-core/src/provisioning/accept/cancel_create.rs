@@ -1,8 +1,8 @@
 //! Accepts that an order shall not be fulfilled any more: a deletion, as long as its server has not run.
 
-use super::delete_server::{Ids, decide};
-use super::{Accepted, Caller, CommandError, Direct, Outcome, RACES, read, write};
-use crate::model::{Desired, Fingerprint, OperationId, OperationStatus, OperationVerb, Server, ServerState};
+use super::delete_server::{Ids, commit_deletion};
+use super::{Accepted, Caller, CommandError, Direct, RACES, read};
+use crate::model::{Desired, OperationId, OperationStatus, OperationVerb, Server, ServerState};
 use crate::ports::CommandStore;
 use crate::provisioning::context::Context;
 
@@ -45,13 +45,8 @@ pub async fn cancel_create(
         if !may_be_given_up(&loaded.server) {
             continue;
         }
-        let fingerprint = Fingerprint::of_delete(loaded.server.id);
-        let (change, answer) = decide(caller, &loaded, &fingerprint, &Ids::fresh(context))?;
-        match write(store, &change).await? {
-            Outcome::Written { .. } => {
-                return Ok(Accepted { operation: read(store, &caller.tenant, answer).await?, replayed: false });
-            }
-            Outcome::Again => {}
+        if let Some(accepted) = commit_deletion(store, caller, &loaded, &Ids::fresh(context)).await? {
+            return Ok(accepted);
         }
     }
     Err(crate::ports::StoreError::Conflict.into())

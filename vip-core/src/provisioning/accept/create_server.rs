@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Accepted, Caller, CommandError, Direct, Outcome, RACES, key_record, read, replay, write};
+use super::{Accepted, Caller, CommandError, Direct, Outcome, RACES, added, key_record, read, replay, write};
 use crate::model::{
     AccountId, Addresses, AuditDraft, ChangeId, CreateHash, Desired, Fingerprint, InstallationId, Invalid, JobId,
     Labels, OWNER_LABEL, Operation, OperationId, OperationVerb, OutcomeClass, PageLimit, PageRequest, ProviderName,
@@ -92,16 +92,14 @@ pub(crate) async fn create_in(
         }
         match write(store, &change).await? {
             Outcome::Written { replayed, at } => {
-                let operation = match (change.operations.into_iter().next(), at) {
-                    (Some(OperationChange::Insert(new)), None) => new,
-                    // As the commit has written it: nothing is to be asked for.
-                    (Some(OperationChange::Insert(new)), Some(at)) if !replayed => {
-                        Operation { created_at: at, updated_at: at, ..new }
-                    }
-                    _ => read(store, &caller.tenant, ids.operation).await?,
-                };
                 // With fresh ids it is a repeat of this very call, whose first answer was lost.
                 let replayed = replayed && matches!(names, Names::Given(_));
+                let written = if replayed { None } else { added(change, at) };
+                let operation = match written {
+                    Some(written) => written,
+                    // An earlier transaction has accepted it, and here nothing is committed yet.
+                    None => read(store, &caller.tenant, ids.operation).await?,
+                };
                 return Ok(Accepted { operation, replayed });
             }
             Outcome::Again => {}

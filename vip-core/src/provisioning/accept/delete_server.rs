@@ -1,6 +1,6 @@
 //! Accepts the deletion of a server; it overtakes a create that is still under way.
 
-use super::{Accepted, Caller, CommandError, Direct, Outcome, RACES, key_record, read, replay, write};
+use super::{Accepted, Caller, CommandError, Direct, Outcome, RACES, added, key_record, read, replay, write};
 use crate::model::{
     AuditDraft, ChangeId, Desired, Fingerprint, JobId, Operation, OperationId, OperationStatus, OperationVerb,
     OutcomeClass, Server, ServerId, ServerState, Verb,
@@ -48,17 +48,32 @@ pub(crate) async fn delete_in(
             let operation = read(store, &caller.tenant, first).await?;
             return Ok(Accepted { operation, replayed: true });
         }
-        let (change, answer) = decide(caller, &loaded, &fingerprint, &Ids::fresh(context))?;
-        match write(store, &change).await? {
-            Outcome::Written { .. } => {
-                let operation = read(store, &caller.tenant, answer).await?;
-                let replayed = loaded.server.delete_operation.is_some();
-                return Ok(Accepted { operation, replayed });
-            }
-            Outcome::Again => {}
+        if let Some(accepted) = commit_deletion(store, caller, &loaded, &Ids::fresh(context)).await? {
+            return Ok(accepted);
         }
     }
     Err(crate::ports::StoreError::Conflict.into())
+}
+
+/// Commits a deletion and returns its operation; none if the record moved on in between.
+pub(super) async fn commit_deletion(
+    store: &mut dyn CommandStore,
+    caller: &Caller,
+    loaded: &Loaded,
+    ids: &Ids,
+) -> Result<Option<Accepted>, CommandError> {
+    let first = match loaded.server.delete_operation {
+        // An operation moves with its record alone: if this one has moved since, the guard refuses the commit.
+        Some(first) => Some(read(store, &caller.tenant, first).await?),
+        None => None,
+    };
+    let change = decide(caller, loaded, &Fingerprint::of_delete(loaded.server.id), ids)?;
+    let Outcome::Written { at, .. } = write(store, &change).await? else {
+        return Ok(None);
+    };
+    let replayed = first.is_some();
+    let operation = first.or_else(|| added(change, at)).ok_or(CommandError::NotFound)?;
+    Ok(Some(Accepted { operation, replayed }))
 }
 
 /// Names what one deletion makes.
@@ -78,13 +93,8 @@ impl Ids {
     }
 }
 
-/// Turns a deletion into a change set and the operation to answer; pure.
-pub(super) fn decide(
-    caller: &Caller,
-    loaded: &Loaded,
-    fingerprint: &Fingerprint,
-    ids: &Ids,
-) -> Result<(ChangeSet, OperationId), CommandError> {
+/// Turns a deletion into a change set, which adds an operation unless there is one already; pure.
+fn decide(caller: &Caller, loaded: &Loaded, fingerprint: &Fingerprint, ids: &Ids) -> Result<ChangeSet, CommandError> {
     let before = &loaded.server;
     let mut server = before.clone();
     let first = server.delete_operation;
@@ -120,7 +130,7 @@ pub(super) fn decide(
         job.trace_parent.clone_from(&caller.trace_parent);
         change.job = Some(job);
     }
-    Ok((change, answer))
+    Ok(change)
 }
 
 fn operations(caller: &Caller, before: &Server, id: OperationId) -> Vec<OperationChange> {
@@ -139,5 +149,5 @@ fn operations(caller: &Caller, before: &Server, id: OperationId) -> Vec<Operatio
 #[cfg(test)]
 pub(crate) fn deletion_for_tests(caller: &Caller, loaded: &Loaded, id: uuid::Uuid) -> ChangeSet {
     let ids = Ids { operation: OperationId::from_uuid(id), job: JobId::from_uuid(id), change: ChangeId::from_uuid(id) };
-    decide(caller, loaded, &Fingerprint::of_delete(loaded.server.id), &ids).unwrap().0
+    decide(caller, loaded, &Fingerprint::of_delete(loaded.server.id), &ids).unwrap()
 }

@@ -24,7 +24,7 @@ use direct::Direct;
 use crate::model::{
     Actor, Fingerprint, IdempotencyKey, Operation, OperationId, RequestId, ServerId, TenantId, Timestamp, TraceParent,
 };
-use crate::ports::{ChangeSet, CommandStore, Committed, KeyRecord, Retryability, StoreError};
+use crate::ports::{ChangeSet, CommandStore, Committed, KeyRecord, OperationChange, Retryability, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Most times a command starts anew because the record moved on in between.
@@ -97,6 +97,20 @@ async fn write(store: &mut dyn CommandStore, change: &ChangeSet) -> Result<Outco
         Err(StoreError::Conflict | StoreError::KeyTaken) => Ok(Outcome::Again),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Returns the operation that a commit has added, as the commit has written it.
+///
+/// Nothing is read once a command is committed: a read that fails would say of what stands that nothing was changed.
+fn added(change: ChangeSet, at: Option<Timestamp>) -> Option<Operation> {
+    let new = change.operations.into_iter().find_map(|change| match change {
+        OperationChange::Insert(new) => Some(new),
+        OperationChange::Status { .. } => None,
+    })?;
+    Some(match at {
+        Some(at) => Operation { created_at: at, updated_at: at, ..new },
+        None => new,
+    })
 }
 
 fn key_record(

@@ -23,7 +23,7 @@ struct Meddled {
 }
 
 /// Every port of the memory backend answers at once.
-fn now<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().unwrap()
 }
 

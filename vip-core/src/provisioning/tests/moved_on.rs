@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 
+use super::between_commits::now;
 use super::*;
 use crate::mocks::MockStore;
 use crate::model::{Desired, OperationStatus, ServerState};
@@ -124,22 +125,55 @@ async fn an_order_with_given_ids_is_one_order_and_its_repeat_answers_what_became
     assert_eq!(product.provider.ever_created().len(), 1);
 }
 
-/// With fresh ids "applied before" means that this very call was heard the first time.
-#[tokio::test(start_paused = true)]
-async fn an_order_whose_first_commit_was_heard_without_an_answer_is_no_repeat() {
-    let product = Product::new().await;
-    let order = product.order("web-1", None).await.unwrap().operation;
-    let server = product.server(order.server).await;
-    let mut store = MockStore::new();
-    store.expect_commit().returning(move |_change| {
-        Ok(Committed { server: server.clone(), at: Timestamp::from_micros(1), replayed: true })
+/// Is the memory store, of which no operation can be read once something was committed; so many commits are kept and not
+/// answered.
+fn silent_once_written(store: &Arc<dyn Store>, unanswered: u32) -> MockStore {
+    let (commits, mut silent) = (Arc::new(AtomicU32::new(0)), MockStore::new());
+    let (inner, counted) = (store.clone(), commits.clone());
+    silent.expect_commit().returning(move |change| {
+        let committed = now(inner.commit(change));
+        let is_lost = counted.fetch_add(1, Ordering::SeqCst) < unanswered;
+        if is_lost { Err(StoreError::OutcomeUnknown { source: "no answer".into() }) } else { committed }
     });
-    let as_it_is = Operation { status: OperationStatus::Succeeded, ..order };
-    let shown = as_it_is.clone();
-    store.expect_operation().returning(move |_tenant, _id| Ok(Some(shown.clone())));
-    let context = Context { store: Arc::new(store), ..product.context.clone() };
-    let accepted = create_server(&context, &Product::caller(None), &command("web-1")).await.unwrap();
-    assert_eq!((accepted.operation, accepted.replayed), (as_it_is, false));
+    let inner = store.clone();
+    silent.expect_load().returning(move |tenant, server| now(inner.load(tenant, server)));
+    let inner = store.clone();
+    silent.expect_key().returning(move |tenant, key| now(inner.key(tenant, key)));
+    let inner = store.clone();
+    silent.expect_operation().returning(move |tenant, id| match commits.load(Ordering::SeqCst) {
+        0 => now(inner.operation(tenant, id)),
+        _ => Err(StoreError::Unavailable { source: "away".into() }),
+    });
+    silent
+}
+
+/// "Unavailable" would say that nothing was changed. And with fresh ids "applied before" means that this very call was
+/// heard the first time: it is no repeat.
+#[tokio::test(start_paused = true)]
+async fn what_is_committed_is_answered_as_it_stands_although_nothing_can_be_read_any_more() {
+    let product = Product::new().await;
+    let caller = Product::caller(None);
+    for unanswered in [0, 1] {
+        let silent = || {
+            let store: Arc<dyn Store> = Arc::new(silent_once_written(&product.context.store, unanswered));
+            Context { store, ..product.context.clone() }
+        };
+        let demand = async |accepted: &Accepted, replayed: bool| {
+            let stored = product.operation(accepted.operation.id).await;
+            assert_eq!((&accepted.operation, accepted.replayed), (&stored, replayed), "{unanswered} unanswered");
+        };
+        let order = create_server(&silent(), &caller, &command("web-1")).await.unwrap();
+        demand(&order, false).await;
+        let deletion = DeleteServer { server: order.operation.server };
+        demand(&delete_server(&silent(), &caller, deletion).await.unwrap(), false).await;
+        let other = product.order("web-2", None).await.unwrap().operation;
+        let cancel = CancelCreate { operation: other.id };
+        demand(&cancel_create(&silent(), &caller, cancel).await.unwrap(), false).await;
+        // Its key is new, and the operation is that of the deletion before.
+        product.settle_within(seconds(600)).await;
+        let keyed = Product::caller(Some(&format!("key-{unanswered}")));
+        demand(&delete_server(&silent(), &keyed, deletion).await.unwrap(), true).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
