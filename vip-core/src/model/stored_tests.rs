@@ -88,7 +88,7 @@ fn every_word_that_is_stored_is_written_as_ever() {
         Desired: Present Absent;
         ServerState: Requested Creating Confirming Running Failing Failed Deleting Deleted Lost Parked;
         WaitReason: Queued RequestInFlight AccountBlocked ProviderUnavailable Throttled Busy LookingForCreate NoStock
-            ProviderWorking RemovalInProgress Quarantine NotVisibleYet Parked;
+            ProviderWorking RemovalInProgress RemovalRefused Quarantine NotVisibleYet Parked;
         FailReason: Rejected NoStock ProviderFailed CreateTimeout Vanished;
         ParkReason: ForeignName SpecMismatch NameTakenUnseen ProviderLimit Protected Ambiguous Restored HandlerFailed;
         Power: On Off;
