@@ -130,6 +130,45 @@ async fn epochs_rise_over_a_flush_and_an_old_lease_changes_nothing_afterwards() 
 }
 
 #[tokio::test]
+async fn a_claim_that_is_granted_after_the_deadline_of_other_calls_brings_its_job_however_often() {
+    let server = RedisServer::start();
+    let config = RedisConfig::queue().answer_deadline(Duration::from_millis(100));
+    let queue = RedisQueue::open(&server.url(), config).await.unwrap();
+    enqueue(&queue, job("a")).await;
+    // Once more than a job may lose its worker.
+    for _ in 0..6 {
+        server.pause();
+        let resumed = async {
+            // Sent after the claim, with a deadline that would be over later than that of the claim.
+            let error = queue.stats(&[]).await.unwrap_err();
+            server.resume();
+            error
+        };
+        let (claimed, error) = tokio::join!(claim(&queue, 1), resumed);
+        assert!(matches!(error, QueueError::OutcomeUnknown { .. }), "{error:?}");
+        assert_eq!(claimed.iter().map(|one| one.job.counts.rescues).collect::<Vec<_>>(), [0]);
+        assert_eq!(settle(&queue, claimed[0].lease.reference, Verdict::Release).await, Settled::Applied);
+    }
+}
+
+#[tokio::test]
+async fn a_claim_whose_connection_breaks_waits_no_longer() {
+    let mut server = RedisServer::start();
+    let queue = open(&server).await;
+    enqueue(&queue, job("a")).await;
+    server.pause();
+    let request = ClaimRequest {
+        kinds: vec![kind("test")],
+        most: 1,
+        lease: 60 * SECOND,
+        claim: vip_core::conformance::claim_id(),
+    };
+    let broken = async { tokio::join!(queue.claim(&request), async { server.kill() }).0 };
+    let error = timeout(20 * SECOND, broken).await.unwrap().unwrap_err();
+    assert!(matches!(error, QueueError::OutcomeUnknown { .. } | QueueError::Unavailable { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_full_server_takes_nothing_and_breaks_nothing() {
     let server = RedisServer::start();
     let queue = open(&server).await;
