@@ -1,12 +1,14 @@
 //! What a queue does when its server is killed, paused, emptied, or set up so that it would lose jobs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 use vip_adapters::redis::{OpenError, REDIS_QUEUE_BATCH, RedisConfig, RedisQueue};
 use vip_core::conformance::job_queue::{claim, enqueue, job, kind, settle};
-use vip_core::model::{InstallationId, JobKey, JobState, NewJob, PageLimit, PageRequest, Payload};
+use vip_core::memory::ManualClock;
+use vip_core::model::{InstallationId, JobKey, JobState, NewJob, PageLimit, PageRequest, Payload, Timestamp};
 use vip_core::ports::{ClaimRequest, Durability, Enqueued, JobQueue, LeaseRef, QueueError, Settled, Verdict};
 use vip_tests::redis_server::RedisServer;
 use vip_tests::site::pause;
@@ -127,6 +129,25 @@ async fn epochs_rise_over_a_flush_and_an_old_lease_changes_nothing_afterwards() 
     assert!(after.epoch > before.epoch && after.job == before.job);
     assert_eq!(settle(&queue, before, Verdict::Done).await, Settled::Stale);
     assert_eq!(settle(&queue, after, Verdict::Done).await, Settled::Applied);
+}
+
+/// The next queue begins at its own clock, and no claim of it could write what was held under the lost one.
+#[tokio::test]
+async fn epochs_are_raised_above_those_of_a_lost_queue_whose_clock_was_ahead() {
+    let server = RedisServer::start();
+    let now = Timestamp::from_micros(1_790_000_000_000_000);
+    let clock = Arc::new(ManualClock::new(now.plus(Duration::from_secs(365 * 86_400))));
+    let queue = RedisQueue::open(&server.url(), RedisConfig::queue().clock(Arc::clone(&clock) as _)).await.unwrap();
+    enqueue(&queue, job("a")).await;
+    let ahead = claim(&queue, 1).await[0].lease.reference.epoch;
+    server.flush();
+    clock.set(now);
+    enqueue(&queue, job("a")).await;
+    let behind = claim(&queue, 1).await[0].lease.reference;
+    assert!(behind.epoch < ahead);
+    assert!(queue.raise_epochs(ahead).await.unwrap() && !queue.raise_epochs(ahead).await.unwrap());
+    assert_eq!(settle(&queue, behind, Verdict::Snooze { delay: Duration::ZERO }).await, Settled::Applied);
+    assert_eq!(claim(&queue, 1).await[0].lease.reference.epoch, ahead + 1);
 }
 
 #[tokio::test]

@@ -228,6 +228,11 @@ impl JobQueue for RedisQueue {
         Ok(u32::try_from(reaped).map_err(Failure::corrupt)?)
     }
 
+    async fn raise_epochs(&self, above: u64) -> Result<bool, QueueError> {
+        LeaseRef::check_epoch(above)?;
+        Ok(rows::integer(&self.run(&self.scripts.epoch_raise, [rows::bytes(above)]).await?)? == 1)
+    }
+
     async fn cancel(&self, key: &JobKey) -> Result<bool, QueueError> {
         Ok(rows::integer(&self.run(&self.scripts.job_cancel, [rows::bytes(key.as_str())]).await?)? == 1)
     }
