@@ -140,6 +140,9 @@ impl JobQueue for SilentQueue {
     async fn reap(&self, max_rescues: u32, most: u32) -> Result<u32, QueueError> {
         self.0.reap(max_rescues, most).await
     }
+    async fn raise_epochs(&self, above: u64) -> Result<bool, QueueError> {
+        self.0.raise_epochs(above).await
+    }
     async fn cancel(&self, key: &JobKey) -> Result<bool, QueueError> {
         self.0.cancel(key).await
     }

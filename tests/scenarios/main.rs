@@ -7,6 +7,7 @@ mod backup;
 mod canaries;
 mod cloud;
 mod endless;
+mod exchanged_queue;
 mod frugal;
 mod orders;
 mod owners;

@@ -325,6 +325,9 @@ impl JobQueue for ObservedQueue {
     async fn reap(&self, max_rescues: u32, most: u32) -> Result<u32, QueueError> {
         self.inner.reap(max_rescues, most).await
     }
+    async fn raise_epochs(&self, above: u64) -> Result<bool, QueueError> {
+        self.inner.raise_epochs(above).await
+    }
     async fn cancel(&self, key: &JobKey) -> Result<bool, QueueError> {
         self.inner.cancel(key).await
     }

@@ -1,12 +1,14 @@
 //! What a queue does when its server is killed, paused, emptied, or set up so that it would lose jobs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 use vip_adapters::redis::{OpenError, REDIS_QUEUE_BATCH, RedisConfig, RedisQueue};
 use vip_core::conformance::job_queue::{claim, enqueue, job, kind, settle};
-use vip_core::model::{InstallationId, JobKey, JobState, NewJob, PageLimit, PageRequest, Payload};
+use vip_core::memory::ManualClock;
+use vip_core::model::{InstallationId, JobKey, JobState, NewJob, PageLimit, PageRequest, Payload, Timestamp};
 use vip_core::ports::{ClaimRequest, Durability, Enqueued, JobQueue, LeaseRef, QueueError, Settled, Verdict};
 use vip_tests::redis_server::RedisServer;
 use vip_tests::site::pause;
@@ -127,6 +129,64 @@ async fn epochs_rise_over_a_flush_and_an_old_lease_changes_nothing_afterwards() 
     assert!(after.epoch > before.epoch && after.job == before.job);
     assert_eq!(settle(&queue, before, Verdict::Done).await, Settled::Stale);
     assert_eq!(settle(&queue, after, Verdict::Done).await, Settled::Applied);
+}
+
+/// The next queue begins at its own clock, and no claim of it could write what was held under the lost one.
+#[tokio::test]
+async fn epochs_are_raised_above_those_of_a_lost_queue_whose_clock_was_ahead() {
+    let server = RedisServer::start();
+    let now = Timestamp::from_micros(1_790_000_000_000_000);
+    let clock = Arc::new(ManualClock::new(now.plus(Duration::from_secs(365 * 86_400))));
+    let queue = RedisQueue::open(&server.url(), RedisConfig::queue().clock(Arc::clone(&clock) as _)).await.unwrap();
+    enqueue(&queue, job("a")).await;
+    let ahead = claim(&queue, 1).await[0].lease.reference.epoch;
+    server.flush();
+    clock.set(now);
+    enqueue(&queue, job("a")).await;
+    let behind = claim(&queue, 1).await[0].lease.reference;
+    assert!(behind.epoch < ahead);
+    assert!(queue.raise_epochs(ahead).await.unwrap() && !queue.raise_epochs(ahead).await.unwrap());
+    assert_eq!(settle(&queue, behind, Verdict::Snooze { delay: Duration::ZERO }).await, Settled::Applied);
+    assert_eq!(claim(&queue, 1).await[0].lease.reference.epoch, ahead + 1);
+}
+
+#[tokio::test]
+async fn a_claim_that_is_granted_after_the_deadline_of_other_calls_brings_its_job_however_often() {
+    let server = RedisServer::start();
+    let config = RedisConfig::queue().answer_deadline(Duration::from_millis(100));
+    let queue = RedisQueue::open(&server.url(), config).await.unwrap();
+    enqueue(&queue, job("a")).await;
+    // Once more than a job may lose its worker.
+    for _ in 0..6 {
+        server.pause();
+        let resumed = async {
+            // Sent after the claim, with a deadline that would be over later than that of the claim.
+            let error = queue.stats(&[]).await.unwrap_err();
+            server.resume();
+            error
+        };
+        let (claimed, error) = tokio::join!(claim(&queue, 1), resumed);
+        assert!(matches!(error, QueueError::OutcomeUnknown { .. }), "{error:?}");
+        assert_eq!(claimed.iter().map(|one| one.job.counts.rescues).collect::<Vec<_>>(), [0]);
+        assert_eq!(settle(&queue, claimed[0].lease.reference, Verdict::Release).await, Settled::Applied);
+    }
+}
+
+#[tokio::test]
+async fn a_claim_whose_connection_breaks_waits_no_longer() {
+    let mut server = RedisServer::start();
+    let queue = open(&server).await;
+    enqueue(&queue, job("a")).await;
+    server.pause();
+    let request = ClaimRequest {
+        kinds: vec![kind("test")],
+        most: 1,
+        lease: 60 * SECOND,
+        claim: vip_core::conformance::claim_id(),
+    };
+    let broken = async { tokio::join!(queue.claim(&request), async { server.kill() }).0 };
+    let error = timeout(20 * SECOND, broken).await.unwrap().unwrap_err();
+    assert!(matches!(error, QueueError::OutcomeUnknown { .. } | QueueError::Unavailable { .. }), "{error:?}");
 }
 
 #[tokio::test]

@@ -77,6 +77,10 @@ impl JobQueue for FaultyQueue {
         self.link.read(Method::Reap, &most, || self.inner.reap(max_rescues, most), |_| None).await
     }
 
+    async fn raise_epochs(&self, above: u64) -> Result<bool, QueueError> {
+        self.link.read(Method::QueueUpkeep, &above, || self.inner.raise_epochs(above), |_| None).await
+    }
+
     async fn cancel(&self, key: &JobKey) -> Result<bool, QueueError> {
         self.link.read(Method::QueueUpkeep, key, || self.inner.cancel(key), |_| None).await
     }

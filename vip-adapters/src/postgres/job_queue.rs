@@ -13,6 +13,7 @@ use super::jobs::{Cancel, EnqueueJobs, Reap, Replay};
 use super::leases::{self, Beat};
 use super::rows;
 use super::store::{COUNTED_MOST, page};
+use super::upkeep::RaiseEpochs;
 use crate::unreadable;
 
 /// Rounds of one reap; each looks at a thousand claims.
@@ -68,6 +69,11 @@ impl JobQueue for PostgresBackend {
             reaped += found;
         }
         Ok(reaped)
+    }
+
+    async fn raise_epochs(&self, above: u64) -> Result<bool, QueueError> {
+        LeaseRef::check_epoch(above)?;
+        Ok(self.write(RaiseEpochs(above)).await?)
     }
 
     async fn cancel(&self, key: &JobKey) -> Result<bool, QueueError> {

@@ -146,6 +146,32 @@ impl Write for Delivered {
     }
 }
 
+/// How far the epochs have to lie behind to be raised: a second's worth of numbers.
+const EPOCH_ROOM: i64 = 1_000_000;
+
+/// Raises the epochs to a number that they lie behind by more than [`EPOCH_ROOM`]; says whether they do.
+async fn raise_epochs(transaction: &mut Transaction<'_>, to: i64) -> Result<bool, Failure> {
+    let queries = transaction.queries();
+    transaction.rows(queries.epoch_turn.query()).await?;
+    Ok(transaction.row(queries.epoch_raise.query().bind(to).bind(EPOCH_ROOM)).await?.is_some())
+}
+
+/// Lets the epochs of later claims be higher than a number; says whether they were not.
+#[derive(Debug)]
+pub(super) struct RaiseEpochs(pub(super) u64);
+
+#[async_trait]
+impl Write for RaiseEpochs {
+    type Answer = bool;
+    // A second one would say that they were.
+    const REPEAT: Repeat = Repeat::Told;
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<bool, Failure> {
+        // Above the number by what has to be left free, so that they are raised as soon as they lie behind the number itself.
+        raise_epochs(transaction, integer(self.0).saturating_add(EPOCH_ROOM)).await
+    }
+}
+
 /// Gives a new database its installation id and raises the epochs to the clock; an old one keeps its id.
 #[derive(Debug)]
 pub(super) struct Install(pub(super) InstallationId);
@@ -158,7 +184,6 @@ impl Write for Install {
         let now = transaction.now().as_micros();
         let queries = transaction.queries();
         transaction.execute(queries.installation_insert.query().bind(self.0.as_uuid()).bind(now)).await?;
-        transaction.rows(queries.epoch_turn.query()).await?;
-        transaction.rows(queries.epoch_raise.query().bind(now)).await.map(drop)
+        raise_epochs(transaction, now).await.map(drop)
     }
 }

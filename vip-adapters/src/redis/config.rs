@@ -81,8 +81,9 @@ impl RedisConfig {
 
     /// Sets how long an answer may take. Default 4 s for a queue, 250 ms for a cache; from 1 ms to 60 s.
     ///
-    /// Afterwards the call ends with an error. A caller that gives up earlier ends it earlier: this deadline makes no
-    /// call longer. Keep that of a queue below `Timing::commit_deadline`.
+    /// Afterwards the call ends with an error, but for a claim: that waits as long as the lease that it asks for, while the
+    /// connection stands, because the server may still grant it. A caller that gives up earlier ends it earlier: this deadline
+    /// makes no call longer. Keep that of a queue below `Timing::commit_deadline`.
     pub const fn answer_deadline(mut self, deadline: Duration) -> Self {
         self.answer_deadline = deadline;
         self

@@ -83,9 +83,15 @@ impl RedisQueue {
     }
 
     async fn run(&self, script: &Script, more: impl IntoIterator<Item = Vec<u8>>) -> Result<Value, Failure> {
+        let arguments = self.arguments(more);
+        self.link.run(script, std::slice::from_ref(&self.base), &arguments).await
+    }
+
+    /// Puts the time before what else a script is told.
+    fn arguments(&self, more: impl IntoIterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
         let mut arguments = vec![self.config.time().into_bytes()];
         arguments.extend(more);
-        self.link.run(script, std::slice::from_ref(&self.base), &arguments).await
+        arguments
     }
 
     async fn next_due(&self, kinds: &[JobKind], seen: i64) -> Result<Option<Duration>, Failure> {
@@ -139,7 +145,9 @@ impl JobQueue for RedisQueue {
         }
         let told = [rows::micros(request.lease), rows::bytes(request.claim), rows::bytes(most)];
         let kinds = request.kinds.iter().map(|kind| rows::bytes(kind.as_str()));
-        let answer = self.run(&self.scripts.job_claim, told.into_iter().chain(kinds)).await?;
+        let (keys, arguments) = (std::slice::from_ref(&self.base), self.arguments(told.into_iter().chain(kinds)));
+        // What it is given after it was given up is lost until that lease expires, and a job that is lost too often dies.
+        let answer = self.link.run_within(request.lease, &self.scripts.job_claim, keys, &arguments).await?;
         let mut answer = rows::list(answer)?.into_iter();
         let now = answer.next().ok_or_else(|| Failure::corrupt(Obstacle::Form))?;
         self.bell.note_claim(&request.kinds, rows::integer(&now)?);
@@ -218,6 +226,11 @@ impl JobQueue for RedisQueue {
         let told = [rows::bytes(max_rescues), rows::bytes(bounded(most)), rows::micros(Timing::FURTHEST_AHEAD)];
         let reaped = rows::count(&self.run(&self.scripts.job_reap, told).await?)?;
         Ok(u32::try_from(reaped).map_err(Failure::corrupt)?)
+    }
+
+    async fn raise_epochs(&self, above: u64) -> Result<bool, QueueError> {
+        LeaseRef::check_epoch(above)?;
+        Ok(rows::integer(&self.run(&self.scripts.epoch_raise, [rows::bytes(above)]).await?)? == 1)
     }
 
     async fn cancel(&self, key: &JobKey) -> Result<bool, QueueError> {

@@ -75,10 +75,22 @@ impl Link {
     ///
     /// Dropped at any time, it may have been run or not; the connection stays usable.
     pub(super) async fn run(&self, script: &Script, keys: &[String], arguments: &[Vec<u8>]) -> Result<Value, Failure> {
+        self.run_within(Duration::ZERO, script, keys, arguments).await
+    }
+
+    /// The same for what is lost if it is done and its answer is not waited for: it may take as long as any, or that long.
+    pub(super) async fn run_within(
+        &self,
+        patience: Duration,
+        script: &Script,
+        keys: &[String],
+        arguments: &[Vec<u8>],
+    ) -> Result<Value, Failure> {
         if !self.watch().circuit.admit(Instant::now(), self.connect_deadline + self.answer_deadline) {
             return Err(Failure::not_done(Obstacle::Open));
         }
-        let answer = self.run_once(script, keys, arguments).await;
+        let deadline = self.answer_deadline.max(patience);
+        let answer = self.run_once(deadline, script, keys, arguments).await;
         match &answer {
             Err(failure) if failure.is_outage() => {
                 let mut watch = self.watch();
@@ -90,7 +102,13 @@ impl Link {
         answer
     }
 
-    async fn run_once(&self, script: &Script, keys: &[String], arguments: &[Vec<u8>]) -> Result<Value, Failure> {
+    async fn run_once(
+        &self,
+        deadline: Duration,
+        script: &Script,
+        keys: &[String],
+        arguments: &[Vec<u8>],
+    ) -> Result<Value, Failure> {
         let mut connected = self.connection().await?;
         let mut call = script.prepare_invoke();
         for key in keys {
@@ -99,10 +117,10 @@ impl Link {
         for argument in arguments {
             call.arg(argument);
         }
-        let answer = match timeout(self.answer_deadline, call.invoke_async(&mut connected.connection)).await {
+        let answer = match timeout(deadline, call.invoke_async(&mut connected.connection)).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => Failure::of_answer(error),
-            Err(_elapsed) => Failure::unknown(Obstacle::NotAnswered(self.answer_deadline)),
+            Err(_elapsed) => Failure::unknown(Obstacle::NotAnswered(deadline)),
         };
         if answer.is_outage() {
             self.discard(connected.number).await;

@@ -31,6 +31,7 @@ const PRELUDE: &str = include_str!("scripts/prelude.lua");
 
 scripts! {
     QueueScripts, PRELUDE,
+    epoch_raise,
     job_beat,
     job_cancel,
     job_claim,

@@ -11,7 +11,7 @@ use vip_core::ports::{
 
 use super::SqliteBackend;
 use super::error::Failure;
-use super::jobs::{Beat, Cancel, EnqueueJobs, Reap, Replay, Settle};
+use super::jobs::{Beat, Cancel, EnqueueJobs, RaiseEpochs, Reap, Replay, Settle};
 use super::rows;
 use super::store::page;
 use crate::unreadable;
@@ -64,6 +64,11 @@ impl JobQueue for SqliteBackend {
             return Ok(0);
         }
         Ok(self.write(Reap { max_rescues, most }).await?)
+    }
+
+    async fn raise_epochs(&self, above: u64) -> Result<bool, QueueError> {
+        LeaseRef::check_epoch(above)?;
+        Ok(self.write(RaiseEpochs(above)).await?)
     }
 
     async fn cancel(&self, key: &JobKey) -> Result<bool, QueueError> {

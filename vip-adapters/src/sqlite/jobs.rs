@@ -237,6 +237,20 @@ impl Write for Reap {
     }
 }
 
+/// Lets the epochs of later claims be higher than a number; says whether they were not.
+#[derive(Debug)]
+pub(super) struct RaiseEpochs(pub(super) u64);
+
+#[async_trait]
+impl Write for RaiseEpochs {
+    type Answer = bool;
+
+    async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<bool, Failure> {
+        let query = transaction.queries().epoch_raise.query().bind(integer(self.0));
+        Ok(transaction.execute(query).await? > 0)
+    }
+}
+
 /// Removes a job that nobody works on.
 #[derive(Debug)]
 pub(super) struct Cancel(pub(super) JobKey);

@@ -1,10 +1,11 @@
-//! The contract of `JobQueue` about what it wrote while its clock was ahead.
+//! The contract of `JobQueue` about what was written while its clock, or that of a queue before it, was ahead.
 #![expect(missing_docs, reason = "a case is documented by the contract bullet that names it")]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::model::{JobKey, JobState, Timing};
-use crate::ports::{ClaimRequest, Enqueued, JobQueue, LeaseRef, Settled, Verdict};
+use crate::ports::{ClaimRequest, Enqueued, JobQueue, LeaseRef, Retryability, Settled, Verdict};
 
 use super::fixture::{BackendFixture, claim_id, seconds};
 use super::job_queue::{claim, enqueue, job, kind, settle};
@@ -31,4 +32,31 @@ pub async fn a_lease_that_ends_beyond_any_is_reaped(fixture: &dyn BackendFixture
     assert_eq!(claim(queue, 10).await.len(), 2);
     fixture.advance(Timing::FURTHEST_AHEAD).await;
     assert_eq!(queue.reap(5, 10).await.unwrap(), 3, "by now all have expired");
+}
+
+pub async fn epochs_are_raised_and_never_lowered(fixture: &dyn BackendFixture) {
+    let queue = fixture.queue();
+    let first = leased(queue, "first", seconds(60)).await;
+    // As a queue gave them that is lost, and whose clock was a year ahead.
+    let year = u64::try_from(365 * seconds(86_400).as_micros()).unwrap();
+    let ahead = first.epoch + year;
+    assert!(queue.raise_epochs(ahead).await.unwrap());
+    let second = leased(queue, "second", seconds(60)).await;
+    assert!(second.epoch > ahead, "{} after {ahead}", second.epoch);
+    for reached in [0, first.epoch, ahead] {
+        assert!(!queue.raise_epochs(reached).await.unwrap(), "{reached}");
+    }
+    let third = leased(queue, "third", seconds(60)).await;
+    assert!(third.epoch > second.epoch, "{} after {}", third.epoch, second.epoch);
+
+    let error = queue.raise_epochs(LeaseRef::EPOCH_MOST + 1).await.unwrap_err();
+    assert_eq!(error.retryability(), Retryability::Permanent, "{error:?}");
+    assert!(leased(queue, "fourth", seconds(60)).await.epoch < ahead + year);
+    assert!(queue.raise_epochs(LeaseRef::EPOCH_MOST).await.unwrap());
+    queue.enqueue(&[job("fifth"), job("sixth")]).await.unwrap();
+    let last: BTreeSet<u64> = claim(queue, 2).await.iter().map(|claimed| claimed.lease.reference.epoch).collect();
+    assert!(last.len() == 2 && last.iter().all(|epoch| *epoch > LeaseRef::EPOCH_MOST), "{last:?}");
+    // Leases keep the epochs that they have.
+    assert_eq!(queue.heartbeat(&[first, second, third], seconds(60)).await.unwrap(), [true; 3]);
+    assert_eq!(settle(queue, first, Verdict::Done).await, Settled::Applied);
 }

@@ -78,7 +78,10 @@ macro_rules! job_queue_cases {
         mod job_clock_contract {
             use $crate::conformance::conformance_cases as cases;
 
-            cases!($fixture, job_clock, BackendFixture: a_lease_that_ends_beyond_any_is_reaped,);
+            cases!($fixture, job_clock, BackendFixture:
+                a_lease_that_ends_beyond_any_is_reaped,
+                epochs_are_raised_and_never_lowered,
+            );
         }
     };
 }

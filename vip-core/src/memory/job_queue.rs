@@ -111,6 +111,11 @@ impl JobQueue for MemoryQueue {
         Ok(reaped)
     }
 
+    async fn raise_epochs(&self, above: u64) -> Result<bool, QueueError> {
+        LeaseRef::check_epoch(above)?;
+        Ok(self.lock().jobs.raise_epochs(above))
+    }
+
     async fn cancel(&self, key: &JobKey) -> Result<bool, QueueError> {
         Ok(self.lock().jobs.cancel(key))
     }

@@ -9,6 +9,7 @@ use super::catalogs::Catalogs;
 use super::health::{AccountHealth, PoolHealth, QueueHealth, RecordsHealth, RelayHealth, StoreHealth};
 use super::placement::{Placement, Placer};
 use super::provider_health::ProviderHealth;
+use super::relay::{Relay, RelayEnds};
 use super::{Inner, Provisioner, Shared, loops, relay};
 use crate::model::{AccountId, JobId, NameError, Timing, TimingError};
 use crate::ports::{
@@ -273,8 +274,10 @@ impl Builder {
         let health = watch(&context, &shared, Some(providers));
         health.watch(shared.catalogs.clone());
         let relay = context.outbox.as_ref().map(|outbox| {
-            health.watch(Arc::new(RelayHealth { outbox: outbox.clone(), stall_after: context.timing.stall_after }));
-            relay::start(&supervisor, &context, outbox, worker.kinds())
+            let stall_after = context.timing.stall_after;
+            let ends = Arc::new(RelayEnds::new(stall_after));
+            health.watch(Arc::new(RelayHealth { outbox: outbox.clone(), stall_after, ends: ends.clone() }));
+            relay::start(&supervisor, &context, Relay { outbox: outbox.clone(), kinds: worker.kinds(), ends })
         });
         let gates = loops::gates(&supervisor, &context);
         let trim = loops::trim(&supervisor, &context);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::relay::RelayEnds;
 use crate::model::{AccountId, Gate, JobState, PageLimit, PageRequest, SightingClass};
 use crate::ports::{Connections, Durability, JobQueue, PoolFigures, QueueError, QueueStats, StoreError, StoreStats};
 use crate::provisioning::Context;
@@ -161,6 +162,7 @@ fn kept(durability: Durability, is_apart: bool, detail: String) -> (bool, String
 pub(super) struct RelayHealth {
     pub(super) outbox: Arc<dyn JobQueue>,
     pub(super) stall_after: Duration,
+    pub(super) ends: Arc<RelayEnds>,
 }
 
 impl RelayHealth {
@@ -182,13 +184,17 @@ impl HealthSource for RelayHealth {
         let part = match self.look().await {
             Ok((stats, refused)) => {
                 let oldest = stats.oldest_due.unwrap_or_default();
+                // What a round gives back is due from then on: of the oldest of jobs that nobody takes the age stays small.
+                let fault = self.ends.fault();
+                let is_late = oldest > self.stall_after || stats.dead > 0 || refused > 0 || fault.is_some();
+                let told = fault.map(|it| format!("; rounds have failed for {} s: {}", it.lasts.as_secs(), it.cause));
                 let detail = format!(
-                    "{} committed jobs to relay (oldest {} s), {refused} put off, {} not taken elsewhere (dead)",
+                    "{} committed jobs to relay (oldest {} s), {refused} put off, {} not taken elsewhere (dead){}",
                     stats.due,
                     oldest.as_secs(),
-                    stats.dead
+                    stats.dead,
+                    told.unwrap_or_default()
                 );
-                let is_late = oldest > self.stall_after || stats.dead > 0 || refused > 0;
                 let status = if is_late { HealthStatus::Degraded } else { HealthStatus::Ok };
                 PartHealth::new("relay", status, Some(detail))
             }

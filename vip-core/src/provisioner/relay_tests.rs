@@ -4,6 +4,8 @@ use super::*;
 use crate::memory::{MemoryBackend, MemoryProvider, MemoryQueue, VirtualClock};
 use crate::model::{InstallationId, ServerSpec, Timestamp};
 use crate::ports::{Backend, ClaimRequest, Clock, Settlement, Verdict};
+#[cfg(feature = "mocks")]
+use crate::ports::{Durability, Enqueued, QueueError, QueueStats};
 use crate::runtime::HealthStatus;
 
 #[tokio::test(start_paused = true)]
@@ -41,5 +43,43 @@ async fn an_order_is_relayed_to_a_queue_elsewhere_and_runs_under_its_leases() {
     let relay = parts.iter().find(|part| part.name == "relay").unwrap();
     assert_eq!(relay.status, HealthStatus::Degraded, "{relay:?}");
     assert!(provisioner.loops().iter().any(|known| known.name == "relay"));
+    assert_eq!(provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
+}
+
+/// Counts what it has and takes nothing more than the first sweep, as a Redis server that is full.
+#[cfg(feature = "mocks")]
+fn full_queue() -> crate::mocks::MockJobQueue {
+    let mut queue = crate::mocks::MockJobQueue::new();
+    queue.expect_enqueue().times(1).returning(|jobs| Ok(vec![Enqueued::Inserted; jobs.len()]));
+    queue.expect_enqueue().returning(|_| Err(QueueError::Unavailable { source: "out of memory".into() }));
+    queue.expect_durability().return_const(Durability::Durable);
+    queue.expect_claim().returning(|_| Ok(Vec::new()));
+    queue.expect_wait().returning(|_| ());
+    queue.expect_reap().returning(|_, _| Ok(0));
+    queue.expect_find().returning(|_| Ok(None));
+    queue.expect_stats().returning(|_| Ok(QueueStats::default()));
+    queue
+}
+
+#[cfg(feature = "mocks")]
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_takes_no_job_although_it_counts_them_is_told_with_its_cause() {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+    let installation: InstallationId = "11111111-1111-4111-8111-111111111111".parse().unwrap();
+    let backend = Backend::from(MemoryBackend::new(clock, installation)).with_queue(full_queue());
+    let provisioner = Provisioner::builder(backend).provider(MemoryProvider::default()).start().await.unwrap();
+    let spec = ServerSpec::new("web-1").server_type("a").image("i").location("l").ssh_key("k");
+    let order = provisioner.tenant("acme").create_server(spec).await.unwrap();
+    let relay_after = async |minutes: u64| {
+        let time = Duration::from_secs(60 * minutes);
+        assert!(tokio::time::timeout(time, order.wait()).await.is_err(), "nobody works on it");
+        provisioner.health().await.parts.into_iter().find(|part| part.name == "relay").unwrap()
+    };
+    let soon = relay_after(1).await;
+    assert_eq!(soon.status, HealthStatus::Ok, "{soon:?}");
+    let later = relay_after(9).await;
+    assert_eq!(later.status, HealthStatus::Degraded, "{later:?}");
+    let detail = later.detail.unwrap();
+    assert!(detail.contains("1 committed jobs to relay") && detail.contains("out of memory"), "{detail}");
     assert_eq!(provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
 }

@@ -166,6 +166,15 @@ impl JobTable {
         reaped
     }
 
+    /// Lets the epochs of later claims be higher than a number; says whether they were not.
+    pub(crate) const fn raise_epochs(&mut self, above: u64) -> bool {
+        let is_behind = self.last_epoch < above;
+        if is_behind {
+            self.last_epoch = above;
+        }
+        is_behind
+    }
+
     /// Removes a job that nobody works on.
     pub(crate) fn cancel(&mut self, key: &JobKey) -> bool {
         let Some(id) = self.keys.get(key).copied() else { return false };

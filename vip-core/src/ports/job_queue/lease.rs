@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::QueueError;
 use crate::model::{ClaimId, Job, JobId, JobKind};
 
 /// Asks for due jobs.
@@ -26,6 +27,26 @@ pub struct LeaseRef {
     pub epoch: u64,
     /// Which claim on it, by its random id.
     pub claim: ClaimId,
+}
+
+impl LeaseRef {
+    /// Highest epoch that a queue may be told to [rise above](super::JobQueue::raise_epochs).
+    ///
+    /// Epochs begin at a clock in microseconds, so this is one in the year 2255. The claims after it, a million millions of them,
+    /// still have numbers that are exact where a queue counts in floating point, as Redis does.
+    pub const EPOCH_MOST: u64 = (1 << 53) - (1 << 40);
+
+    /// Refuses an epoch above [`EPOCH_MOST`](Self::EPOCH_MOST): there would be no room left above it.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Corrupt`].
+    pub fn check_epoch(epoch: u64) -> Result<(), QueueError> {
+        if epoch <= Self::EPOCH_MOST {
+            return Ok(());
+        }
+        Err(QueueError::Corrupt { source: format!("no clock gives an epoch of {epoch}").into() })
+    }
 }
 
 /// Is a lease on a job; it ends by settling or by time.

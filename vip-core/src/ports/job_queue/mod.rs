@@ -32,6 +32,8 @@ use crate::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequ
 /// * A job is held by at most one unexpired lease (`job_is_claimed_by_one_worker_only`).
 /// * No job is claimed before it is due, nor one of a kind that was not asked for (`only_due_known_kinds_are_claimed`).
 /// * The epoch rises with every claim, across all jobs, and is never reset (`epoch_rises_for_ever`).
+/// * Once epochs were raised, those of later claims are higher than the number named; none is ever lowered by it, and a number
+///   above [`LeaseRef::EPOCH_MOST`] is refused (`epochs_are_raised_and_never_lowered`).
 /// * Nothing changes for a lease that is not the present one (`stale_lease_changes_nothing`).
 /// * An expired lease may still settle until it is reaped, not heartbeat (`expired_lease_settles_but_does_not_beat`).
 /// * `reap` makes expired jobs claimable, counting a rescue; beyond the bound they are dead
@@ -97,6 +99,16 @@ pub trait JobQueue: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`QueueError`]; repeat.
     async fn reap(&self, max_rescues: u32, most: u32) -> Result<u32, QueueError>;
+
+    /// Lets the epochs of later claims be higher than `above`, and never lower than they would be; says whether it had to.
+    ///
+    /// For a record that was written under an epoch which this queue has not reached, such as that of a queue whose clock was
+    /// ahead, and that is lost by now. Leases keep their epochs, so raising makes no claim of a stalled worker good again.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError`]; repeat. [`QueueError::Corrupt`] if `above` is [more](LeaseRef::check_epoch) than any epoch.
+    async fn raise_epochs(&self, above: u64) -> Result<bool, QueueError>;
 
     /// Removes a job that is waiting or dead; says whether it was there. A leased one is left alone.
     ///

@@ -66,6 +66,14 @@ impl Converge {
 
     async fn steps(&self, payload: &ConvergePayload, attempt: &Attempt) -> Result<JobOutcome, Stop> {
         let mut session = Session::load(&self.context, &payload.tenant, payload.server, attempt).await?;
+        let ended = self.go_on(&mut session, attempt).await;
+        if matches!(ended, Err(Stop::Lost)) {
+            session.raise_epochs().await;
+        }
+        ended
+    }
+
+    async fn go_on(&self, session: &mut Session<'_>, attempt: &Attempt) -> Result<JobOutcome, Stop> {
         for _ in 0..STEPS {
             if attempt.is_stopping() {
                 return Ok(JobOutcome::Release);
@@ -86,7 +94,7 @@ impl Converge {
                     session.record(&Asked::Look { look, started }, &answer).await?;
                 }
                 Step::Call { effect, account } => {
-                    if let Some(held_back) = self.call(&mut session, attempt, effect, account).await? {
+                    if let Some(held_back) = self.call(session, attempt, effect, account).await? {
                         return Ok(held_back);
                     }
                 }

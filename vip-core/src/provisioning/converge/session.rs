@@ -212,6 +212,29 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Lets the epochs of later claims rise above the record's, if this claim could not take over because its own does not (F1).
+    ///
+    /// So it is where a queue was lost or exchanged whose clock had been ahead: the epochs of the present one begin at its own
+    /// clock, and until that is there no claim could write.
+    pub(super) async fn raise_epochs(&self) {
+        let (held, lease) = (self.loaded.server.holder_epoch, self.attempt.lease());
+        // A lease that is over has a successor, and the epoch is that one's.
+        if self.taken_over || held < lease.epoch || self.attempt.guard(Duration::ZERO).is_err() {
+            return;
+        }
+        match self.context.queue.raise_epochs(held).await {
+            Ok(true) => tracing::warn!(
+                server.id = %self.server().id, lease.epoch = lease.epoch,
+                "a record was held under an epoch that its queue had not reached, as after its clock was ahead: epochs were raised"
+            ),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(
+                server.id = %self.server().id, lease.epoch = lease.epoch, error = %crate::telemetry::causes(&error),
+                "a record is held under an epoch that its queue has not reached, and epochs were not raised"
+            ),
+        }
+    }
+
     /// Closes the gate of a refused token. The record's change is committed even if that fails: the next refusal closes
     /// the gate, but an answer that is not recorded would become unknown.
     async fn close_gate(&mut self, refusal: &Refusal) {

@@ -119,8 +119,20 @@ impl Sweep {
         // S6 first: what has stalled is woken even if the account cannot be looked at.
         let stalled = context.store.stalled(context.timing.stall_after, STALLED).await?;
         let servers: Vec<(TenantId, ServerId)> = stalled.into_iter().map(|s| (s.tenant, s.server)).collect();
-        self.wake(&servers).await?;
-        let mut report = SweepReport { stalled: servers.len(), ..SweepReport::default() };
+        let woken = self.wake(&servers).await;
+        // And the account is looked at even if the queue takes no wakes.
+        let report = self.compare(account, servers.len()).await;
+        if let (Err(_), Err(error)) = (&woken, &report) {
+            let error = telemetry::causes(error);
+            tracing::warn!(account.id = %account, %error, "an account was not compared, nor were its stalled servers woken");
+        }
+        woken.and(report)
+    }
+
+    /// Looks at an account, writes down what it shows, and wakes.
+    async fn compare(&self, account: &AccountId, stalled: usize) -> Result<SweepReport, SweepError> {
+        let context = &self.context;
+        let mut report = SweepReport { stalled, ..SweepReport::default() };
         let Some(client) = context.providers.get(account) else {
             report.skipped = Some("no client".to_owned());
             return Ok(report);

@@ -1,7 +1,7 @@
 //! The clock of store and queue is a year ahead for a while: what was written meanwhile is waited for no longer than otherwise.
 
 use super::*;
-use crate::memory::{ProviderFault, ProviderMethod, ShiftedClock};
+use crate::memory::{MemoryQueue, ProviderFault, ProviderMethod, ShiftedClock};
 use crate::model::{Labels, OperationStatus, ParkReason, ServerState};
 use crate::ports::ProviderErrorKind;
 use crate::provisioning::sweep::{Sweep, SweepMode};
@@ -20,6 +20,13 @@ async fn on_a_clock() -> (Product, Arc<ShiftedClock>) {
 impl Product {
     async fn one_attempt(&self) {
         drop(self.run(self.claim().await.unwrap()).await);
+    }
+
+    /// Goes on with an empty queue apart from the store, as if the one before was lost or exchanged.
+    fn with_an_empty_queue(self, clock: &Arc<ShiftedClock>) -> Self {
+        let (queue, outbox) = (Arc::new(MemoryQueue::alone(clock.clone())), Some(self.context.queue.clone()));
+        let context = Context { queue, outbox, ..self.context.clone() };
+        Self { converge: Converge::new(context.clone()).unwrap(), context, ..self }
     }
 
     /// Sets the clock right, and sweeps as a running product does; returns how many records have stalled.
@@ -126,4 +133,23 @@ async fn a_token_that_was_refused_is_probed_again() {
     clock.set_ahead(YEAR);
     product.one_attempt().await;
     product.goes_on(&clock, &order).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_held_under_a_queue_that_is_lost_goes_on_under_the_next_one() {
+    for is_deleted in [false, true] {
+        let (product, clock) = on_a_clock().await;
+        let mut operation = product.order("web-1", None).await.unwrap().operation;
+        if is_deleted {
+            product.settle_within(HOUR).await;
+            operation = product.delete(operation.server).await.unwrap().operation;
+        }
+        clock.set_ahead(YEAR);
+        product.one_attempt().await;
+        let ahead = product.server(operation.server).await.holder_epoch;
+        let product = product.with_an_empty_queue(&clock);
+        product.goes_on(&clock, &operation).await;
+        let held = product.server(operation.server).await.holder_epoch;
+        assert!(held > ahead, "{is_deleted}: {held} after {ahead}");
+    }
 }

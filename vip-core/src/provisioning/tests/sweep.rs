@@ -274,6 +274,29 @@ async fn a_server_whose_job_the_queue_cannot_take_keeps_no_other_asleep() {
     }
 }
 
+#[cfg(feature = "mocks")]
+#[tokio::test(start_paused = true)]
+async fn an_account_is_compared_though_the_queue_takes_no_wakes_and_the_sweep_fails_of_that() {
+    let product = Product::new().await;
+    let servers = product.running(3).await;
+    let gone = product.server(servers[0]).await.provider_ref.unwrap().id;
+    assert!(product.provider.vanish(&gone));
+    drop(product.order("stalled", None).await.unwrap());
+    tokio::time::advance(product.context.timing.stall_after + Duration::from_secs(1)).await;
+    let mut queue = crate::mocks::MockJobQueue::new();
+    queue
+        .expect_enqueue()
+        .times(1)
+        .returning(|_| Err(crate::ports::QueueError::Unavailable { source: "out of memory".into() }));
+    let context = Context { queue: Arc::new(queue), ..product.context.clone() };
+    let error = Sweep::new(context, SweepMode::Repair).unwrap().once(&account()).await.unwrap_err();
+    let told = crate::telemetry::causes(error.as_ref()).to_string();
+    assert!(told.contains("queue failed") && told.contains("out of memory"), "{told}");
+    let sightings = product.context.store.sightings(&account()).await.unwrap();
+    let seen: Vec<_> = sightings.iter().map(|sighting| (sighting.server, sighting.class)).collect();
+    assert_eq!(seen, [(Some(servers[0]), SightingClass::Missing)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dead_job_that_nobody_parked_is_parked_by_the_sweep() {
     let product = Product::new().await;

@@ -162,6 +162,10 @@ impl JobQueue for TestQueue {
         self.around(Call::Reap, size, self.inner.reap(max_rescues, most)).await
     }
 
+    async fn raise_epochs(&self, above: u64) -> Result<bool, QueueError> {
+        self.inner.raise_epochs(above).await
+    }
+
     async fn cancel(&self, key: &JobKey) -> Result<bool, QueueError> {
         self.inner.cancel(key).await
     }
