@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use vip_core::conformance::samples::{accepted, change, load, moved, server as record, tenant};
 use vip_core::conformance::{BackendFixture, account};
-use vip_core::model::{ChainHead, OperationId, Server, ServerId, ServerState, verify_chain};
+use vip_core::model::{AccountId, ChainHead, Desired, OperationId, Server, ServerId, ServerState, verify_chain};
 use vip_core::ports::{Guard, Retention, SealReport};
 use vip_tests::lines::Lines;
 use vip_tests::unreadable::an_unreadable_record_hides_no_other;
+use vip_tests::unreadable_account::{
+    CLOSED, an_unreadable_account_keeps_no_product_from_starting, an_unreadable_account_stops_its_own_orders_alone,
+};
 
 use crate::{PostgresFixture, postgres, server};
 
@@ -75,14 +78,63 @@ async fn a_record_that_cannot_be_read_hides_no_other_in_a_list_or_after_a_restor
 async fn what_a_damaged_record_may_have_at_the_provider_is_not_known_and_ends_no_sweep_of_the_others() {
     let fixture = postgres().await;
     let damaged = accepted(&fixture, "acme").await;
-    for body in ["{}", "[]", "7"] {
+    let sound = accepted(&fixture, "acme").await;
+    for body in ["{}", "[]", "7", r#"{"x":"\u0000","land":{}}"#, r#"{"x":"\ud800","land":{}}"#] {
         let text =
             format!("UPDATE vip.servers SET body = '{body}', account = '{}' WHERE id = '{}'", account(), damaged.id);
         damage(&fixture, &text).await;
         let recorded = fixture.store().references(&account()).await.unwrap();
         let [record] = recorded.as_slice() else { panic!("{recorded:?}") };
         assert!(record.server == damaged.id && record.open, "{body}: {record:?}");
+        let located = fixture.store().locate(&[damaged.id, sound.id]).await.unwrap();
+        assert_eq!(located.len(), 2, "{body}: {located:?}");
+        assert!(located.iter().all(|record| record.open == (record.server == damaged.id)), "{body}: {located:?}");
     }
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn a_state_or_a_wish_that_is_not_known_ends_no_sweep_of_the_others_and_its_server_stays_somebodys() {
+    let (lines, _on_this_thread) = Lines::listen();
+    let fixture = postgres().await;
+    let [unclear, sound] = [accepted(&fixture, "acme").await, accepted(&fixture, "acme").await];
+    let place = format!("account = '{0}', provider_account = '{0}', provider_id = '7'", account());
+    for (state, desired) in [("molten", "present"), ("running", "perhaps")] {
+        let standing = format!("state = '{state}', desired = '{desired}'");
+        damage(&fixture, &format!("UPDATE vip.servers SET {standing}, {place} WHERE id = '{}'", unclear.id)).await;
+        let recorded = fixture.store().references(&account()).await.unwrap();
+        let [record] = recorded.as_slice() else { panic!("{recorded:?}") };
+        assert_eq!((record.state, record.desired), (ServerState::Parked, Desired::Present), "a sweep leaves it alone");
+        assert!(record.server == unclear.id && record.id.as_ref().is_some_and(|id| id.as_str() == "7"), "{record:?}");
+        let located = fixture.store().locate(&[unclear.id, sound.id]).await.unwrap();
+        let of_sound = located.iter().find(|record| record.server == sound.id).map(|record| record.state);
+        assert_eq!((located.len(), of_sound), (2, Some(ServerState::Requested)), "{located:?}");
+    }
+    assert_eq!(lines.told(&format!("server.id={}", unclear.id)), 4, "{}", lines.text());
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_read_is_closed_and_told_once_and_stops_no_order_of_another() {
+    let (lines, _on_this_thread) = Lines::listen();
+    let fixture = postgres().await;
+    let write = async |body: String| {
+        damage(&fixture, &format!("UPDATE vip.accounts SET body = {body} WHERE id = '{CLOSED}'")).await;
+    };
+    let bodies = ["'{}'", "'[]'", "'7'", r#"'{"x":"\ud800"}'"#];
+    an_unreadable_account_stops_its_own_orders_alone(&fixture, &bodies, write).await;
+    assert_eq!(lines.told("what is kept of an account cannot be read"), 1, "{}", lines.text());
+    assert_eq!(lines.told("account.id=closed"), 1, "{}", lines.text());
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn a_product_starts_with_an_account_that_cannot_be_read_and_its_health_names_it() {
+    let fixture = postgres().await;
+    let damage = async |id: AccountId| {
+        damage(&fixture, &format!("UPDATE vip.accounts SET body = '{{}}' WHERE id = '{id}'")).await;
+    };
+    an_unreadable_account_keeps_no_product_from_starting(&fixture, damage).await;
     fixture.close().await;
 }
 

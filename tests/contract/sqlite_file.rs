@@ -362,9 +362,14 @@ fn take_away(file: &File, suffixes: &[&str]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_answered_as_committed_once_the_file_is_removed_moved_or_replaced() {
     type Fate = (&'static str, fn(&File));
-    let fates: [Fate; 4] = [
+    let fates: [Fate; 6] = [
         ("removed with its log", |file| take_away(file, &["", "-wal", "-shm"])),
         ("its log removed", |file| take_away(file, &["-wal"])),
+        ("its log replaced", |file| {
+            take_away(file, &["-wal"]);
+            std::fs::write(file.path().with_extension("db-wal"), b"").unwrap();
+        }),
+        ("its locks removed", |file| take_away(file, &["-shm"])),
         ("moved away", |file| std::fs::rename(file.path(), file.folder.path().join("old.db")).unwrap()),
         ("replaced by a copy", |file| {
             let copy = file.folder.path().join("copy.db");
@@ -381,7 +386,7 @@ async fn nothing_is_answered_as_committed_once_the_file_is_removed_moved_or_repl
         backend.enqueue(&[job("after")]).await.expect_err(fate);
         let error = Store::now(&backend).await.expect_err(fate);
         assert!(matches!(error, StoreError::Unavailable { .. }), "{fate}: {error:?}");
-        // Also not after another try, with a new connection, which makes a new log.
+        // Also not after another try, which would make a new log with a new connection.
         backend.enqueue(&[job("again")]).await.expect_err(fate);
         Store::close(&backend).await.unwrap();
     }

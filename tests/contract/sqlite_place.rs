@@ -1,5 +1,5 @@
-//! Where the file is, and callers that go away: one that has to be there, links that lead elsewhere, a backup in the place of an open
-//! file, claims for nobody.
+//! Where the file is, and callers that go away: one that has to be there, links that lead elsewhere, a second name, a backup in the place
+//! of an open file, claims for nobody.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::task::JoinSet;
 use vip_adapters::sqlite::{OpenError, SqliteBackend, SqliteConfig};
 use vip_core::conformance::job_queue::{claim, job};
+use vip_core::model::AccountId;
 use vip_core::ports::{JobQueue, Store};
 
 use crate::sqlite_file::{File, open, yields};
@@ -115,4 +116,46 @@ async fn a_backup_that_is_put_in_the_place_of_an_open_file_stays_as_it_was() {
     assert!(reads.join_all().await.into_iter().all(|refused| refused), "a reader has opened what stands there now");
     backend.close().await.unwrap();
     assert!(std::fs::read(file.path()).unwrap() == put_back, "the backup was written to");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_with_a_second_name_is_opened_under_neither_because_each_would_have_a_log_of_its_own() {
+    let file = File::new();
+    let backend = file.open().await;
+    backend.enqueue(&[job("before")]).await.unwrap();
+    let elsewhere = file.folder.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let second = elsewhere.join("vip.db");
+    std::fs::hard_link(file.path(), &second).unwrap();
+    for path in [&second, &file.path()] {
+        for config in [SqliteConfig::default(), SqliteConfig::default().must_exist()] {
+            let error = SqliteBackend::open(path.to_str().unwrap(), config).await.unwrap_err();
+            assert!(matches!(&error, OpenError::Apart { path: found, .. } if found == path), "{error:?}");
+            assert!(error.to_string().contains("mount the folder that the file is in"), "{error}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 1, "a log was made beside the second name");
+    // Whoever has it open is in nobody's way, and nobody in its.
+    backend.enqueue(&[job("after")]).await.unwrap();
+    backend.close().await.unwrap();
+    std::fs::remove_file(&second).unwrap();
+    let again = file.open().await;
+    assert!(again.find(&job("after").key).await.unwrap().is_some());
+    again.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_takes_neither_the_log_nor_the_locks_with_it() {
+    let file = File::new();
+    // The connection that writes is given up after each sighting; nothing was read, so that no other is open.
+    let ending =
+        |name: &str, text: &'static str| if name == "sighting_clear" { "ROLLBACK".into() } else { text.into() };
+    let config = SqliteConfig::default().query_filter(ending);
+    let backend = SqliteBackend::open(file.path().to_str().unwrap(), config).await.unwrap();
+    for number in 0..3 {
+        backend.sight(&AccountId::default_account(), &[]).await.unwrap_err();
+        backend.enqueue(&[job(&format!("job-{number}"))]).await.unwrap();
+    }
+    backend.close().await.unwrap();
 }

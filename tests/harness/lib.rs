@@ -21,3 +21,4 @@ pub mod site;
 pub mod timing;
 pub mod truth;
 pub mod unreadable;
+pub mod unreadable_account;

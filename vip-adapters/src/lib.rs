@@ -19,7 +19,11 @@ pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod unclear;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod unlisted;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod unread_accounts;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod unreadable;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -7,6 +7,8 @@ use vip_core::model::{IdempotencyKey, InstallationId, Operation, OperationId, Se
 use vip_core::ports::{ChangeSet, CommandStore, Committed, KeyRecord, Loaded, StoreError};
 use vip_core::provisioner::{OperationHandle, PreparedOrder};
 
+use crate::unread_accounts::UnreadAccounts;
+
 use super::PostgresBackend;
 use super::error::{Failure, Obstacle};
 use super::session::{Sessions, Write};
@@ -44,7 +46,8 @@ impl PostgresBackend {
         if *self.shared.closing.borrow() {
             return Err(StoreError::from(Failure::unavailable(Obstacle::Closed)).into());
         }
-        let mut host = HostTransaction { transaction, sessions: self.sessions() };
+        let mut host =
+            HostTransaction { transaction, sessions: self.sessions(), unread_accounts: self.unread_accounts() };
         let (installation, _now) = host.look().await.map_err(StoreError::from)?;
         if installation != order.installation() {
             return Err(StoreError::from(Failure::corrupt(Obstacle::OtherInstallation)).into());
@@ -58,6 +61,7 @@ impl PostgresBackend {
 struct HostTransaction<'t, 'c> {
     transaction: &'t mut sqlx::Transaction<'c, Postgres>,
     sessions: &'t Sessions,
+    unread_accounts: &'t UnreadAccounts,
 }
 
 impl HostTransaction<'_, '_> {
@@ -116,7 +120,7 @@ impl CommandStore for HostTransaction<'_, '_> {
         let query = self.sessions.queries.server_load.query().bind(server.as_uuid()).bind(tenant.to_string());
         let query = query.bind(self.sessions.bound_now());
         let row = self.reading().row(query).await?;
-        Ok(row.map(|row| rows::loaded(&row)).transpose()?)
+        Ok(row.map(|row| rows::loaded(&row, self.unread_accounts)).transpose()?)
     }
 
     async fn write(&mut self, change: &ChangeSet) -> Result<Committed, StoreError> {

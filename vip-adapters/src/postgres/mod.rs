@@ -46,6 +46,7 @@ use vip_core::ports::{
 
 use crate::broken_chains::BrokenChains;
 use crate::missing::Missing;
+use crate::unread_accounts::UnreadAccounts;
 
 use bell::Bell;
 use claims::{Claim, Floors};
@@ -89,6 +90,7 @@ struct Shared {
     watcher: Watcher,
     durability: Durability,
     broken_chains: BrokenChains,
+    unread_accounts: UnreadAccounts,
     closing: watch::Sender<bool>,
     /// How far the claims of this process have come; behind a pooler nobody remembers.
     floors: Option<Arc<Floors>>,
@@ -169,9 +171,19 @@ impl PostgresBackend {
         }
         let (enqueues, orders, keys) = (Arc::default(), Arc::default(), Arc::default());
         let floors = sessions.lanes.named.then(Arc::default);
-        let broken_chains = BrokenChains::default();
-        let shared =
-            Shared { sessions, watcher, durability, broken_chains, closing, floors, enqueues, orders, keys, calls };
+        let shared = Shared {
+            sessions,
+            watcher,
+            durability,
+            broken_chains: BrokenChains::default(),
+            unread_accounts: UnreadAccounts::default(),
+            closing,
+            floors,
+            enqueues,
+            orders,
+            keys,
+            calls,
+        };
         let backend = Self { shared: Arc::new(shared) };
         let id = InstallationId::from_uuid(config.randomness.uuid());
         match backend.write(Install(id)).await {
@@ -299,6 +311,10 @@ impl PostgresBackend {
 
     fn broken_chains(&self) -> &BrokenChains {
         &self.shared.broken_chains
+    }
+
+    fn unread_accounts(&self) -> &UnreadAccounts {
+        &self.shared.unread_accounts
     }
 
     /// Returns the time by which this process measures for itself, without asking the server.

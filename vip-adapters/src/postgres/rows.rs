@@ -8,10 +8,13 @@ use sqlx::postgres::PgRow;
 use sqlx::{Column as _, ColumnIndex, Row};
 use uuid::Uuid;
 use vip_core::model::{
-    AccountId, ChainHash, ChainHead, ChangeId, ClaimId, Desired, Fingerprint, Job, JobId, JobKind, JobState, NewJob,
-    Operation, OperationId, Payload, SealedRecord, Server, ServerId, Sighting, SightingKey, Timestamp, Why,
+    Account, AccountId, ChainHash, ChainHead, ChangeId, ClaimId, Desired, Fingerprint, Job, JobId, JobKind, JobState,
+    NewJob, Operation, OperationId, Payload, SealedRecord, Server, ServerId, Sighting, SightingKey, Timestamp, Why,
 };
 use vip_core::ports::{KeyRecord, Loaded, QueueStats, RecordedRef, Stalled, StoreStats};
+
+use crate::unclear;
+use crate::unread_accounts::{self, UnreadAccounts};
 
 use super::error::{Failure, Obstacle};
 use crate::unreadable;
@@ -163,18 +166,20 @@ pub(super) fn server(row: &PgRow) -> Result<Server, Failure> {
     Ok(server)
 }
 
-/// Reads a record with all that a decision may look at.
-pub(super) fn loaded(row: &PgRow) -> Result<Loaded, Failure> {
-    let (sightings, accounts) = (json(row, "sightings")?, json(row, "accounts")?);
+/// Reads a record with all that a decision may look at; an account that cannot be read is left out.
+pub(super) fn loaded(row: &PgRow, unread: &UnreadAccounts) -> Result<Loaded, Failure> {
+    let (sightings, accounts) = (json(row, "sightings")?, unread.leave_out(json(row, "accounts")?));
     Ok(Loaded { server: server(row)?, sightings, accounts, now: time(row, "now")? })
 }
 
 pub(super) fn recorded_ref(row: &PgRow) -> Result<RecordedRef, Failure> {
+    let server = id(row, "id", ServerId::from_uuid)?;
+    let (state, desired) = unclear::standing(server, word(row, "state"), word(row, "desired"));
     Ok(RecordedRef {
-        server: id(row, "id", ServerId::from_uuid)?,
+        server,
         tenant: word(row, "tenant")?,
-        state: word(row, "state")?,
-        desired: word(row, "desired")?,
+        state,
+        desired,
         account: optional_word(row, "account")?,
         id: optional_word(row, "provider_id")?,
         open: row.try_get("open")?,
@@ -228,8 +233,8 @@ pub(super) fn sighting(row: &PgRow) -> Result<Sighting, Failure> {
     })
 }
 
-pub(super) fn account(row: &PgRow) -> Result<vip_core::model::Account, Failure> {
-    json(row, "body")
+pub(super) fn account(row: &PgRow, id: &AccountId) -> Result<Account, Failure> {
+    unread_accounts::read(id.as_str(), row.try_get("body")?).map_err(Failure::corrupt)
 }
 
 pub(super) fn chain_head(row: &PgRow) -> Result<ChainHead, Failure> {

@@ -74,7 +74,7 @@ impl Store for PostgresBackend {
             queries.server_load.query().bind(server.as_uuid()).bind(tenant.to_string()).bind(now)
         };
         let row = self.sessions().row(query).await?;
-        Ok(row.map(|row| rows::loaded(&row)).transpose()?)
+        Ok(row.map(|row| rows::loaded(&row, self.unread_accounts())).transpose()?)
     }
 
     async fn operation(&self, tenant: &TenantId, id: OperationId) -> Result<Option<Operation>, StoreError> {
@@ -137,7 +137,7 @@ impl Store for PostgresBackend {
 
     async fn account(&self, account: &AccountId) -> Result<Account, StoreError> {
         let row = self.sessions().row(|queries| queries.account_find.query().bind(account.to_string())).await?;
-        Ok(row.map_or_else(|| Ok(Account::unknown(account.clone())), |row| rows::account(&row))?)
+        Ok(row.map_or_else(|| Ok(Account::unknown(account.clone())), |row| rows::account(&row, account))?)
     }
 
     async fn save_account(&self, account: &Account) -> Result<(), StoreError> {

@@ -18,7 +18,7 @@ use super::config::{BoundedLoss, SqliteConfig, Synchronous};
 use super::error::{OpenError, is_busy};
 use super::log_watch::LOG_BYTES;
 use super::migration;
-use super::place::Place;
+use super::place::{self, Place};
 
 /// How long a reader waits inside the driver; a reader in WAL mode waits only while somebody opens or closes the file.
 const READER_BUSY: Duration = Duration::from_millis(100);
@@ -74,7 +74,7 @@ impl Connector {
         self.place.get().is_none_or(Place::is_kept)
     }
 
-    /// Returns how many bytes the log beside the file has, if what has just been written stands where it was opened.
+    /// Returns how many bytes the log beside the file has, if both, and the locks, still stand where they were opened.
     pub(super) fn log_in_place(&self) -> Option<u64> {
         self.place.get().map_or(Some(0), Place::log_of_kept)
     }
@@ -98,6 +98,9 @@ impl Connector {
 
     /// Opens the connection that makes the file if it is missing, unless that is refused.
     pub(super) async fn create(&self) -> Result<SqliteConnection, OpenError> {
+        let path = self.path.clone();
+        let fault = tokio::task::spawn_blocking(move || place::fault_of_names(&path)).await;
+        self.demand_together(fault.map_err(|source| self.file_error(source))?)?;
         if self.missing == Missing::Refused {
             self.demand_tables().await?;
         }
@@ -106,12 +109,31 @@ impl Connector {
         let connected = self.connect(&options.busy_timeout(Duration::ZERO)).await;
         let mut connection = connected.map_err(|source| self.file_error(source))?;
         self.check(&mut connection).await?;
+        self.hold_log(&mut connection).await?;
         let path = self.path.clone();
         // Links are followed through folders that nobody may have looked at for long: not on a thread that others wait for.
         let place = tokio::task::spawn_blocking(move || Place::of(&path)).await.map_err(io::Error::other).flatten();
         let place = place.map_err(|source| self.file_error(source))?;
+        self.demand_together(place.fault())?;
         self.place.get_or_init(|| place);
         Ok(connection)
+    }
+
+    /// Opens a connection that is used for nothing and has to be closed last: with the last one that ends SQLite removes log and
+    /// locks, and whoever opens the file next makes others.
+    pub(super) async fn anchor(&self) -> Result<SqliteConnection, OpenError> {
+        let mut anchor = self.reconnect().await.map_err(|source| self.file_error(source))?;
+        self.hold_log(&mut anchor).await?;
+        Ok(anchor)
+    }
+
+    /// Reads: only a connection that has read has opened the log, which is made if there is none, and keeps it there.
+    async fn hold_log(&self, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+        migration::is_migrated(self, connection).await.map(drop).map_err(|source| self.file_error(source))
+    }
+
+    fn demand_together(&self, fault: Option<&'static str>) -> Result<(), OpenError> {
+        fault.map_or(Ok(()), |fault| Err(OpenError::Apart { path: self.path.clone(), fault }))
     }
 
     /// Refuses a file that is missing or has no tables of ours, such as an empty one; makes and changes nothing.

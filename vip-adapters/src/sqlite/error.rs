@@ -50,6 +50,18 @@ pub enum OpenError {
         /// What it has to be.
         wanted: &'static str,
     },
+    /// SQLite keeps its log and its locks beside the name of the file, and they would be others than those of whoever opens it by
+    /// another one: it is mounted by itself, or hard-linked. Where that can be seen it is refused.
+    #[error(
+        "{} {fault}: commits would be lost, or written over by another process; mount the folder that the file is in, not the file, and leave it one name",
+        path.display()
+    )]
+    Apart {
+        /// The file.
+        path: PathBuf,
+        /// What keeps it apart from its log.
+        fault: &'static str,
+    },
     /// A newer version of this library has changed the tables; run that version.
     #[error("the database has schema version {found}, this program knows versions up to {known}")]
     NewerSchema {
@@ -57,6 +69,17 @@ pub enum OpenError {
         found: i64,
         /// The newest version that this program knows.
         known: i64,
+    },
+    /// The tables were made by another text of the same version, which there was before the first release alone.
+    #[error(
+        "the tables of schema version {version} in {} are not those of this program, but of one before its release; make a new database",
+        path.display()
+    )]
+    OtherSchema {
+        /// The file.
+        path: PathBuf,
+        /// The version whose text differs.
+        version: i64,
     },
     /// The tables could not be created or brought up to date; nothing was changed.
     #[error("cannot migrate the database")]
@@ -95,7 +118,10 @@ pub(super) enum Obstacle {
     Busy,
     #[error("the database is closed")]
     Closed,
-    #[error("the file was removed, moved or replaced, and what is written would be lost: put it back and start anew")]
+    #[error(
+        "the file, or its log or locks (`-wal`, `-shm`), was removed, moved or replaced, and what is written would be lost: put the file \
+         back and start anew"
+    )]
     Moved,
     #[error("the answer of the writer was lost")]
     AnswerLost,

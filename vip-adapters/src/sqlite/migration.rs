@@ -63,6 +63,9 @@ pub(super) async fn migrate(
             {
                 return Err(OpenError::NewerSchema { found, known });
             }
+            if let MigrateError::VersionMismatch(version) = error {
+                return Err(OpenError::OtherSchema { path: connector.path().clone(), version });
+            }
             Err(OpenError::Migration { source: Box::new(error) })
         }
     }

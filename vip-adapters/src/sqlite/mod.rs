@@ -32,6 +32,7 @@ mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sqlx::{Connection, SqliteConnection};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -39,6 +40,7 @@ use vip_core::model::{InstallationId, Timestamp};
 use vip_core::ports::{Backend, Clock, Durability};
 
 use crate::broken_chains::BrokenChains;
+use crate::unread_accounts::UnreadAccounts;
 
 pub use config::{SqliteConfig, Synchronous};
 use connection::Connector;
@@ -57,9 +59,10 @@ use writer::{Write, Writer, WriterHandle, WriterParts};
 ///
 /// * A change is committed whole or not at all, also if its future is dropped or the process is killed.
 /// * With [`Synchronous::Full`] a commit is on the disk when it is answered.
-/// * Nothing is answered as committed once the file is no longer where it was opened (removed, moved or replaced), or the log
-///   beside it is gone. The store is then unavailable until the process opens it anew. A log that another program has
-///   removed and made anew between two commits is not noticed.
+/// * Nothing is answered as committed once the file, or the log or the locks beside it (`-wal`, `-shm`), are no longer those that
+///   were opened: removed, moved or replaced. The store is then unavailable until the process opens it anew.
+/// * A file whose log would be another one for others is refused ([`OpenError::Apart`]): one with a second name, or mounted by
+///   itself from another file system. One that is mounted by itself from the same file system is not noticed.
 /// * A panic in a write, such as one of a host's clock, leaves its outcome and that of those that share its commit unknown; what
 ///   comes next is written.
 /// * User data that was erased is overwritten in the file; in the log beside it (`-wal`) older pages stay until the
@@ -82,8 +85,11 @@ struct Shared {
     clock: Arc<dyn Clock>,
     durability: Durability,
     broken_chains: BrokenChains,
+    unread_accounts: UnreadAccounts,
     outcomes: Arc<Outcomes>,
     closing: watch::Sender<bool>,
+    /// The connection that is closed last; empty once it was.
+    anchor: Mutex<Option<SqliteConnection>>,
     /// The task of the writer; empty once it was joined.
     task: Mutex<JoinSet<()>>,
 }
@@ -101,6 +107,7 @@ impl SqliteBackend {
         config.check()?;
         let connector = Connector::new(address::file_of(address)?, &config);
         let mut connection = connector.create().await?;
+        let anchor = Mutex::new(Some(connector.anchor().await?));
         migration::migrate(&connector, &mut connection, migration::migrations()).await?;
 
         let queries = Arc::new(Queries::load(&config.filter));
@@ -132,11 +139,20 @@ impl SqliteBackend {
             Synchronous::Full => Durability::Durable,
             Synchronous::Normal => Durability::BoundedLoss { because: "SQLite runs with synchronous=NORMAL" },
         };
-        let task = Mutex::new(task);
-        let broken_chains = BrokenChains::default();
-        let writer = handle;
-        let shared =
-            Shared { writer, reader, watcher, connector, clock, durability, broken_chains, outcomes, closing, task };
+        let shared = Shared {
+            writer: handle,
+            reader,
+            watcher,
+            connector,
+            clock,
+            durability,
+            broken_chains: BrokenChains::default(),
+            unread_accounts: UnreadAccounts::default(),
+            outcomes,
+            closing,
+            anchor,
+            task: Mutex::new(task),
+        };
         let backend = Self { shared: Arc::new(shared) };
         let id = InstallationId::from_uuid(config.randomness.uuid());
         match backend.write(Install(id)).await {
@@ -188,6 +204,10 @@ impl SqliteBackend {
         &self.shared.broken_chains
     }
 
+    fn unread_accounts(&self) -> &UnreadAccounts {
+        &self.shared.unread_accounts
+    }
+
     /// Says what a write would meet.
     async fn of_next_write(&self) -> Result<(), Failure> {
         self.shared.outcomes.of_next(&self.shared.writer).await
@@ -207,5 +227,11 @@ impl SqliteBackend {
         }
         self.shared.watcher.close().await;
         self.shared.reader.close().await;
+        let anchor = self.shared.anchor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(anchor) = anchor
+            && let Err(error) = anchor.close().await
+        {
+            tracing::warn!(%error, "the database was not closed cleanly; the next opening repairs it");
+        }
     }
 }

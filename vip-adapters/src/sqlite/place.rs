@@ -1,25 +1,33 @@
-//! Whether the open file still stands where it was opened: what is written to one that does not is lost with the process.
+//! Whether the open file and what stands beside it are still where they were opened: what is written to others is lost with the process.
 
 use std::ffi::OsString;
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Is where the database and its write-ahead log stood when they were opened.
+/// Is where the database stood when it was opened, and beside it the write-ahead log and the locks of those who use that.
 ///
 /// SQLite itself does not look: a file that somebody has removed or replaced is written to as before, and every commit
-/// succeeds until the process ends.
+/// succeeds until the process ends. With other locks another process writes to the same log at the same time.
 #[derive(Debug)]
 pub(super) struct Place {
-    path: PathBuf,
-    log: PathBuf,
-    identity: Identity,
-    /// Whether the log was found gone once: SQLite makes another one, behind a hole, and nothing that follows can be read back.
-    /// Or another file was found in its place: to open that beside the log of this one destroys both.
+    file: Spot,
+    log: Spot,
+    locks: Spot,
+    /// Whether the log or the locks were found gone once: SQLite makes others, behind a hole, and nothing that follows can be read
+    /// back. Or another file was found in the place of one of them: to open that beside the log of this one destroys both.
     is_lost: AtomicBool,
 }
 
-/// Tells files apart that stood at one path one after the other.
+/// Is a path, and which file was found there.
+#[derive(Debug)]
+struct Spot {
+    path: PathBuf,
+    identity: Identity,
+}
+
+/// Tells files apart that stood at one path one after the other: the device and the number there.
 #[cfg(unix)]
 type Identity = (u64, u64);
 /// Here only that there is one is known.
@@ -27,49 +35,121 @@ type Identity = (u64, u64);
 type Identity = ();
 
 #[cfg(unix)]
-fn identity_of(path: &Path) -> io::Result<Identity> {
+fn identity_of(found: &Metadata) -> Identity {
     use std::os::unix::fs::MetadataExt;
-    // Two calls of the system that are answered from memory: some microseconds beside a commit's way to the disk.
-    std::fs::metadata(path).map(|found| (found.dev(), found.ino()))
+    (found.dev(), found.ino())
 }
 
 #[cfg(not(unix))]
-fn identity_of(path: &Path) -> io::Result<Identity> {
-    std::fs::metadata(path).map(drop)
+fn identity_of(_found: &Metadata) -> Identity {}
+
+impl Spot {
+    fn of(path: PathBuf) -> io::Result<Self> {
+        let identity = identity_of(&std::fs::metadata(&path)?);
+        Ok(Self { path, identity })
+    }
+
+    /// Returns how many bytes the file has; none if it is another one by now.
+    fn look(&self) -> io::Result<Option<u64>> {
+        // A call of the system that is answered from memory: some microseconds beside a commit's way to the disk.
+        let found = std::fs::metadata(&self.path)?;
+        Ok((identity_of(&found) == self.identity).then_some(found.len()))
+    }
 }
 
 impl Place {
-    /// Remembers where a file stands that is open.
+    /// Remembers where a file stands that is open, and what stands beside it: a connection that stays has read before, which makes
+    /// both, and SQLite leaves them there until the last one ends.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
-        // As SQLite does: the log stands beside the file that links lead to.
+        // As SQLite does: they stand beside the file that links lead to.
         let path = path.canonicalize()?;
-        let mut log = OsString::from(&path);
-        log.push("-wal");
-        let identity = identity_of(&path)?;
-        Ok(Self { path, log: log.into(), identity, is_lost: AtomicBool::new(false) })
+        let beside = |suffix: &str| {
+            let mut name = OsString::from(&path);
+            name.push(suffix);
+            Spot::of(name.into())
+        };
+        let (log, locks) = (beside("-wal")?, beside("-shm")?);
+        Ok(Self { file: Spot::of(path)?, log, locks, is_lost: AtomicBool::new(false) })
     }
 
     /// Returns where the file is, whatever links led to it when it was opened.
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        &self.file.path
+    }
+
+    /// Says what keeps the file apart from the log beside it, if that can be seen.
+    #[cfg(unix)]
+    pub(super) const fn fault(&self) -> Option<&'static str> {
+        fault_of_devices(self.file.identity.0, self.log.identity.0)
+    }
+
+    /// Says what keeps the file apart from the log beside it, if that can be seen.
+    #[cfg(not(unix))]
+    pub(super) const fn fault(&self) -> Option<&'static str> {
+        None
     }
 
     /// Says whether the file is still found there; one that cannot be looked at is not.
     pub(super) fn is_kept(&self) -> bool {
-        let found = identity_of(&self.path);
-        if found.as_ref().is_ok_and(|found| *found != self.identity) {
+        let found = self.file.look();
+        if matches!(found, Ok(None)) {
             self.is_lost.store(true, Ordering::SeqCst);
         }
         found.is_ok() && !self.is_lost.load(Ordering::SeqCst)
     }
 
-    /// Returns how many bytes the log has, if file and log are still found there. The log is there from the first write on,
-    /// until the last connection has ended; once it was gone, only a new process knows what is left.
+    /// Returns how many bytes the log has, if the file and what belongs to it are still found there. Once the log or the locks were
+    /// gone, or others, only a new process knows what is left.
     pub(super) fn log_of_kept(&self) -> Option<u64> {
-        let log = std::fs::metadata(&self.log);
-        if log.is_err() {
+        let [log, locks] = [&self.log, &self.locks].map(|spot| spot.look().ok().flatten());
+        if log.is_none() || locks.is_none() {
             self.is_lost.store(true, Ordering::SeqCst);
         }
-        log.ok().filter(|_| self.is_kept()).map(|found| found.len())
+        log.filter(|_| self.is_kept())
+    }
+}
+
+/// Says what keeps a file apart from its log before it is opened, if that can be seen: the log stands beside the name.
+#[cfg(unix)]
+pub(super) fn fault_of_names(path: &Path) -> Option<&'static str> {
+    use std::os::unix::fs::MetadataExt;
+    // One that is not there has none yet, and one that cannot be looked at is not opened either.
+    let names = std::fs::metadata(path).map_or(0, |found| found.nlink());
+    (names > 1).then_some("has a second name, a hard link, beside which there would be another log")
+}
+
+/// Says what keeps a file apart from its log before it is opened, if that can be seen: the log stands beside the name.
+#[cfg(not(unix))]
+pub(super) const fn fault_of_names(_path: &Path) -> Option<&'static str> {
+    None
+}
+
+/// Says what is wrong with a file on one device whose log is on another, if they are two.
+#[cfg(unix)]
+const fn fault_of_devices(file: u64, log: u64) -> Option<&'static str> {
+    if file == log { None } else { Some("is mounted by itself, and the log beside it stands on another disk") }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_and_its_log_on_two_devices_do_not_belong_together() {
+        assert_eq!(fault_of_devices(7, 7), None);
+        assert!(fault_of_devices(7, 8).is_some_and(|fault| fault.contains("mounted by itself")));
+    }
+
+    #[test]
+    fn a_file_with_a_second_name_is_told_under_both_until_one_is_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["a", "b"].map(|name| folder.path().join(name));
+        assert_eq!(fault_of_names(&names[0]), None, "there is none");
+        std::fs::write(&names[0], b"").unwrap();
+        assert_eq!(fault_of_names(&names[0]), None);
+        std::fs::hard_link(&names[0], &names[1]).unwrap();
+        assert!(names.iter().all(|name| fault_of_names(name).is_some()));
+        std::fs::remove_file(&names[1]).unwrap();
+        assert_eq!(fault_of_names(&names[0]), None);
     }
 }

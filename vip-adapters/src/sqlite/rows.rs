@@ -7,13 +7,16 @@ use serde::de::DeserializeOwned;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use vip_core::model::{
-    AccountId, ChainHash, ChainHead, Desired, Fingerprint, Job, JobId, JobKind, NewJob, Operation, Payload,
+    Account, AccountId, ChainHash, ChainHead, Desired, Fingerprint, Job, JobId, JobKind, NewJob, Operation, Payload,
     SealedRecord, Server, Sighting, SightingKey, Timestamp,
 };
 use vip_core::ports::{KeyRecord, Loaded, QueueStats, RecordedRef, Stalled, StoreStats};
 
-use super::error::Failure;
+use crate::unclear;
+use crate::unread_accounts::{self, UnreadAccounts};
 use crate::unreadable;
+
+use super::error::Failure;
 
 /// Reads a column of text as any value whose JSON is a string: ids, names, states.
 pub(super) fn word<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, Failure> {
@@ -120,17 +123,23 @@ pub(super) fn server(row: &SqliteRow) -> Result<Server, Failure> {
     Ok(server)
 }
 
-/// Reads a record with all that a decision may look at.
-pub(super) fn loaded(row: &SqliteRow, now: Timestamp) -> Result<Loaded, Failure> {
-    Ok(Loaded { server: server(row)?, sightings: json(row, "sightings")?, accounts: json(row, "accounts")?, now })
+/// Reads a record with all that a decision may look at; an account that cannot be read is left out.
+pub(super) fn loaded(row: &SqliteRow, unread: &UnreadAccounts, now: Timestamp) -> Result<Loaded, Failure> {
+    // Bytes, because one damaged account is no reason that none can be read.
+    let accounts: Vec<u8> = row.try_get("accounts")?;
+    let accounts = serde_json::from_str(&String::from_utf8_lossy(&accounts)).map_err(Failure::corrupt)?;
+    let accounts = unread.leave_out(accounts);
+    Ok(Loaded { server: server(row)?, sightings: json(row, "sightings")?, accounts, now })
 }
 
 pub(super) fn recorded_ref(row: &SqliteRow) -> Result<RecordedRef, Failure> {
+    let server = word(row, "id")?;
+    let (state, desired) = unclear::standing(server, word(row, "state"), word(row, "desired"));
     Ok(RecordedRef {
-        server: word(row, "id")?,
+        server,
         tenant: word(row, "tenant")?,
-        state: word(row, "state")?,
-        desired: word(row, "desired")?,
+        state,
+        desired,
         account: optional_word(row, "account")?,
         id: optional_word(row, "provider_id")?,
         open: row.try_get("open")?,
@@ -176,8 +185,8 @@ pub(super) fn sighting(row: &SqliteRow) -> Result<Sighting, Failure> {
     })
 }
 
-pub(super) fn account(row: &SqliteRow) -> Result<vip_core::model::Account, Failure> {
-    json(row, "body")
+pub(super) fn account(row: &SqliteRow, id: &AccountId) -> Result<Account, Failure> {
+    unread_accounts::read(id.as_str(), row.try_get("body")?).map_err(Failure::corrupt)
 }
 
 pub(super) fn chain_head(row: &SqliteRow) -> Result<ChainHead, Failure> {

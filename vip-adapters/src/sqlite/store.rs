@@ -73,7 +73,7 @@ impl Store for SqliteBackend {
             queries.server_load.query().bind(server.to_string()).bind(tenant.to_string())
         };
         let row = self.reader().row(query).await?;
-        Ok(row.map(|row| rows::loaded(&row, now)).transpose()?)
+        Ok(row.map(|row| rows::loaded(&row, self.unread_accounts(), now)).transpose()?)
     }
 
     async fn operation(&self, tenant: &TenantId, id: OperationId) -> Result<Option<Operation>, StoreError> {
@@ -136,7 +136,7 @@ impl Store for SqliteBackend {
 
     async fn account(&self, account: &AccountId) -> Result<Account, StoreError> {
         let row = self.reader().row(|queries| queries.account_find.query().bind(account.to_string())).await?;
-        Ok(row.map_or_else(|| Ok(Account::unknown(account.clone())), |row| rows::account(&row))?)
+        Ok(row.map_or_else(|| Ok(Account::unknown(account.clone())), |row| rows::account(&row, account))?)
     }
 
     async fn save_account(&self, account: &Account) -> Result<(), StoreError> {

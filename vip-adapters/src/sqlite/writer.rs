@@ -266,7 +266,7 @@ impl Writer {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             // Beside the log of a file that was here before, another one must not be opened.
-            None if !self.connector.is_in_place() => return Err(Failure::unavailable(Obstacle::Moved)),
+            None if self.connector.log_in_place().is_none() => return Err(Failure::unavailable(Obstacle::Moved)),
             None => self.connector.reconnect().await?,
         };
         let mut backoff = self.connector.backoff();
@@ -302,8 +302,9 @@ impl Writer {
         // Read inside the transaction: times of commits then never go backwards between processes.
         let mut transaction = WriteTransaction::new(&mut connection, &self.queries, self.clock.now());
         let written = run_each(&mut transaction, group).await?;
-        if !self.connector.is_in_place() {
-            // The connection goes with it, and takes the transaction back.
+        if self.connector.log_in_place().is_none() {
+            // Before the commit: with other locks somebody else may be writing to the same place of the log. The connection goes with
+            // it, and takes the transaction back.
             return Err(Failure::unavailable(Obstacle::Moved));
         }
         if written.requests == 0 {
@@ -315,8 +316,7 @@ impl Writer {
             return Ok(());
         }
         transaction.control("COMMIT").await.map_err(Failure::of_commit)?;
-        // Asked once more, and of the log, too: it may have gone while this was written, and a commit is answered only where
-        // the next process finds it.
+        // Asked once more: it may have gone while this was written, and a commit is answered only where the next process finds it.
         let Some(log_bytes) = self.connector.log_in_place() else {
             return Err(Failure::Unknown(Arc::new(Obstacle::Moved)));
         };

@@ -22,6 +22,7 @@ use crate::provisioning::{self, Context, kinds};
 use crate::resilience::cached::Ages;
 use crate::resilience::{self, Around, SettingsError, Stack};
 use crate::runtime::{Health, Supervisor};
+use crate::telemetry;
 use crate::worker::{JobHandler, Worker, WorkerBuilder, WorkerConfig, WorkerError};
 
 /// How long the start waits for the first checks of tokens; afterwards a loop goes on with them.
@@ -336,7 +337,15 @@ impl Builder {
 async fn first_checks(context: &Context) -> Result<(), StartError> {
     let checks = async {
         for account in context.providers.keys() {
-            provisioning::check_token(context, account).await?;
+            match provisioning::check_token(context, account).await {
+                Ok(_) => {}
+                // It stays closed until somebody has put that right, and the others work.
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    let error = telemetry::causes(&error);
+                    tracing::error!(account.id = %account, %error, "an account cannot be checked");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     };

@@ -227,6 +227,10 @@ impl HealthSource for AccountHealth {
                     Some(Gate::Suspect { why }) => (HealthStatus::Degraded, Some(format!("suspect: {why}"))),
                     None => (HealthStatus::Degraded, Some("the token is not checked yet".to_owned())),
                 },
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    let detail = format!("what is kept of it cannot be read, and its orders wait: {}", causes(&error));
+                    (HealthStatus::Degraded, Some(detail))
+                }
                 Err(error) => (HealthStatus::Degraded, Some(error.to_string())),
             };
             parts.push(PartHealth::new(name, status, detail));

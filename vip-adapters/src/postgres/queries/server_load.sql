@@ -11,7 +11,11 @@ SELECT servers.body::text AS body, stamp, version, holder, holder_epoch,
         FROM vip.sightings AS seen
         WHERE seen.server = servers.id
     ) AS sightings,
-    (SELECT coalesce(json_agg(known.body), '[]')::text FROM vip.accounts AS known) AS accounts
+    -- As texts: each is read by itself.
+    (
+        SELECT coalesce(json_agg(json_build_object('id', known.id, 'body', known.body::text)), '[]')::text
+        FROM vip.accounts AS known
+    ) AS accounts
 FROM vip.servers
 WHERE id = $1
   AND tenant = $2 -- guard: tenant

@@ -1,6 +1,13 @@
 SELECT id, tenant, state, desired, account, provider_id, removing_id, provider_name, create_hash,
     -- A create is announced or may still land: something may be there that is not recorded yet.
-    (body ->> 'intent' IS NOT NULL OR body ->> 'land' <> '{}') AS open
+    -- Of a damaged record nobody knows, nor of one with what is no text to this server: it would fail on it.
+    coalesce(
+        CASE
+            WHEN position(E'\\u' IN body::text) = 0 OR body::text !~ E'\\\\u(0000|[dD])'
+                THEN body ->> 'intent' IS NOT NULL OR body ->> 'land' <> '{}'
+        END,
+        true
+    ) AS open
 FROM vip.servers
 WHERE id = ANY ($1)
 ORDER BY id

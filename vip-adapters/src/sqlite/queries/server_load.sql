@@ -10,7 +10,8 @@ SELECT body, stamp, version, holder, holder_epoch,
         FROM vip_sightings AS seen
         WHERE seen.server = vip_servers.id
     ) AS sightings,
-    (SELECT json_group_array(json(known.body)) FROM vip_accounts AS known) AS accounts
+    -- As texts: each is read by itself, and one that is damaged fails nothing here.
+    (SELECT json_group_array(json_object('id', known.id, 'body', known.body)) FROM vip_accounts AS known) AS accounts
 FROM vip_servers
 WHERE id = ?1
   AND tenant = ?2 -- guard: tenant

@@ -116,6 +116,22 @@ async fn a_newer_schema_is_refused_and_named() {
 }
 
 #[tokio::test]
+async fn tables_that_another_text_of_the_same_version_has_made_are_refused_with_the_file_and_what_to_do() {
+    let (_folder, path) = folder();
+    SqliteBackend::open(&path, SqliteConfig::default()).await.unwrap().close().await.unwrap();
+    let mut connection = raw(&path).await;
+    let change = "UPDATE _vip_migrations SET checksum = x'00'";
+    assert_eq!(sqlx::query(change).execute(&mut connection).await.unwrap().rows_affected(), 1);
+    connection.close().await.unwrap();
+    for config in [SqliteConfig::default(), SqliteConfig::default().must_exist()] {
+        let refused = SqliteBackend::open(&path, config).await.unwrap_err();
+        let OpenError::OtherSchema { path: found, version: 1 } = &refused else { panic!("{refused:?}") };
+        assert_eq!(found, Path::new(&path));
+        assert!(refused.to_string().contains("vip.db") && refused.to_string().contains("make a new"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn tables_and_migrations_of_the_host_stay_as_they_are() {
     let (_folder, path) = folder();
     let mut connection = raw(&path).await;

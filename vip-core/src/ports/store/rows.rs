@@ -29,13 +29,14 @@ pub struct Loaded {
     pub server: Server,
     /// Sightings of its servers at the provider.
     pub sightings: Vec<Sighting>,
-    /// What is known of the accounts that it may use.
+    /// What is known of the accounts that it may use; one that cannot be read is left out, told in the log, and so closed.
     pub accounts: Vec<Account>,
     /// When it was read, by the store's clock.
     pub now: Timestamp,
 }
 
-/// Is what the sweep has to know of a record.
+/// Is what the sweep has to know of a record. One whose state or wish cannot be read counts as parked and wanted: its server is there,
+/// and left alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedRef {
     /// The record.
