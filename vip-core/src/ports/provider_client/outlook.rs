@@ -21,11 +21,14 @@ pub enum Priority {
     Sweep,
     /// Refreshes what can be ordered.
     Catalog,
+    /// Asks whether a refusal still stands; takes what all others leave over, and waits for no turn.
+    BestEffort,
 }
 
 impl Priority {
     /// All priorities, the most urgent first.
-    pub const ALL: [Self; 6] = [Self::Settle, Self::Change, Self::Poll, Self::UserRead, Self::Sweep, Self::Catalog];
+    pub const ALL: [Self; 7] =
+        [Self::Settle, Self::Change, Self::Poll, Self::UserRead, Self::Sweep, Self::Catalog, Self::BestEffort];
 
     /// Returns the stable name, as logged.
     #[must_use]
@@ -37,6 +40,7 @@ impl Priority {
             Self::UserRead => "user_read",
             Self::Sweep => "sweep",
             Self::Catalog => "catalog",
+            Self::BestEffort => "best_effort",
         }
     }
 }
