@@ -86,6 +86,8 @@ pub struct Outlook {
     pub shut: Option<Shut>,
     /// Whether creates alone are held back.
     pub creates_shut: Option<Shut>,
+    /// In which locations creates are held back, while they are not elsewhere.
+    pub creates_shut_in: BTreeMap<String, Shut>,
     /// How much of the rate may be used, shortly after an outage.
     pub pace: Option<Pace>,
     /// How long a create usually takes until its server runs, by server type.

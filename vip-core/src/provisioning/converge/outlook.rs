@@ -20,6 +20,13 @@ const PATIENCE_MOST: Duration = Duration::from_secs(120);
 /// Tries after which "busy" is no passing answer any more: some minute, for the pauses double from a second.
 const BUSY_TRIES: u32 = 6;
 
+/// Counts what is held back in the location of the candidate that comes next, and in no other.
+pub(super) fn of_candidate(mut outlook: Outlook, next: Option<&Candidate>) -> Outlook {
+    let there = next.and_then(|candidate| outlook.creates_shut_in.remove(&candidate.location));
+    outlook.creates_shut = outlook.creates_shut.or(there);
+    outlook
+}
+
 /// Adds to an open gate what this process holds back.
 pub(super) fn gate(gate: GateView, outlook: &Outlook, now: Timestamp, jitter: f64) -> GateView {
     let later = |shut: &Shut| {
@@ -107,6 +114,21 @@ mod tests {
         };
         assert_eq!((until(0), until(1200), until(2400), until(7200)), (at(33), at(93), at(153), at(153)));
         assert_eq!(gate(GateView::Open, &outlook(7200, false), at(0), 0.0), GateView::Resting { until: at(30) });
+    }
+
+    #[test]
+    fn creates_that_are_held_back_in_a_location_wait_there_and_nowhere_else() {
+        let mut known = Outlook::default();
+        known.creates_shut_in.extend(outlook(0, true).creates_shut.map(|shut| ("l".to_owned(), shut)));
+        let candidate = |location: &str| {
+            let there = super::super::tests::order().candidates.remove(0);
+            Candidate { location: location.to_owned(), ..there }
+        };
+        let held_back = |next: Option<&Candidate>| {
+            gate(GateView::Open, &of_candidate(known.clone(), next), at(0), 0.0) == GateView::Easing { until: at(30) }
+        };
+        assert!(held_back(Some(&candidate("l"))));
+        assert!(!held_back(Some(&candidate("elsewhere"))) && !held_back(None));
     }
 
     #[test]

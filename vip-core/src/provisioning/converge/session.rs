@@ -121,7 +121,8 @@ impl<'a> Session<'a> {
         let view = |account: &crate::model::Account| {
             let client = self.context.providers.get(&account.id)?;
             let gate = gate::view(account, &client.token_digest(), self.now(), &self.context.timing);
-            Some((account.id.clone(), outlook::gate(gate, &client.outlook(), self.now(), self.jitter)))
+            let known = outlook::of_candidate(client.outlook(), self.loaded.server.candidate());
+            Some((account.id.clone(), outlook::gate(gate, &known, self.now(), self.jitter)))
         };
         self.loaded.accounts.iter().filter_map(view).collect()
     }
