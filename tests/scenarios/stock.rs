@@ -1,13 +1,18 @@
 //! Stock, several accounts and prices over the real protocol: candidates in the order of preference, one server each.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use vip_adapters::hetzner::HetznerClient;
 use vip_adapters::hetzner::simulator::{
-    Effect, Failure, Fault, FaultRule, ForeignServer, RouteMatcher, Simulator, When,
+    DEFAULT_TOKEN, Effect, Failure, Fault, FaultRule, ForeignServer, RouteMatcher, Simulator, When,
 };
 use vip_core::Provisioner;
-use vip_core::model::{AccountId, OWNER_LABEL, ServerSpec, WaitReason};
+use vip_core::memory::{MemoryBackend, VirtualClock};
+use vip_core::model::{AccountId, InstallationId, OWNER_LABEL, ServerSpec, ServerState, Timestamp, WaitReason};
+use vip_core::ports::SeededRandomness;
 use vip_core::provisioning::sweep::SweepMode;
-use vip_tests::site::{Site, patient, spec};
+use vip_tests::site::{Site, patient, pause, spec};
 use vip_tests::truth;
 
 use crate::cloud::{OTHER_PROJECT, PROJECT, TENANT, client, simulator};
@@ -102,4 +107,42 @@ async fn the_catalog_has_prices_and_a_sweep_says_what_a_server_costs_that_nobody
     let extra = report.extra_cost().unwrap();
     assert_eq!((extra.priced, extra.unpriced, report.unpriced_because), (1, 0, None));
     assert!(extra.gross.is_some_and(|gross| gross.micros > 1_000_000));
+}
+
+/// Starts a product in virtual time, with the limit that the provider gives.
+async fn in_virtual_time(simulator: &Simulator) -> Provisioner {
+    let clock = Arc::new(VirtualClock::new(Timestamp::from_micros(1_800_000_000_000_000)));
+    let backend = MemoryBackend::new(clock.clone(), InstallationId::from_uuid(uuid::Uuid::from_u128(7)));
+    let builder = Provisioner::builder(backend).provider(HetznerClient::in_process(simulator, DEFAULT_TOKEN).unwrap());
+    builder.clock(*clock).randomness(SeededRandomness::new(7)).start().await.unwrap()
+}
+
+/// They may ask 800 times in ten minutes, in which 600 requests come back.
+#[tokio::test(start_paused = true)]
+async fn orders_that_wait_for_stock_leave_others_and_sweeps_their_requests() {
+    let simulator = Simulator::builder().create_time(Duration::from_secs(11)).rate_limit_per_hour(3_600).build();
+    sell_out(&simulator, Some("cpx22"), None, When::Always);
+    sell_out(&simulator, Some("cpx32"), None, When::Always);
+    let product = in_virtual_time(&simulator).await;
+    for number in 0..100 {
+        let anywhere = choice(&format!("web-{number}")).location("hel1").location("ash");
+        drop(product.tenant(TENANT).create_server(anywhere).await.unwrap());
+    }
+    pause(Duration::from_secs(1_500)).await;
+    let asked = |method| simulator.ledger().requests_of(method, "/servers");
+    let (sweeps, tries) = (asked("GET"), asked("POST"));
+    // Two intervals.
+    pause(Duration::from_secs(600)).await;
+    assert!(asked("GET") > sweeps, "nothing was swept");
+    assert!(asked("POST") >= tries + 300, "whether there is stock is asked with what is left over");
+
+    let other = ServerSpec::new("other").server_type("cx23").image("ubuntu-24.04").location("fsn1").ssh_key("ops");
+    let order = product.tenant(TENANT).create_server(other).await.unwrap();
+    let running = async {
+        while order.progress().await.unwrap().server.state != ServerState::Running {
+            pause(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(180), running).await.unwrap();
+    assert_eq!(simulator.ledger().answered_with(Some(429)), 0);
 }

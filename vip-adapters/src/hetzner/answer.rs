@@ -63,7 +63,8 @@ fn refusal(call: Call, response: &Response<Bytes>) -> CallError {
         }
         // A gateway that limits or asks for a token has not passed the request on.
         (Err(_), StatusCode::TOO_MANY_REQUESTS) => (throttled(limit_per_hour), status_code(status)),
-        (Err(_), StatusCode::UNAUTHORIZED) => (ProviderErrorKind::Unauthorized, status_code(status)),
+        // Only the API knows our token: whatever something in between wants closes the account for nobody else.
+        (Err(_), StatusCode::UNAUTHORIZED) => (ProviderErrorKind::NotSent, status_code(status)),
         // Not in the API's words: something in between, of which nobody promised what it has passed on.
         (Err(error), _) => return unreadable(response, error),
     };

@@ -61,6 +61,8 @@ pub const ACCOUNT_ID: &str = "account.id";
 pub const TOKEN_DIGEST: &str = "token.digest";
 /// Says which calls a breaker's circuit is about.
 pub const BREAKER_SCOPE: &str = "breaker.scope";
+/// Names the location whose creates a breaker is for.
+pub const BREAKER_LOCATION: &str = "breaker.location";
 /// Says why a breaker opened.
 pub const BREAKER_CAUSE: &str = "breaker.cause";
 /// Says for how long a breaker is open, in milliseconds.
@@ -190,6 +192,7 @@ pub const FIELDS: &[&str] = &[
     ACCOUNT_ID,
     TOKEN_DIGEST,
     BREAKER_SCOPE,
+    BREAKER_LOCATION,
     BREAKER_CAUSE,
     BREAKER_OPEN_MS,
     BREAKER_MODE,

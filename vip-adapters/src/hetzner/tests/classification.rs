@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response};
 use serde_json::json;
-use vip_core::ports::{ProviderError, ProviderErrorKind as Kind, Retryability};
+use vip_core::ports::{ProviderError, ProviderErrorKind as Kind, Retryability, Service};
 
 use super::super::answer::{CORRELATION_ID_BYTES, correlation_id, read};
 use super::super::call::Call;
@@ -165,7 +165,12 @@ fn what_is_not_in_the_words_of_the_api_promises_nothing() {
         }
         // Who limits, or wants to know who asks, has not passed the request on.
         assert_eq!(error(Call::Create, &response(429, body)).kind, ONE_SECOND, "{body}");
-        assert_eq!(error(Call::Create, &response(401, body)).kind, Kind::Unauthorized, "{body}");
+        for call in Call::ALL {
+            let error = error(call, &response(401, body));
+            let said = (error.kind, error.code.as_str(), error.service);
+            // It is the way to the API that fails, from here; of our token nothing is said.
+            assert_eq!(said, (Kind::NotSent, "http_401", Service::Failing), "{body} for {}", call.as_str());
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::ports::retryability::Retryability;
 /// Says what may have happened; a closed list, matched without a wildcard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProviderErrorKind {
-    /// The request never left: not applied.
+    /// The request never left, or was turned back before it came to the provider: not applied.
     NotSent,
     /// The provider limits requests: not applied.
     Throttled {

@@ -21,11 +21,14 @@ pub enum Priority {
     Sweep,
     /// Refreshes what can be ordered.
     Catalog,
+    /// Asks whether a refusal still stands; takes what all others leave over, and waits for no turn.
+    BestEffort,
 }
 
 impl Priority {
     /// All priorities, the most urgent first.
-    pub const ALL: [Self; 6] = [Self::Settle, Self::Change, Self::Poll, Self::UserRead, Self::Sweep, Self::Catalog];
+    pub const ALL: [Self; 7] =
+        [Self::Settle, Self::Change, Self::Poll, Self::UserRead, Self::Sweep, Self::Catalog, Self::BestEffort];
 
     /// Returns the stable name, as logged.
     #[must_use]
@@ -37,6 +40,7 @@ impl Priority {
             Self::UserRead => "user_read",
             Self::Sweep => "sweep",
             Self::Catalog => "catalog",
+            Self::BestEffort => "best_effort",
         }
     }
 }
@@ -82,6 +86,8 @@ pub struct Outlook {
     pub shut: Option<Shut>,
     /// Whether creates alone are held back.
     pub creates_shut: Option<Shut>,
+    /// In which locations creates are held back, while they are not elsewhere.
+    pub creates_shut_in: BTreeMap<String, Shut>,
     /// How much of the rate may be used, shortly after an outage.
     pub pace: Option<Pace>,
     /// How long a create usually takes until its server runs, by server type.

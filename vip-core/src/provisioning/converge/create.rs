@@ -107,15 +107,16 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
         // Whatever a parked order was parked for, this is what it waits for now.
         ProviderErrorKind::Exhausted => moves::unparked(exhausted(view, server)),
         ProviderErrorKind::InvalidInput | ProviderErrorKind::Placement | ProviderErrorKind::Protected => {
-            server.cursor = server.cursor.saturating_add(1);
-            if server.cursor < server.candidates.len() {
+            let next = server.cursor.saturating_add(1);
+            if next < server.candidates.len() {
+                server.cursor = next;
                 return Change::new(server, Verb::Record);
             }
             if server.exhausted_since.is_some() {
                 // Another candidate was only out of stock: wait for it.
                 return moves::unparked(exhausted(view, server));
             }
-            moves::fail(server, FailReason::Rejected)
+            give_up(server, FailReason::Rejected)
         }
         ProviderErrorKind::AccountLimit => {
             let here = server.cursor;
@@ -190,6 +191,20 @@ fn may_have_landed(view: &View<'_>, server: &mut Server, intent: &Intent, taken:
     }
 }
 
+/// Gives an order up, unless a create before the refused one may have made its server: what refuses a create sent again says
+/// nothing of that one. Once it can no longer land a look settles it (C2), and only what is refused after that counts.
+fn give_up(mut server: Server, reason: FailReason) -> Change {
+    let earlier = server.unsettled.as_ref().and_then(|unsettled| server.land.get(&unsettled.account));
+    if let Some(by) = earlier.map(|landing| landing.by) {
+        server.not_before = Some(by);
+        server.wait_reason = Some(WaitReason::LookingForCreate);
+        return moves::unparked(Change::new(server, Verb::Record));
+    }
+    // There is no candidate left.
+    server.cursor = server.candidates.len();
+    moves::fail(server, reason)
+}
+
 /// C5: takes the next candidate at once; after the last one waits, and gives up when patience is at its end.
 fn exhausted(view: &View<'_>, mut server: Server) -> Change {
     server.cursor = server.cursor.saturating_add(1);
@@ -199,7 +214,7 @@ fn exhausted(view: &View<'_>, mut server: Server) -> Change {
     }
     server.cursor = 0;
     if view.now.since(since) >= view.timing.stock_patience {
-        return moves::fail(server, FailReason::NoStock);
+        return give_up(server, FailReason::NoStock);
     }
     let delay = view.backoff(STOCK_WAIT.0, STOCK_WAIT.1);
     moves::back_off(&mut server, view, delay, WaitReason::NoStock);

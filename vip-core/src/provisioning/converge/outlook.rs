@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::step::{GateView, Look};
-use crate::model::{Candidate, Effect, ServerState, Timestamp};
+use crate::model::{Candidate, Effect, Server, ServerState, Timestamp, WaitReason};
 use crate::ports::{Outlook, Priority, Shut};
 
 /// Most of a wait that is added at random, so that all who wait for one moment do not come at once.
@@ -16,6 +16,16 @@ pub(super) const LONGEST_NAMED: Duration = Duration::from_secs(3600);
 const PATIENCE_SHARE: u32 = 20;
 /// Longest time by which a record comes back later than it could.
 const PATIENCE_MOST: Duration = Duration::from_secs(120);
+
+/// Tries after which "busy" is no passing answer any more: some minute, for the pauses double from a second.
+const BUSY_TRIES: u32 = 6;
+
+/// Counts what is held back in the location of the candidate that comes next, and in no other.
+pub(super) fn of_candidate(mut outlook: Outlook, next: Option<&Candidate>) -> Outlook {
+    let there = next.and_then(|candidate| outlook.creates_shut_in.remove(&candidate.location));
+    outlook.creates_shut = outlook.creates_shut.or(there);
+    outlook
+}
 
 /// Adds to an open gate what this process holds back.
 pub(super) fn gate(gate: GateView, outlook: &Outlook, now: Timestamp, jitter: f64) -> GateView {
@@ -41,11 +51,31 @@ pub(super) fn usual_create(outlook: &Outlook, candidate: &Candidate) -> Option<D
     outlook.usual_creates.get(&candidate.server_type).copied()
 }
 
-/// Says how urgent an effect is: undoing a failed order comes before new work.
-pub(super) const fn of_effect(effect: &Effect, state: ServerState) -> Priority {
-    match (effect, state) {
+/// Says how urgent an effect is: undoing a failed order comes before new work, and a try that is likely in vain after all else.
+pub(super) const fn of_effect(effect: &Effect, server: &Server) -> Priority {
+    match (effect, server.state) {
         (Effect::Delete { .. }, ServerState::Failing) => Priority::Settle,
+        (Effect::Create { .. }, _) if waits_for_change(server) => Priority::BestEffort,
         (Effect::Create { .. } | Effect::Delete { .. }, _) => Priority::Change,
+    }
+}
+
+/// Says whether an order waits until the provider changes its mind: all that it accepts was refused, for want of stock, by a limit
+/// of the account (then it is parked), or for a while for other work.
+pub(super) const fn waits_for_change(server: &Server) -> bool {
+    let no_stock = matches!(server.wait_reason, Some(WaitReason::NoStock));
+    let busy = matches!(server.wait_reason, Some(WaitReason::Busy)) && server.backoff >= BUSY_TRIES;
+    match server.state {
+        ServerState::Creating => no_stock || busy,
+        ServerState::Parked => true,
+        ServerState::Requested
+        | ServerState::Confirming
+        | ServerState::Running
+        | ServerState::Lost
+        | ServerState::Failing
+        | ServerState::Failed
+        | ServerState::Deleting
+        | ServerState::Deleted => false,
     }
 }
 
@@ -84,6 +114,47 @@ mod tests {
         };
         assert_eq!((until(0), until(1200), until(2400), until(7200)), (at(33), at(93), at(153), at(153)));
         assert_eq!(gate(GateView::Open, &outlook(7200, false), at(0), 0.0), GateView::Resting { until: at(30) });
+    }
+
+    #[test]
+    fn creates_that_are_held_back_in_a_location_wait_there_and_nowhere_else() {
+        let mut known = Outlook::default();
+        known.creates_shut_in.extend(outlook(0, true).creates_shut.map(|shut| ("l".to_owned(), shut)));
+        let candidate = |location: &str| {
+            let there = super::super::tests::order().candidates.remove(0);
+            Candidate { location: location.to_owned(), ..there }
+        };
+        let held_back = |next: Option<&Candidate>| {
+            gate(GateView::Open, &of_candidate(known.clone(), next), at(0), 0.0) == GateView::Easing { until: at(30) }
+        };
+        assert!(held_back(Some(&candidate("l"))));
+        assert!(!held_back(Some(&candidate("elsewhere"))) && !held_back(None));
+    }
+
+    #[test]
+    fn a_create_comes_after_all_else_once_all_that_its_order_accepts_was_refused() {
+        use WaitReason::{Busy, NoStock, Parked, ProviderUnavailable, Queued, Throttled};
+        for (state, reason, backoff, priority) in [
+            (ServerState::Requested, Queued, 0, Priority::Change),
+            // The first candidate is out of stock, and the others have not been asked.
+            (ServerState::Creating, Queued, 0, Priority::Change),
+            (ServerState::Creating, Throttled, 9, Priority::Change),
+            (ServerState::Creating, ProviderUnavailable, 9, Priority::Change),
+            (ServerState::Creating, NoStock, 1, Priority::BestEffort),
+            (ServerState::Creating, Busy, BUSY_TRIES - 1, Priority::Change),
+            (ServerState::Creating, Busy, BUSY_TRIES, Priority::BestEffort),
+            (ServerState::Parked, Parked, 0, Priority::BestEffort),
+        ] {
+            let mut server = super::super::tests::order();
+            (server.state, server.wait_reason, server.backoff) = (state, Some(reason), backoff);
+            assert_eq!(
+                of_effect(&Effect::Create { candidate: 0 }, &server),
+                priority,
+                "{state:?} {reason:?} {backoff}"
+            );
+            let delete = Effect::Delete { id: crate::model::ProviderServerId::new("1").unwrap() };
+            assert_eq!(of_effect(&delete, &server), Priority::Change, "{state:?} {reason:?} {backoff}");
+        }
     }
 
     #[test]

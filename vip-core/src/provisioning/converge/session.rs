@@ -121,7 +121,8 @@ impl<'a> Session<'a> {
         let view = |account: &crate::model::Account| {
             let client = self.context.providers.get(&account.id)?;
             let gate = gate::view(account, &client.token_digest(), self.now(), &self.context.timing);
-            Some((account.id.clone(), outlook::gate(gate, &client.outlook(), self.now(), self.jitter)))
+            let known = outlook::of_candidate(client.outlook(), self.loaded.server.candidate());
+            Some((account.id.clone(), outlook::gate(gate, &known, self.now(), self.jitter)))
         };
         self.loaded.accounts.iter().filter_map(view).collect()
     }
@@ -325,7 +326,10 @@ impl<'a> Session<'a> {
     pub(super) async fn held_back(&mut self, failure: &Failure) -> Result<JobOutcome, Stop> {
         // Whatever was named: not in circles.
         let delay = self.view(&BTreeMap::new()).retry_delay(failure).max(self.context.timing.backoff_first / 2);
-        self.wait(self.now().plus(delay), failure.waits_for()).await
+        // What was refused before is what it waits for, and by that reason its next try is as little urgent as this one.
+        let server = &self.loaded.server;
+        let kept = server.wait_reason.filter(|_| outlook::waits_for_change(server));
+        self.wait(self.now().plus(delay), kept.unwrap_or_else(|| failure.waits_for())).await
     }
 
     pub(super) fn client(&self, account: &AccountId) -> Option<&Arc<dyn ProviderClient>> {

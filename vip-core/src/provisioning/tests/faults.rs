@@ -323,12 +323,7 @@ async fn a_repeated_delete_takes_up_one_whose_job_is_dead() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_of_a_failing_order_ends_deleted() {
-    let product = Product::new().await;
-    product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unknown));
-    product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::InvalidInput));
-    let order = product.order("web-1", None).await.unwrap().operation;
-    product.settle_within(Duration::from_secs(60)).await;
-    assert_eq!(product.server(order.server).await.state, ServerState::Failing, "absence is not proven yet");
+    let (product, order) = Product::with_failing_order().await;
     let deletion = product.delete(order.server).await.unwrap().operation;
     product.settle_within(LONG).await;
     assert_eq!(product.server(order.server).await.state, ServerState::Deleted);

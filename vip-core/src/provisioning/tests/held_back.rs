@@ -1,6 +1,7 @@
 //! An effect that has no turn is not announced: waiting writes one note and no version.
 
 use super::*;
+use crate::memory::{MemoryStock, ProviderMethod};
 use crate::model::{Effect, WaitReason};
 use crate::ports::RequestContext;
 use crate::resilience::{Budget, BudgetSettings, Budgeted};
@@ -42,6 +43,31 @@ async fn an_order_without_a_place_for_its_create_announces_nothing_and_goes_on_w
     product.settle_within(seconds(600)).await;
     assert_eq!(product.provider.servers().len(), 1);
     product.demand_audit().await;
+}
+
+/// Else its next try would be as urgent as one of an order that has not been refused.
+#[tokio::test(start_paused = true)]
+async fn an_order_that_waits_for_stock_says_so_also_while_it_has_no_turn_to_try_again() {
+    let (product, client) = product_with_one_place().await;
+    product.provider.stock("a", "l", MemoryStock::SoldOut);
+    let order = product.order("web-1", None).await.unwrap().operation;
+    let attempt = product.claim().await.unwrap();
+    let JobOutcome::Snooze { delay } = product.run(attempt).await else { panic!("it waits") };
+    tokio::time::advance(delay).await;
+
+    let create = Effect::Create { candidate: 0 };
+    let taken = client.reserve(&create, RequestContext::new(seconds(30))).await.unwrap();
+    let (began, attempt) = (Instant::now(), product.claim().await.unwrap());
+    let JobOutcome::Snooze { delay } = product.run(attempt).await else { panic!("it waits") };
+    assert!(began.elapsed() < seconds(1), "it takes what is left over, and keeps no worker");
+    assert_eq!(product.server(order.server).await.wait_reason, Some(WaitReason::NoStock));
+    assert_eq!(product.provider.calls(ProviderMethod::Create), 1);
+
+    drop(taken);
+    product.provider.stock("a", "l", MemoryStock::Available);
+    tokio::time::advance(delay).await;
+    product.settle_within(seconds(600)).await;
+    assert_eq!(product.provider.servers().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -110,6 +110,23 @@ impl Product {
         product
     }
 
+    /// Makes a product with an order that is failing: its server is gone before it ran, and a create before that one may land.
+    pub(super) async fn with_failing_order() -> (Self, Operation) {
+        use crate::memory::{ProviderFault, ProviderMethod};
+        let slow = MemoryProvider::new(Duration::from_secs(3600));
+        let product = Self::on(slow, installation(1)).await;
+        let unanswered = ProviderFault::Refuse(crate::ports::ProviderErrorKind::Unknown);
+        product.provider.fail_next(ProviderMethod::Create, unanswered);
+        let order = product.order("web-1", None).await.unwrap().operation;
+        product.settle_within(Duration::from_secs(30)).await;
+        let seen = product.server(order.server).await.provider_ref.unwrap();
+        assert!(seen.seen_by_id && product.provider.vanish(&seen.id));
+        product.settle_within(Duration::from_secs(30)).await;
+        let failing = product.server(order.server).await;
+        assert_eq!(failing.state, crate::model::ServerState::Failing, "absence is not proven yet");
+        (product, order)
+    }
+
     pub(super) fn caller(key: Option<&str>) -> Caller {
         let key = key.map(|text| IdempotencyKey::new(text).unwrap());
         Caller {

@@ -7,7 +7,7 @@ use super::*;
 use crate::memory::{ProviderFault, ProviderMethod};
 use crate::mocks::{MockProviderClient, MockStore};
 use crate::model::{Gate, ServerState, Sighting, SightingClass, SightingKey, TokenDigest, WaitReason};
-use crate::ports::{Guard, Note, Outlook, ProviderError, ProviderErrorKind, RequestContext, StoreError};
+use crate::ports::{Guard, Note, Outlook, ProviderError, ProviderErrorKind, RequestContext, Shut, StoreError};
 use crate::provisioning::kinds::converge_job;
 
 fn seconds(count: u64) -> Duration {
@@ -68,6 +68,21 @@ async fn an_effect_without_a_turn_is_not_tried_again_before_half_of_the_first_ba
     let outcome = run_with(&product, context_with(&product, client)).await;
     let half = product.context.timing.backoff_first / 2;
     assert!(matches!(outcome, JobOutcome::Snooze { delay } if delay == half), "{outcome:?} beside {half:?}");
+}
+
+/// Its client is asked for no turn and for no create.
+#[tokio::test(start_paused = true)]
+async fn a_create_that_is_held_back_in_its_location_is_not_announced() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    let before = product.server(order.server).await;
+    let shut = Shut { retry_after: seconds(30), since: Duration::ZERO, code: "shut" };
+    let creates_shut_in = BTreeMap::from([("l".to_owned(), shut)]);
+    let client = client(&product, Outlook { creates_shut_in, ..Outlook::default() });
+    let outcome = run_with(&product, context_with(&product, client)).await;
+    assert!(matches!(outcome, JobOutcome::Snooze { delay } if delay >= seconds(30)), "{outcome:?}");
+    let waiting = product.server(order.server).await;
+    assert_eq!((waiting.version, waiting.wait_reason), (before.version, Some(WaitReason::ProviderUnavailable)));
 }
 
 #[tokio::test(start_paused = true)]

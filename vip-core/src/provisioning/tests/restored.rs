@@ -1,9 +1,9 @@
 //! After a backup was put back: what is open waits for an operator, what rests is left alone.
 
 use super::*;
-use crate::memory::{MemoryAuditSink, ProviderFault, ProviderMethod};
+use crate::memory::{MemoryAuditSink, ProviderMethod};
 use crate::model::{OperationStatus, ParkReason, SealedRecord, ServerState};
-use crate::ports::{ProviderErrorKind, SinkName};
+use crate::ports::SinkName;
 use crate::provisioning::converge::{OperateError, mark_restored, resume};
 use crate::provisioning::{TokenCheck, check_token};
 use crate::relay::{deliver_once, seal_all};
@@ -133,21 +133,16 @@ async fn a_token_that_nobody_has_seen_is_not_believed_in_a_restored_store_that_s
 }
 
 /// Makes an order that fails and is deleted before its absence is proven: converge has not seen the delete yet.
-async fn failing_and_deleted(product: &Product) -> (Operation, Operation) {
-    product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unknown));
-    product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::InvalidInput));
-    let order = product.order("web-1", None).await.unwrap().operation;
-    product.settle_within(Duration::from_secs(60)).await;
-    assert_eq!(product.server(order.server).await.state, ServerState::Failing, "absence is not proven yet");
+async fn failing_and_deleted() -> (Product, Operation, Operation) {
+    let (product, order) = Product::with_failing_order().await;
     let deletion = product.delete(order.server).await.unwrap().operation;
-    (order, deletion)
+    (product, order, deletion)
 }
 
 /// The delete is in the backup, so it waits for the operator as all that is open does.
 #[tokio::test(start_paused = true)]
 async fn a_delete_of_a_failing_order_of_a_restored_store_rests_until_an_operator_resumes_it() {
-    let product = Product::new().await;
-    let (order, deletion) = failing_and_deleted(&product).await;
+    let (product, order, deletion) = failing_and_deleted().await;
     assert_eq!(mark_restored(&product.context, &operator()).await.unwrap().parked, 1);
     let asked = product.provider.calls(ProviderMethod::Find);
     product.settle_within(Duration::from_secs(4 * 3600)).await;
@@ -166,8 +161,7 @@ async fn a_delete_of_a_failing_order_of_a_restored_store_rests_until_an_operator
 /// `docs/protocol.md` §2: only a replay or a new command ends this; here the wish was there before the handler died.
 #[tokio::test(start_paused = true)]
 async fn a_delete_of_a_failing_order_whose_job_died_rests_until_it_is_given_again() {
-    let product = Product::new().await;
-    let (order, deletion) = failing_and_deleted(&product).await;
+    let (product, order, deletion) = failing_and_deleted().await;
     let attempt = product.claim().await.unwrap();
     product.converge.died(attempt.job().payload.decode().ok(), &attempt, "panic").await.unwrap();
     let verdict = Verdict::Dead { code: "panic".to_owned() };

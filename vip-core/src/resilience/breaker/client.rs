@@ -38,9 +38,18 @@ impl Guarded {
     }
 
     async fn enter(&self, scope: Scope, context: &RequestContext) -> Result<Entered<'_>, ProviderError> {
+        self.enter_at(&self.breaker, scope, context).await
+    }
+
+    async fn enter_at<'a>(
+        &self,
+        breaker: &'a Breaker,
+        scope: Scope,
+        context: &RequestContext,
+    ) -> Result<Entered<'a>, ProviderError> {
         let end = Instant::now() + context.deadline;
         for _ in 0..TRIES {
-            match self.breaker.admit(scope) {
+            match breaker.admit(scope) {
                 Admission::Go(permit) => {
                     let began = Instant::now();
                     let context = context.with_deadline(end.saturating_duration_since(began));
@@ -77,7 +86,13 @@ impl Guarded {
     }
 
     fn leave<T>(&self, entered: Entered<'_>, result: Result<T, ProviderError>) -> Result<T, ProviderError> {
-        let outcome = match &result {
+        let outcome = self.outcome(&entered, &result);
+        entered.permit.record(outcome);
+        result
+    }
+
+    fn outcome<T>(&self, entered: &Entered<'_>, result: &Result<T, ProviderError>) -> Outcome {
+        match result {
             Ok(_) => Outcome::Answered,
             Err(error) => match error.service {
                 Service::Answering => Outcome::Answered,
@@ -89,9 +104,18 @@ impl Guarded {
                     if cut && hurried { Outcome::Neutral } else { Outcome::Failed }
                 }
             },
-        };
-        entered.permit.record(outcome);
-        result
+        }
+    }
+
+    /// Says what a create tells of its account and what of its location: a failure of one that was sent counts in the location
+    /// alone, for the look that follows it tells of all others; one that was not sent says nothing of a location.
+    fn outcomes(&self, entered: &Entered<'_>, result: &Result<Created, ProviderError>) -> (Outcome, Outcome) {
+        let was_sent = !matches!(result, Err(error) if error.kind == ProviderErrorKind::NotSent);
+        match self.outcome(entered, result) {
+            Outcome::Failed if was_sent => (Outcome::Neutral, Outcome::Failed),
+            Outcome::Failed => (Outcome::Failed, Outcome::Neutral),
+            both @ (Outcome::Answered | Outcome::Neutral) => (both, both),
+        }
     }
 }
 
@@ -113,9 +137,18 @@ impl ProviderClient for Guarded {
     }
 
     async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {
+        // First the account: while it is held back nobody asks for a location either.
         let entered = self.enter(Scope::Creates, context).await?;
-        let result = self.inner.create(request, &entered.context).await;
-        self.leave(entered, result)
+        let Some(place) = self.breaker.at(&request.location) else {
+            let result = self.inner.create(request, &entered.context).await;
+            return self.leave(entered, result);
+        };
+        let there = self.enter_at(&place, Scope::Creates, &entered.context).await?;
+        let result = self.inner.create(request, &there.context).await;
+        let (of_account, of_place) = self.outcomes(&there, &result);
+        there.permit.record(of_place);
+        entered.permit.record(of_account);
+        result
     }
 
     async fn find(&self, name: &ProviderName, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {

@@ -1,7 +1,8 @@
 //! Breaker: stops calling a provider that fails, asks it now and then with one cheap read, and comes back gently.
 //!
-//! One for each account, shared by all calls of the process. A call through a closed breaker takes no lock: its success
-//! is counted in one word, which the next failure brings into the state machine (`state.rs`).
+//! One for each account, shared by all calls of the process, and behind it one for the creates of each location: where they
+//! fail they are held back, and nowhere else. A call through a closed breaker takes no lock of its state machine (`state.rs`):
+//! its success is counted in one word, which the next failure brings there.
 
 mod circuit;
 mod client;
@@ -15,6 +16,7 @@ mod tests;
 mod why;
 mod window;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,12 +32,19 @@ use self::circuit::Phase;
 use self::state::{Decision, Machine, Pass, Transition};
 use self::tally::Tally;
 use crate::model::AccountId;
-use crate::ports::{Outlook, Pace, Randomness};
+use crate::ports::{Outlook, Pace, Randomness, Shut};
+
+/// Most locations with a breaker of their own, of an account: providers have a handful. Creates of further ones count together.
+const PLACES_MOST: usize = 64;
 
 /// Is the breaker of one account.
 #[derive(Debug)]
 pub struct Breaker {
     account: AccountId,
+    /// The location whose creates it is for; none for that of the account.
+    location: Option<String>,
+    /// Those of the creates of each location.
+    places: Mutex<BTreeMap<String, Arc<Breaker>>>,
     settings: BreakerSettings,
     origin: Instant,
     /// The generation while everything is let through and only counted, else 0.
@@ -120,16 +129,47 @@ impl Breaker {
         randomness: Arc<dyn Randomness>,
     ) -> Result<Self, BreakerSettingsError> {
         settings.check()?;
+        Ok(Self::make(account, None, settings, randomness))
+    }
+
+    fn make(
+        account: AccountId,
+        location: Option<String>,
+        settings: BreakerSettings,
+        randomness: Arc<dyn Randomness>,
+    ) -> Self {
         let machine = Machine::new(settings.clone());
-        Ok(Self {
+        Self {
             account,
+            location,
+            places: Mutex::default(),
             settings,
             origin: Instant::now(),
             plain: AtomicU32::new(machine.plain().unwrap_or(0)),
             tallies: [Tally::default(), Tally::default()],
             machine: Mutex::new(machine),
             randomness,
-        })
+        }
+    }
+
+    /// Returns the breaker of the creates of a location; none if none is named, or there are too many.
+    fn at(&self, location: &str) -> Option<Arc<Self>> {
+        let mut places = self.places();
+        if let Some(place) = places.get(location) {
+            return Some(place.clone());
+        }
+        if places.len() >= PLACES_MOST {
+            // Orders may name what they like: one that holds nothing back makes room.
+            places.retain(|_, place| place.plain.load(Ordering::Acquire) == 0);
+        }
+        if location.is_empty() || places.len() >= PLACES_MOST {
+            return None;
+        }
+        let (account, named) = (self.account.clone(), Some(location.to_owned()));
+        let place = Arc::new(Self::make(account, named, self.settings.clone(), self.randomness.clone()));
+        place.put_mode(self.machine().mode);
+        places.insert(location.to_owned(), place.clone());
+        Some(place)
     }
 
     /// Returns its settings.
@@ -159,6 +199,11 @@ impl Breaker {
                 Admission::Go(self.permit(Pass { generation: 0, scope, probes: None, round: None }, started))
             }
             Decision::Refuse { why, until } => {
+                let why = match why {
+                    Why::Open(scope, cause) => Why::Open(self.scope(scope), cause),
+                    Why::Probing(scope) => Why::Probing(self.scope(scope)),
+                    Why::Ramp | Why::Forced => why,
+                };
                 Admission::Refused(Refused { why, retry_after: until.saturating_sub(started) })
             }
         }
@@ -170,14 +215,26 @@ impl Breaker {
 
     /// Sets how it behaves, until it is told otherwise or the process ends.
     pub fn set_mode(&self, mode: BreakerMode) {
-        let mut machine = self.machine();
-        machine.mode = mode;
-        self.publish(&machine);
-        drop(machine);
+        // Nobody makes one with the old mode meanwhile.
+        let places = self.places();
+        self.put_mode(mode);
+        places.values().for_each(|place| place.put_mode(mode));
+        drop(places);
         tracing::warn!(account.id = %self.account, breaker.mode = ?mode, "the breaker was told how to behave");
     }
 
-    /// Shows it.
+    fn put_mode(&self, mode: BreakerMode) {
+        let mut machine = self.machine();
+        machine.mode = mode;
+        self.publish(&machine);
+    }
+
+    /// Returns the scope of a circuit: of a location's breaker each is over creates.
+    const fn scope(&self, scope: Scope) -> Scope {
+        if self.location.is_some() { Scope::Creates } else { scope }
+    }
+
+    /// Shows it; if it lets everything through itself, the breaker of a location that does not.
     #[must_use]
     pub fn view(&self) -> BreakerView {
         let now = self.origin.elapsed();
@@ -188,15 +245,32 @@ impl Breaker {
         let stands = |scope| match machine.circuit(scope).phase {
             Phase::Closed => None,
             Phase::Open { until, cause } => {
-                Some(BreakerState::Open { scope, cause, retry_after: until.saturating_sub(now) })
+                Some(BreakerState::Open { scope: self.scope(scope), cause, retry_after: until.saturating_sub(now) })
             }
-            Phase::Probing { .. } => Some(BreakerState::Probing { scope }),
+            Phase::Probing { .. } => Some(BreakerState::Probing { scope: self.scope(scope) }),
         };
         let creates = machine.ramp_size();
         let eases = creates.is_some() || machine.pace(now).is_some();
         let closed = if eases { BreakerState::Easing { creates } } else { BreakerState::Closed };
-        let state = stands(Scope::All).or_else(|| stands(Scope::Creates)).unwrap_or(closed);
-        BreakerView { mode: machine.mode, state, calls: counts.calls, failed: counts.failed, slow: counts.slow }
+        let (state, mode) = (stands(Scope::All).or_else(|| stands(Scope::Creates)), machine.mode);
+        drop(machine);
+        let state = state.or_else(|| self.at_a_place()).unwrap_or(closed);
+        BreakerView { mode, state, calls: counts.calls, failed: counts.failed, slow: counts.slow }
+    }
+
+    /// Returns where the breaker of a location stands that holds creates back now; one to which nobody comes tells nothing.
+    fn at_a_place(&self) -> Option<BreakerState> {
+        let stands = |place: &Arc<Self>| {
+            place.creates_shut()?;
+            let state = place.view().state;
+            matches!(state, BreakerState::Open { .. } | BreakerState::Probing { .. }).then_some(state)
+        };
+        self.places().values().find_map(stands)
+    }
+
+    /// Says until when creates are held back, to somebody who comes back then.
+    fn creates_shut(&self) -> Option<Shut> {
+        self.machine().shut(self.origin.elapsed(), Scope::Creates)
     }
 
     /// Adds what it holds back.
@@ -206,6 +280,9 @@ impl Breaker {
         outlook.shut = machine.shut(now, Scope::All);
         outlook.creates_shut = machine.shut(now, Scope::Creates);
         outlook.pace = machine.pace(now).map(|(percent, full_after)| Pace { percent, full_after });
+        drop(machine);
+        let shut = |(location, place): (&String, &Arc<Self>)| Some((location.clone(), place.creates_shut()?));
+        outlook.creates_shut_in = self.places().iter().filter_map(shut).collect();
     }
 
     fn record(&self, pass: Pass, started: Duration, outcome: Outcome) {
@@ -262,6 +339,10 @@ impl Breaker {
         self.plain.store(machine.plain().unwrap_or(0), Ordering::Release);
     }
 
+    fn places(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Self>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn machine(&self) -> MutexGuard<'_, Machine> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -270,13 +351,18 @@ impl Breaker {
         match transition {
             Transition::Opened { scope, cause, until } => tracing::warn!(
                 account.id = %self.account,
-                breaker.scope = ?scope,
+                breaker.scope = ?self.scope(scope),
+                breaker.location = self.location.as_deref(),
                 breaker.cause = cause.as_str(),
                 breaker.open_ms = u64::try_from(until.saturating_sub(now).as_millis()).unwrap_or(u64::MAX),
                 "the breaker opened: the provider is failing"
             ),
             Transition::Closed { scope } => {
-                tracing::info!(account.id = %self.account, breaker.scope = ?scope, "the breaker closed");
+                let location = self.location.as_deref();
+                tracing::info!(
+                    account.id = %self.account, breaker.scope = ?self.scope(scope), breaker.location = location,
+                    "the breaker closed"
+                );
             }
         }
     }

@@ -9,7 +9,8 @@
 //!                                    └─────────────────────────────────────────────┘
 //! ```
 //!
-//! There are two circuits: one over all calls, one over creates alone; a create needs both. Each change of a circuit
+//! There are two circuits: one over all calls, one over creates alone; a create needs both. A location has a machine of its own for
+//! its creates, and both circuits of that are over them. Each change of a circuit
 //! begins a new generation, and a result of an older generation changes nothing.
 
 use std::time::Duration;

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 pub use client::Budgeted;
 
 use self::state::{Ledger, Place, Sent, Turn, Want};
-use crate::ports::{Pace, ProviderError, RateLimit};
+use crate::ports::{Pace, Priority, ProviderError, RateLimit};
 
 /// Longest wait for a turn: a worker has more to do than to wait.
 const WAIT_MOST: Duration = Duration::from_secs(15);
@@ -110,7 +110,8 @@ impl Budget {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a turn, at most for half of the time that there is; the other half is for the request.
+    /// Waits for a turn, at most for half of the time that there is; the other half is for the request. What is only tried
+    /// ([`Priority::BestEffort`]) has its turn at once or not at all.
     ///
     /// # Errors
     ///
@@ -126,12 +127,18 @@ impl Budget {
         pace: impl Fn() -> Option<Pace>,
     ) -> Result<Turned, ProviderError> {
         let began = self.origin.elapsed();
-        let latest = began.saturating_add((deadline / 2).min(WAIT_MOST));
+        // While it waited, a try in vain would keep the place of a create that is wanted.
+        let most = if want.priority == Priority::BestEffort { Duration::ZERO } else { (deadline / 2).min(WAIT_MOST) };
+        let latest = began.saturating_add(most);
         if self.ledger().waiting() >= WAITING_MOST {
-            let away = self.ledger().send_away(began, began, pace());
+            let away = self.ledger().send_away(began, want.priority, began, pace());
             return Err(ProviderError::held_back(ProviderError::CROWDED, away));
         }
-        let place = if want.is_create { Some(self.place_for_create(began, latest, pace()).await?) } else { None };
+        let place = if want.is_create {
+            Some(self.place_for_create(want.priority, began, latest, pace()).await?)
+        } else {
+            None
+        };
         let queued = Queued { budget: self, place: self.ledger().queue(want.priority) };
         loop {
             let changed = self.changed.notified();
@@ -148,7 +155,7 @@ impl Budget {
                 Turn::Wait(until) => until,
             };
             if until > latest {
-                let away = self.ledger().send_away(now, until, pace);
+                let away = self.ledger().send_away(now, want.priority, until, pace);
                 return Err(ProviderError::held_back(ProviderError::NO_TURN, away));
             }
             let wait = until.saturating_sub(now).max(Duration::from_millis(1));
@@ -164,6 +171,7 @@ impl Budget {
 impl Budget {
     async fn place_for_create(
         &self,
+        priority: Priority,
         began: Duration,
         latest: Duration,
         pace: Option<Pace>,
@@ -174,7 +182,7 @@ impl Budget {
             // It is never closed; whoever waited in vain comes back.
             Ok(Err(_)) | Err(_) => {
                 let now = self.origin.elapsed();
-                let away = self.ledger().send_away(now, now, pace);
+                let away = self.ledger().send_away(now, priority, now, pace);
                 Err(ProviderError::held_back(ProviderError::CREATES_UNANSWERED, away))
             }
         }

@@ -28,6 +28,8 @@ pub(super) const fn reserve_percent(priority: Priority) -> u8 {
         Priority::UserRead => 15,
         Priority::Sweep => 30,
         Priority::Catalog => 50,
+        // Above all others, so that none of them ever waits for it; below the whole, so that it has its turn when they rest.
+        Priority::BestEffort => 60,
     }
 }
 
@@ -86,9 +88,20 @@ pub(super) struct Ledger {
     paced_until: Duration,
     waiting: BTreeSet<Place>,
     places: u64,
-    /// Those who were told to come back, less those whose time has come.
-    away: f64,
-    away_at: Duration,
+    away: Away,
+    /// The same of [`Priority::BestEffort`]: they are many for long, and nobody else comes back later for it.
+    away_best_effort: Away,
+}
+
+/// Counts those who were told to come back, less those whose time has come.
+#[derive(Debug, Clone, Copy)]
+struct Away {
+    count: f64,
+    at: Duration,
+}
+
+impl Away {
+    const NOBODY: Self = Self { count: 0.0, at: Duration::ZERO };
 }
 
 impl Ledger {
@@ -103,8 +116,8 @@ impl Ledger {
             paced_until: Duration::ZERO,
             waiting: BTreeSet::new(),
             places: 0,
-            away: 0.0,
-            away_at: Duration::ZERO,
+            away: Away::NOBODY,
+            away_best_effort: Away::NOBODY,
         }
     }
 
@@ -182,9 +195,14 @@ impl Ledger {
     }
 
     /// Says when to come back to somebody who does not wait: after all who were told so before.
-    pub(super) fn send_away(&mut self, now: Duration, turn: Duration, pace: Option<Pace>) -> Duration {
+    pub(super) fn send_away(
+        &mut self,
+        now: Duration,
+        priority: Priority,
+        turn: Duration,
+        pace: Option<Pace>,
+    ) -> Duration {
         let interval = self.interval(pace);
-        let passed = now.saturating_sub(self.away_at).as_secs_f64() / interval.as_secs_f64().max(f64::MIN_POSITIVE);
         // What the refusal said of the rest is no reason to stay away for long: the one that asks may find plenty.
         let soon = self.blocked_until.max(now).saturating_add(interval);
         let turn = if self.doubtful { turn.min(soon) } else { turn };
@@ -192,10 +210,12 @@ impl Ledger {
         let most = pace.map_or(AWAY_MOST, |pace| pace.full_after.saturating_add(interval)).min(AWAY_MOST);
         // Whoever is told the longest time is not counted on: else they would be told it long after all have gone.
         let places = AWAY_MOST.as_secs_f64() / interval.as_secs_f64().max(f64::MIN_POSITIVE);
-        self.away = (self.away - passed).clamp(0.0, places);
-        self.away_at = now;
-        let wait = turn.saturating_sub(now).saturating_add(interval.mul_f64(self.away));
-        self.away += 1.0;
+        let away = if priority == Priority::BestEffort { &mut self.away_best_effort } else { &mut self.away };
+        let passed = now.saturating_sub(away.at).as_secs_f64() / interval.as_secs_f64().max(f64::MIN_POSITIVE);
+        away.count = (away.count - passed).clamp(0.0, places);
+        away.at = now;
+        let wait = turn.saturating_sub(now).saturating_add(interval.mul_f64(away.count));
+        away.count += 1.0;
         let doubt = turn.saturating_sub(now).saturating_add(interval.saturating_mul(DOUBT_TURNS));
         let most = if self.doubtful { most.min(doubt) } else { most };
         wait.min(most).max(AWAY_LEAST)

@@ -133,7 +133,7 @@ fn after_an_outage_requests_keep_to_a_part_of_the_rate() {
 #[test]
 fn those_who_are_sent_away_come_back_one_after_another() {
     let mut ledger = knowing(3600, 0);
-    let away = |ledger: &mut Ledger, now| ledger.send_away(now, now + seconds(20), None);
+    let away = |ledger: &mut Ledger, now| ledger.send_away(now, Priority::Poll, now + seconds(20), None);
     assert_eq!(away(&mut ledger, seconds(0)), seconds(20));
     assert_eq!(away(&mut ledger, seconds(0)), seconds(21));
     assert_eq!(away(&mut ledger, seconds(0)), seconds(22));
@@ -147,6 +147,37 @@ fn those_who_are_sent_away_come_back_one_after_another() {
 }
 
 #[test]
+fn nobody_comes_back_later_for_those_who_only_try() {
+    let mut ledger = knowing(3600, 0);
+    let away = |ledger: &mut Ledger, priority| ledger.send_away(Duration::ZERO, priority, seconds(20), None);
+    for _ in 0..1000 {
+        away(&mut ledger, Priority::BestEffort);
+    }
+    assert_eq!(away(&mut ledger, Priority::Poll), seconds(20));
+    assert_eq!(away(&mut ledger, Priority::BestEffort), seconds(300));
+}
+
+/// Orders that wait for stock ask twice as often as requests come back, for two hours.
+#[test]
+fn who_only_tries_takes_what_is_left_over_and_leaves_to_everybody_else_their_turn() {
+    let mut ledger = knowing(3600, 3600);
+    let mut tries = 0;
+    for second in 0..7200 {
+        for _ in 0..2 {
+            if turn(&mut ledger, seconds(second), Priority::BestEffort) == Turn::Go {
+                ledger.ended(seconds(second), want(Priority::BestEffort), Sent::Answered, None);
+                tries += 1;
+            }
+        }
+    }
+    // Two fifths of the limit, and then what comes back.
+    assert!((8_600..=8_700).contains(&tries), "{tries}");
+    for priority in Priority::ALL.into_iter().filter(|it| *it != Priority::BestEffort) {
+        assert_eq!(turn(&mut ledger, seconds(7200), priority), Turn::Go, "{priority:?}");
+    }
+}
+
+#[test]
 fn those_who_are_sent_away_while_one_asks_how_much_is_left_come_back_soon() {
     let mut ledger = knowing(3600, 3600);
     let place = ledger.queue(Priority::Change);
@@ -157,18 +188,18 @@ fn those_who_are_sent_away_while_one_asks_how_much_is_left_come_back_soon() {
     // By what the refusal said, another create would have to wait until 73 requests have come back.
     let Turn::Wait(until) = turn(&mut ledger, seconds(1), Priority::Change) else { panic!("it has to wait") };
     assert!(until > seconds(70), "{until:?}");
-    assert_eq!(ledger.send_away(seconds(1), until, None), seconds(1));
+    assert_eq!(ledger.send_away(seconds(1), Priority::Change, until, None), seconds(1));
     for _ in 0..100 {
-        assert!(ledger.send_away(seconds(1), until, None) <= seconds(9));
+        assert!(ledger.send_away(seconds(1), Priority::Change, until, None) <= seconds(9));
     }
     // Whoever asked got no answer: nothing is known yet, and the next one asks.
     ledger.ended(seconds(1), want(Priority::Poll), Sent::Unanswered, None);
-    assert!(ledger.send_away(seconds(1), until, None) <= seconds(9));
+    assert!(ledger.send_away(seconds(1), Priority::Change, until, None) <= seconds(9));
     let asker = ledger.queue(Priority::Poll);
     assert_eq!(ledger.turn(seconds(1), asker, want(Priority::Poll), None), Turn::Go);
     // Once it is known that nothing is left, the time is the right one.
     ledger.ended(seconds(1), want(Priority::Poll), Sent::Answered, rate(3600, 0, 3));
-    assert!(ledger.send_away(seconds(1), until, None) > seconds(70));
+    assert!(ledger.send_away(seconds(1), Priority::Change, until, None) > seconds(70));
 }
 
 #[test]
@@ -238,6 +269,21 @@ async fn of_creates_without_an_answer_there_are_ten_and_the_eleventh_waits_for_o
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_create_that_is_only_tried_waits_for_nothing_and_keeps_no_place() {
+    let budget = budget(1);
+    go(&budget, want(Priority::Settle), seconds(30)).await.unwrap().ended(Sent::Answered, rate(3600, 2160, 1));
+    let create = |priority| Want { is_create: true, ..want(priority) };
+    let began = Instant::now();
+    let error = go(&budget, create(Priority::BestEffort), seconds(30)).await.unwrap_err();
+    assert_eq!((error.code.as_str(), error.retry_after, began.elapsed()), ("budget", Some(seconds(1)), Duration::ZERO));
+    let wanted = go(&budget, create(Priority::Change), seconds(30)).await.unwrap();
+    let error = go(&budget, create(Priority::BestEffort), seconds(30)).await.unwrap_err();
+    assert_eq!(error.code, "creates_unanswered");
+    assert!(began.elapsed() < seconds(1));
+    drop(wanted);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_cannot_have_a_turn_in_time_leaves_at_once_and_is_told_when_to_come_back() {
     let budget = budget(10);
     go(&budget, want(Priority::Settle), seconds(30)).await.unwrap().ended(Sent::Answered, rate(3600, 0, 1));
@@ -302,8 +348,9 @@ async fn what_is_set_aside_serves_one_effect_of_its_kind_behind_its_own_budget()
 #[test]
 fn nobody_is_told_to_come_back_sooner_than_after_a_second() {
     let mut ledger = knowing(10_000_000, 10_000_000);
-    assert_eq!(ledger.send_away(Duration::ZERO, Duration::ZERO, None), seconds(1));
-    assert_eq!(ledger.send_away(Duration::ZERO, Duration::from_millis(1_001), None), Duration::from_micros(1_001_360));
+    assert_eq!(ledger.send_away(Duration::ZERO, Priority::Poll, Duration::ZERO, None), seconds(1));
+    let later = ledger.send_away(Duration::ZERO, Priority::Poll, Duration::from_millis(1_001), None);
+    assert_eq!(later, Duration::from_micros(1_001_360));
 }
 
 #[tokio::test(start_paused = true)]

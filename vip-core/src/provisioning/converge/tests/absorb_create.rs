@@ -149,6 +149,31 @@ fn a_rejected_candidate_gives_way_and_after_the_last_the_order_fails() {
 }
 
 #[test]
+fn c2_no_refusal_gives_an_order_up_while_a_create_before_the_refused_one_may_land() {
+    let by = NOW.plus(seconds(500));
+    for kind in [
+        ProviderErrorKind::InvalidInput,
+        ProviderErrorKind::Placement,
+        ProviderErrorKind::Protected,
+        ProviderErrorKind::Exhausted,
+    ] {
+        let mut world = creating();
+        world.server.cursor = 1;
+        world.server.exhausted_since = (kind == ProviderErrorKind::Exhausted).then(|| NOW.minus(seconds(86_400)));
+        world.server.unsettled = Some(unsettled(Some(NOW)));
+        world.server.land.insert(account(), landing(by));
+        let waiting = refused(&world, kind).server;
+        assert_eq!((waiting.state, waiting.not_before), (ServerState::Creating, Some(by)), "{kind:?}");
+        assert_eq!(waiting.wait_reason, Some(WaitReason::LookingForCreate));
+        assert!(waiting.candidate().is_some() && waiting.unsettled.is_some(), "{kind:?}");
+        // None can land any more; that the name was called taken before is no reason to wait for ever.
+        world.server.land.clear();
+        world.server.unsettled.as_mut().unwrap().taken_since = Some(NOW);
+        assert_eq!(refused(&world, kind).server.state, ServerState::Failing, "{kind:?}");
+    }
+}
+
+#[test]
 fn a_refused_token_closes_the_gate_and_leaves_the_record() {
     for (kind, may_read) in [(ProviderErrorKind::Unauthorized, false), (ProviderErrorKind::ReadOnly, true)] {
         let world = creating();

@@ -7,13 +7,13 @@ use crate::ports::{ProviderClient, ProviderError, ProviderErrorKind, RequestCont
 use crate::resilience::Guarded;
 use crate::resilience::breaker::BreakerState;
 
-struct Cloud {
-    provider: MemoryProvider,
-    breaker: Arc<Breaker>,
-    client: Guarded,
+pub(super) struct Cloud {
+    pub(super) provider: MemoryProvider,
+    pub(super) breaker: Arc<Breaker>,
+    pub(super) client: Guarded,
 }
 
-fn cloud() -> Cloud {
+pub(super) fn cloud() -> Cloud {
     let provider = MemoryProvider::default();
     let breaker = Arc::new(breaker());
     let owner = InstallationId::from_uuid(uuid::Uuid::from_u128(1));
@@ -26,7 +26,7 @@ impl Cloud {
         (0..times).for_each(|_| self.provider.fail_next(ProviderMethod::Get, ProviderFault::Refuse(kind)));
     }
 
-    async fn get(&self) -> Result<bool, ProviderError> {
+    pub(super) async fn get(&self) -> Result<bool, ProviderError> {
         let id = ProviderServerId::new("1").unwrap();
         let context = RequestContext::new(seconds(30));
         self.client.get(&id, &context).await.map(|seen| seen.is_some())

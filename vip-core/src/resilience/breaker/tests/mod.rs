@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod client;
+mod places;
 mod schedules;
 
 use std::sync::Arc;
