@@ -138,11 +138,11 @@ async fn epochs_are_raised_above_those_of_a_lost_queue_whose_clock_was_ahead() {
     let now = Timestamp::from_micros(1_790_000_000_000_000);
     let clock = Arc::new(ManualClock::new(now.plus(Duration::from_secs(365 * 86_400))));
     let queue = RedisQueue::open(&server.url(), RedisConfig::queue().clock(Arc::clone(&clock) as _)).await.unwrap();
-    enqueue(&queue, job("a")).await;
+    assert_eq!(enqueue(&queue, job("a")).await, Enqueued::Inserted);
     let ahead = claim(&queue, 1).await[0].lease.reference.epoch;
     server.flush();
     clock.set(now);
-    enqueue(&queue, job("a")).await;
+    assert_eq!(enqueue(&queue, job("a")).await, Enqueued::Inserted);
     let behind = claim(&queue, 1).await[0].lease.reference;
     assert!(behind.epoch < ahead);
     assert!(queue.raise_epochs(ahead).await.unwrap() && !queue.raise_epochs(ahead).await.unwrap());
@@ -155,7 +155,7 @@ async fn a_claim_that_is_granted_after_the_deadline_of_other_calls_brings_its_jo
     let server = RedisServer::start();
     let config = RedisConfig::queue().answer_deadline(Duration::from_millis(100));
     let queue = RedisQueue::open(&server.url(), config).await.unwrap();
-    enqueue(&queue, job("a")).await;
+    assert_eq!(enqueue(&queue, job("a")).await, Enqueued::Inserted);
     // Once more than a job may lose its worker.
     for _ in 0..6 {
         server.pause();
@@ -176,7 +176,7 @@ async fn a_claim_that_is_granted_after_the_deadline_of_other_calls_brings_its_jo
 async fn a_claim_whose_connection_breaks_waits_no_longer() {
     let mut server = RedisServer::start();
     let queue = open(&server).await;
-    enqueue(&queue, job("a")).await;
+    assert_eq!(enqueue(&queue, job("a")).await, Enqueued::Inserted);
     server.pause();
     let request = ClaimRequest {
         kinds: vec![kind("test")],
