@@ -74,7 +74,7 @@ pub async fn an_unreadable_hint_costs_no_job(queue: &dyn JobQueue, damage: impl 
     assert_eq!(listed.first().map(shown), expected);
     let claimed = claim(queue, 10).await;
     assert_eq!(claimed.first().map(|claimed| shown(&claimed.job)), expected);
-    assert_eq!(settle(queue, claimed[0].lease.reference, Verdict::Done).await, Settled::Applied);
+    assert_eq!(settle(queue, claimed.first().unwrap().lease.reference, Verdict::Done).await, Settled::Applied);
 }
 
 /// Has the first of two open orders of a tenant damaged, and later its operation: what comes behind it is listed, page by page and

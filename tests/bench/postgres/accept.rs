@@ -1,7 +1,7 @@
 //! Orders: server, operation, job, audit record and key in one commit each, beside one statement for many by hand.
 
-use futures_util::future::join_all;
 use sqlx::{Connection, PgConnection, Row};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
 use vip_core::Provisioner;
@@ -63,12 +63,16 @@ async fn ours(server: &Server, orders: usize, tenants: Tenants) -> Figure {
     let database = server.new_database().await;
     let product = product(&server.url(&database)).await;
     let tasks = |each: usize, name: &'static str| {
-        let product = &product;
-        join_all((0..TASKS).map(move |task| async move {
-            for number in 0..each {
-                order(product, &tenants.name(task), &format!("{name}-{task}-{number}")).await;
-            }
-        }))
+        let mut tasks = JoinSet::new();
+        for task in 0..TASKS {
+            let product = product.clone();
+            tasks.spawn(async move {
+                for number in 0..each {
+                    order(&product, &tenants.name(task), &format!("{name}-{task}-{number}")).await;
+                }
+            });
+        }
+        tasks.join_all()
     };
     tasks(1, "first").await;
     let mut watch = Stopwatch::start(server, &database).await;

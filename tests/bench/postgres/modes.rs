@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sqlx::{Connection, PgConnection};
 use tokio::io::AsyncReadExt;
+use tokio::task::JoinSet;
 use vip_tests::postgres::Server;
 use vip_tests::site::pause;
 
@@ -102,13 +103,18 @@ pub(crate) async fn both(server: &Server, plan: &Plan) {
         for side in ["limit", "ours"] {
             let database = server.new_database().await;
             let opened = open(side, &server.url(&database)).await;
-            let seen = Seen::new(plan.jobs, plan.jobs);
-            let mut watch = Stopwatch::start(server, &database).await;
+            let seen = Seen::new(BATCH + plan.jobs, BATCH + plan.jobs);
             let worker = opened.start(Arc::clone(&seen), Work::Much).await;
+            // What connections and statements cost at their first use is not what is asked.
+            load(&*opened, 0..BATCH).await;
+            while seen.runs() < BATCH || !opened.is_empty().await {
+                pause(LOOK).await;
+            }
+            let mut watch = Stopwatch::start(server, &database).await;
             let share = plan.jobs / CALLERS;
             let callers = (0..CALLERS).map(|caller| {
                 let end = if caller + 1 == CALLERS { plan.jobs } else { (caller + 1) * share };
-                load(&*opened, caller * share..end)
+                load(&*opened, BATCH + caller * share..BATCH + end)
             });
             join_all(callers).await;
             until_empty(&*opened, &seen).await;
@@ -128,25 +134,26 @@ pub(crate) async fn both(server: &Server, plan: &Plan) {
 /// Enqueues with some callers at once, each so many jobs a call.
 async fn enqueued(server: &Server, side: &str, jobs: usize, callers: usize, batch: usize) -> Figure {
     let database = server.new_database().await;
-    let opened = open(side, &server.url(&database)).await;
+    let opened = Arc::new(open(side, &server.url(&database)).await);
     // What connections and statements cost at their first use is not what is asked.
-    load(&*opened, 0..BATCH).await;
+    load(&**opened, 0..BATCH).await;
     join_all((0..callers).map(|caller| opened.enqueue(BATCH + caller..BATCH + caller + 1))).await;
     let first = BATCH + callers;
     let share = jobs / callers;
     let mut watch = Stopwatch::start(server, &database).await;
-    let calls = (0..callers).map(|caller| {
-        let opened = &opened;
-        async move {
+    let mut tasks = JoinSet::new();
+    for caller in 0..callers {
+        let opened = Arc::clone(&opened);
+        tasks.spawn(async move {
             let begin = first + caller * share;
             for start in (begin..begin + share).step_by(batch) {
                 opened.enqueue(start..(begin + share).min(start + batch)).await;
             }
-        }
-    });
-    join_all(calls).await;
+        });
+    }
+    tasks.join_all().await;
     watch.stop().await;
-    opened.close().await;
+    Arc::into_inner(opened).unwrap().close().await;
     let figure = watch.figure(share * callers).await;
     server.run("postgres", &format!("DROP DATABASE {database}")).await;
     figure
@@ -197,7 +204,7 @@ pub(crate) async fn pick_up(server: &Server, plan: &Plan) {
 async fn picked_up(server: &Server, side: &str, elsewhere: bool) -> Vec<Duration> {
     let database = server.new_database().await;
     let url = server.url(&database);
-    let opened = open(side, &url).await;
+    let opened = Arc::new(open(side, &url).await);
     let seen = Seen::new(PICKED_UP, PICKED_UP);
     let worker = opened.start(Arc::clone(&seen), Work::Soon).await;
     if elsewhere {
@@ -210,19 +217,25 @@ async fn picked_up(server: &Server, side: &str, elsewhere: bool) -> Vec<Duration
         drop(producer.stdin.take());
         assert!(producer.wait().await.unwrap().success());
     } else {
-        one_by_one(&*opened, PICKED_UP).await;
+        one_by_one(&opened, PICKED_UP).await;
         seen.done().await;
     }
     worker.end().await;
-    opened.close().await;
+    Arc::into_inner(opened).unwrap().close().await;
     seen.waits()
 }
 
-async fn one_by_one(side: &dyn Side, jobs: usize) {
-    for number in 0..jobs {
-        pause(BETWEEN).await;
-        side.enqueue(number..number + 1).await;
-    }
+/// Enqueues in a task, as a handler of requests does.
+async fn one_by_one(side: &Arc<Box<dyn Side>>, jobs: usize) {
+    let side = Arc::clone(side);
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        for number in 0..jobs {
+            pause(BETWEEN).await;
+            side.enqueue(number..number + 1).await;
+        }
+    });
+    task.join_all().await;
 }
 
 /// Is the process that enqueues from elsewhere; it ends when its input closes.
@@ -231,9 +244,10 @@ pub(crate) async fn produce(side: &str, url: &str, jobs: usize) {
         "ours" => Box::new(Ours::open(url).await),
         _ => Box::new(Limit::join(url).await),
     };
-    one_by_one(&*opened, jobs).await;
+    let opened = Arc::new(opened);
+    one_by_one(&opened, jobs).await;
     tokio::io::stdin().read_to_end(&mut Vec::new()).await.unwrap();
-    opened.close().await;
+    Arc::into_inner(opened).unwrap().close().await;
 }
 
 pub(crate) async fn backlog(server: &Server, plan: &Plan) {

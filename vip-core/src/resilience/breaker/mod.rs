@@ -44,7 +44,7 @@ pub struct Breaker {
     /// The location whose creates it is for; none for that of the account.
     location: Option<String>,
     /// Those of the creates of each location.
-    places: Mutex<BTreeMap<String, Arc<Breaker>>>,
+    places: Mutex<BTreeMap<String, Arc<Self>>>,
     settings: BreakerSettings,
     origin: Instant,
     /// The generation while everything is let through and only counted, else 0.
