@@ -15,6 +15,7 @@ mod postgres_schema;
 mod postgres_settings;
 mod postgres_together;
 mod postgres_upkeep;
+mod postgres_warm;
 mod postgres_writable;
 
 use std::borrow::Cow;

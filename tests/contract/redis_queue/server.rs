@@ -154,8 +154,8 @@ async fn epochs_are_raised_above_those_of_a_lost_queue_whose_clock_was_ahead() {
 async fn a_claim_that_is_granted_after_the_deadline_of_other_calls_brings_its_job_however_often() {
     let server = RedisServer::start();
     let config = RedisConfig::queue().answer_deadline(Duration::from_millis(100));
-    let queue = RedisQueue::open(&server.url(), config).await.unwrap();
-    assert_eq!(enqueue(&queue, job("a")).await, Enqueued::Inserted);
+    let (queue, patient) = (RedisQueue::open(&server.url(), config).await.unwrap(), open(&server).await);
+    assert_eq!(enqueue(&patient, job("a")).await, Enqueued::Inserted);
     // Once more than a job may lose its worker.
     for _ in 0..6 {
         server.pause();
@@ -168,7 +168,7 @@ async fn a_claim_that_is_granted_after_the_deadline_of_other_calls_brings_its_jo
         let (claimed, error) = tokio::join!(claim(&queue, 1), resumed);
         assert!(matches!(error, QueueError::OutcomeUnknown { .. }), "{error:?}");
         assert_eq!(claimed.iter().map(|one| one.job.counts.rescues).collect::<Vec<_>>(), [0]);
-        assert_eq!(settle(&queue, claimed[0].lease.reference, Verdict::Release).await, Settled::Applied);
+        assert_eq!(settle(&patient, claimed[0].lease.reference, Verdict::Release).await, Settled::Applied);
     }
 }
 

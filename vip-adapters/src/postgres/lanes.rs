@@ -121,7 +121,7 @@ impl Drop for Loan {
     /// Closes what was not given back: a caller that went away may have left a transaction open.
     fn drop(&mut self) {
         if let Some(lent) = self.lent.take() {
-            drop(lent.connection.detach());
+            lent.close();
         }
     }
 }
@@ -273,8 +273,10 @@ impl Lanes {
         self.closed.store(true, Ordering::SeqCst);
         let deadline = Instant::now() + self.config.call_deadline;
         for pool in self.pools.iter().filter(|pool| pool.owner == Owner::Us) {
+            // A pool that is closed asks no connection whether it still answers.
+            let closing = pool.pool.close();
             pool.warm.close();
-            if timeout_at(deadline, pool.pool.close()).await.is_err() {
+            if timeout_at(deadline, closing).await.is_err() {
                 tracing::debug!(purpose = pool.lane.purpose(), "connections did not answer when they were closed");
             }
         }

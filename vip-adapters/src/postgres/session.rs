@@ -167,7 +167,7 @@ impl Sessions {
                     let scope = Scope { now, named: self.lanes.named, commits_each: true };
                     let mut transaction = Transaction::new(loan.connection()?, &self.queries, scope);
                     let answer = write.write(&mut transaction).await.map_err(Failure::of_commit)?;
-                    Ok((answer, transaction.arrivals()))
+                    Ok((answer, transaction.arrivals(), transaction.has_failed()))
                 }
             }
         };
@@ -177,8 +177,12 @@ impl Sessions {
             return Err(if may_be_done { Failure::Unknown(silent) } else { Failure::Unavailable(silent) });
         };
         match outcome {
-            Ok((answer, arrivals)) => {
-                loan.give_back();
+            Ok((answer, arrivals, has_failed)) => {
+                if has_failed {
+                    loan.give_back_to_pool()
+                } else {
+                    loan.give_back()
+                }
                 self.tell(arrivals);
                 Ok(answer)
             }
@@ -248,7 +252,7 @@ impl Sessions {
         write: &W,
         loan: &mut Loan,
         (committing, is_open): (&AtomicBool, &AtomicBool),
-    ) -> Result<(W::Answer, Arrivals), Failure> {
+    ) -> Result<(W::Answer, Arrivals, bool), Failure> {
         let connection = loan.connection()?;
         is_open.store(true, Ordering::Relaxed);
         let time = begin(connection, W::begin(&self.lanes)).await?;
@@ -256,7 +260,7 @@ impl Sessions {
         let scope = Scope { now: Some(now), named: self.lanes.named, commits_each: false };
         let mut transaction = Transaction::new(connection, &self.queries, scope);
         let written = write.write(&mut transaction).await;
-        let arrivals = transaction.arrivals();
+        let (arrivals, has_failed) = (transaction.arrivals(), transaction.has_failed());
         let connection = loan.connection()?;
         match written {
             Ok(answer) => {
@@ -264,7 +268,7 @@ impl Sessions {
                 let committed = sqlx::raw_sql("COMMIT").execute(connection).await;
                 committed.map_err(|error| Failure::from(error).of_commit())?;
                 is_open.store(false, Ordering::Relaxed);
-                Ok((answer, arrivals))
+                Ok((answer, arrivals, has_failed))
             }
             Err(failure) => {
                 // Of a connection that breaks here the server takes back everything, too.

@@ -14,6 +14,8 @@ pub(super) struct Transaction<'c> {
     queries: &'c Queries,
     scope: Scope,
     arrivals: Arrivals,
+    /// Whether a statement has failed, whatever the write made of that.
+    has_failed: bool,
 }
 
 /// Counts the jobs that a write put among the waiting ones.
@@ -38,7 +40,7 @@ pub(super) struct Scope {
 
 impl<'c> Transaction<'c> {
     pub(super) const fn new(connection: &'c mut PgConnection, queries: &'c Queries, scope: Scope) -> Self {
-        Self { connection, queries, scope, arrivals: Arrivals { count: 0, outward: false } }
+        Self { connection, queries, scope, arrivals: Arrivals { count: 0, outward: false }, has_failed: false }
     }
 
     /// Returns the time of the transaction, by the clock of store and queue.
@@ -63,12 +65,16 @@ impl<'c> Transaction<'c> {
 
     /// Runs a statement; returns how many rows it changed.
     pub(super) async fn execute(&mut self, query: Query) -> Result<u64, Failure> {
-        Ok(query.persistent(self.scope.named).execute(&mut *self.connection).await?.rows_affected())
+        let done = query.persistent(self.scope.named).execute(&mut *self.connection).await;
+        self.has_failed |= done.is_err();
+        Ok(done?.rows_affected())
     }
 
     /// Runs a statement to its end; returns its rows.
     pub(super) async fn rows(&mut self, query: Query) -> Result<Vec<PgRow>, Failure> {
-        Ok(query.persistent(self.scope.named).fetch_all(&mut *self.connection).await?)
+        let rows = query.persistent(self.scope.named).fetch_all(&mut *self.connection).await;
+        self.has_failed |= rows.is_err();
+        Ok(rows?)
     }
 
     /// Runs a statement to its end; returns its first row.
@@ -94,5 +100,10 @@ impl<'c> Transaction<'c> {
 
     pub(super) const fn arrivals(&self) -> Arrivals {
         self.arrivals
+    }
+
+    /// Says whether a statement has failed: the connection may be what was wrong.
+    pub(super) const fn has_failed(&self) -> bool {
+        self.has_failed
     }
 }

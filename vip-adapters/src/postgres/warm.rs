@@ -8,7 +8,8 @@ use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use tokio::time::Instant;
 
-/// How long a connection goes from call to call before its pool has it back, which looks at its age and at whether it answers.
+/// How long a connection goes from call to call before its pool has it back, which looks at its age and at whether it answers; and how
+/// long one that nobody uses is believed to be there still.
 const WARM_MOST: Duration = Duration::from_secs(60);
 
 /// Is a connection outside its pool.
@@ -23,6 +24,11 @@ impl Lent {
     pub(super) fn new(connection: PoolConnection<Postgres>) -> Self {
         Self { connection, since: Instant::now() }
     }
+
+    /// Closes it without a word, and makes room for another one.
+    pub(super) fn close(self) {
+        drop(self.connection.detach());
+    }
 }
 
 /// Keeps the connections of one pool.
@@ -31,7 +37,8 @@ pub(super) struct Warm(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    kept: Vec<Lent>,
+    /// Each with the time from which on nobody has used it.
+    kept: Vec<(Lent, Instant)>,
     /// Callers who wait for the pool. What is given back meanwhile is for them.
     waiting: u64,
     is_closed: bool,
@@ -57,19 +64,31 @@ impl Warm {
     /// the caller waits for the pool from this moment on.
     pub(super) fn take(self: &Arc<Self>) -> Result<Lent, Waiting> {
         let mut state = self.lock();
-        if let Some(lent) = state.kept.pop() {
-            return Ok(lent);
+        let mut old = Vec::new();
+        let mut found = None;
+        while found.is_none()
+            && let Some((lent, unused_since)) = state.kept.pop()
+        {
+            if unused_since.elapsed() < WARM_MOST {
+                found = Some(lent);
+            } else {
+                old.push(lent);
+            }
         }
-        state.waiting += 1;
+        if found.is_none() {
+            state.waiting += 1;
+        }
         drop(state);
-        Err(Waiting(Arc::clone(self)))
+        // Its pool would ask it, and wait: what lies between here and the server may have forgotten it without a word.
+        old.into_iter().for_each(Lent::close);
+        found.ok_or_else(|| Waiting(Arc::clone(self)))
     }
 
     /// Keeps a connection for the next caller, unless one waits for the pool already.
     pub(super) fn give_back(&self, lent: Lent) {
         let mut state = self.lock();
         if state.waiting == 0 && !state.is_closed && lent.since.elapsed() < WARM_MOST {
-            state.kept.push(lent);
+            state.kept.push((lent, Instant::now()));
             return;
         }
         drop(state);
@@ -97,8 +116,8 @@ impl Drop for Warm {
     /// A pool takes a connection back in a task of its own, for which there may be no runtime any more.
     fn drop(&mut self) {
         let state = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for lent in std::mem::take(&mut state.kept) {
-            drop(lent.connection.detach());
+        for (lent, _) in std::mem::take(&mut state.kept) {
+            lent.close();
         }
     }
 }

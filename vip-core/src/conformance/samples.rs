@@ -29,7 +29,9 @@ pub fn server(tenant: &TenantId) -> Server {
     let id = random(ServerId::from_uuid);
     let display = DisplayName::new("web-1").unwrap();
     let spec = ServerSpec::new("web-1").server_type("cpx22").image("ubuntu").location("fsn1").ssh_key("ops");
-    let spec = spec.label("team", "a").user_data("#cloud-config secret").validate().unwrap();
+    // With what would be an escape that no database takes for text, were it not text itself.
+    let user_data = r"#cloud-config secret PS1=\u@\h \ud83d \u0000";
+    let spec = spec.label("team", "a").user_data(user_data).validate().unwrap();
     let candidates = spec.candidates(&[super::fixture::account()]);
     serde_json::from_value(json!({
         "id": id, "tenant": tenant, "account": null, "desired": "present",

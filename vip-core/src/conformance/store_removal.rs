@@ -82,4 +82,16 @@ pub async fn a_removal_that_nobody_asked_for_lasts_since_its_server_is_known(fix
         record = written(fixture, record, None).await;
         assert_eq!(lasts(fixture).await, expected, "step {step}");
     }
+    // What was parked meanwhile begins anew when it goes on.
+    (record.desired, record.removing, record.wake_at) = (present, removal(false), wake_at);
+    let id = record.create_operation;
+    for (state, status, expected) in [
+        (ServerState::Parked, OperationStatus::Parked, None),
+        (ServerState::Failing, OperationStatus::Pending, Some(1)),
+    ] {
+        record.state = state;
+        record = written(fixture, record, Some(OperationChange::Status { id, status, code: None })).await;
+        fixture.advance(seconds(1)).await;
+        assert_eq!(lasts(fixture).await, expected, "{state:?}");
+    }
 }

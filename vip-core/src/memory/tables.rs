@@ -193,7 +193,11 @@ impl Tables {
         let since = |server: &Server| {
             let asked = server.delete_operation.and_then(|id| self.operations.get(&id));
             let asked = asked.filter(|operation| operation.status == OperationStatus::Pending);
-            let begun = server.removing.as_ref().filter(|removal| !removal.gone).map(|removal| removal.since);
+            // Parked meanwhile, it began anew when it went on.
+            let of_server = [Some(server.create_operation), server.delete_operation].into_iter().flatten();
+            let moved = of_server.filter_map(|id| self.operations.get(&id)).map(|operation| operation.updated_at).max();
+            let begun = server.removing.as_ref().filter(|removal| !removal.gone);
+            let begun = begun.map(|removal| moved.map_or(removal.since, |moved| moved.max(removal.since)));
             asked.map(|operation| operation.updated_at).or(begun)
         };
         self.servers.values().filter(is_moving).filter_map(since).min()

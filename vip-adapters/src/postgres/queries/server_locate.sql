@@ -3,7 +3,7 @@ SELECT id, tenant, state, desired, account, provider_id, removing_id, provider_n
     -- Of a damaged record nobody knows, nor of one with what is no text to this server: it would fail on it.
     coalesce(
         CASE
-            WHEN position(E'\\u' IN body::text) = 0 OR body::text !~ E'\\\\u(0000|[dD])'
+            WHEN position(E'\\u' IN body::text) = 0 OR replace(body::text, E'\\\\', '') !~ E'\\\\u(0000|[dD])'
                 THEN body ->> 'intent' IS NOT NULL OR body ->> 'land' <> '{}'
         END,
         true

@@ -8,8 +8,8 @@ WITH RECURSIVE used(account) AS (
     FROM used WHERE used.account IS NOT NULL
 ),
 -- What `Server::next_account` says. Whole records are read for it, each once, and so of a thousand alone: one that waits comes to the
--- front of them when its time comes. Nothing here fails on a damaged record, nor on one that holds what is no text to this server: what has
--- an escape such as \u0000 in it is left out.
+-- front of them when its time comes. Nothing here fails on a damaged record, nor on one that holds what is no text to this server, an escape
+-- such as \u0000: that is left out.
 next(account) AS MATERIALIZED (
     SELECT coalesce(
         CASE removing ->> 'gone' WHEN 'false' THEN removing ->> 'account' END,
@@ -21,7 +21,12 @@ next(account) AS MATERIALIZED (
         CASE desired WHEN 'present' THEN candidates #>> ARRAY[cursor, 'account'] END
     ) COLLATE "C"
     FROM (
-        SELECT desired, CASE WHEN position(E'\\u' IN body::text) = 0 AND json_typeof(body) = 'object' THEN body END AS body
+        SELECT desired,
+            CASE
+                WHEN json_typeof(body) = 'object'
+                    AND (position(E'\\u' IN body::text) = 0 OR replace(body::text, E'\\\\', '') !~ E'\\\\u(0000|[dD])')
+                    THEN body
+            END AS body
         FROM vip.servers
         WHERE wake_at IS NOT NULL AND state NOT IN ('failed', 'deleted')
         ORDER BY wake_at, id
@@ -35,8 +40,15 @@ next(account) AS MATERIALIZED (
 removal(since) AS MATERIALIZED (
     SELECT coalesce(
         (SELECT min(updated_at) FROM vip.operations WHERE server = moving.id AND verb = 'delete' AND status = 'pending'),
-        CASE WHEN removing_id IS NOT NULL AND position(E'\\u' IN body::text) = 0
-            THEN substring((body #> '{removing,since}')::text FROM '^[0-9]{1,18}$')::bigint
+        CASE
+            WHEN removing_id IS NOT NULL
+                AND (position(E'\\u' IN body::text) = 0 OR replace(body::text, E'\\\\', '') !~ E'\\\\u(0000|[dD])')
+            THEN (
+                -- Parked meanwhile, it began anew when it went on.
+                SELECT greatest(begun.at, (SELECT max(updated_at) FROM vip.operations WHERE server = moving.id))
+                FROM (SELECT substring((body #> '{removing,since}')::text FROM '^[0-9]{1,18}$')::bigint AS at) AS begun
+                WHERE begun.at IS NOT NULL
+            )
         END
     )
     FROM (

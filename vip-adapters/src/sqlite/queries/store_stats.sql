@@ -36,8 +36,12 @@ removal(since) AS (
     SELECT coalesce(
         (SELECT min(updated_at) FROM vip_operations WHERE server = moving.id AND verb = 'delete' AND status = 'pending'),
         (
+            -- Parked meanwhile, it began anew when it went on.
             SELECT CASE json_type(CASE WHEN json_valid(body) THEN body END, '$.removing.since')
-                WHEN 'integer' THEN CAST(body ->> '$.removing.since' AS INTEGER)
+                WHEN 'integer' THEN max(
+                    CAST(body ->> '$.removing.since' AS INTEGER),
+                    coalesce((SELECT max(updated_at) FROM vip_operations WHERE server = moving.id), 0)
+                )
             END
             FROM vip_servers
             WHERE id = moving.id AND moving.removing_id IS NOT NULL

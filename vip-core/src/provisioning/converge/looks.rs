@@ -185,6 +185,8 @@ pub(super) fn absorb_sighting_look(
     removal::announce_delete(&mut server, account, &seen.id, view.now);
     if let Some(removal) = server.removing.as_mut() {
         removal.seen_by_id = !seen.is_listed;
+        // Its removal begins now, whenever it was known.
+        removal.since = view.now;
     }
     let verb = match view.state() {
         ServerState::Failed => {

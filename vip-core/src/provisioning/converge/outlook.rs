@@ -27,6 +27,10 @@ pub(super) fn of_candidate(mut outlook: Outlook, next: Option<&Candidate>) -> Ou
     outlook
 }
 
+/// How long an order may wait for a turn to ask for stock again: then it is as urgent as any. Longer than its own longest wait, and
+/// shorter than a pause that is no waiting for stock.
+const UNASKED_MOST: Duration = Duration::from_secs(15 * 60);
+
 /// Adds to an open gate what this process holds back.
 pub(super) fn gate(gate: GateView, outlook: &Outlook, now: Timestamp, jitter: f64) -> GateView {
     let later = |shut: &Shut| {
@@ -52,10 +56,11 @@ pub(super) fn usual_create(outlook: &Outlook, candidate: &Candidate) -> Option<D
 }
 
 /// Says how urgent an effect is: undoing a failed order comes before new work, and a try that is likely in vain after all else.
-pub(super) const fn of_effect(effect: &Effect, server: &Server) -> Priority {
+pub(super) fn of_effect(effect: &Effect, server: &Server, now: Timestamp) -> Priority {
+    let is_old = server.exhausted_at.is_some_and(|last| now.since(last) >= UNASKED_MOST);
     match (effect, server.state) {
         (Effect::Delete { .. }, ServerState::Failing) => Priority::Settle,
-        (Effect::Create { .. }, _) if waits_for_change(server) => Priority::BestEffort,
+        (Effect::Create { .. }, _) if waits_for_change(server) && !is_old => Priority::BestEffort,
         (Effect::Create { .. } | Effect::Delete { .. }, _) => Priority::Change,
     }
 }
@@ -132,6 +137,20 @@ mod tests {
     }
 
     #[test]
+    fn an_order_that_nobody_could_ask_for_long_is_tried_as_urgently_as_any() {
+        let mut server = super::super::tests::order();
+        (server.state, server.wait_reason) = (ServerState::Creating, Some(WaitReason::NoStock));
+        server.exhausted_at = Some(at(0));
+        let create = Effect::Create { candidate: 0 };
+        let moment = Duration::from_micros(1);
+        assert_eq!(
+            of_effect(&create, &server, Timestamp::from_micros(0).plus(UNASKED_MOST - moment)),
+            Priority::BestEffort
+        );
+        assert_eq!(of_effect(&create, &server, Timestamp::from_micros(0).plus(UNASKED_MOST)), Priority::Change);
+    }
+
+    #[test]
     fn a_create_comes_after_all_else_once_all_that_its_order_accepts_was_refused() {
         use WaitReason::{Busy, NoStock, Parked, ProviderUnavailable, Queued, Throttled};
         for (state, reason, backoff, priority) in [
@@ -148,12 +167,12 @@ mod tests {
             let mut server = super::super::tests::order();
             (server.state, server.wait_reason, server.backoff) = (state, Some(reason), backoff);
             assert_eq!(
-                of_effect(&Effect::Create { candidate: 0 }, &server),
+                of_effect(&Effect::Create { candidate: 0 }, &server, at(0)),
                 priority,
                 "{state:?} {reason:?} {backoff}"
             );
             let delete = Effect::Delete { id: crate::model::ProviderServerId::new("1").unwrap() };
-            assert_eq!(of_effect(&delete, &server), Priority::Change, "{state:?} {reason:?} {backoff}");
+            assert_eq!(of_effect(&delete, &server, at(0)), Priority::Change, "{state:?} {reason:?} {backoff}");
         }
     }
 

@@ -139,6 +139,13 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Says whether the lease is still good for taking over. Of a queue that was lost since, whose clock had been ahead, the epochs of old
+    /// leases may lie above those of their successors, so that the store's fence alone (F1) would let a worker in that stood still.
+    fn check_lease(&self) -> Result<(), Stop> {
+        let is_over = !self.taken_over && self.attempt.guard(Duration::ZERO).is_err();
+        if is_over { Err(Stop::Lost) } else { Ok(()) }
+    }
+
     /// Commits an announcement; returns it with the store's time.
     pub(super) async fn announce(&mut self, intent: Intent) -> Result<Intent, Stop> {
         let gates = self.gates();
@@ -160,6 +167,7 @@ impl<'a> Session<'a> {
         if change.only_work {
             self.loaded.server = change.server;
         } else {
+            self.check_lease()?;
             let done = change.sighting_done.clone();
             let set = self.change_set(change);
             let committed = self.context.commit(&set).await?;
@@ -315,6 +323,7 @@ impl<'a> Session<'a> {
     }
 
     async fn note(&mut self, wake_at: Option<Timestamp>) -> Result<(), Stop> {
+        self.check_lease()?;
         self.loaded.server.wake_at = wake_at;
         let note =
             Note { tenant: self.loaded.server.tenant.clone(), guard: self.guard(), server: self.loaded.server.clone() };
