@@ -9,6 +9,7 @@ use vip_adapters::sqlite::{OpenError, SqliteBackend, SqliteConfig};
 use vip_core::conformance::job_queue::{claim, job};
 use vip_core::model::AccountId;
 use vip_core::ports::{JobQueue, Store};
+use vip_tests::site::pause;
 
 use crate::sqlite_file::{File, open, yields};
 
@@ -145,16 +146,51 @@ async fn a_file_with_a_second_name_is_opened_under_neither_because_each_would_ha
     again.close().await.unwrap();
 }
 
+/// As another process sees to that opens the file once its locks are gone.
+#[cfg(unix)]
+#[tokio::test]
+async fn who_has_lost_its_locks_leaves_the_log_to_its_successor() {
+    let file = File::new();
+    let backend = file.open().await;
+    backend.enqueue(&[job("before")]).await.unwrap();
+    let [log, locks] = ["db-wal", "db-shm"].map(|extension| file.path().with_extension(extension));
+    let bytes = || std::fs::metadata(&log).unwrap().len();
+    let before = bytes();
+    assert!(before > 0);
+    // Held open, so that the other file has another number.
+    let _held = std::fs::File::open(&locks).unwrap();
+    std::fs::remove_file(&locks).unwrap();
+    backend.checkpoint().await.unwrap();
+    assert_eq!(bytes(), before, "it was cut off by a checkpoint");
+    std::fs::write(&locks, b"").unwrap();
+    backend.enqueue(&[job("after")]).await.unwrap_err();
+    backend.close().await.unwrap();
+    assert_eq!(bytes(), before);
+    assert!(locks.exists());
+}
+
+#[cfg(unix)]
 #[tokio::test]
 async fn a_connection_that_is_lost_takes_neither_the_log_nor_the_locks_with_it() {
+    use std::os::unix::fs::MetadataExt;
+
     let file = File::new();
     // The connection that writes is given up after each sighting; nothing was read, so that no other is open.
     let ending =
         |name: &str, text: &'static str| if name == "sighting_clear" { "ROLLBACK".into() } else { text.into() };
     let config = SqliteConfig::default().query_filter(ending);
     let backend = SqliteBackend::open(file.path().to_str().unwrap(), config).await.unwrap();
+    // Held open, so that none that is made anew has the same number.
+    let beside =
+        ["db-wal", "db-shm"].map(|extension| std::fs::File::open(file.path().with_extension(extension)).unwrap());
     for number in 0..3 {
         backend.sight(&AccountId::default_account(), &[]).await.unwrap_err();
+        // A connection that is given up ends in a thread of its own, whenever that is: nothing of it is to be seen.
+        for _ in 0..20 {
+            pause(Duration::from_millis(10)).await;
+            let are_there = beside.iter().all(|open| open.metadata().unwrap().nlink() == 1);
+            assert!(are_there, "the log or the locks were removed");
+        }
         backend.enqueue(&[job(&format!("job-{number}"))]).await.unwrap();
     }
     backend.close().await.unwrap();

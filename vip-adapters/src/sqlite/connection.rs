@@ -79,6 +79,11 @@ impl Connector {
         self.place.get().map_or(Some(0), Place::log_of_kept)
     }
 
+    /// Says whether others use the file beside us under locks of their own.
+    pub(super) fn has_successor(&self) -> bool {
+        self.place.get().is_some_and(Place::has_successor)
+    }
+
     fn options(&self) -> SqliteConnectOptions {
         let synchronous = match self.synchronous {
             Synchronous::Full => SqliteSynchronous::Full,

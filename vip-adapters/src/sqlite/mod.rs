@@ -227,11 +227,33 @@ impl SqliteBackend {
         }
         self.shared.watcher.close().await;
         self.shared.reader.close().await;
-        let anchor = self.shared.anchor.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(anchor) = anchor
+        if let Some(anchor) = self.shared.last_anchor()
             && let Err(error) = anchor.close().await
         {
             tracing::warn!(%error, "the database was not closed cleanly; the next opening repairs it");
         }
+    }
+}
+
+impl Shared {
+    /// Takes the anchor to be closed; none if it was, or if it has to stay until the process ends: the last connection to end brings the
+    /// log into the file as far as it knows it, and removes log and locks by their names, also those of a successor.
+    fn last_anchor(&self) -> Option<SqliteConnection> {
+        let anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        if !self.connector.has_successor() {
+            return Some(anchor);
+        }
+        tracing::warn!(
+            db.file = %self.connector.path().display(),
+            "another process has opened the file anew: it is left to it, and not closed"
+        );
+        std::mem::forget(anchor);
+        None
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        drop(self.last_anchor());
     }
 }

@@ -98,6 +98,11 @@ impl Place {
         found.is_ok() && !self.is_lost.load(Ordering::SeqCst)
     }
 
+    /// Says whether somebody has made other locks since: who uses those has a log under the old name, too, of which we know nothing.
+    pub(super) fn has_successor(&self) -> bool {
+        matches!(self.locks.look(), Ok(None))
+    }
+
     /// Returns how many bytes the log has, if the file and what belongs to it are still found there. Once the log or the locks were
     /// gone, or others, only a new process knows what is left.
     pub(super) fn log_of_kept(&self) -> Option<u64> {
@@ -114,7 +119,7 @@ impl Place {
 pub(super) fn fault_of_names(path: &Path) -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt;
     // One that is not there has none yet, and one that cannot be looked at is not opened either.
-    let names = std::fs::metadata(path).map_or(0, |found| found.nlink());
+    let names = std::fs::metadata(path).ok().filter(Metadata::is_file).map_or(0, |found| found.nlink());
     (names > 1).then_some("has a second name, a hard link, beside which there would be another log")
 }
 
@@ -151,5 +156,12 @@ mod tests {
         assert!(names.iter().all(|name| fault_of_names(name).is_some()));
         std::fs::remove_file(&names[1]).unwrap();
         assert_eq!(fault_of_names(&names[0]), None);
+    }
+
+    #[test]
+    fn a_folder_has_names_inside_it_and_is_no_file_with_a_second_one() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        assert_eq!(fault_of_names(folder.path()), None);
     }
 }

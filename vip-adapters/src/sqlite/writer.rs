@@ -344,6 +344,10 @@ impl Writer {
 
     async fn checkpoint(&mut self) {
         let Some(connection) = self.connection.as_mut() else { return };
+        if self.connector.log_in_place().is_none() {
+            // By what we know of the log it would cut off what others have written to it.
+            return;
+        }
         let (mut backoff, deadline) = (self.connector.backoff(), Instant::now() + CHECKPOINT_WAIT);
         loop {
             // That somebody was in the way is no error but the first column of its answer.

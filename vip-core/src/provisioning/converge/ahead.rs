@@ -11,7 +11,7 @@ pub(super) fn bring_back(server: &mut Server, now: Timestamp, timing: &Timing) {
     let is_ahead = |at: Timestamp| Timing::is_beyond(at, now);
     let to_now = |at: &mut Timestamp| *at = if is_ahead(*at) { now } else { *at };
     server.not_before = server.not_before.filter(|at| !is_ahead(*at));
-    server.exhausted_since.iter_mut().for_each(to_now);
+    server.exhausted_since.iter_mut().chain(&mut server.exhausted_at).for_each(to_now);
     if server.last_answer.is_some_and(is_ahead) || server.waiting_since.is_some_and(is_ahead) {
         // Answers that lie so far apart do not follow one another.
         (server.waiting_since, server.last_answer) = (None, None);

@@ -27,10 +27,6 @@ pub(super) fn of_candidate(mut outlook: Outlook, next: Option<&Candidate>) -> Ou
     outlook
 }
 
-/// How long an order may wait for a turn to ask for stock again: then it is as urgent as any. Longer than its own longest wait, and
-/// shorter than a pause that is no waiting for stock.
-const UNASKED_MOST: Duration = Duration::from_secs(15 * 60);
-
 /// Adds to an open gate what this process holds back.
 pub(super) fn gate(gate: GateView, outlook: &Outlook, now: Timestamp, jitter: f64) -> GateView {
     let later = |shut: &Shut| {
@@ -56,11 +52,10 @@ pub(super) fn usual_create(outlook: &Outlook, candidate: &Candidate) -> Option<D
 }
 
 /// Says how urgent an effect is: undoing a failed order comes before new work, and a try that is likely in vain after all else.
-pub(super) fn of_effect(effect: &Effect, server: &Server, now: Timestamp) -> Priority {
-    let is_old = server.exhausted_at.is_some_and(|last| now.since(last) >= UNASKED_MOST);
+pub(super) const fn of_effect(effect: &Effect, server: &Server) -> Priority {
     match (effect, server.state) {
         (Effect::Delete { .. }, ServerState::Failing) => Priority::Settle,
-        (Effect::Create { .. }, _) if waits_for_change(server) && !is_old => Priority::BestEffort,
+        (Effect::Create { .. }, _) if waits_for_change(server) => Priority::BestEffort,
         (Effect::Create { .. } | Effect::Delete { .. }, _) => Priority::Change,
     }
 }
@@ -68,7 +63,8 @@ pub(super) fn of_effect(effect: &Effect, server: &Server, now: Timestamp) -> Pri
 /// Says whether an order waits until the provider changes its mind: all that it accepts was refused, for want of stock, by a limit
 /// of the account (then it is parked), or for a while for other work.
 pub(super) const fn waits_for_change(server: &Server) -> bool {
-    let no_stock = matches!(server.wait_reason, Some(WaitReason::NoStock));
+    // A whole round was: its end is what backs off. Whatever it waited for since, such as a provider that was away.
+    let no_stock = server.exhausted_since.is_some() && server.backoff > 0;
     let busy = matches!(server.wait_reason, Some(WaitReason::Busy)) && server.backoff >= BUSY_TRIES;
     match server.state {
         ServerState::Creating => no_stock || busy,
@@ -137,20 +133,6 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_nobody_could_ask_for_long_is_tried_as_urgently_as_any() {
-        let mut server = super::super::tests::order();
-        (server.state, server.wait_reason) = (ServerState::Creating, Some(WaitReason::NoStock));
-        server.exhausted_at = Some(at(0));
-        let create = Effect::Create { candidate: 0 };
-        let moment = Duration::from_micros(1);
-        assert_eq!(
-            of_effect(&create, &server, Timestamp::from_micros(0).plus(UNASKED_MOST - moment)),
-            Priority::BestEffort
-        );
-        assert_eq!(of_effect(&create, &server, Timestamp::from_micros(0).plus(UNASKED_MOST)), Priority::Change);
-    }
-
-    #[test]
     fn a_create_comes_after_all_else_once_all_that_its_order_accepts_was_refused() {
         use WaitReason::{Busy, NoStock, Parked, ProviderUnavailable, Queued, Throttled};
         for (state, reason, backoff, priority) in [
@@ -166,13 +148,14 @@ mod tests {
         ] {
             let mut server = super::super::tests::order();
             (server.state, server.wait_reason, server.backoff) = (state, Some(reason), backoff);
+            server.exhausted_since = (reason == NoStock).then_some(at(0));
             assert_eq!(
-                of_effect(&Effect::Create { candidate: 0 }, &server, at(0)),
+                of_effect(&Effect::Create { candidate: 0 }, &server),
                 priority,
                 "{state:?} {reason:?} {backoff}"
             );
             let delete = Effect::Delete { id: crate::model::ProviderServerId::new("1").unwrap() };
-            assert_eq!(of_effect(&delete, &server, at(0)), Priority::Change, "{state:?} {reason:?} {backoff}");
+            assert_eq!(of_effect(&delete, &server), Priority::Change, "{state:?} {reason:?} {backoff}");
         }
     }
 

@@ -23,7 +23,7 @@ impl Session<'_> {
         deadline: Duration,
     ) -> Result<RequestContext, Failure> {
         let client = self.client(account).ok_or_else(|| not_sent("no_client"))?;
-        let context = self.request(deadline, outlook::of_effect(effect, &self.loaded.server, self.now()));
+        let context = self.request(deadline, outlook::of_effect(effect, &self.loaded.server));
         match tokio::time::timeout(deadline, client.reserve(effect, context)).await {
             Ok(Ok(context)) => Ok(context),
             Ok(Err(error)) => {

@@ -107,13 +107,16 @@ impl Guarded {
         }
     }
 
-    /// Says what a create tells of its account and what of its location: a failure of one that was sent counts in the location
+    /// Says what a create tells of its account and what of its location: a failure or slowness of one that was sent counts in the location
     /// alone, for the look that follows it tells of all others; one that was not sent says nothing of a location.
     fn outcomes(&self, entered: &Entered<'_>, result: &Result<Created, ProviderError>) -> (Outcome, Outcome) {
         let was_sent = !matches!(result, Err(error) if error.kind == ProviderErrorKind::NotSent);
         match self.outcome(entered, result) {
             Outcome::Failed if was_sent => (Outcome::Neutral, Outcome::Failed),
             Outcome::Failed => (Outcome::Failed, Outcome::Neutral),
+            Outcome::Answered if entered.began.elapsed() >= self.breaker.settings().slow_call => {
+                (Outcome::Neutral, Outcome::Answered)
+            }
             both @ (Outcome::Answered | Outcome::Neutral) => (both, both),
         }
     }

@@ -254,16 +254,21 @@ impl Breaker {
         let closed = if eases { BreakerState::Easing { creates } } else { BreakerState::Closed };
         let (state, mode) = (stands(Scope::All).or_else(|| stands(Scope::Creates)), machine.mode);
         drop(machine);
-        let state = state.or_else(|| self.at_a_place()).unwrap_or(closed);
+        if state.is_none()
+            && let Some(view) = self.at_a_place()
+        {
+            return BreakerView { mode, ..view };
+        }
+        let state = state.unwrap_or(closed);
         BreakerView { mode, state, calls: counts.calls, failed: counts.failed, slow: counts.slow }
     }
 
-    /// Returns where the breaker of a location stands that holds creates back now; one to which nobody comes tells nothing.
-    fn at_a_place(&self) -> Option<BreakerState> {
+    /// Shows the breaker of a location that holds creates back now; one to which nobody comes tells nothing.
+    fn at_a_place(&self) -> Option<BreakerView> {
         let stands = |place: &Arc<Self>| {
             place.creates_shut()?;
-            let state = place.view().state;
-            matches!(state, BreakerState::Open { .. } | BreakerState::Probing { .. }).then_some(state)
+            let view = place.view();
+            matches!(view.state, BreakerState::Open { .. } | BreakerState::Probing { .. }).then_some(view)
         };
         self.places().values().find_map(stands)
     }

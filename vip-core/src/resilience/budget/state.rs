@@ -19,6 +19,10 @@ const AWAY_LEAST: Duration = Duration::from_secs(1);
 /// Longest time that somebody who leaves is told to stay away.
 const AWAY_MOST: Duration = Duration::from_secs(300);
 
+/// Of so many requests that come back one is for who only tries, also while there is less than they leave free: who else is many
+/// is there for long.
+const BEST_EFFORT_SHARE: u32 = 20;
+
 /// Returns the percent of the limit that has to stay free after a request of this priority.
 pub(super) const fn reserve_percent(priority: Priority) -> u8 {
     match priority {
@@ -31,6 +35,13 @@ pub(super) const fn reserve_percent(priority: Priority) -> u8 {
         // Above all others, so that none of them ever waits for it; below the whole, so that it has its turn when they rest.
         Priority::BestEffort => 60,
     }
+}
+
+/// Returns how much has to be left for a request.
+fn needed(limit: u32, priority: Priority, cost: u32) -> f64 {
+    let free = f64::from(limit) * f64::from(reserve_percent(priority)) / 100.0;
+    // What must stay free must not make a request impossible where the limit is tiny.
+    (free + f64::from(cost)).min(f64::from(limit))
 }
 
 /// Is a place among those who wait: the most urgent first, then who came first.
@@ -91,6 +102,8 @@ pub(super) struct Ledger {
     away: Away,
     /// The same of [`Priority::BestEffort`]: they are many for long, and nobody else comes back later for it.
     away_best_effort: Away,
+    /// From when on one of them may go by the reserve of a change; empty while there is enough for them.
+    best_effort_from: Option<Duration>,
 }
 
 /// Counts those who were told to come back, less those whose time has come.
@@ -118,6 +131,7 @@ impl Ledger {
             places: 0,
             away: Away::NOBODY,
             away_best_effort: Away::NOBODY,
+            best_effort_from: None,
         }
     }
 
@@ -154,11 +168,19 @@ impl Ledger {
             let each = self.interval(pace).mul_f64(f64::from(u32::try_from(before).unwrap_or(u32::MAX)));
             return Turn::Wait(ready.max(now).saturating_add(each));
         }
+        let next_share = now.saturating_add(self.interval(None).saturating_mul(BEST_EFFORT_SHARE));
         if ready > now {
+            if want.priority == Priority::BestEffort {
+                self.best_effort_from.get_or_insert(next_share);
+            }
             return Turn::Wait(ready);
         }
         self.waiting.remove(&place);
         if let Some((limit, tokens)) = self.left(now) {
+            if want.priority == Priority::BestEffort {
+                let is_scarce = tokens < needed(limit, Priority::BestEffort, want.cost);
+                self.best_effort_from = is_scarce.then_some(next_share);
+            }
             self.level = Some(Level { limit, tokens: tokens - f64::from(want.cost), at: now });
         }
         self.under_way = self.under_way.saturating_add(1);
@@ -176,9 +198,10 @@ impl Ledger {
         // After throttling one request asks how much is left, whatever was told then.
         let asks = self.doubtful && self.under_way == 0;
         if let Some((limit, tokens)) = self.left(now).filter(|_| !asks) {
-            let free = f64::from(limit) * f64::from(reserve_percent(want.priority)) / 100.0;
-            // What must stay free must not make a request impossible where the limit is tiny.
-            let needed = (free + f64::from(want.cost)).min(f64::from(limit));
+            let is_its_share =
+                want.priority == Priority::BestEffort && self.best_effort_from.is_some_and(|from| now >= from);
+            let priority = if is_its_share { Priority::Change } else { want.priority };
+            let needed = needed(limit, priority, want.cost);
             if tokens < needed {
                 let wait = (needed - tokens) * 3600.0 / f64::from(limit.max(1));
                 ready = ready.max(now.saturating_add(Duration::from_secs_f64(wait)));

@@ -177,6 +177,29 @@ fn who_only_tries_takes_what_is_left_over_and_leaves_to_everybody_else_their_tur
     }
 }
 
+/// Else an order would say "out of stock" for as long as others keep the account busy, and nobody had asked.
+#[test]
+fn who_only_tries_has_one_of_twenty_requests_while_others_leave_less_than_it_leaves_them() {
+    let mut ledger = knowing(3600, 2000);
+    let (mut tries, mut answers) = (0, 1);
+    for second in 0..7200 {
+        for _ in 0..5 {
+            tries += u32::from(turn(&mut ledger, seconds(second), Priority::BestEffort) == Turn::Go);
+        }
+        // Whatever they take, others use up what comes back.
+        answers += 1;
+        ledger.ended(seconds(second), want(Priority::BestEffort), Sent::Answered, rate(3600, 2000, answers));
+        for priority in Priority::ALL.into_iter().filter(|it| *it != Priority::BestEffort) {
+            assert!(ledger.left(seconds(second)).is_some_and(|(_, left)| left > 1900.0), "{priority:?}");
+        }
+    }
+    assert_eq!(tries, 359);
+    // Below what a change leaves free there is none for them either.
+    ledger.ended(seconds(7200), want(Priority::BestEffort), Sent::Answered, rate(3600, 60, answers + 1));
+    assert_ne!(turn(&mut ledger, seconds(7200), Priority::BestEffort), Turn::Go);
+    assert_eq!(turn(&mut ledger, seconds(7200), Priority::Settle), Turn::Go);
+}
+
 #[test]
 fn those_who_are_sent_away_while_one_asks_how_much_is_left_come_back_soon() {
     let mut ledger = knowing(3600, 3600);
