@@ -254,13 +254,10 @@ impl Breaker {
         let closed = if eases { BreakerState::Easing { creates } } else { BreakerState::Closed };
         let (state, mode) = (stands(Scope::All).or_else(|| stands(Scope::Creates)), machine.mode);
         drop(machine);
-        if state.is_none()
-            && let Some(view) = self.at_a_place()
-        {
-            return BreakerView { mode, ..view };
-        }
+        let at_a_place = if state.is_none() { self.at_a_place() } else { None };
         let state = state.unwrap_or(closed);
-        BreakerView { mode, state, calls: counts.calls, failed: counts.failed, slow: counts.slow }
+        let view = BreakerView { mode, state, calls: counts.calls, failed: counts.failed, slow: counts.slow };
+        at_a_place.map_or(view, |place| BreakerView { mode, ..place })
     }
 
     /// Shows the breaker of a location that holds creates back now; one to which nobody comes tells nothing.
