@@ -2,7 +2,7 @@
 WITH clock AS MATERIALIZED (
     SELECT coalesce($5::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now
 ),
--- By ANY as in `job_settle.sql`: never by a walk through all jobs.
+-- By ANY as in `job_done.sql`: never by a walk through all jobs.
 held AS MATERIALIZED (
     SELECT job.id, job.epoch, job.claim, clock.now
     FROM clock

@@ -12,7 +12,7 @@ CROSS JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6
     $11::text[])
     AS fresh(id, key, kind, payload, tenant, request_id, delay, max_attempts, why, trace_parent)
 LEFT JOIN vip.jobs AS present ON present.key = ANY (ARRAY[fresh.key])
--- An id that belongs to another key is a conflict. By ANY as in `job_settle.sql`: never by a walk through all jobs.
+-- An id that belongs to another key is a conflict. By ANY as in `job_done.sql`: never by a walk through all jobs.
 WHERE NOT EXISTS (SELECT FROM vip.jobs AS other WHERE other.id = ANY (ARRAY[fresh.id]) AND other.key <> fresh.key) -- guard: id
 ORDER BY present.id NULLS LAST, fresh.key
 ON CONFLICT (key) DO UPDATE SET

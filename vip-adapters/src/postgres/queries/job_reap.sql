@@ -1,5 +1,5 @@
 -- Counts a rescue; beyond the bound the job is dead, unless a command came while it was leased. Claims whose earliest lease
--- has ended are looked at job by job: most were settled long ago, some were prolonged. By ANY as in `job_settle.sql`: never by a walk
+-- has ended are looked at job by job: most were settled long ago, some were prolonged. By ANY as in `job_done.sql`: never by a walk
 -- through all jobs. Beyond $6 no lease ends that was granted by the present clock: it was ahead, and nobody is to wait until it is
 -- there again. Two ranges of one index, each read by itself.
 WITH past AS MATERIALIZED (

@@ -5,8 +5,7 @@ WITH clock AS MATERIALIZED (
 ),
 -- All rows are locked before one is changed. Rows that others hold are passed over; where they are waited for, the last two
 -- words of the lock are taken away. Then the order counts in which they are sent, that is by their ids: enqueues lock in the
--- same one, so that none of them ever waits in a circle. `= ANY (ARRAY[...])` can only be answered by one look into an index for each: a plan
--- made while there were few jobs, and kept, would walk through all of them when there are many.
+-- same one, so that none of them ever waits in a circle. By ANY as in `job_done.sql`: never by a walk through all jobs.
 said AS MATERIALIZED (
     SELECT said.id, said.verdict, said.code, clock.now, clock.now + said.delay AS then
     FROM clock

@@ -1,5 +1,5 @@
 -- Forgets claims under which nothing is held any more, and moves the others to the end of the earliest lease that is. In a
--- statement after the reap, which it has to see. By ANY as in `job_settle.sql`: never by a walk through all jobs.
+-- statement after the reap, which it has to see. By ANY as in `job_done.sql`: never by a walk through all jobs.
 WITH past AS MATERIALIZED (
     SELECT ctid AS place, claim, jobs FROM vip.leases WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED
 ),

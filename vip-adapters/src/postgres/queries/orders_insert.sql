@@ -17,7 +17,7 @@ WITH fresh AS MATERIALIZED (
     )
 ),
 -- Locked before anything is counted, in the order of the tenants, so that two of these never wait in a circle. By ANY as in
--- `job_settle.sql`: never by a walk through the counters of all tenants.
+-- `job_done.sql`: never by a walk through the counters of all tenants.
 counters AS MATERIALIZED (
     SELECT quota.tenant, wanted.places, wanted.most
     FROM (SELECT tenant, count(*) AS places, min(most) AS most FROM fresh WHERE takes GROUP BY tenant) AS wanted

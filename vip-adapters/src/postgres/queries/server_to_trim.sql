@@ -1,5 +1,5 @@
 -- Only once its keys and operations are gone: these are looked for among untrimmed records alone.
--- By ANY as in `job_settle.sql`.
+-- By ANY as in `job_done.sql`.
 SELECT id, body::text AS body, stamp, version, holder, holder_epoch
 FROM vip.servers
 WHERE NOT trimmed

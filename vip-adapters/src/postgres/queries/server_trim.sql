@@ -1,4 +1,4 @@
--- All at once: one way to the server and back, however many there are. By ANY as in `job_settle.sql`: never by a walk through all
+-- All at once: one way to the server and back, however many there are. By ANY as in `job_done.sql`: never by a walk through all
 -- records. No new version and no audit record: nothing of a record's history is changed by forgetting its details.
 UPDATE vip.servers AS server
 SET body = forgotten.body::json, trimmed = true
