@@ -103,18 +103,13 @@ pub(crate) async fn both(server: &Server, plan: &Plan) {
         for side in ["limit", "ours"] {
             let database = server.new_database().await;
             let opened = open(side, &server.url(&database)).await;
-            let seen = Seen::new(BATCH + plan.jobs, BATCH + plan.jobs);
-            let worker = opened.start(Arc::clone(&seen), Work::Much).await;
-            // What connections and statements cost at their first use is not what is asked.
-            load(&*opened, 0..BATCH).await;
-            while seen.runs() < BATCH || !opened.is_empty().await {
-                pause(LOOK).await;
-            }
+            let seen = Seen::new(plan.jobs, plan.jobs);
             let mut watch = Stopwatch::start(server, &database).await;
+            let worker = opened.start(Arc::clone(&seen), Work::Much).await;
             let share = plan.jobs / CALLERS;
             let callers = (0..CALLERS).map(|caller| {
                 let end = if caller + 1 == CALLERS { plan.jobs } else { (caller + 1) * share };
-                load(&*opened, BATCH + caller * share..BATCH + end)
+                load(&*opened, caller * share..end)
             });
             join_all(callers).await;
             until_empty(&*opened, &seen).await;
