@@ -158,26 +158,23 @@ async fn what_was_held_under_a_queue_that_is_lost_goes_on_under_the_next_one() {
 async fn a_worker_that_stood_still_since_a_queue_that_is_lost_takes_nothing_from_its_successor() {
     let (product, clock) = on_a_clock().await;
     let order = product.order("web-1", None).await.unwrap().operation;
-    for _ in 0..3 {
-        product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unknown));
-    }
+    product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unknown));
     clock.set_ahead(YEAR);
     let JobOutcome::Snooze { delay } = product.run(product.claim().await.unwrap()).await else { panic!("it waits") };
     tokio::time::advance(delay).await;
     // Its epoch lies above all that the next queue gives.
     let stalled = product.claim().await.unwrap();
+    tokio::time::advance(product.context.timing.lease).await;
     let product = product.with_an_empty_queue(&clock);
     assert_eq!(product.set_right(&clock).await, 1);
-    // The first is refused for its epoch, and raises those of the next; so the second one takes over.
-    for _ in 0..2 {
-        let JobOutcome::Snooze { delay } = product.run(product.claim().await.unwrap()).await else {
-            panic!("it waits")
-        };
-        tokio::time::advance(delay).await;
-    }
+    // The first is refused for its epoch, and raises those of the next; so the second one takes over, and has announced a create.
+    let JobOutcome::Snooze { delay } = product.run(product.claim().await.unwrap()).await else { panic!("it waits") };
+    tokio::time::advance(delay).await;
+    product.memory.refuse_commits(1, ALL_COMMITS);
+    product.one_attempt().await;
+    product.memory.refuse_commits(0, 0);
     let held = product.server(order.server).await;
-    assert!(held.holder_epoch < stalled.lease().epoch, "{held:#?}");
-    tokio::time::advance(product.context.timing.lease).await;
+    assert!(held.holder_epoch < stalled.lease().epoch && held.intent.is_some(), "{held:#?}");
     drop(product.converge.run(stalled.job().payload.decode().unwrap(), &stalled).await);
     let after = product.server(order.server).await;
     assert_eq!((after.holder, after.holder_epoch, after.stamp), (held.holder, held.holder_epoch, held.stamp));
