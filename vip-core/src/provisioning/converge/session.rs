@@ -12,7 +12,9 @@ use super::next_step::next_step;
 use super::outlook;
 use super::reached;
 use super::step::{Change, Failure, GateView, Refusal, Step, View};
-use crate::model::{AccountId, Actor, AuditDraft, Intent, Server, ServerId, TenantId, Timestamp, WaitReason};
+use crate::model::{
+    AccountId, Actor, AuditDraft, Intent, Server, ServerId, ServerState, TenantId, Timestamp, WaitReason,
+};
 use crate::ports::{ChangeSet, Guard, Loaded, Note, ProviderClient, StoreError};
 use crate::provisioning::context::Context;
 use crate::provisioning::gate::{self, Others};
@@ -335,9 +337,11 @@ impl<'a> Session<'a> {
     pub(super) async fn held_back(&mut self, failure: &Failure) -> Result<JobOutcome, Stop> {
         // Whatever was named: not in circles.
         let delay = self.view(&BTreeMap::new()).retry_delay(failure).max(self.context.timing.backoff_first / 2);
-        // What was refused before is what it waits for, and by that reason its next try is as little urgent as this one.
+        // What was refused before is what it waits for, and not its turn; also if the provider was away since.
         let server = &self.loaded.server;
-        let kept = server.wait_reason.filter(|_| outlook::waits_for_change(server));
+        let sold_out = server.state == ServerState::Creating && server.exhausted_since.is_some();
+        let refused = if sold_out { Some(WaitReason::NoStock) } else { server.wait_reason };
+        let kept = refused.filter(|_| outlook::waits_for_change(server));
         self.wait(self.now().plus(delay), kept.unwrap_or_else(|| failure.waits_for())).await
     }
 

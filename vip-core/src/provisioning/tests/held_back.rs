@@ -1,9 +1,9 @@
 //! An effect that has no turn is not announced: waiting writes one note and no version.
 
 use super::*;
-use crate::memory::{MemoryStock, ProviderMethod};
+use crate::memory::{MemoryStock, ProviderFault, ProviderMethod};
 use crate::model::{Effect, WaitReason};
-use crate::ports::RequestContext;
+use crate::ports::{ProviderErrorKind, RequestContext};
 use crate::resilience::{Budget, BudgetSettings, Budgeted};
 
 fn seconds(count: u64) -> Duration {
@@ -51,9 +51,16 @@ async fn an_order_that_waits_for_stock_says_so_also_while_it_has_no_turn_to_try_
     let (product, client) = product_with_one_place().await;
     product.provider.stock("a", "l", MemoryStock::SoldOut);
     let order = product.order("web-1", None).await.unwrap().operation;
-    let attempt = product.claim().await.unwrap();
-    let JobOutcome::Snooze { delay } = product.run(attempt).await else { panic!("it waits") };
-    tokio::time::advance(delay).await;
+    // Nothing is in stock, and then the provider is away.
+    for (is_away, expected) in [(false, WaitReason::NoStock), (true, WaitReason::ProviderUnavailable)] {
+        if is_away {
+            product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::NotSent));
+        }
+        let attempt = product.claim().await.unwrap();
+        let JobOutcome::Snooze { delay } = product.run(attempt).await else { panic!("it waits") };
+        assert_eq!(product.server(order.server).await.wait_reason, Some(expected));
+        tokio::time::advance(delay).await;
+    }
 
     let create = Effect::Create { candidate: 0 };
     let taken = client.reserve(&create, RequestContext::new(seconds(30))).await.unwrap();
@@ -61,7 +68,7 @@ async fn an_order_that_waits_for_stock_says_so_also_while_it_has_no_turn_to_try_
     let JobOutcome::Snooze { delay } = product.run(attempt).await else { panic!("it waits") };
     assert!(began.elapsed() < seconds(1), "it takes what is left over, and keeps no worker");
     assert_eq!(product.server(order.server).await.wait_reason, Some(WaitReason::NoStock));
-    assert_eq!(product.provider.calls(ProviderMethod::Create), 1);
+    assert_eq!(product.provider.calls(ProviderMethod::Create), 2);
 
     drop(taken);
     product.provider.stock("a", "l", MemoryStock::Available);

@@ -19,8 +19,8 @@ const AWAY_LEAST: Duration = Duration::from_secs(1);
 /// Longest time that somebody who leaves is told to stay away.
 const AWAY_MOST: Duration = Duration::from_secs(300);
 
-/// Of so many requests that come back one is for who only tries, also while there is less than they leave free: who else is many
-/// is there for long.
+/// Of so many requests that come back one is for [`Priority::BestEffort`] while less is left than that has to leave free: others may
+/// keep it so for days.
 const BEST_EFFORT_SHARE: u32 = 20;
 
 /// Returns the percent of the limit that has to stay free after a request of this priority.

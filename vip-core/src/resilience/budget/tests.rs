@@ -189,9 +189,6 @@ fn who_only_tries_has_one_of_twenty_requests_while_others_leave_less_than_it_lea
         // Whatever they take, others use up what comes back.
         answers += 1;
         ledger.ended(seconds(second), want(Priority::BestEffort), Sent::Answered, rate(3600, 2000, answers));
-        for priority in Priority::ALL.into_iter().filter(|it| *it != Priority::BestEffort) {
-            assert!(ledger.left(seconds(second)).is_some_and(|(_, left)| left > 1900.0), "{priority:?}");
-        }
     }
     assert_eq!(tries, 359);
     // Below what a change leaves free there is none for them either.
