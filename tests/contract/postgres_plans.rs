@@ -19,6 +19,10 @@ const GROWN: i64 = 20_000;
 const SMALL: usize = 5;
 /// More rows than all the calls here have to look at, and far fewer than one table has.
 const LOOKED_AT_MOST: i64 = 2_000;
+/// How many jobs end in each way on a server that believes that there are none.
+const FEW: usize = 30;
+/// More pages of one index than all of these calls have to look at, and far fewer than as many walks through it.
+const PAGES_MOST: i64 = 1_500;
 const MILLI: Duration = Duration::from_millis(1);
 
 /// Rows of others, and keys of the same tenant, which come all at once, before the server has looked at the tables again.
@@ -142,6 +146,72 @@ async fn plans_on_the_pool_of_a_host_walk_through_no_table_that_has_grown_either
     grows(&database, backend).await;
     pool.close().await;
     assert_few_rows_were_looked_at(&database).await;
+}
+
+/// Returns how many pages of each index were looked at until now, by sessions that have ended.
+async fn pages_looked_at(database: &str) -> Vec<(String, i64)> {
+    let mut watching = PgConnection::connect(&server().url(database)).await.unwrap();
+    let read = "SELECT indexrelname AS name, idx_blks_read + idx_blks_hit AS pages
+        FROM pg_statio_user_indexes WHERE schemaname = 'vip' ORDER BY 1";
+    let read = sqlx::raw_sql(read).fetch_all(&mut watching).await.unwrap();
+    watching.close().await.unwrap();
+    read.iter().map(|row| (row.get("name"), row.get("pages"))).collect()
+}
+
+/// The calls of a worker about a few jobs, in every way that they can end.
+async fn work_of_a_worker(database: &str, backend: &PostgresBackend) {
+    let jobs: Vec<_> = (0..FEW).map(|number| job(&format!("burst-{number}"))).collect();
+    assert_eq!(backend.enqueue(&jobs).await.unwrap().len(), FEW);
+    let claimed = claim(backend, u32::try_from(FEW).unwrap()).await;
+    let leases: Vec<_> = claimed.iter().map(|claimed| claimed.lease.reference).collect();
+    assert_eq!(leases.len(), FEW);
+    assert_eq!(backend.heartbeat(&leases, MILLI).await.unwrap(), [true; FEW]);
+    let [done, put_off, lapsed]: [&[_]; 3] = leases.chunks(FEW / 3).collect::<Vec<_>>().try_into().unwrap();
+    for lease in done {
+        assert_eq!(settle(backend, *lease, Verdict::Done).await, Settled::Applied);
+    }
+    let again = Verdict::Snooze { delay: Duration::from_secs(600) };
+    for lease in put_off {
+        assert_eq!(settle(backend, *lease, again.clone()).await, Settled::Applied);
+    }
+    server()
+        .run(database, "UPDATE vip.jobs SET lease_until = 1 WHERE state = 1; UPDATE vip.leases SET until = 1")
+        .await;
+    assert_eq!(backend.reap(100, 100).await.unwrap(), u32::try_from(lapsed.len()).unwrap());
+}
+
+#[tokio::test]
+async fn a_server_that_counted_no_jobs_walks_through_no_index_when_there_are_many() {
+    let database = database().await;
+    let backend = PostgresBackend::connect(&server().url(&database), PostgresConfig::default()).await.unwrap();
+    backend.close().await.unwrap();
+    let tables = ["jobs", "servers", "operations", "keys", "quotas", "sightings", "leases"];
+    for table in tables {
+        server().run(&database, &format!("ALTER TABLE vip.{table} SET (autovacuum_enabled = off)")).await;
+    }
+    server().run(&database, &GROW.replace("20000", "500")).await;
+    for table in tables {
+        server().run(&database, &format!("DELETE FROM vip.{table}")).await;
+    }
+    // Pages without a row: from now on the server believes that there will be none.
+    server().run(&database, "ANALYZE").await;
+    server().run(&database, GROW).await;
+    rows_looked_at(&database).await;
+    let before = pages_looked_at(&database).await;
+
+    let backend = PostgresBackend::connect(&server().url(&database), PostgresConfig::default()).await.unwrap();
+    one_of_each(&backend, "burst").await;
+    work_of_a_worker(&database, &backend).await;
+    backend.close().await.unwrap();
+    rows_looked_at(&database).await;
+    let after = pages_looked_at(&database).await;
+    let walked: Vec<_> = after
+        .into_iter()
+        .zip(before)
+        .map(|((name, after), (_, before))| (name, after - before))
+        .filter(|(_, pages)| *pages > PAGES_MOST)
+        .collect();
+    assert_eq!(walked, []);
 }
 
 /// Opens a database, puts rows of others into it, and makes calls; returns how many rows they looked at.

@@ -24,7 +24,7 @@ use ours::Ours;
 use sides::Side;
 use vip_tests::postgres::Server;
 
-const USAGE: &str = "bench postgres [drain|both|enqueue_batch|enqueue_one|accept|pick_up|backlog|pinned]... \
+const USAGE: &str = "bench postgres [drain|both|burst|enqueue_batch|enqueue_one|accept|pick_up|backlog|pinned]... \
      [--jobs N] [--rounds N] [--backlog N]";
 /// A server as one would run it on a small machine; commits are on the disk.
 const SETTINGS: [&str; 12] = [
@@ -41,7 +41,8 @@ const SETTINGS: [&str; 12] = [
     "autovacuum_naptime=1min",
     "shared_preload_libraries=pg_stat_statements",
 ];
-const MODES: [&str; 8] = ["drain", "both", "enqueue_batch", "enqueue_one", "accept", "pick_up", "backlog", "pinned"];
+const MODES: [&str; 9] =
+    ["drain", "both", "burst", "enqueue_batch", "enqueue_one", "accept", "pick_up", "backlog", "pinned"];
 
 /// Says how much is to be done.
 #[derive(Debug)]
@@ -99,6 +100,7 @@ async fn main() {
         match mode.as_str() {
             "drain" => modes::drain(&server, &plan).await,
             "both" => modes::both(&server, &plan).await,
+            "burst" => modes::burst(&server, &plan).await,
             "enqueue_batch" => modes::enqueue_batch(&server, &plan).await,
             "enqueue_one" => modes::enqueue_one(&server, &plan).await,
             "accept" => accept::accept(&server, &plan).await,

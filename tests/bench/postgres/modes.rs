@@ -97,33 +97,63 @@ pub(crate) async fn pinned(server: &Server, plan: &Plan) {
     table.print(&format!("drain of {} jobs while a transaction is held open", plan.jobs));
 }
 
-pub(crate) async fn both(server: &Server, plan: &Plan) {
+/// Says what there was before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    /// Jobs that are done, after which the server has counted those that are left: none.
+    Rest,
+}
+
+/// Enqueues and drains meanwhile.
+async fn at_once(server: &Server, side: &str, jobs: usize, before: Before) -> Figure {
+    let database = server.new_database().await;
+    let opened = open(side, &server.url(&database)).await;
+    let first = if before == Before::Rest { BATCH } else { 0 };
+    if first > 0 {
+        let seen = Seen::new(first, first);
+        let worker = opened.start(Arc::clone(&seen), Work::Much).await;
+        load(&*opened, 0..first).await;
+        until_empty(&*opened, &seen).await;
+        worker.end().await;
+    }
+    let seen = Seen::new(first + jobs, jobs);
+    let mut watch = Stopwatch::start(server, &database).await;
+    let worker = opened.start(Arc::clone(&seen), Work::Much).await;
+    let share = jobs / CALLERS;
+    let callers = (0..CALLERS).map(|caller| {
+        let end = if caller + 1 == CALLERS { jobs } else { (caller + 1) * share };
+        load(&*opened, first + caller * share..first + end)
+    });
+    join_all(callers).await;
+    until_empty(&*opened, &seen).await;
+    watch.stop().await;
+    worker.end().await;
+    opened.close().await;
+    let figure = watch.figure(jobs).await;
+    server.run("postgres", &format!("DROP DATABASE {database}")).await;
+    figure
+}
+
+async fn at_once_in_turn(server: &Server, plan: &Plan, before: Before, title: &str) {
     let mut table = Table::default();
     for _ in 0..plan.rounds {
         for side in ["limit", "ours"] {
-            let database = server.new_database().await;
-            let opened = open(side, &server.url(&database)).await;
-            let seen = Seen::new(plan.jobs, plan.jobs);
-            let mut watch = Stopwatch::start(server, &database).await;
-            let worker = opened.start(Arc::clone(&seen), Work::Much).await;
-            let share = plan.jobs / CALLERS;
-            let callers = (0..CALLERS).map(|caller| {
-                let end = if caller + 1 == CALLERS { plan.jobs } else { (caller + 1) * share };
-                load(&*opened, caller * share..end)
-            });
-            join_all(callers).await;
-            until_empty(&*opened, &seen).await;
-            watch.stop().await;
-            worker.end().await;
-            opened.close().await;
-            table.add(side, watch.figure(plan.jobs).await);
-            server.run("postgres", &format!("DROP DATABASE {database}")).await;
+            table.add(side, at_once(server, side, plan.jobs, before).await);
         }
     }
     table.print(&format!(
-        "{} jobs enqueued by {CALLERS} callers in batches of {BATCH}, and drained meanwhile",
+        "{} jobs enqueued by {CALLERS} callers in batches of {BATCH}, and drained meanwhile{title}",
         plan.jobs
     ));
+}
+
+pub(crate) async fn both(server: &Server, plan: &Plan) {
+    at_once_in_turn(server, plan, Before::Nothing, "").await;
+}
+
+pub(crate) async fn burst(server: &Server, plan: &Plan) {
+    at_once_in_turn(server, plan, Before::Rest, ", after the server has counted an empty queue").await;
 }
 
 /// Enqueues with some callers at once, each so many jobs a call.

@@ -177,7 +177,7 @@ CREATE TABLE vip.jobs (
     why smallint NOT NULL CHECK (why IN (1, 2)),
     answer smallint NOT NULL DEFAULT 0 CHECK (answer IN (0, 1, 2, 3)),
     key text COLLATE "C" NOT NULL,
-    kind text COLLATE "C" NOT NULL,
+    kind text COLLATE "C" NOT NULL CHECK (kind > ''),
     last_error text COLLATE "C",
     tenant text COLLATE "C",
     request_id text COLLATE "C",
@@ -185,7 +185,9 @@ CREATE TABLE vip.jobs (
     payload text COLLATE "C" NOT NULL
 ) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.02);
 CREATE UNIQUE INDEX jobs_key ON vip.jobs (key);
-CREATE INDEX jobs_ready ON vip.jobs (kind, ready_at, id);
+-- For whoever asks by kind, and says so with `kind > ''`, and for nobody else: a server that counted the jobs when there were none would
+-- look for an id through the whole of this index when there are many.
+CREATE INDEX jobs_ready ON vip.jobs (kind, ready_at, id) WHERE kind > '';
 
 -- One row for each claim that got jobs. `until` is never later than the end of a lease that is still held under it: so
 -- expired leases are found here, and no index on the jobs has to change with a claim.

@@ -12,6 +12,7 @@ chosen AS MATERIALIZED (
         SELECT ready.ctid AS place, ready.ready_at, ready.id
         FROM vip.jobs AS ready
         WHERE ready.ready_at <= (SELECT now FROM clock) -- guard: due
+          AND ready.kind > ''
           AND ready.kind = wanted.kind -- guard: kind
           AND (ready.ready_at, ready.id) > (wanted.reached_at, wanted.reached)
           AND ready.state = 0

@@ -2,9 +2,9 @@
 -- of the index alone, kind by kind and in its order: the dead, who are kept until somebody cares, are in nobody's way.
 WITH RECURSIVE known(kind) AS (
     -- From kind to kind by the index: there are few kinds and many jobs.
-    (SELECT kind FROM vip.jobs ORDER BY kind LIMIT 1)
+    (SELECT kind FROM vip.jobs WHERE kind > '' ORDER BY kind LIMIT 1)
     UNION ALL
-    SELECT (SELECT kind FROM vip.jobs WHERE kind > known.kind ORDER BY kind LIMIT 1) FROM known WHERE known.kind IS NOT NULL
+    SELECT (SELECT kind FROM vip.jobs WHERE kind > '' AND kind > known.kind ORDER BY kind LIMIT 1) FROM known WHERE known.kind IS NOT NULL
 ),
 wanted AS MATERIALIZED (
     -- No kind named means all of them.
@@ -17,7 +17,7 @@ SELECT clock.now,
     (
         SELECT count(*) FROM (
             SELECT FROM wanted CROSS JOIN LATERAL (
-                SELECT FROM vip.jobs WHERE kind = wanted.kind AND ready_at <= clock.now AND state = 0 ORDER BY ready_at, id LIMIT $3
+                SELECT FROM vip.jobs WHERE kind > '' AND kind = wanted.kind AND ready_at <= clock.now AND state = 0 ORDER BY ready_at, id LIMIT $3
             ) AS found LIMIT $3
         ) AS counted
     ) AS due,
@@ -26,7 +26,7 @@ SELECT clock.now,
             SELECT FROM wanted CROSS JOIN LATERAL (
                 SELECT FROM vip.jobs
                 -- Behind these stand the dead.
-                WHERE kind = wanted.kind AND ready_at > clock.now AND ready_at < 9223372036854775807 AND state = 0
+                WHERE kind > '' AND kind = wanted.kind AND ready_at > clock.now AND ready_at < 9223372036854775807 AND state = 0
                 ORDER BY ready_at, id
                 LIMIT $3
             ) AS found LIMIT $3
@@ -45,13 +45,13 @@ SELECT clock.now,
     (
         SELECT count(*) FROM (
             SELECT FROM wanted CROSS JOIN LATERAL (
-                SELECT FROM vip.jobs WHERE kind = wanted.kind AND ready_at = 9223372036854775807 ORDER BY id LIMIT $3
+                SELECT FROM vip.jobs WHERE kind > '' AND kind = wanted.kind AND ready_at = 9223372036854775807 ORDER BY id LIMIT $3
             ) AS found LIMIT $3
         ) AS counted
     ) AS dead,
     (
         SELECT min(first.due) FROM wanted CROSS JOIN LATERAL (
-            SELECT due FROM vip.jobs WHERE kind = wanted.kind AND ready_at <= clock.now AND state = 0 ORDER BY ready_at, id LIMIT 1
+            SELECT due FROM vip.jobs WHERE kind > '' AND kind = wanted.kind AND ready_at <= clock.now AND state = 0 ORDER BY ready_at, id LIMIT 1
         ) AS first
     ) AS oldest_due
 FROM clock

@@ -7,6 +7,6 @@ CROSS JOIN LATERAL (
     SELECT min(next.ready_at) AS ready_at
     FROM unnest($2::text[]) AS wanted(kind)
     CROSS JOIN LATERAL (
-        SELECT ready_at FROM vip.jobs WHERE kind = wanted.kind AND state = 0 ORDER BY ready_at, id LIMIT 1
+        SELECT ready_at FROM vip.jobs WHERE kind > '' AND kind = wanted.kind AND state = 0 ORDER BY ready_at, id LIMIT 1
     ) AS next
 ) AS first
