@@ -1,4 +1,7 @@
 //! Embeds the product in a program of your own: order, follow, and shut down in order.
+//!
+//! Everything is logged by way of `tracing`, which is silent without a subscriber:
+//! `tracing-subscriber = { version = "0.3", features = ["env-filter"] }`.
 
 use std::time::Duration;
 
@@ -8,6 +11,7 @@ use vip_adapters::vip_core::model::ServerSpec;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::stderr).init();
     let folder = tempfile::tempdir()?;
     let backend = vip_adapters::connect(&format!("sqlite://{}", folder.path().join("vip.db").display())).await?;
     // HetznerClient::from_env() for real servers that cost real money.

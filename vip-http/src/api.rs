@@ -132,6 +132,9 @@ impl Api {
     }
 
     /// Serves `/metrics` to operators: `render` writes what the exporter that the host has installed knows.
+    ///
+    /// An exporter may keep each measured time by itself until its upkeep: run that in `render`, and in a loop beside it, or memory grows
+    /// for as long as nobody asks. `docs/metrics.md` shows both.
     pub fn metrics(mut self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
         self.state.metrics = Some(Render(Arc::new(render)));
         self

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use super::clock::VirtualClock;
 use super::job_queue::MemoryQueue;
 use super::jobs::JobTable;
 use super::state::{CommitRefusal, Shared};
@@ -81,8 +82,39 @@ impl From<MemoryBackend> for Backend {
 }
 
 /// Makes an empty backend on the machine's clock; what it keeps is gone with the process.
+///
+/// Not under a paused clock: it goes by the machine's, and whoever waits spins. A test that waits for a server takes [`virtual_backend`].
 #[must_use]
 pub fn memory_backend() -> MemoryBackend {
+    empty_on(Arc::new(SystemClock))
+}
+
+/// Makes an empty backend on tokio's clock: with `#[tokio::test(start_paused = true)]` a server runs within milliseconds.
+///
+/// Worker and [`MemoryProvider`](super::MemoryProvider) go by the same clock. `start_paused` needs tokio's feature `test-util`, which
+/// belongs in your `[dev-dependencies]`, and a runtime of one thread, as `#[tokio::test]` makes it.
+///
+/// ```
+/// use vip_core::Provisioner;
+/// use vip_core::memory::{MemoryProvider, virtual_backend};
+/// use vip_core::model::ServerSpec;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let provisioner = Provisioner::builder(virtual_backend()).provider(MemoryProvider::default()).start().await?;
+/// let spec = ServerSpec::new("web-1").server_type("small").image("debian-12").location("here").ssh_key("ops");
+/// let server = provisioner.tenant("acme").create_server(spec).await?.wait().await?;
+/// assert!(server.addresses.ipv4.is_some());
+/// # assert!(provisioner.shutdown(std::time::Duration::from_secs(5)).await.is_clean());
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub fn virtual_backend() -> MemoryBackend {
+    empty_on(Arc::new(VirtualClock::new(SystemClock.now())))
+}
+
+fn empty_on(clock: Arc<dyn Clock>) -> MemoryBackend {
     let randomness: &dyn crate::ports::Randomness = &SystemRandomness;
-    MemoryBackend::new(Arc::new(SystemClock), InstallationId::from_uuid(randomness.uuid()))
+    MemoryBackend::new(clock, InstallationId::from_uuid(randomness.uuid()))
 }

@@ -12,7 +12,7 @@ mod store;
 mod tables;
 
 pub use audit_sink::MemoryAuditSink;
-pub use backend::{MemoryBackend, MemoryBackup, memory_backend};
+pub use backend::{MemoryBackend, MemoryBackup, memory_backend, virtual_backend};
 pub use cache::{MEMORY_CACHE_ENTRIES, MemoryCache};
 #[cfg(test)]
 pub(crate) use clock::ShiftedClock;

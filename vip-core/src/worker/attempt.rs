@@ -22,22 +22,22 @@ impl Attempt {
         Self { job, hold, signals }
     }
 
-    /// Makes an attempt outside of a worker, for tests of handlers: claimed now, never prolonged.
-    #[doc(hidden)]
+    /// Makes an attempt outside of a worker, for tests of handlers: claimed now, never prolonged. What [`guard`](Self::guard) lets
+    /// through has to end `margin` before the lease does.
     #[must_use]
     pub fn for_test(claimed: Claimed, margin: Duration) -> Self {
         let hold = Arc::new(Hold::new(claimed.lease, margin, Instant::now()));
         Self::new(claimed.job, hold, Arc::default())
     }
 
-    /// Does what a refused heartbeat does; for tests of handlers.
-    #[doc(hidden)]
+    /// Does what a refused heartbeat does, for tests of handlers: [`guard`](Self::guard) refuses from now on.
     pub fn lose_lease(&self) {
         self.hold.lose();
     }
 
-    /// Does what a shutdown of the worker does; for tests of handlers.
-    #[doc(hidden)]
+    /// Does what a shutdown of the worker does, for tests of handlers: it [is stopping](Self::is_stopping).
+    ///
+    /// Not for handlers themselves: of an attempt that a worker made it tells that worker and all its other attempts, too.
     pub fn stop(&self) {
         self.signals.stopping.cancel();
     }

@@ -11,7 +11,10 @@ use crate::model::Timing;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct WorkerConfig {
-    /// Attempts that run at once. Default 16, from 1 to 1000; a claim asks for no more than there is room.
+    /// Attempts that run at once, of all kinds together. Default 16, from 1 to 1000; a claim asks for no more than there is room.
+    ///
+    /// A handler of your own that takes minutes holds a place that orders and sweeps need: raise it by as many as run at once, or do
+    /// the long part elsewhere and [`Snooze`](super::JobOutcome::Snooze) until it is done.
     pub concurrency: u32,
     /// Most jobs of one claim. Default 256, what one statement of a database handles at ease; from 1 to 1000. While
     /// claims are full and there is room, two are under way.

@@ -19,6 +19,8 @@ use crate::telemetry;
 ///   does has to be safe to repeat.
 /// * `run` may be dropped at any `await`, at the attempt's deadline and at the deadline of a shutdown.
 /// * Before an effect that could outlive the lease, `run` asks [`Attempt::guard`].
+///
+/// Its unit tests call `run` with an [`Attempt::for_test`]; the example `custom_job` has some.
 #[async_trait]
 pub trait JobHandler: fmt::Debug + Send + Sync + 'static {
     /// What the payload of a job of this kind is read as.
@@ -58,7 +60,8 @@ pub enum JobOutcome {
         /// How long to wait; none takes the worker's growing back-off.
         delay: Option<Duration>,
     },
-    /// It has to wait; go on after the delay. Burns nothing.
+    /// It has to wait, as for the end of an outage; go on after the delay. Burns nothing: `attempt.job().counts.snoozes` lets the
+    /// pause grow.
     Snooze {
         /// How long from now.
         delay: Duration,

@@ -68,7 +68,7 @@ codes! {
         support: "Ask what stands between the caller and this server.";
     /// A parameter of the query is unknown or out of its bounds.
     InvalidQuery = "invalid_query", BAD_REQUEST, "A parameter of the query is not valid.",
-        caller: "Correct the parameter that `detail` names.",
+        caller: "Correct the query: `detail` says what is wrong with it; compare it with `/openapi.json`.",
         operator: "Nothing.",
         support: "Compare the query with `/openapi.json`.";
     /// The cursor was not made for this query of this caller, or was changed.

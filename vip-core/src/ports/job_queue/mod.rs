@@ -57,7 +57,8 @@ pub trait JobQueue: fmt::Debug + Send + Sync + 'static {
     /// Says what may be lost.
     fn durability(&self) -> Durability;
 
-    /// Enqueues jobs, all or none; answers in their order.
+    /// Enqueues jobs, all or none; answers in their order. At most 256 at once: a queue may refuse more as [`QueueError::Corrupt`], as the
+    /// one on Redis does.
     ///
     /// # Errors
     ///

@@ -8,36 +8,48 @@ use crate::model::safe_code;
 use crate::ports::retryability::Retryability;
 
 /// Says what may have happened; a closed list, matched without a wildcard.
+///
+/// Each says, too, what follows for an order; `docs/protocol.md` §4 has all of it. A look that fails is made again after a growing pause,
+/// unless something else is said. *Growing* is up to a minute, of a delete that an answer refuses up to ten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProviderErrorKind {
-    /// The request never left, or was turned back before it came to the provider: not applied.
+    /// The request never left, or was turned back before it came to the provider: not applied. Sent again after a growing pause.
     NotSent,
-    /// The provider limits requests: not applied.
+    /// The provider limits requests: not applied. Waits that long, an hour at most.
     Throttled {
         /// When the next request has a chance.
         retry_after: Duration,
     },
-    /// Locked by other work, or in maintenance: not applied.
+    /// Locked by other work, or in maintenance: not applied. Sent again after a growing pause.
     Busy,
-    /// Out of stock here and now: not applied.
+    /// Out of stock here and now: not applied. The next candidate is asked, after the last one all again after 30 s to 10 min; the order
+    /// fails (`no_stock`) after `stock_patience`. A delete is sent again after a growing pause.
     Exhausted,
-    /// The name is taken, possibly by an earlier request of ours: not applied by this one.
+    /// The name is taken, possibly by an earlier request of ours: not applied by this one. It is looked for by name: ours is taken over, a
+    /// stranger's parks the order (`foreign_name`). A delete is sent again after a growing pause.
     AlreadyExists,
-    /// The request is wrong: not applied.
+    /// The request is wrong: not applied. The next candidate is asked, and **the order fails for good** (`rejected`) after the last one,
+    /// unless another one was out of stock. A delete is sent again after a growing pause.
     InvalidInput,
-    /// It cannot be placed as asked: not applied.
+    /// It cannot be placed as asked: not applied. The same as [`InvalidInput`](ProviderErrorKind::InvalidInput); where there is no room, say
+    /// [`Exhausted`](ProviderErrorKind::Exhausted).
     Placement,
-    /// The resource is protected: not applied.
+    /// The resource is protected: not applied. A delete is parked (`protected`); a create is as for
+    /// [`InvalidInput`](ProviderErrorKind::InvalidInput).
     Protected,
-    /// A limit of the account is reached: not applied.
+    /// A limit of the account is reached: not applied. The next candidate in another account is asked; without one the order is parked
+    /// (`provider_limit`). A delete is sent again after a growing pause.
     AccountLimit,
-    /// The token is missing, wrong or not allowed to: not applied.
+    /// The token is missing, wrong or not allowed to: not applied. **Closes the account for this token in every process**, until the
+    /// provider takes it again: asked after a minute, later after up to an hour. What is recorded waits.
     Unauthorized,
-    /// The token may only read: not applied.
+    /// The token may only read: not applied. Closes the account in the same way, until a person vouches for the token.
     ReadOnly,
-    /// The provider does not understand us (400, 404 of a route, 405, 410): not applied, and our mistake.
+    /// The provider does not understand us (400, 404 of a route, 405, 410): not applied, and our mistake. **Burns an attempt**, also of a
+    /// look; after 20 the order is parked (`handler_failed`).
     Bug,
-    /// May have been applied, or may yet be.
+    /// May have been applied, or may yet be. A create is looked for by name, and sent again under that name if it is not found; until it
+    /// can no longer land no other account is asked, and no order ends. A delete is sent again after a growing pause.
     Unknown,
 }
 
