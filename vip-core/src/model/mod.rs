@@ -38,7 +38,8 @@ pub use operation::{Operation, OperationStatus, OperationVerb};
 pub use page::{Page, PageLimit, PageRequest};
 pub use reason::{FailReason, ParkReason, WaitReason};
 pub use server::{
-    Addresses, Candidate, Desired, Effect, Intent, Landing, ProviderRef, Removal, Server, ServerState, Unsettled,
+    Addresses, Candidate, Desired, Effect, Intent, Landing, ProviderRef, Removal, Server, ServerState, Shortage,
+    Unsettled,
 };
 pub use sighting::{Account, Gate, GateEntry, Sighting, SightingClass, SightingKey, TokenDigest, Vouched};
 pub use spec::{Power, ServerSpec, UserData, ValidSpec};

@@ -122,9 +122,9 @@ pub struct Removal {
     pub since: Timestamp,
     /// Whether a look by this id was ever answered with the server.
     pub seen_by_id: bool,
-    /// When the provider accepted a delete, by the store's clock.
+    /// When the provider accepted a delete, or proved that none is needed, by the store's clock.
     pub accepted_at: Option<Timestamp>,
-    /// How many looks came after the accepted delete.
+    /// How many looks have found it since.
     pub looks: u32,
     /// Whether it is proven gone.
     pub gone: bool,
@@ -220,6 +220,16 @@ pub struct Landing {
     pub looked_at: Option<Timestamp>,
 }
 
+/// Says what an account was short of when it refused a create that it may take another time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shortage {
+    /// Stock of what was asked for.
+    Stock,
+    /// Room below its own limit, or the right to create.
+    Limit,
+}
+
 /// Holds the addresses that the provider reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Addresses {
@@ -278,6 +288,9 @@ pub struct Server {
     pub land: BTreeMap<AccountId, Landing>,
     /// Position of the candidate to try next.
     pub cursor: usize,
+    /// Account → what it was short of at its latest such answer in this round of candidates; older records do not have it.
+    #[serde(default)]
+    pub shortages: BTreeMap<AccountId, Shortage>,
     /// Creates and deletes announced so far.
     pub attempt: u32,
     /// Back-offs or looks since the last progress; decides the next delay.

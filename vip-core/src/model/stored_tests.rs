@@ -9,11 +9,11 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Account, AuditRecord, Desired, FailReason, JobState, OperationStatus, OperationVerb, OutcomeClass, ParkReason,
-    Power, Server, ServerState, SightingClass, Verb, WaitReason, Why,
+    Power, Server, ServerState, Shortage, SightingClass, Verb, WaitReason, Why,
 };
 
 /// Objects that take no further field: their keys are data, or are not ours to name.
-const CLOSED: [&str; 3] = ["labels", "land", "request_deadline"];
+const CLOSED: [&str; 4] = ["labels", "land", "request_deadline", "shortages"];
 
 fn read<T: DeserializeOwned>(text: &str) -> T {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("cannot be read: {error}\n{text}"))
@@ -99,6 +99,7 @@ fn every_word_that_is_stored_is_written_as_ever() {
         OperationStatus: Pending Parked Succeeded Failed Superseded;
         JobState: Waiting Leased Dead;
         Why: Wake Command;
+        Shortage: Stock Limit;
     };
     assert_eq!(written, include_str!("golden/words_v1.txt"), "they are written as\n{written}");
 }

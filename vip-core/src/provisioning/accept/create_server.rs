@@ -241,6 +241,7 @@ fn requested(caller: &Caller, command: &CreateServer, spec: &ValidSpec, ids: &Id
         unsettled: None,
         land: BTreeMap::new(),
         cursor: 0,
+        shortages: BTreeMap::new(),
         attempt: 0,
         backoff: 0,
         not_before: None,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::moves;
 use super::step::{Change, Failure, Look, Refusal, Step, View};
 use crate::model::{
-    Effect, FailReason, Intent, Landing, OutcomeClass, ParkReason, ProviderRef, Server, ServerState, Timestamp,
-    Unsettled, Verb, WaitReason,
+    Effect, FailReason, Intent, Landing, OutcomeClass, ParkReason, ProviderRef, Server, ServerState, Shortage,
+    Timestamp, Unsettled, Verb, WaitReason,
 };
 use crate::ports::{Created, ProviderErrorKind};
 use crate::seeded_bugs::{SeededBug, is_on};
@@ -105,34 +105,23 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
             moves::unparked(Change::new(server, Verb::Record))
         }
         // Whatever a parked order was parked for, this is what it waits for now.
-        ProviderErrorKind::Exhausted => moves::unparked(exhausted(view, server)),
+        ProviderErrorKind::Exhausted => {
+            server.shortages.insert(intent.account.clone(), Shortage::Stock);
+            count_sold_out(&mut server, view.now);
+            let next = server.cursor.saturating_add(1);
+            moves::unparked(go_on_with(view, server, next))
+        }
         ProviderErrorKind::InvalidInput | ProviderErrorKind::Placement | ProviderErrorKind::Protected => {
             let next = server.cursor.saturating_add(1);
-            if next < server.candidates.len() {
-                server.cursor = next;
-                return Change::new(server, Verb::Record);
-            }
-            if server.exhausted_since.is_some() {
-                // Another candidate was only out of stock: wait for it.
-                return moves::unparked(exhausted(view, server));
-            }
-            give_up(server, FailReason::Rejected)
+            go_on_with(view, server, next)
         }
         ProviderErrorKind::AccountLimit => {
-            let here = server.cursor;
+            server.shortages.insert(intent.account.clone(), Shortage::Limit);
+            let (here, end) = (server.cursor, server.candidates.len());
             let elsewhere =
                 |place: &usize| server.candidates.get(*place).is_some_and(|other| other.account != intent.account);
-            match (here..server.candidates.len()).find(elsewhere) {
-                Some(place) => {
-                    server.cursor = place;
-                    Change::new(server, Verb::Record)
-                }
-                None => {
-                    // The check asks all of them again, the most wanted first: any of them may have room by then.
-                    server.cursor = 0;
-                    moves::park(view, server, ParkReason::ProviderLimit)
-                }
-            }
+            let next = (here..end).find(elsewhere).unwrap_or(end);
+            go_on_with(view, server, next)
         }
         ProviderErrorKind::Unauthorized | ProviderErrorKind::ReadOnly => {
             let mut change = Change::new(server, Verb::Record);
@@ -191,30 +180,63 @@ fn may_have_landed(view: &View<'_>, server: &mut Server, intent: &Intent, taken:
     }
 }
 
-/// Gives an order up, unless a create before the refused one may have made its server: what refuses a create sent again says
-/// nothing of that one. Once it can no longer land a look settles it (C2), and only what is refused after that counts.
-fn give_up(mut server: Server, reason: FailReason) -> Change {
+/// Takes the candidate at a place, or ends the round if there is none.
+fn go_on_with(view: &View<'_>, mut server: Server, place: usize) -> Change {
+    if place < server.candidates.len() {
+        server.cursor = place;
+        return Change::new(server, Verb::Record);
+    }
+    end_round(view, server)
+}
+
+/// C6: while a candidate may be had another time its order waits for that: for stock, which comes by itself, before a limit,
+/// which a person has to raise. It fails if all of them refuse it for good.
+fn end_round(view: &View<'_>, server: Server) -> Change {
+    let was_short_of = |shortage: Shortage| server.shortages.values().any(|short| *short == shortage);
+    let (of_stock, of_room) = (was_short_of(Shortage::Stock), was_short_of(Shortage::Limit));
+    if of_stock || (!of_room && server.exhausted_since.is_some()) {
+        moves::unparked(wait_for_stock(view, server))
+    } else if of_room {
+        once_settled(server, |mut server| {
+            begin_round(&mut server);
+            moves::park(view, server, ParkReason::ProviderLimit)
+        })
+    } else {
+        once_settled(server, |server| give_up(server, FailReason::Rejected))
+    }
+}
+
+/// Begins with the most wanted candidate again: any of them may be had by the time it is asked.
+fn begin_round(server: &mut Server) {
+    server.cursor = 0;
+    server.shortages.clear();
+}
+
+/// Ends what an order was refused for, unless a create before the refused one may have made its server: what refuses a create sent
+/// again says nothing of that one. Once it can no longer land a look settles it (C2), and only what is refused after that counts.
+fn once_settled(mut server: Server, end: impl FnOnce(Server) -> Change) -> Change {
     let earlier = server.unsettled.as_ref().and_then(|unsettled| server.land.get(&unsettled.account));
     if let Some(by) = earlier.map(|landing| landing.by) {
         server.not_before = Some(by);
         server.wait_reason = Some(WaitReason::LookingForCreate);
         return moves::unparked(Change::new(server, Verb::Record));
     }
+    end(server)
+}
+
+fn give_up(mut server: Server, reason: FailReason) -> Change {
     // There is no candidate left.
     server.cursor = server.candidates.len();
     moves::fail(server, reason)
 }
 
-/// C5: takes the next candidate at once; after the last one waits, and gives up when patience is at its end.
-fn exhausted(view: &View<'_>, mut server: Server) -> Change {
-    server.cursor = server.cursor.saturating_add(1);
-    let since = waits_for_stock_since(&mut server, view.now);
-    if server.cursor < server.candidates.len() {
-        return Change::new(server, Verb::Record);
-    }
-    server.cursor = 0;
-    if view.now.since(since) >= view.timing.stock_patience {
-        return give_up(server, FailReason::NoStock);
+/// C5: waits for the next round, and gives up when patience is at its end.
+fn wait_for_stock(view: &View<'_>, mut server: Server) -> Change {
+    count_sold_out(&mut server, view.now);
+    begin_round(&mut server);
+    let waited = server.exhausted_since.map_or(Duration::ZERO, |since| view.now.since(since));
+    if waited >= view.timing.stock_patience {
+        return once_settled(server, |server| give_up(server, FailReason::NoStock));
     }
     let delay = view.backoff(STOCK_WAIT.0, STOCK_WAIT.1);
     moves::back_off(&mut server, view, delay, WaitReason::NoStock);
@@ -223,11 +245,9 @@ fn exhausted(view: &View<'_>, mut server: Server) -> Change {
 
 /// Counts an answer "out of stock". A pause in which nobody asked, or nobody answered, is no waiting for stock: without it
 /// an outage would fail the order.
-fn waits_for_stock_since(server: &mut Server, now: Timestamp) -> Timestamp {
+fn count_sold_out(server: &mut Server, now: Timestamp) {
     let pause = server.exhausted_at.map_or(Duration::ZERO, |last| now.since(last));
     let left_out = if pause > STOCK_PAUSE { pause } else { Duration::ZERO };
-    let since = server.exhausted_since.map_or(now, |since| since.plus(left_out));
-    server.exhausted_since = Some(since);
+    server.exhausted_since = Some(server.exhausted_since.map_or(now, |since| since.plus(left_out)));
     server.exhausted_at = Some(now);
-    since
 }

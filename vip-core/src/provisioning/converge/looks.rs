@@ -19,9 +19,10 @@ pub struct NameFinding {
     pub labelled: Vec<ServerView>,
 }
 
-/// Returns what a look has found that would be removed for its labels alone: somebody may have changed them.
+/// Returns what a look has found that would be adopted or removed for its labels alone: somebody may have changed them. What is
+/// wished now does not count: a deletion may come before the answer is recorded.
 pub(super) fn removable<'a>(view: &View<'_>, look: &Look, answer: &'a mut Answer) -> Vec<&'a mut ServerView> {
-    let by_name = matches!(look, Look::Name { .. }) && is_removing(view);
+    let by_name = matches!(look, Look::Name { .. });
     let by_sighting = matches!(look, Look::Id { why: LookFor::Surplus | LookFor::Resurfaced, .. });
     let found: Vec<&mut ServerView> = match answer {
         Answer::Name(found) if by_name => found.named.iter_mut().chain(&mut found.labelled).collect(),
@@ -62,19 +63,15 @@ pub(super) fn absorb_name(view: &View<'_>, account: &AccountId, started: Timesta
 
 fn remove_found(view: &View<'_>, account: &AccountId, seen: &ServerView) -> Change {
     let mut server = view.server.clone();
+    if server.removing.as_ref().is_some_and(|removal| removal.gone && removal.names(account, &seen.id)) {
+        return removal::absorb_still_listed(view, server);
+    }
     moves::progress(&mut server);
     if server.provider_ref.is_none() {
         server.provider_ref = Some(reference(view, account, seen));
     }
     server.unsettled = None;
     removal::announce_delete(&mut server, account, &seen.id, view.now);
-    if let Some(removal) = server.removing.as_mut()
-        && removal.gone
-    {
-        // It was proven gone and is there again: take it up anew.
-        removal.gone = false;
-        removal.accepted_at = None;
-    }
     Change::new(server, Verb::Look).of("look_by_name", OutcomeClass::Found)
 }
 

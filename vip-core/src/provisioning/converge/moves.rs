@@ -35,6 +35,7 @@ pub(super) fn to_confirming(server: &mut Server, view: &View<'_>) {
     server.state = ServerState::Confirming;
     server.exhausted_since = None;
     server.exhausted_at = None;
+    server.shortages.clear();
     server.waiting_since = None;
     server.last_answer = None;
     server.not_before = Some(view.at_a_common_time(view.first_look()));

@@ -11,7 +11,7 @@ use crate::model::{
 use crate::ports::{Deletion, ProviderErrorKind, ServerView};
 use crate::seeded_bugs::{SeededBug, is_on};
 
-/// Age of an accepted delete after which a server that is still there is deleted again.
+/// Age of an accepted delete, or of a 404 that proved it gone, after which a server that is still found is deleted again.
 const DELETE_AGAIN: Duration = Duration::from_secs(300);
 /// How many times `backoff_most` the wait after a refused delete grows to, and the longest that this makes it: what holds a server may
 /// hold it for days, and each try is in the audit for ever.
@@ -217,21 +217,35 @@ pub(super) fn absorb_removal_look(view: &View<'_>, answer: Option<&ServerView>) 
     let Some(seen) = answer else {
         return gone_or_not_visible(view, server).of("look_by_id", OutcomeClass::Absent);
     };
-    let mut change_is_work = true;
     if let Some(removal) = server.removing.as_mut() {
         removal.seen_by_id |= !seen.is_listed;
+    }
+    still_there(view, server).of("look_by_id", OutcomeClass::Found)
+}
+
+/// Says what it changes that a look by name still finds what a request for its id has proven gone: a list may be late. Nothing went
+/// on by that, so the pauses grow.
+pub(super) fn absorb_still_listed(view: &View<'_>, server: Server) -> Change {
+    still_there(view, server).of("look_by_name", OutcomeClass::Found)
+}
+
+/// Puts the next look at what is being removed off, and after long has it deleted again.
+fn still_there(view: &View<'_>, mut server: Server) -> Change {
+    let mut only_work = true;
+    if let Some(removal) = server.removing.as_mut() {
         removal.looks = removal.looks.saturating_add(1);
-        let looks = removal.looks;
-        if removal.accepted_at.is_some_and(|at| view.now.since(at) >= DELETE_AGAIN) {
-            // D1: the delete was accepted and nothing came of it.
+        let delay = look_delay(removal.looks);
+        if removal.accepted_at.is_none_or(|at| view.now.since(at) >= DELETE_AGAIN) {
+            // D1: nothing came of the delete, or the 404 was not true.
             removal.accepted_at = None;
-            change_is_work = false;
+            removal.gone = false;
+            only_work = false;
         }
-        server.not_before = Some(view.now.plus(look_delay(looks)));
+        server.not_before = Some(view.now.plus(delay));
         server.wait_reason = Some(WaitReason::RemovalInProgress);
     }
-    let mut change = Change::new(server, Verb::Look).of("look_by_id", OutcomeClass::Found);
-    change.only_work = change_is_work;
+    let mut change = Change::new(server, Verb::Look);
+    change.only_work = only_work;
     change
 }
 
@@ -251,6 +265,8 @@ fn gone_or_not_visible(view: &View<'_>, mut server: Server) -> Change {
         return change;
     }
     removal.gone = true;
+    // A list that still shows it is no reason to delete it again at once.
+    removal.accepted_at.get_or_insert(view.now);
     let key = SightingKey { account: removal.account.clone(), id: removal.id.clone() };
     if let Some(own) = server.provider_ref.as_mut()
         && own.names(&key.account, &key.id)

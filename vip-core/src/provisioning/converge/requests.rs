@@ -105,8 +105,8 @@ impl Session<'_> {
         within(left, answer).await
     }
 
-    /// Asks the store before anything follows from an answer. What would be removed for its labels and is the recorded server of
-    /// another record loses them: somebody changed them, and for this record it is a foreign one.
+    /// Asks the store before anything follows from an answer. What would be adopted or removed for its labels and is the recorded
+    /// server of another record loses them: somebody changed them, and for this record it is a foreign one.
     pub(super) async fn believe(&self, look: &Look, mut answer: Answer) -> Result<Answer, Stop> {
         self.note_shown(look, &answer).await?;
         let gates = BTreeMap::new();

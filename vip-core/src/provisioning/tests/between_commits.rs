@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::FutureExt as _;
 
+use super::relabelled::{relabel, running};
 use super::*;
-use crate::memory::ProviderMethod;
+use crate::memory::{ProviderFault, ProviderMethod};
 use crate::mocks::MockStore;
 use crate::model::{Desired, ServerState};
-use crate::ports::{ChangeSet, Committed, Guard, Loaded, Store, StoreError};
+use crate::ports::{ChangeSet, Committed, Guard, Loaded, ProviderErrorKind, Store, StoreError};
 
 /// Commands after which an attempt gives up deciding again; so many are still met.
 const MOST_COMMANDS: u32 = 8;
@@ -54,6 +55,15 @@ impl Meddled {
     async fn run(commit: impl Fn(&Context, u32, &ChangeSet) -> Answer + Send + Sync + 'static) -> (Self, JobOutcome) {
         let product = Product::new().await;
         let order = product.order("web-1", None).await.unwrap().operation;
+        Self::run_on(product, order, commit).await
+    }
+
+    /// The same for an order of a product that is there.
+    async fn run_on(
+        product: Product,
+        order: Operation,
+        commit: impl Fn(&Context, u32, &ChangeSet) -> Answer + Send + Sync + 'static,
+    ) -> (Self, JobOutcome) {
         let attempt = product.claim().await.unwrap();
         let commits = Arc::new(AtomicU32::new(0));
         let (real, counted) = (product.context.clone(), commits.clone());
@@ -66,6 +76,7 @@ impl Meddled {
         store.expect_load().returning(move |tenant, server| now(loads.load(tenant, server)));
         let notes = memory.clone();
         store.expect_note().returning(move |note| now(notes.note(note)));
+        store.expect_references().returning(move |account| now(memory.references(account)));
         let context = Context { store: Arc::new(store), ..product.context.clone() };
         let payload = attempt.job().payload.decode().unwrap();
         let outcome = Converge::new(context).unwrap().run(payload, &attempt).await;
@@ -189,4 +200,32 @@ async fn nothing_is_called_whose_announcement_a_successor_holds_or_has_replaced(
         assert!(matches!(outcome, JobOutcome::Snooze { .. }), "{outcome:?}");
         assert_eq!((order.commits(), order.creates()), (1, 0));
     }
+}
+
+/// The look found it while the order was wanted, and its answer is recorded when it is not.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_overtakes_a_look_does_not_take_the_server_of_another_record_along() {
+    let product = Product::new().await;
+    let one = running(&product, "web-1").await;
+    product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unknown));
+    let two = product.order("web-2", None).await.unwrap().operation;
+    let held = relabel(&product, one, two.server).await;
+    // After the announcement and the answer of the create comes what the look has found.
+    let (order, _outcome) = Meddled::run_on(product, two, |context, number, change| {
+        if number == 3 {
+            assert_eq!(change.audit.effect.as_deref(), Some("look_by_name"));
+            delete(context, change.server.id);
+        }
+        now(context.store.commit(change))
+    })
+    .await;
+    let product = &order.product;
+    assert_eq!(order.loaded().await.server.desired, Desired::Absent);
+    assert_eq!(product.provider.calls(ProviderMethod::Delete), 0);
+    product.settle_within(Duration::from_secs(7200)).await;
+    assert_eq!(product.server(order.order.server).await.state, ServerState::Deleted);
+    assert_eq!(product.provider.calls(ProviderMethod::Delete), 0);
+    let first = product.server(one).await;
+    assert_eq!((first.state, first.provider_ref.map(|own| own.id)), (ServerState::Running, Some(held.clone())));
+    assert!(product.provider.servers().iter().any(|there| there.id == held));
 }

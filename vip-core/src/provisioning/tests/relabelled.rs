@@ -10,7 +10,7 @@ use crate::provisioning::sweep::{Sweep, SweepMode};
 
 const LONG: Duration = Duration::from_secs(4 * 3600);
 
-async fn running(product: &Product, name: &str) -> ServerId {
+pub(super) async fn running(product: &Product, name: &str) -> ServerId {
     let order = product.order(name, None).await.unwrap().operation;
     product.settle_within(LONG).await;
     assert_eq!(product.server(order.server).await.state, ServerState::Running);
@@ -30,7 +30,7 @@ async fn two_records(second_ends: bool) -> (Product, ServerId, ServerId) {
 }
 
 /// Gives the server of one record all labels of another one's; returns its id.
-async fn relabel(product: &Product, holder: ServerId, named: ServerId) -> ProviderServerId {
+pub(super) async fn relabel(product: &Product, holder: ServerId, named: ServerId) -> ProviderServerId {
     let id = product.server(holder).await.provider_ref.unwrap().id;
     let labels = provider_labels(&product.server(named).await, product.context.installation);
     assert!(product.provider.relabel(&id, labels));
@@ -96,5 +96,22 @@ async fn an_order_that_is_given_up_does_not_take_the_server_of_another_record_al
     assert_eq!((product.provider.servers().len(), product.provider.calls(ProviderMethod::Delete)), (1, 0));
     assert_eq!(product.server(one).await.state, ServerState::Running);
     assert_eq!(product.server(two).await.state, ServerState::Deleted, "nothing of its own is there");
+    product.demand_audit().await;
+}
+
+/// Its own create has made nothing, so it is sent again.
+#[tokio::test(start_paused = true)]
+async fn an_order_that_looks_for_its_create_does_not_stop_at_the_server_of_another_record() {
+    let product = Product::new().await;
+    let one = running(&product, "web-1").await;
+    product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unknown));
+    let two = product.order("web-2", None).await.unwrap().operation.server;
+    let held = relabel(&product, one, two).await;
+    product.settle_within(LONG).await;
+    let (first, second) = (product.server(one).await, product.server(two).await);
+    assert_eq!((first.state, second.state), (ServerState::Running, ServerState::Running), "{:?}", second.park_reason);
+    assert_eq!(first.provider_ref.unwrap().id, held);
+    assert_ne!(second.provider_ref.unwrap().id, held);
+    assert_eq!((product.provider.servers().len(), product.provider.calls(ProviderMethod::Delete)), (2, 0));
     product.demand_audit().await;
 }

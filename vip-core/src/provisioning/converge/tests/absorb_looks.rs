@@ -1,8 +1,10 @@
 //! Columns "look by name" and "look by id, actions" of the table in `docs/protocol.md` §4.
 
 use super::*;
-use crate::model::{Desired, FailReason, OperationStatus, ParkReason, Power, ProviderActionId, Removal, ServerState};
-use crate::ports::{ActionStatus, ActionView, OperationChange, ProviderErrorKind};
+use crate::model::{
+    Desired, FailReason, OperationStatus, ParkReason, Power, ProviderActionId, Removal, ServerState, WaitReason,
+};
+use crate::ports::{ActionStatus, ActionView, Deletion, OperationChange, ProviderErrorKind};
 use crate::provisioning::converge::{
     Answer, Asked, Change, Failure, Look, LookFor, NameFinding, Step, absorb, next_step,
 };
@@ -242,6 +244,67 @@ fn a_deleted_server_that_is_still_there_after_five_minutes_is_deleted_again() {
     assert_eq!(early.server.not_before, Some(NOW.plus(seconds(16))));
     assert!(by_id(&world(300), "1", LookFor::Removal, there()).server.removing.unwrap().accepted_at.is_none());
     assert!(by_id(&world(1), "1", LookFor::Removal, None).server.removing.unwrap().gone);
+}
+
+/// Is a deletion whose server a request for its id has proven gone so many seconds ago, after a create that can no longer land.
+fn gone(ago: u64) -> World {
+    World::with(|s| {
+        s.state = ServerState::Deleting;
+        s.desired = Desired::Absent;
+        s.provider_ref = Some(ProviderRef { gone: true, seen_by_id: true, ..reference("1") });
+        let accepted_at = Some(NOW.minus(seconds(ago)));
+        s.removing = Some(Removal { accepted_at, gone: true, ..super::kept::removal("1") });
+        s.land.insert(account(), landing(NOW.minus(seconds(1))));
+    })
+}
+
+/// Demands that nothing is asked for now; returns for how many seconds.
+fn waits_in_removal(world: &World) -> u64 {
+    let step = next_step(&world.view());
+    let Step::Wait { until, reason: WaitReason::RemovalInProgress } = step else { panic!("no pause: {step:?}") };
+    until.since(world.now).as_secs()
+}
+
+#[test]
+fn a_list_that_is_late_with_a_server_that_is_gone_is_read_again_after_pauses_that_grow() {
+    let mut world = gone(1);
+    for pause in [2, 4, 8, 16] {
+        assert_eq!(next_step(&world.view()), Step::Look(Look::Name { account: account() }), "and no delete");
+        let change = by_name(&world, Some(seen(&world, "1", ServerStatus::Running)), Vec::new());
+        assert!(change.only_work, "it leaves nothing in the audit");
+        world.server = change.server;
+        assert_eq!(waits_in_removal(&world), pause);
+        world.now = world.now.plus(seconds(pause));
+    }
+    world.server = by_name(&world, None, Vec::new()).server;
+    let Step::Move(change) = next_step(&world.view()) else { panic!("no move") };
+    assert_eq!(change.server.state, ServerState::Deleted);
+}
+
+#[test]
+fn what_a_list_shows_for_five_minutes_after_it_was_gone_is_deleted_again_and_not_more_often() {
+    let listed = |world: &World| by_name(world, Some(seen(world, "1", ServerStatus::Running)), Vec::new()).server;
+    let mut world = gone(299);
+    world.server = listed(&world);
+    assert!(world.server.removing.as_ref().unwrap().gone, "it is too early");
+    world.now = NOW.plus(seconds(waits_in_removal(&world)));
+    world.server = listed(&world);
+    world.now = world.now.plus(seconds(waits_in_removal(&world)));
+    let delete = Step::Call { effect: Effect::Delete { id: id("1") }, account: account() };
+    assert_eq!(next_step(&world.view()), delete);
+    let asked = Asked::Effect(intent(Effect::Delete { id: id("1") }, world.now));
+    world.server = absorb(&world.view(), &asked, &Answer::Deleted(Deletion::AlreadyGone)).server;
+    world.server = listed(&world);
+    assert!(world.server.removing.as_ref().unwrap().gone && waits_in_removal(&world) == 8, "as after the first time");
+}
+
+#[test]
+fn another_server_under_the_name_of_one_that_is_gone_is_deleted_at_once() {
+    let mut world = gone(1);
+    world.server = by_name(&world, Some(seen(&world, "1", ServerStatus::Running)), Vec::new()).server;
+    world.server = by_name(&world, Some(seen(&world, "2", ServerStatus::Running)), Vec::new()).server;
+    let delete = Step::Call { effect: Effect::Delete { id: id("2") }, account: account() };
+    assert_eq!(next_step(&world.view()), delete);
 }
 
 #[test]

@@ -64,6 +64,7 @@ pub(super) enum Happening {
     Protect { is_protected: bool },
     Twin { is_protected: bool },
     Lingers { looks: u8 },
+    Lags { looks: u8 },
 }
 
 /// Is an answer that need not be true.
@@ -115,6 +116,7 @@ impl Walk {
                 }
             }
             Happening::Lingers { looks } => self.truth.lingers = u32::from(*looks),
+            Happening::Lags { looks } => self.truth.lags = u32::from(*looks),
         }
     }
 
@@ -243,6 +245,7 @@ fn happenings() -> impl Strategy<Value = Happening> {
         1 => any::<bool>().prop_map(|is_protected| Happening::Protect { is_protected }),
         2 => any::<bool>().prop_map(|is_protected| Happening::Twin { is_protected }),
         1 => (0..4_u8).prop_map(|looks| Happening::Lingers { looks }),
+        1 => (0..60_u8).prop_map(|looks| Happening::Lags { looks }),
     ]
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Truth {
     made: u32,
     /// How often a deleted server is still shown.
     pub(super) lingers: u32,
+    /// How often a list still shows one that a request for its id does not.
+    pub(super) lags: u32,
 }
 
 pub(super) fn failed(kind: ProviderErrorKind, retry_after: Option<Duration>) -> Answer {
@@ -59,7 +61,7 @@ impl Truth {
 
     /// Takes away what stands in the way.
     pub(super) fn heal(&mut self) {
-        self.lingers = 0;
+        (self.lingers, self.lags) = (0, 0);
         for real in &mut self.servers {
             real.is_protected = false;
             real.gone |= !real.is_ours;
@@ -138,6 +140,11 @@ impl Truth {
         match look {
             Look::Name { .. } => {
                 let named = self.servers.iter().filter(shown).find(|real| !real.is_twin);
+                let was_named = |real: &&Real| real.is_ours && !real.is_twin && &real.account == look.account();
+                let gone = self.servers.iter().filter(was_named).rfind(|real| real.gone);
+                let late = gone.filter(|_| named.is_none() && self.lags > 0);
+                self.lags -= u32::from(late.is_some());
+                let named = named.or(late);
                 let twins = self.servers.iter().filter(shown).filter(|real| real.is_twin);
                 let labelled = twins.filter(|_| named.is_none_or(|real| !real.is_ours));
                 Answer::Name(NameFinding {
