@@ -8,7 +8,7 @@ use vip_core::model::{Desired, ServerId, ServerState};
 ///
 /// If one of them cannot be read, because it is damaged or of a later version, the record is not left out: its server would then be
 /// nobody's, and be removed once somebody changes its labels, and a token of another project would have nothing to show. Parked and
-/// wanted it holds its server, and is neither missing, surplus nor resurfaced.
+/// wanted it holds its server, which is neither missing, surplus nor resurfaced.
 pub(crate) fn standing<F: Debug>(
     server: ServerId,
     state: Result<ServerState, F>,

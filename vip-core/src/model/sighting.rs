@@ -17,7 +17,7 @@ use super::timestamp::Timestamp;
 pub enum SightingClass {
     /// Recorded, not listed.
     Missing,
-    /// Ours, and its record is final.
+    /// Ours, and its record is final, has lost it, or knows nothing of it.
     Resurfaced,
     /// A second server for a record.
     Surplus,

@@ -78,6 +78,16 @@ impl Operator {
         self.shared.context.store.sightings(account).await
     }
 
+    /// Forgets in what an account and the records disagreed: for one that was taken out of the configuration. Only its own sweeps write
+    /// that anew, so health would tell of it for ever. If it is swept after all, the next sweep begins from nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store cannot be used; repeating it is harmless.
+    pub async fn forget_sightings(&self, account: &AccountId) -> Result<(), StoreError> {
+        self.shared.context.store.sight(account, &[]).await
+    }
+
     /// Lists the accounts that this process has a client of.
     #[must_use]
     pub fn accounts(&self) -> Vec<AccountId> {

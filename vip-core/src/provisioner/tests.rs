@@ -238,3 +238,32 @@ async fn a_sweep_that_waits_far_in_the_future_is_brought_back_within_an_interval
     assert!(job.counts.snoozes > 0, "it has run: {job:?}");
     assert_eq!(provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_seen_in_an_account_that_is_swept_no_more_is_forgotten_when_an_operator_says_so() {
+    use crate::model::{OWNER_LABEL, SERVER_LABEL};
+    use crate::runtime::HealthStatus;
+
+    let clock = VirtualClock::new(Timestamp::from_micros(1_000_000_000_000));
+    let installation = InstallationId::from_uuid(uuid::Uuid::from_u128(7));
+    let backend = MemoryBackend::new(Arc::new(clock), installation);
+    let (stays, leaves) = (MemoryProvider::default(), MemoryProvider::with_token(Duration::from_secs(10), "old"));
+    let labels = [(OWNER_LABEL, installation.to_string()), (SERVER_LABEL, uuid::Uuid::from_u128(8).to_string())];
+    leaves.put("web-1", labels.map(|(key, value)| (key.to_owned(), value)).into_iter().collect()).unwrap();
+    let old = AccountId::new("old").unwrap();
+    let both = Provisioner::builder(backend.clone()).provider(stays.clone()).account(old.clone(), leaves);
+    let both = both.start().await.unwrap();
+    both.operator().sweep(&old, SweepMode::Repair).await.unwrap();
+    assert_eq!(both.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
+
+    let product = Provisioner::builder(backend).provider(stays).start().await.unwrap();
+    let records = async || {
+        let parts = product.health().await.parts;
+        parts.into_iter().find(|part| part.name == "records").unwrap().status
+    };
+    assert_eq!(records().await, HealthStatus::Degraded, "one is unrecorded");
+    product.operator().forget_sightings(&old).await.unwrap();
+    assert_eq!(records().await, HealthStatus::Ok);
+    assert_eq!(product.operator().sightings(&old).await.unwrap(), []);
+    assert_eq!(product.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
+}

@@ -1,6 +1,7 @@
 //! What a look by name, or by the id of a sighting, changes (`docs/protocol.md` §4).
 
 use super::absorb::Answer;
+use super::next_step::unknown_server;
 use super::step::{Change, Failure, Look, LookFor, Refusal, View};
 use super::{moves, removal};
 use crate::model::{
@@ -97,7 +98,10 @@ fn adopt_found(view: &View<'_>, account: &AccountId, seen: &ServerView, found: &
     moves::to_confirming(&mut server, view);
     // What was found may run already.
     server.not_before = None;
-    Change::new(server, Verb::Look).of("look_by_name", OutcomeClass::Found)
+    let key = SightingKey { account: account.clone(), id: seen.id.clone() };
+    let mut change = Change::new(server, Verb::Look).of("look_by_name", OutcomeClass::Found);
+    change.sighting_done = view.sightings.iter().any(|sighting| sighting.key == key).then_some(key);
+    change
 }
 
 fn reference(view: &View<'_>, account: &AccountId, seen: &ServerView) -> ProviderRef {
@@ -135,8 +139,11 @@ fn empty(view: &View<'_>, account: &AccountId, started: Timestamp) -> Change {
         moves::back_off(&mut server, view, delay, WaitReason::LookingForCreate);
     }
     let mut change = Change::new(server, Verb::Look).of("look_by_name", OutcomeClass::Absent);
+    // What a sweep has seen is not found: it holds up nothing until the next sweep sees it again.
+    let seen = unknown_server(view).filter(|seen| &seen.key.account == account);
+    change.sighting_done = seen.map(|seen| seen.key.clone());
     // During quarantine an empty look changes nothing that anybody else has to know.
-    change.only_work = !proven && !creating;
+    change.only_work = !proven && !creating && change.sighting_done.is_none();
     // There being none settles every cause but a limit: whether there is room now a create alone can tell.
     if view.server.park_reason == Some(ParkReason::ProviderLimit) { change } else { moves::unparked(change) }
 }

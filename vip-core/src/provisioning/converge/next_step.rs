@@ -58,8 +58,8 @@ fn wanted(view: &View<'_>) -> Step {
     if removes {
         // N8
         return match state {
-            ServerState::Failing if server.desired == Desired::Present => next_removal(view),
-            ServerState::Deleting => next_removal(view),
+            ServerState::Failing if server.desired == Desired::Present => looked_for_first(view, next_removal),
+            ServerState::Deleting => looked_for_first(view, next_removal),
             ServerState::Failing
             | ServerState::Requested
             | ServerState::Creating
@@ -83,7 +83,7 @@ fn wanted(view: &View<'_>) -> Step {
             ripe(view, SightingClass::Resurfaced).map_or(Step::Settled, |s| look_at(s, LookFor::Resurfaced))
         }
         // N10
-        ServerState::Requested | ServerState::Creating => next_create(view),
+        ServerState::Requested | ServerState::Creating => looked_for_first(view, next_create),
         // N11, N12
         ServerState::Confirming => next_confirm(view),
         ServerState::Failing
@@ -92,6 +92,25 @@ fn wanted(view: &View<'_>) -> Step {
         | ServerState::Deleted
         | ServerState::Parked => Step::Settled,
     }
+}
+
+/// N10, D4: what a sweep has seen of a record that knows of no server is looked for before one is made, and before the record ends.
+fn looked_for_first(view: &View<'_>, go_on: impl FnOnce(&View<'_>) -> Step) -> Step {
+    match unknown_server(view) {
+        Some(seen) => Step::Look(Look::Name { account: seen.key.account.clone() }),
+        None => go_on(view),
+    }
+}
+
+/// Finds what a sweep has seen of a record that knows of no server, in an account that the order may use.
+pub(super) fn unknown_server<'a>(view: &View<'a>) -> Option<&'a Sighting> {
+    let server = view.server;
+    if server.provider_ref.is_some() || server.removing.is_some() {
+        return None;
+    }
+    let may_use = |account: &AccountId| server.candidates.iter().any(|candidate| &candidate.account == account);
+    let mut ripe = view.sightings.iter().filter(|seen| seen.ripe && seen.class == SightingClass::Resurfaced);
+    ripe.find(|seen| may_use(&seen.key.account))
 }
 
 /// N6: a second server of a wanted record is removed; the record keeps its state.

@@ -89,11 +89,12 @@ fn compare(account: &AccountId, record: &RecordedRef, seen: &ServerView) -> Opti
     let here = record.account.as_ref() == Some(account);
     let leaving = record.removing.as_ref() == Some(&seen.id);
     let found = |class| Some(finding(account, &seen.id, Some(record.server), class));
+    let wanted = || found(SightingClass::Resurfaced).map(|finding| Finding { at_once: true, ..finding });
     match record.state {
         ServerState::Failed | ServerState::Deleted => found(SightingClass::Resurfaced),
-        ServerState::Lost if own && here => {
-            found(SightingClass::Resurfaced).map(|finding| Finding { at_once: true, ..finding })
-        }
+        ServerState::Lost if own && here => wanted(),
+        // A create that was taken for nothing has made it after all: nobody else looks for it any more.
+        ServerState::Requested | ServerState::Creating | ServerState::Parked if knows_none(record) => wanted(),
         ServerState::Confirming | ServerState::Running | ServerState::Lost if !own && !leaving => {
             found(SightingClass::Surplus)
         }
@@ -105,7 +106,7 @@ fn compare(account: &AccountId, record: &RecordedRef, seen: &ServerView) -> Opti
             let same = seen.name == record.provider_name.as_str() && seen.has_hash(&record.create_hash);
             if same { None } else { found(SightingClass::Drift) }
         }
-        // What is being made or removed is known: converge looks at it by itself.
+        // What is being made or removed is known, or its create is open: converge looks at it by itself.
         ServerState::Requested
         | ServerState::Creating
         | ServerState::Confirming
@@ -115,6 +116,11 @@ fn compare(account: &AccountId, record: &RecordedRef, seen: &ServerView) -> Opti
         | ServerState::Lost
         | ServerState::Parked => None,
     }
+}
+
+/// Says whether a record wants a server and knows of none, nor of a create that may make one.
+fn knows_none(record: &RecordedRef) -> bool {
+    record.desired == Desired::Present && record.id.is_none() && record.removing.is_none() && !record.open
 }
 
 fn finding(account: &AccountId, id: &ProviderServerId, server: Option<ServerId>, class: SightingClass) -> Finding {

@@ -27,7 +27,9 @@ use super::converge::OTHERS_IN;
 use super::evidence;
 use super::gate::{self, TokenCheck};
 use super::kinds::{self, SWEEP, SweepPayload};
-use crate::model::{AccountId, JobId, JobKind, NewJob, ServerId, SightingClass, TenantId, Why};
+use crate::model::{
+    AccountId, JobId, JobKind, NewJob, ProviderServerId, ServerId, ServerState, SightingClass, TenantId, Why,
+};
 use crate::ports::job_queue::enqueue_each;
 use crate::ports::{Enqueued, ProviderClient, ProviderError, RecordedRef, RequestContext, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
@@ -42,6 +44,9 @@ const WAKES: usize = 200;
 const MISSING_FEW: usize = 5;
 /// Share of an account's servers, in percent, of which more missing ones mean another project.
 const MISSING_PERCENT: usize = 20;
+/// Missing servers that are looked at before an account is closed. The first may be missing for good though it is there, because
+/// somebody changed its labels or it cannot be read.
+const MISSING_LOOKED_AT: usize = 3;
 
 /// Handles the jobs that sweep accounts.
 #[derive(Debug, Clone)]
@@ -174,7 +179,8 @@ impl Sweep {
             .into_iter()
             .filter_map(|server| {
                 let record = located.get(&server).or_else(|| recorded.iter().find(|known| known.server == server))?;
-                Some((record.tenant.clone(), server))
+                // What is parked looks when its check is due; without one it waits for a person, and is not to go on by this.
+                (record.state != ServerState::Parked).then(|| (record.tenant.clone(), server))
             })
             .collect();
         self.wake(&wake).await?;
@@ -199,8 +205,8 @@ impl Sweep {
             && (missing > MISSING_FEW.max(may_be_listed * MISSING_PERCENT / 100)
                 || (missing >= 2 && missing == may_be_listed));
         // Either of them keeps orders that came in between from closing the account; the bug takes out both.
-        let one_is_looked_at = !is_on(SeededBug::InventoryBeforeRecords);
-        if too_many && one_is_looked_at && self.is_hidden(client, findings).await {
+        let some_are_looked_at = !is_on(SeededBug::InventoryBeforeRecords);
+        if too_many && some_are_looked_at && self.is_hidden(client, findings).await {
             // A list that leaves out what is there. None of it ripens, and the next list tells.
             tracing::warn!(account.id = %account, count = missing, "a list hides servers that are there");
         } else if too_many {
@@ -214,20 +220,23 @@ impl Sweep {
         Ok(too_many)
     }
 
-    /// Looks at one of the missing by its id: if it is there, and ours, it is not another project, and the list is not
-    /// whole. Without an answer nothing speaks for the list.
+    /// Looks at some of the missing by their ids: if one is there, and ours, it is not another project, and the list is not
+    /// whole. One that is not there, is not ours or cannot be read says nothing of the others.
     async fn is_hidden(&self, client: &dyn ProviderClient, findings: &[Finding]) -> bool {
-        let mut missing = findings.iter().filter(|finding| finding.class == SightingClass::Missing);
-        let Some((id, server)) = missing.find_map(|finding| Some((&finding.key.id, finding.server?))) else {
-            return false;
-        };
-        match client.get(id, &RequestContext::new(self.context.timing.request_deadline)).await {
-            Ok(seen) => seen.is_some_and(|view| view.is_ours(self.context.installation, server)),
-            Err(error) => {
-                tracing::warn!(server.id = %server, error = %telemetry::causes(&error), "a missing server was not looked at");
-                false
+        let missing = findings.iter().filter(|finding| finding.is_missing());
+        let looked_at: Vec<(&ProviderServerId, ServerId)> =
+            missing.filter_map(|finding| Some((&finding.key.id, finding.server?))).take(MISSING_LOOKED_AT).collect();
+        for (id, server) in looked_at {
+            match client.get(id, &RequestContext::new(self.context.timing.request_deadline)).await {
+                Ok(Some(seen)) if seen.is_ours(self.context.installation, server) => return true,
+                Ok(_) => {}
+                Err(error) => {
+                    let error = telemetry::causes(&error);
+                    tracing::warn!(server.id = %server, %error, "a missing server was not looked at");
+                }
             }
         }
+        false
     }
 
     async fn wake(&self, servers: &[(TenantId, ServerId)]) -> Result<(), SweepError> {

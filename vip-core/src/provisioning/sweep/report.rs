@@ -26,7 +26,7 @@ pub trait Prices: fmt::Debug + Send + Sync + 'static {
 pub enum Consequence {
     /// Nothing yet: it has not been seen for long enough.
     NotYet,
-    /// Converge looks at it by its id, and removes nothing.
+    /// Converge looks at it by its id, or for it by its name, and removes nothing.
     Look,
     /// Converge looks at it by its id and removes it, if its labels still say that it is ours.
     Removal,
@@ -190,7 +190,7 @@ impl SweepReport {
 
 const fn costs_extra(class: SightingClass, consequence: Consequence) -> bool {
     match (class, consequence) {
-        // A lost server that is there again is one that its record wants.
+        // A lost server that is there again, or one that its order knows nothing of, is one that its record wants.
         (SightingClass::Resurfaced, Consequence::Look) | (SightingClass::Missing | SightingClass::Drift, _) => false,
         (SightingClass::Surplus | SightingClass::Resurfaced | SightingClass::Unrecorded, _) => true,
     }

@@ -14,11 +14,14 @@ mod faults;
 mod gates;
 mod held_back;
 #[cfg(feature = "mocks")]
+mod hidden_list;
+#[cfg(feature = "mocks")]
 mod moved_on;
 mod nothing_to_see;
 #[cfg(feature = "mocks")]
 mod one_attempt;
 mod others;
+mod own_server;
 mod refused;
 mod relabelled;
 mod restored;

@@ -78,6 +78,25 @@ fn an_empty_look_proves_absence_only_if_it_began_after_the_last_landing() {
 }
 
 #[test]
+fn what_a_sweep_has_seen_is_dropped_once_it_is_adopted_or_not_found() {
+    let mut world = World::with(|s| s.state = ServerState::Creating);
+    world.sightings = vec![sighting("1", world.server.id, SightingClass::Resurfaced)];
+    let key = world.sightings[0].key.clone();
+    let adopted = by_name(&world, Some(seen(&world, "1", ServerStatus::Running)), Vec::new());
+    assert_eq!((adopted.server.state, adopted.sighting_done.as_ref()), (ServerState::Confirming, Some(&key)));
+    for (state, desired) in [(ServerState::Creating, Desired::Present), (ServerState::Deleting, Desired::Absent)] {
+        (world.server.state, world.server.desired) = (state, desired);
+        let change = by_name(&world, None, Vec::new());
+        assert!(
+            change.sighting_done.as_ref() == Some(&key) && !change.only_work,
+            "{state:?}: else it is looked for again"
+        );
+        let elsewhere = Look::Name { account: other_account() };
+        assert_eq!(ask(&world, elsewhere, Answer::Name(NameFinding::default())).sighting_done, None);
+    }
+}
+
+#[test]
 fn in_removal_ours_is_removed_whatever_its_hash_and_a_foreign_one_counts_as_nothing() {
     let mut world = looking();
     world.server.state = ServerState::Deleting;

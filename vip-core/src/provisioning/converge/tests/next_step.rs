@@ -170,6 +170,35 @@ fn n8_a_wish_for_absence_moves_every_live_state_towards_deleting() {
     }
 }
 
+fn sighted(mut world: World) -> World {
+    world.sightings = vec![sighting("1", world.server.id, SightingClass::Resurfaced)];
+    world
+}
+
+#[test]
+fn n10_what_a_sweep_has_seen_of_an_order_is_looked_for_before_anything_is_made() {
+    for state in [ServerState::Requested, ServerState::Creating] {
+        assert_eq!(next_step(&sighted(World::with(|s| s.state = state)).view()), look_by_name(), "{state:?}");
+    }
+    let mut parked = sighted(World::with(|s| {
+        s.state = ServerState::Parked;
+        s.parked_from = Some(ServerState::Creating);
+        s.park_reason = Some(ParkReason::ProviderLimit);
+        s.not_before = Some(NOW.plus(seconds(1)));
+    }));
+    assert_eq!(next_step(&parked.view()), wait(NOW.plus(seconds(1)), WaitReason::Parked), "when its check is due");
+    parked.now = NOW.plus(seconds(1));
+    assert_eq!(next_step(&parked.view()), look_by_name());
+    // Where the order may not go nothing was made for it.
+    let mut elsewhere = sighted(World::new());
+    elsewhere.sightings[0].key.account = other_account();
+    assert_eq!(next_step(&elsewhere.view()), create(0));
+    elsewhere.server.candidates[1].account = other_account();
+    assert_eq!(next_step(&elsewhere.view()), Step::Look(Look::Name { account: other_account() }));
+    elsewhere.sightings[0].ripe = false;
+    assert_eq!(next_step(&elsewhere.view()), create(0));
+}
+
 #[test]
 fn n11_only_answers_can_time_a_create_out() {
     let world = |since: u64, last: u64| {
@@ -329,6 +358,16 @@ fn d4_d5_a_look_after_the_last_landing_ends_the_quarantine() {
     world.server.state = ServerState::Failing;
     world.server.fail_reason = Some(FailReason::NoStock);
     assert_eq!(moved_to(&world), ServerState::Failed);
+}
+
+#[test]
+fn d4_what_a_sweep_has_seen_is_looked_for_before_a_record_ends() {
+    let mut world = sighted(deleting(|_| {}));
+    assert_eq!(next_step(&world.view()), look_by_name());
+    world.server.removing = Some(removal("1"));
+    assert_eq!(next_step(&world.view()), delete("1"), "it is known");
+    let failing = sighted(World::with(|s| s.state = ServerState::Failing));
+    assert_eq!(next_step(&failing.view()), look_by_name());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::provider::{Ready, Real, created, view};
-use super::{Walk, failed};
+use super::{Walk, failed, knows_none};
 use crate::model::{ParkReason, ServerState};
 use crate::ports::{ActionStatus, ActionView, Deletion, ProviderErrorKind};
 use crate::provisioning::converge::{Answer, Look, NameFinding};
@@ -65,6 +65,7 @@ pub(super) enum Happening {
     Twin { is_protected: bool },
     Lingers { looks: u8 },
     Lags { looks: u8 },
+    Late,
 }
 
 /// Is an answer that need not be true.
@@ -117,6 +118,16 @@ impl Walk {
             }
             Happening::Lingers { looks } => self.truth.lingers = u32::from(*looks),
             Happening::Lags { looks } => self.truth.lags = u32::from(*looks),
+            // A create lands that nobody expects any more, and a sweep sees it.
+            Happening::Late => {
+                let is_nothing_there = self.truth.is_quiet() && self.truth.living().is_empty();
+                let next = self.committed.candidate().map(|candidate| candidate.account.clone());
+                if let Some(account) = next.filter(|_| is_nothing_there && knows_none(&self.committed)) {
+                    let create = Effect::Create { candidate: self.committed.cursor };
+                    drop(self.truth.apply(&account, &create, now, Duration::ZERO));
+                    self.sweep(false);
+                }
+            }
         }
     }
 
@@ -246,6 +257,7 @@ fn happenings() -> impl Strategy<Value = Happening> {
         2 => any::<bool>().prop_map(|is_protected| Happening::Twin { is_protected }),
         1 => (0..4_u8).prop_map(|looks| Happening::Lingers { looks }),
         1 => (0..60_u8).prop_map(|looks| Happening::Lags { looks }),
+        2 => Just(Happening::Late),
     ]
 }
 

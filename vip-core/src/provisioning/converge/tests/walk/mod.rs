@@ -239,7 +239,8 @@ impl Walk {
         let mut sightings = Vec::new();
         for (account, id) in living {
             let is_own = Some(&id) == own.as_ref();
-            let class = if server.state.is_final() || (server.state == ServerState::Lost && is_own) {
+            let is_lost = server.state == ServerState::Lost && is_own;
+            let class = if server.state.is_final() || is_lost || knows_none(server) {
                 SightingClass::Resurfaced
             } else if matches!(server.state, ServerState::Running | ServerState::Lost) && !is_own {
                 SightingClass::Surplus
@@ -305,6 +306,13 @@ impl Walk {
         }
         self.rules.check_record(server);
     }
+}
+
+/// Says whether an order wants a server and knows of none, nor of a create that may make one.
+fn knows_none(server: &Server) -> bool {
+    let state = server.parked_from.unwrap_or(server.state);
+    let creates = matches!(state, ServerState::Requested | ServerState::Creating) && server.desired == Desired::Present;
+    creates && server.provider_ref.is_none() && server.intent.is_none() && server.land.is_empty()
 }
 
 fn share(time: Duration, percent: u8) -> Duration {
