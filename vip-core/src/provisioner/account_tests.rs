@@ -16,12 +16,12 @@ fn account(name: &str) -> AccountId {
     AccountId::new(name).unwrap()
 }
 
-fn backend() -> MemoryBackend {
+pub(super) fn backend() -> MemoryBackend {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(Timestamp::from_micros(1_000_000_000_000)));
     MemoryBackend::new(clock, InstallationId::from_uuid(uuid::Uuid::from_u128(7)))
 }
 
-fn cloud(token: &str) -> MemoryProvider {
+pub(super) fn cloud(token: &str) -> MemoryProvider {
     MemoryProvider::with_token(CREATE_TIME, token)
 }
 
@@ -32,12 +32,17 @@ fn spec(name: &str) -> ServerSpec {
 }
 
 /// Starts a product with the accounts `a` and `b`.
-async fn start(backend: &MemoryBackend, a: &MemoryProvider, b: &MemoryProvider, placement: Placement) -> Provisioner {
+pub(super) async fn start(
+    backend: &MemoryBackend,
+    a: &MemoryProvider,
+    b: &MemoryProvider,
+    placement: Placement,
+) -> Provisioner {
     let builder = Provisioner::builder(backend.clone()).randomness(SeededRandomness::new(1)).placement(placement);
     builder.account(account("a"), a.clone()).account(account("b"), b.clone()).start().await.unwrap()
 }
 
-async fn order_in(product: &Provisioner, name: &str, accounts: &[&str]) -> OperationHandle {
+pub(super) async fn order_in(product: &Provisioner, name: &str, accounts: &[&str]) -> OperationHandle {
     let order = product.tenant("acme").create_server(spec(name));
     accounts.iter().fold(order, |order, name| order.account(account(name))).await.unwrap()
 }
@@ -51,7 +56,7 @@ async fn pass(time: Duration) {
     assert!(tokio::time::timeout(time, std::future::pending::<()>()).await.is_err());
 }
 
-async fn stop(product: Provisioner) {
+pub(super) async fn stop(product: Provisioner) {
     assert_eq!(product.shutdown(Duration::from_secs(30)).await.tasks_left, 0);
 }
 

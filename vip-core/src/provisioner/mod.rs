@@ -23,6 +23,8 @@ mod removal_tests;
 mod replay;
 #[cfg(test)]
 mod sink_tests;
+#[cfg(test)]
+mod suspect_tests;
 mod tenant;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::rest::Rest;
 use crate::model::{Job, RequestId};
 use crate::ports::{Claimed, Lease, LeaseRef};
 
@@ -42,6 +43,12 @@ impl Attempt {
         self.signals.stopping.cancel();
     }
 
+    /// Does what the deadline of a shutdown does.
+    #[cfg(test)]
+    pub(crate) fn cut(&self) {
+        self.signals.cancelled.cancel();
+    }
+
     /// Shows the job as it was when it was claimed.
     #[must_use]
     pub const fn job(&self) -> &Job {
@@ -54,8 +61,16 @@ impl Attempt {
         self.hold.reference()
     }
 
-    pub(super) fn lease_duration(&self) -> Duration {
-        self.hold.lease.duration
+    /// Returns for how long the job had been due when it was claimed, by the queue's clock.
+    pub(super) fn waited(&self) -> Option<Duration> {
+        let until = self.job.lease_until?;
+        Some(until.minus(self.hold.lease.duration).since(self.job.due))
+    }
+
+    /// Says whether it is of no use to [leave](super::JobOutcome::Leave) the job to others: nobody took what this worker left to
+    /// them last. It is so for every job until `again` after that rest; then others may be there.
+    pub(crate) fn is_left_in_vain(&self, again: Duration) -> bool {
+        self.signals.rest.is_in_vain(self.waited().unwrap_or_default(), again)
     }
 
     /// Returns the request that asked for the job, if any.
@@ -133,11 +148,12 @@ pub struct LeaseLost {
     pub left: Duration,
 }
 
-/// Tells all attempts of a worker that it stops, and that it has stopped waiting for them.
+/// Tells all attempts of a worker that it stops, that it has stopped waiting for them, and how it rested for others.
 #[derive(Debug, Default)]
 pub(super) struct Signals {
     pub(super) stopping: CancellationToken,
     pub(super) cancelled: CancellationToken,
+    pub(super) rest: Rest,
 }
 
 impl Signals {

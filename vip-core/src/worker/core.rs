@@ -18,11 +18,6 @@ use crate::ports::{JobQueue, LeaseRef, Randomness, Settlement};
 
 /// Most halvings of a batch of settlements: then each goes alone.
 const HALVINGS_MOST: u32 = 9;
-/// Polls of other workers, of which each may be a quarter late, that a job is left to them.
-const POLLS_OF_OTHERS: u32 = 2;
-
-/// Longest time that a worker leaves jobs to others, whatever a handler asks for.
-pub(super) const LEFT_MOST: Duration = Duration::from_secs(24 * 3600);
 
 /// Is the state of a worker.
 #[derive(Debug)]
@@ -42,8 +37,6 @@ pub(super) struct Core {
     pub(super) room: Notify,
     /// Calls of the queue in a row that had no answer.
     pub(super) silence: AtomicU32,
-    /// Until when other workers' claims come first.
-    pub(super) others_first: Mutex<Option<Instant>>,
 }
 
 impl Core {
@@ -55,14 +48,12 @@ impl Core {
 
     /// Claims nothing until a job that is due after `delay` was in reach of every other worker's polls.
     pub(super) fn leave_to_others(&self, delay: Duration) {
-        let until = Instant::now() + delay.min(LEFT_MOST) + self.config.poll_interval.saturating_mul(POLLS_OF_OTHERS);
-        *self.others_first.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        self.signals.rest.begin(delay, self.config.poll_interval);
     }
 
     /// Returns how long other workers' claims come first; none when they do not.
     pub(super) fn others_come_first(&self) -> Option<Duration> {
-        let until = *self.others_first.lock().unwrap_or_else(PoisonError::into_inner);
-        until.map(|until| until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+        self.signals.rest.left()
     }
 
     pub(super) fn heard(&self) {

@@ -9,6 +9,7 @@ mod counters;
 mod handler;
 mod observed;
 mod registry;
+mod rest;
 mod run;
 mod running;
 mod settle;
@@ -176,7 +177,6 @@ impl WorkerBuilder {
             counters: counters::Counters::default(),
             room: Notify::new(),
             silence: AtomicU32::new(0),
-            others_first: std::sync::Mutex::default(),
         }))
     }
 }

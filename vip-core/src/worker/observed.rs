@@ -9,9 +9,7 @@ use crate::telemetry;
 
 /// Counts that a job was taken up, and how long it had been due by the queue's clock.
 pub(super) fn began(kind: &Arc<str>, attempt: &Attempt) {
-    let job = attempt.job();
-    if let Some(until) = job.lease_until {
-        let waited = until.minus(attempt.lease_duration()).since(job.due);
+    if let Some(waited) = attempt.waited() {
         metrics::histogram!(telemetry::METRIC_JOB_WAIT_SECONDS, "kind" => Arc::clone(kind))
             .record(waited.as_secs_f64());
     }

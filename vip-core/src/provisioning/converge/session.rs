@@ -301,11 +301,15 @@ impl<'a> Session<'a> {
         self.loaded.server.wait_reason = Some(reason);
         if reason == WaitReason::AccountBlocked {
             match gate::others(self.context, &self.loaded) {
-                // This process's token alone is no good: it stops itself, and the order goes on elsewhere.
+                // This process's token alone is no good: it stops itself, and the order goes on elsewhere. Not if nobody came for what
+                // it left: all that this process can do would wait for them again and again.
                 Others::OpenAndOursIsSuspect => {
-                    let delay = self.context.timing.backoff_first;
-                    self.note(Some(self.now().plus(delay))).await?;
-                    return Ok(JobOutcome::Leave { delay });
+                    until = until.min(self.now().plus(OTHERS_IN));
+                    if !self.attempt.is_left_in_vain(until.since(self.now())) {
+                        let delay = self.context.timing.backoff_first;
+                        self.note(Some(self.now().plus(delay))).await?;
+                        return Ok(JobOutcome::Leave { delay });
+                    }
                 }
                 // The other token may be one that nobody uses any more: sooner, but not at once.
                 Others::Open => until = until.min(self.now().plus(OTHERS_IN)),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::model::{AccountId, Timing};
+use crate::worker::Attempt;
 
 /// Intervals between sweeps for which they have to fail before it is told.
 const INTERVALS: u32 = 3;
@@ -34,6 +35,32 @@ struct Failing {
     code: String,
 }
 
+/// Is a sweep that a job makes. Dropped before it has ended it was cut, by the deadline of its attempt or by a panic, and has failed.
+#[derive(Debug)]
+pub(super) struct UnderWay<'a> {
+    ends: &'a SweepEnds,
+    account: &'a AccountId,
+    attempt: &'a Attempt,
+    began: Instant,
+    has_ended: bool,
+}
+
+impl UnderWay<'_> {
+    /// Ends it; how it ended is noted by the caller.
+    pub(super) fn end(mut self) {
+        self.has_ended = true;
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        // What the shutdown of this process cuts tells nothing of the account.
+        if !self.has_ended && !self.attempt.is_cancelled() {
+            self.ends.failed_since(self.account, "cut", self.began);
+        }
+    }
+}
+
 /// Says for how long the sweeps of an account have failed, and why the last one did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SweepFault {
@@ -48,6 +75,11 @@ impl SweepEnds {
         Self { patience, accounts: Mutex::default() }
     }
 
+    /// Begins a sweep.
+    pub(super) fn begin<'a>(&'a self, account: &'a AccountId, attempt: &'a Attempt) -> UnderWay<'a> {
+        UnderWay { ends: self, account, attempt, began: Instant::now(), has_ended: false }
+    }
+
     /// Notes that a sweep came to its end.
     pub(super) fn complete(&self, account: &AccountId) {
         let ends = Ends { complete: Some(Instant::now()), failing: None };
@@ -56,14 +88,18 @@ impl SweepEnds {
 
     /// Notes that a sweep failed.
     pub(super) fn failed(&self, account: &AccountId, code: &str) {
-        let now = Instant::now();
+        self.failed_since(account, code, Instant::now());
+    }
+
+    /// Notes that a sweep failed, and that nothing was swept since a time: while a job was under way nobody else had it.
+    fn failed_since(&self, account: &AccountId, code: &str, since: Instant) {
         let mut accounts = self.lock();
         let ends = accounts.entry(account.clone()).or_default();
         // Between failures that are far apart others have swept.
-        let is_near = |failing: &Failing| now.saturating_duration_since(failing.last) <= self.patience;
+        let is_near = |failing: &Failing| since.saturating_duration_since(failing.last) <= self.patience;
         let before = ends.failing.take().filter(is_near);
-        let since = before.map_or(now, |failing| failing.since);
-        ends.failing = Some(Failing { since, last: now, code: code.to_owned() });
+        let since = before.map_or(since, |failing| failing.since);
+        ends.failing = Some(Failing { since, last: Instant::now(), code: code.to_owned() });
     }
 
     /// Returns how long ago a sweep of an account came to its end here; if none has, since when they fail.
@@ -136,6 +172,17 @@ mod tests {
         assert_eq!(ends.fault(&account()), None, "it begins anew");
         pass(patience).await;
         assert_eq!(ends.fault(&account()).map(|fault| fault.lasts), Some(patience));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sweep_that_was_cut_has_failed_since_it_began_however_long_that_is_ago() {
+        let (ends, long) = (ends(Duration::from_secs(300)), 2 * LEAST);
+        for round in 1..=3_u32 {
+            let began = Instant::now();
+            pass(long).await;
+            ends.failed_since(&account(), "cut", began);
+            assert_eq!(ends.fault(&account()).map(|fault| fault.lasts), Some(long * round));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -256,7 +256,14 @@ impl Sweep {
         }
         for ((tenant, server), answer) in servers.iter().zip(answers) {
             match answer {
-                Ok(Enqueued::Dead) => self.park_dead(tenant, *server).await?,
+                Ok(Enqueued::Dead) => match self.park_dead(tenant, *server).await {
+                    // Nobody can act on it. What comes after it, and the sweeps of all accounts, must not wait for that.
+                    Err(SweepError::Store(error @ StoreError::Corrupt { .. })) => {
+                        let error = telemetry::causes(&error);
+                        tracing::error!(server.id = %server, %error, "a server whose job is dead cannot be read, nor parked");
+                    }
+                    parked => parked?,
+                },
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!(server.id = %server, error = %telemetry::causes(&error), "a server cannot be woken");
@@ -298,7 +305,10 @@ impl JobHandler for Sweep {
         if attempt.is_stopping() {
             return JobOutcome::Release;
         }
-        match self.sweep(&payload.account).await {
+        let under_way = self.ends.begin(&payload.account, attempt);
+        let swept = self.sweep(&payload.account).await;
+        under_way.end();
+        match swept {
             Ok(report) => {
                 tracing::info!(
                     account.id = %payload.account, sweep.listed = report.listed, sweep.recorded = report.recorded,

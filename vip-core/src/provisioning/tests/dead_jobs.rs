@@ -81,3 +81,35 @@ async fn a_server_that_runs_stays_as_it_is_when_its_job_is_dead() {
     assert_eq!((server.state, server.park_reason), (ServerState::Running, None));
     assert_eq!(product.provider.calls(ProviderMethod::Delete), 0);
 }
+
+#[cfg(feature = "mocks")]
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_read_keeps_no_other_one_from_being_parked() {
+    use super::between_commits::now;
+    use crate::ports::StoreError;
+
+    let product = Product::new().await;
+    let mut orders = Vec::new();
+    for name in ["damaged", "web-1"] {
+        orders.push(product.order(name, None).await.unwrap().operation);
+        kill_next(&product).await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    tokio::time::advance(product.context.timing.stall_after).await;
+    let damaged = orders[0].server;
+    let mut store = crate::mocks::MockStore::new();
+    let [stalled, loads, commits] = [(); 3].map(|()| product.context.store.clone());
+    store.expect_stalled().returning(move |stall_after, most| now(stalled.stalled(stall_after, most)));
+    store.expect_load().returning(move |tenant, server| {
+        let is_damaged = server == damaged;
+        if is_damaged { Err(StoreError::Corrupt { source: "damaged".into() }) } else { now(loads.load(tenant, server)) }
+    });
+    store.expect_commit().returning(move |change| now(commits.commit(change)));
+    // Without a client nothing is compared.
+    let context = Context { store: Arc::new(store), providers: Arc::default(), ..product.context.clone() };
+    let sweep = Sweep::new(context, SweepMode::Repair).unwrap();
+    let report = sweep.once(&AccountId::default_account()).await.unwrap();
+    assert_eq!(report.stalled, 2);
+    assert_eq!(product.server(damaged).await.park_reason, None);
+    assert_eq!(product.server(orders[1].server).await.park_reason, Some(ParkReason::HandlerFailed));
+}

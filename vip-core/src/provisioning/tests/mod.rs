@@ -9,6 +9,7 @@ mod clock_ahead;
 mod commands;
 #[cfg(feature = "mocks")]
 mod commits;
+mod cut_sweeps;
 mod dead_jobs;
 mod faults;
 mod gates;

@@ -99,6 +99,28 @@ async fn a_loop_that_fails_while_the_log_cannot_be_written_is_started_again_and_
     assert!(broken.status().given_up);
 }
 
+/// A randomness of a host that panics.
+#[derive(Debug)]
+struct Broken;
+
+impl Randomness for Broken {
+    fn next_u64(&self) -> u64 {
+        panic!("a bug of the host")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_fails_while_the_randomness_panics_is_started_again() {
+    let supervisor = Supervisor::new(Arc::new(Broken));
+    let (handle, mut seen) = counting(&supervisor, "one", LoopPolicy::Critical);
+    assert!(seen.recv().await.is_some());
+    assert!(supervisor.provoke_panic("one"));
+    while handle.status().restarts == 0 {
+        assert!(seen.recv().await.is_some(), "the loop is gone");
+    }
+    assert!(seen.recv().await.is_some());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_critical_loop_that_keeps_failing_is_given_up_and_says_why() {
     let supervisor = supervisor();

@@ -1,5 +1,7 @@
 //! How attempts end, and what becomes of their jobs.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -152,10 +154,10 @@ async fn a_job_that_is_left_to_others_for_ever_is_left_for_a_day_and_keeps_no_pl
     bench.until(|counts| (counts.settled, counts.running) == (1, 0)).await;
     bench.enqueue(1..2).await;
     let begin = tokio::time::Instant::now();
-    let other = tokio::time::timeout(2 * super::super::core::LEFT_MOST, bench.visits.recv()).await.unwrap().unwrap();
+    let other = tokio::time::timeout(2 * super::super::rest::LEFT_MOST, bench.visits.recv()).await.unwrap().unwrap();
     let waited = begin.elapsed();
-    assert!(waited >= super::super::core::LEFT_MOST, "{waited:?}");
-    assert!(waited < super::super::core::LEFT_MOST + s(60), "{waited:?}");
+    assert!(waited >= super::super::rest::LEFT_MOST, "{waited:?}");
+    assert!(waited < super::super::rest::LEFT_MOST + s(60), "{waited:?}");
     other.end(JobOutcome::Done);
 }
 
@@ -190,6 +192,35 @@ fn a_panic_beside_the_handler_keeps_no_place_and_no_lease_and_burns_nothing() {
             assert_eq!((job.state, job.counts.attempts, job.counts.snoozes), (JobState::Waiting, 0, 1));
         });
     });
+}
+
+/// Is a randomness of a host that panics while it is told to.
+#[derive(Debug)]
+struct Moody {
+    panics: AtomicBool,
+    draws: SeededRandomness,
+}
+
+impl Randomness for Moody {
+    fn next_u64(&self) -> u64 {
+        assert!(!self.panics.load(Ordering::SeqCst), "a bug of the host");
+        self.draws.next_u64()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_fails_while_the_randomness_panics_keeps_no_place_and_no_lease() {
+    let moody = Arc::new(Moody { panics: AtomicBool::new(false), draws: SeededRandomness::new(5) });
+    let mut bench = Bench::on(new_queue(), WorkerConfig::default(), moody.clone());
+    bench.enqueue(0..1).await;
+    let visit = bench.visit().await;
+    moody.panics.store(true, Ordering::SeqCst);
+    visit.end(JobOutcome::Retry { code: "bug".to_owned(), delay: None });
+    visit.over().await;
+    moody.panics.store(false, Ordering::SeqCst);
+    let settled = bench.until(|counts| (counts.settled, counts.running) == (1, 0));
+    assert!(tokio::time::timeout(s(60), settled).await.is_ok(), "its lease is prolonged for ever");
+    assert_eq!(bench.job(0).await.unwrap().counts.attempts, 1);
 }
 
 #[cfg(vip_seeded_bugs)]

@@ -4,6 +4,7 @@ mod attempts;
 mod bounds;
 mod claims;
 mod faults;
+mod left;
 mod loops;
 mod queue;
 mod shutdown;
@@ -158,10 +159,13 @@ impl Bench {
     }
 
     fn with(queue: Arc<TestQueue>, config: WorkerConfig) -> Self {
+        Self::on(queue, config, Arc::new(SeededRandomness::new(5)))
+    }
+
+    fn on(queue: Arc<TestQueue>, config: WorkerConfig, randomness: Arc<dyn Randomness>) -> Self {
         let (visits, visited) = mpsc::unbounded_channel();
         let (deaths, died) = mpsc::unbounded_channel();
         let ends = Arc::new(Mutex::default());
-        let randomness = Arc::new(SeededRandomness::new(5));
         let supervisor = Supervisor::new(randomness.clone());
         let worker = Worker::builder()
             .queue(queue.clone())
