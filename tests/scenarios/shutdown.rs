@@ -115,6 +115,16 @@ async fn a_shutdown_without_time_leaves_nothing_behind_and_all_orders_converge_l
     story(Duration::ZERO).await;
 }
 
+#[tokio::test]
+async fn a_second_shutdown_says_nothing_untrue_of_the_store_that_the_first_has_closed() {
+    let ((lines, _on_this_thread), site) = (Lines::listen(), Site::default());
+    let provisioner = site.builder().await.provider(MemoryProvider::default()).start().await.unwrap();
+    for _ in 0..2 {
+        drop(provisioner.shutdown(Duration::from_secs(5)).await);
+    }
+    assert_eq!(lines.told("stay unsealed"), 0, "{}", lines.text());
+}
+
 #[tokio::test(start_paused = true)]
 async fn workers_that_end_with_the_last_clone_and_without_a_shutdown_are_told_of() {
     let (lines, _on_this_thread) = Lines::listen();

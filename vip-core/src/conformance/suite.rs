@@ -150,6 +150,7 @@ macro_rules! backend_suite {
                 one_audit_record_per_version,
                 sealing_makes_a_gapless_chain,
                 a_sink_gets_every_record_once_it_is_told_so,
+                a_tenant_whose_records_were_not_taken_goes_behind_the_others,
                 tenants_do_not_meet,
                 pages_hold_each_server_once,
                 references_are_what_may_live_in_an_account,

@@ -25,7 +25,8 @@ pub const DELIVERY_LIMIT: Duration = Duration::from_secs(60);
 /// * A batch that was not taken is an error, and comes again (`a_refused_batch_may_come_again`).
 /// * Each tenant has numbers of its own (`tenants_do_not_meet`).
 ///
-/// Each sink is delivered to by itself: one that fails, or hangs, keeps no record from another.
+/// Each sink is delivered to by itself: one that fails, or hangs, keeps no record from another. Nor does a tenant whose records a
+/// sink does not take keep those of other tenants from it.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait AuditSink: fmt::Debug + Send + Sync + 'static {
@@ -43,7 +44,8 @@ pub trait AuditSink: fmt::Debug + Send + Sync + 'static {
     /// Is dropped when its time is over, and at the end of a shutdown: what it took until then may be kept, or not.
     async fn deliver(&self, tenant: &TenantId, batch: &[SealedRecord]) -> Result<(), AuditSinkError>;
 
-    /// Ends the sink: what it buffers is kept, its resources are given back.
+    /// Ends the sink: what it buffers is kept, its resources are given back. It is asked for this once; again if a shutdown ended
+    /// before the answer.
     ///
     /// # Errors
     ///

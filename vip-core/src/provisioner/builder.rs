@@ -10,6 +10,7 @@ use super::health::{AccountHealth, PoolHealth, QueueHealth, RecordsHealth, Relay
 use super::placement::{Placement, Placer};
 use super::provider_health::ProviderHealth;
 use super::relay::{Relay, RelayEnds};
+use super::sinks::Audit;
 use super::{Inner, Provisioner, Shared, loops, relay};
 use crate::model::{AccountId, JobId, NameError, Timing, TimingError};
 use crate::ports::{
@@ -238,7 +239,7 @@ impl Builder {
         let supervisor = Supervisor::new(self.randomness.clone());
         let health = watch(&context, &shared, None);
         health.watch(shared.catalogs.clone());
-        Ok(Provisioner { inner: Arc::new(Inner { shared, supervisor, health, running: None, sinks: Vec::new() }) })
+        Ok(Provisioner { inner: Arc::new(Inner { shared, supervisor, health, running: None }) })
     }
 
     /// Starts a product that accepts, follows and fulfils orders.
@@ -283,15 +284,12 @@ impl Builder {
         let gates = loops::gates(&supervisor, &context);
         let trim = loops::trim(&supervisor, &context);
         let sweeps = loops::sweeps(&supervisor, &context);
-        let seal = loops::seal(&supervisor, &context);
-        let deliveries = self.sinks.iter().map(|sink| loops::deliver(&supervisor, &context.store, sink)).collect();
+        let audit = Audit::start(&supervisor, &context, self.sinks);
         let worker = Arc::new(worker.start(&supervisor));
         health.watch(worker.clone());
         let early = [gates, trim, sweeps].into_iter().chain(relay).collect();
-        let running = super::Running { worker, early, seal, deliveries };
-        Ok(Provisioner {
-            inner: Arc::new(Inner { shared, supervisor, health, running: Some(running), sinks: self.sinks }),
-        })
+        let running = super::Running { worker, early, audit };
+        Ok(Provisioner { inner: Arc::new(Inner { shared, supervisor, health, running: Some(running) }) })
     }
 
     async fn shared(&self) -> Result<(Context, Shared), StartError> {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::pace::Pace;
 use crate::model::{AccountId, JobId, JobState};
-use crate::ports::{AuditSink, QueueError, Retention, Store, StoreError, Trimmed};
+use crate::ports::{AuditSink, DELIVERY_LIMIT, QueueError, Retention, Store, StoreError, Trimmed};
 use crate::provisioning::{self, Context, TokenCheck, kinds};
 use crate::relay;
 use crate::runtime::{LoopHandle, LoopPolicy, Supervisor};
@@ -49,7 +49,7 @@ async fn check(context: &Context, account: &AccountId) {
     match provisioning::check_token(context, account).await {
         Ok(TokenCheck::Open) => {}
         Ok(closed @ (TokenCheck::Blocked { .. } | TokenCheck::Suspect { .. } | TokenCheck::Unanswered)) => {
-            tracing::debug!(account.id = %account, ?closed, "the account is not used");
+            telemetry::tell(|| tracing::debug!(account.id = %account, ?closed, "the account is not used"));
         }
         Err(error) => failed("gates", &error),
     }
@@ -57,7 +57,9 @@ async fn check(context: &Context, account: &AccountId) {
 
 /// A store that cannot be used is no reason to end a loop: the next turn tries again, and health asks the store itself.
 fn failed(name: &'static str, error: &StoreError) {
-    tracing::warn!({ telemetry::LOOP_NAME } = name, { telemetry::ERROR } = %telemetry::causes(error), "store failed");
+    telemetry::tell(|| {
+        tracing::warn!({ telemetry::LOOP_NAME } = name, { telemetry::ERROR } = %telemetry::causes(error), "store failed");
+    });
 }
 
 /// Sees to it that each account has its sweep: a lost job is enqueued anew, a dead one is replayed.
@@ -70,8 +72,10 @@ pub(super) fn sweeps(supervisor: &Supervisor, context: &Context) -> LoopHandle {
                 tick.beat();
                 for account in context.providers.keys() {
                     if let Err(error) = keep_sweep(&context, account).await {
-                        let name = "sweeps";
-                        tracing::warn!({ telemetry::LOOP_NAME } = name, error = %telemetry::causes(&error), "queue failed");
+                        telemetry::tell(|| {
+                            let (name, error) = ("sweeps", telemetry::causes(&error));
+                            tracing::warn!({ telemetry::LOOP_NAME } = name, error = %error, "queue failed");
+                        });
                     }
                 }
                 tick.pause(context.timing.sweep_interval).await;
@@ -86,7 +90,8 @@ async fn keep_sweep(context: &Context, account: &AccountId) -> Result<(), QueueE
     let mut job = kinds::sweep_job(id, account).map_err(|error| QueueError::Corrupt { source: Box::new(error) })?;
     match context.queue.find(&job.key).await? {
         Some(found) if found.state == JobState::Dead => {
-            tracing::error!(account.id = %account, code = found.last_error.as_deref(), "a sweep was dead; it runs again");
+            let code = found.last_error.as_deref();
+            telemetry::tell(|| tracing::error!(account.id = %account, code, "a sweep was dead; it runs again"));
             context.queue.replay(found.id).await.map(|_changed| ())
         }
         // One that waits is due within an interval at the latest, whatever the queue's clock or somebody's hand has done to it; one
@@ -128,13 +133,11 @@ pub(super) fn deliver(supervisor: &Supervisor, store: &Arc<dyn Store>, sink: &Ar
             let mut pause = DELIVER_EVERY;
             while !tick.is_stopping() {
                 tick.beat();
-                let round = relay::deliver_once(store.as_ref(), sink.as_ref()).await;
-                pause = match &round.failed {
+                // A shutdown waits for the batch under way, not for all of the round.
+                let time = || (!tick.is_stopping()).then_some(DELIVERY_LIMIT);
+                pause = match relay::deliver_once(store.as_ref(), sink.as_ref(), time).await.failed {
                     None => DELIVER_EVERY,
-                    Some(error) => {
-                        tracing::warn!(error = %telemetry::causes(error.as_ref()), "an audit sink did not take its records");
-                        pause.saturating_mul(2).min(DELIVER_PAUSE_MOST)
-                    }
+                    Some(_told) => pause.saturating_mul(2).min(DELIVER_PAUSE_MOST),
                 };
                 tick.pause(pause).await;
             }
@@ -154,7 +157,9 @@ pub(super) fn trim(supervisor: &Supervisor, context: &Context) -> LoopHandle {
                 tick.beat();
                 let pause = match trim_once(&context, &mut pace).await {
                     Ok(trimmed) => {
-                        tracing::debug!(trimmed.keys, trimmed.operations, trimmed.records, "trimmed");
+                        telemetry::tell(|| {
+                            tracing::debug!(trimmed.keys, trimmed.operations, trimmed.records, "trimmed");
+                        });
                         trim_pause(&trimmed)
                     }
                     Err(error) => {

@@ -23,6 +23,7 @@ mod removal_tests;
 mod replay;
 #[cfg(test)]
 mod sink_tests;
+mod sinks;
 #[cfg(test)]
 mod suspect_tests;
 mod tenant;
@@ -33,13 +34,9 @@ mod trim_tests;
 mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-
-use futures_util::FutureExt as _;
-use futures_util::future::join_all;
 
 pub use builder::{Builder, StartError};
 pub use catalogs::CatalogError;
@@ -53,20 +50,18 @@ pub use replay::{
 pub use tenant::{CancelOrder, CreateOrder, DeleteOrder, Tenant};
 
 use crate::model::{AccountId, InstallationId};
-use crate::ports::{AuditSink, Backend, Catalog, Connections, PoolFigures, Store};
+use crate::ports::{Backend, Catalog, Connections, PoolFigures};
 use crate::provisioning::Context;
 use crate::provisioning::accept::CommandError;
 use crate::provisioning::sweep::SweepEnds;
-use crate::relay as audit_relay;
 use crate::resilience::Stack;
 use crate::resilience::cached::Cached;
 use crate::runtime::{Health, HealthReport, LoopHandle, LoopStatus, Shutdown, ShutdownReport, Supervisor};
+use crate::telemetry;
 use crate::worker::RunningWorker;
 
 /// Least time that a phase of the shutdown has, whatever is left of the deadline: to write down what was done.
 const LEAST: Duration = Duration::from_secs(1);
-/// The same of the phase that ends the sinks: for the delivery that is under way, and for the last one.
-const SINKS_LEAST: Duration = Duration::from_secs(2);
 
 /// Provisions servers: one order, exactly one server.
 ///
@@ -87,15 +82,16 @@ struct Inner {
     supervisor: Supervisor,
     health: Health,
     running: Option<Running>,
-    sinks: Vec<Arc<dyn AuditSink>>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         if self.running.is_some() && !self.shared.closing.load(Ordering::Acquire) {
-            tracing::warn!(
-                "a product with workers was dropped without a shutdown: they end, and its handles still accept"
-            );
+            telemetry::tell(|| {
+                tracing::warn!(
+                    "a product with workers was dropped without a shutdown: they end, and its handles still accept"
+                );
+            });
         }
     }
 }
@@ -105,8 +101,7 @@ impl Drop for Inner {
 struct Running {
     worker: Arc<RunningWorker>,
     early: Vec<LoopHandle>,
-    seal: LoopHandle,
-    deliveries: Vec<LoopHandle>,
+    audit: sinks::Audit,
 }
 
 /// Is what handles share.
@@ -227,7 +222,8 @@ impl Provisioner {
     /// Ends everything in order: no new commands, no new jobs; running attempts finish, or at the deadline are handed
     /// back without burning anything; what was done is written down; the audit is delivered; loops, sinks and pools end.
     ///
-    /// With a deadline of zero everything is handed back at once. A second call finds nothing left to do.
+    /// With a deadline of zero everything is handed back at once. A second call finds nothing left to do; one beside the first
+    /// waits for what that one has begun, until its own deadline.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let inner = &self.inner;
         inner.shared.closing.store(true, Ordering::Release);
@@ -236,11 +232,10 @@ impl Provisioner {
         if let Some(running) = &inner.running {
             running.worker.shutdown(&mut shutdown).await;
             running.early.iter().for_each(LoopHandle::stop);
-            running.seal.stop();
-            running.deliveries.iter().for_each(LoopHandle::stop);
-            shutdown.phase("audit_seal", LEAST, running.seal.ended()).await;
-            let delivered = AtomicU64::new(0);
-            shutdown.phase("audit", SINKS_LEAST, self.end_sinks(running, &delivered)).await;
+            shutdown.phase("audit_seal", LEAST, running.audit.stop()).await;
+            let (delivered, limit) = (AtomicU64::new(0), shutdown.left().max(sinks::LEAST));
+            let ending = running.audit.end(inner.shared.context.store.as_ref(), limit, &delivered);
+            shutdown.phase("audit", sinks::LEAST, ending).await;
             // Also if the phase was cut: one sink that hangs says nothing of the others.
             shutdown.report().audit_delivered += delivered.into_inner();
         }
@@ -249,43 +244,10 @@ impl Provisioner {
         let stopped = inner.supervisor.shutdown(shutdown.left().max(LEAST)).await;
         let store = &inner.shared.context.store;
         if let Some(Err(error)) = shutdown.phase("store", LEAST, store.close()).await {
-            tracing::warn!(error = %crate::telemetry::causes(&error), "the store was not closed in order");
+            telemetry::tell(|| {
+                tracing::warn!(error = %telemetry::causes(&error), "the store was not closed in order");
+            });
         }
         shutdown.finish(stopped)
-    }
-
-    /// Seals what is left, gives every sink its last records, and closes it; counts what was delivered. All sinks at once, each
-    /// after its own loop, so that one that hangs, or panics, costs the others nothing.
-    async fn end_sinks(&self, running: &Running, delivered: &AtomicU64) {
-        let store = self.inner.shared.context.store.as_ref();
-        if let Err(error) = audit_relay::seal_all(store).await {
-            tracing::warn!(
-                error = %crate::telemetry::causes(&error),
-                "audit records stay unsealed until the next start"
-            );
-        }
-        let mut endings = Vec::with_capacity(self.inner.sinks.len());
-        for (delivery, sink) in running.deliveries.iter().zip(&self.inner.sinks) {
-            let ending = end_sink(store, delivery, sink.as_ref(), delivered);
-            endings.push(AssertUnwindSafe(ending).catch_unwind());
-        }
-        let ended = join_all(endings).await;
-        if let Some(panic) = ended.into_iter().find_map(Result::err) {
-            // Caught and told by the phase; by now the other sinks are closed.
-            std::panic::resume_unwind(panic);
-        }
-    }
-}
-
-/// Gives a sink its last records, once its loop has ended, and closes it.
-async fn end_sink(store: &dyn Store, delivery: &LoopHandle, sink: &dyn AuditSink, count: &AtomicU64) {
-    delivery.ended().await;
-    let delivered = audit_relay::deliver_once(store, sink).await;
-    count.fetch_add(delivered.records, Ordering::Relaxed);
-    if let Some(error) = &delivered.failed {
-        tracing::warn!(error = %crate::telemetry::causes(error.as_ref()), "audit records are delivered later");
-    }
-    if let Err(error) = sink.close().await {
-        tracing::warn!(error = %crate::telemetry::causes(&error), "an audit sink was not closed in order");
     }
 }

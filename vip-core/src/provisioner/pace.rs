@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::model::Timestamp;
+use crate::telemetry;
 
 /// Difference between both clocks over one round from which on the store's was set: more than any slewing and any slow answer.
 const SET: Duration = Duration::from_secs(300);
@@ -32,7 +33,9 @@ impl Pace {
             let expected = then.plus(now.saturating_duration_since(at));
             if store.since(expected).max(expected.since(store)) > SET {
                 self.trusted_from = now + SINCE_SET;
-                tracing::warn!(from = %expected, to = %store, "the store's clock was set: nothing is trimmed for a day");
+                telemetry::tell(|| {
+                    tracing::warn!(from = %expected, to = %store, "the store's clock was set: nothing is trimmed for a day");
+                });
             }
         }
         now >= self.trusted_from

@@ -52,11 +52,13 @@ async fn relay_until_stopped(context: &Context, relay: &Relay, tick: &Tick) {
                 if relayed.jobs > 0 {
                     relay.ends.moved();
                     let delay = u64::try_from(relayed.delay.as_millis()).unwrap_or(u64::MAX);
-                    tracing::debug!(
-                        { telemetry::COUNT } = relayed.jobs,
-                        { telemetry::DURATION_MS } = delay,
-                        "committed jobs were relayed"
-                    );
+                    telemetry::tell(|| {
+                        tracing::debug!(
+                            { telemetry::COUNT } = relayed.jobs,
+                            { telemetry::DURATION_MS } = delay,
+                            "committed jobs were relayed"
+                        );
+                    });
                 }
                 if relayed.jobs < RELAY_BATCH {
                     let pause = LOOK_EVERY.mul_f64(0.75 + 0.5 * context.randomness.share());
@@ -70,7 +72,7 @@ async fn relay_until_stopped(context: &Context, relay: &Relay, tick: &Tick) {
             Err(error) => {
                 // The jobs stay where they are, and are due anew: health shows for how long rounds have failed, and why.
                 let cause = telemetry::causes(&error).to_string();
-                tracing::warn!({ telemetry::ERROR } = %cause, "committed jobs were not relayed");
+                telemetry::tell(|| tracing::warn!({ telemetry::ERROR } = %cause, "committed jobs were not relayed"));
                 relay.ends.failed(cause);
                 tick.pause(Backoff::new(PAUSES.0, PAUSES.1).half_jitter(failures, &*context.randomness)).await;
                 failures = failures.saturating_add(1);

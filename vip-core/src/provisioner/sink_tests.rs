@@ -1,13 +1,19 @@
-//! Audit sinks that hang or panic: they are asked again, and no other sink misses a record or its end.
+//! Audit sinks that hang, panic, refuse or are slow: they are asked again, no tenant keeps its records from another's, and each
+//! sink is closed, once.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicI64;
 
 use async_trait::async_trait;
+
+use tokio::time::Instant;
 
 use super::*;
 use crate::memory::{MemoryBackend, MemoryProvider, VirtualClock};
 use crate::model::{InstallationId, SealedRecord, ServerSpec, TenantId, Timestamp};
-use crate::ports::{AuditSinkError, DELIVERY_LIMIT, SinkName};
+use crate::ports::{AuditSink, AuditSinkError, Clock, DELIVERY_LIMIT, SinkName};
+use crate::relay::deliver_once;
+use crate::telemetry::unwritable::unwritable;
 
 /// Says what a sink does with a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +24,11 @@ enum Manner {
     /// Never answers any.
     Hangs,
     Panics,
+    PanicsAtAcme,
+    Refuses,
+    RefusesAcme,
+    /// Takes a second for each.
+    Slow,
 }
 
 /// Is what a sink has seen.
@@ -56,11 +67,17 @@ impl AuditSink for Sink {
         SinkName::new(format!("{:?}", self.manner)).unwrap()
     }
 
-    async fn deliver(&self, _tenant: &TenantId, batch: &[SealedRecord]) -> Result<(), AuditSinkError> {
-        let asked = self.asked();
-        assert_ne!(self.manner, Manner::Panics, "a sink that panics");
-        if self.manner == Manner::Hangs || (self.manner == Manner::HangsOnce && asked == 1) {
-            std::future::pending::<()>().await;
+    async fn deliver(&self, tenant: &TenantId, batch: &[SealedRecord]) -> Result<(), AuditSinkError> {
+        let (asked, is_acme) = (self.asked(), tenant.as_str() == "acme");
+        match self.manner {
+            Manner::Hangs => std::future::pending().await,
+            Manner::HangsOnce if asked == 1 => std::future::pending().await,
+            Manner::Panics => panic!("a sink that panics"),
+            Manner::PanicsAtAcme if is_acme => panic!("a sink that panics"),
+            Manner::Refuses => return Err(AuditSinkError::new("refused")),
+            Manner::RefusesAcme if is_acme => return Err(AuditSinkError::new("refused")),
+            Manner::Slow => pass(Duration::from_secs(1)).await,
+            Manner::Takes | Manner::HangsOnce | Manner::PanicsAtAcme | Manner::RefusesAcme => {}
         }
         self.seen.lock().unwrap().records += batch.len();
         Ok(())
@@ -86,8 +103,18 @@ async fn start(backend: MemoryBackend, sinks: &[Sink]) -> Provisioner {
 }
 
 async fn order(provisioner: &Provisioner, name: &str) {
+    order_of(provisioner, "acme", name).await;
+}
+
+async fn order_of(provisioner: &Provisioner, tenant: &str, name: &str) {
     let spec = ServerSpec::new(name).server_type("a").image("i").location("l").ssh_key("k");
-    drop(provisioner.tenant("acme").create_server(spec).await.unwrap());
+    drop(provisioner.tenant(tenant).create_server(spec).await.unwrap());
+}
+
+/// Counts the sealed records of a tenant, of the first 500.
+async fn sealed(backend: &MemoryBackend, tenant: &str) -> usize {
+    let store = Backend::from(backend.clone()).store;
+    store.sealed(&TenantId::new(tenant).unwrap(), 0, 500).await.unwrap().len()
 }
 
 async fn pass(time: Duration) {
@@ -137,4 +164,106 @@ async fn a_sink_that_panics_in_a_shutdown_is_reported_once_the_others_are_closed
     assert!(!report.is_clean() && report.to_string().contains("phase audit panicked"), "{report}");
     let [_, well] = &sinks;
     assert!(well.seen().records > 0 && well.seen().closed == 1, "{sinks:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_whose_records_a_sink_does_not_take_keeps_none_of_another_tenant_from_it() {
+    for manner in [Manner::RefusesAcme, Manner::PanicsAtAcme] {
+        let (sink, memory) = (Sink::new(manner), memory());
+        let provisioner = start(memory.clone(), std::slice::from_ref(&sink)).await;
+        order(&provisioner, "web-1").await;
+        order_of(&provisioner, "other", "web-1").await;
+        pass(Duration::from_secs(300)).await;
+        let (taken, others) = (sink.seen().records, sealed(&memory, "other").await);
+        assert!(taken == others && others > 0, "{taken} of {others}: {manner:?}");
+        assert!(sealed(&memory, "acme").await > 0);
+        drop(provisioner.shutdown(Duration::ZERO).await);
+    }
+}
+
+/// Moves with each look, so that no two turns were at the same time.
+#[derive(Debug, Default)]
+struct Ticking(AtomicI64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(1_000_000_000_000 + self.0.fetch_add(1, Ordering::SeqCst))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_is_delivered_in_one_round_beside_a_tenant_whose_records_are_refused() {
+    let sink = Sink::new(Manner::RefusesAcme);
+    let installation = InstallationId::from_uuid(uuid::Uuid::from_u128(1));
+    let backend = MemoryBackend::new(Arc::new(Ticking::default()), installation);
+    let client = Provisioner::builder(backend).client_only().await.unwrap();
+    order(&client, "web-1").await;
+    for number in 0..1001 {
+        order_of(&client, "other", &format!("web-{number}")).await;
+    }
+    let store = client.inner.shared.context.store.clone();
+    crate::relay::seal_all(&*store).await.unwrap();
+    let round = async || deliver_once(&*store, &sink, || Some(DELIVERY_LIMIT)).await.records;
+    assert_eq!((round().await, sink.seen().asked), (0, 1), "it may be the sink that is away");
+    // Three batches of the one, and one of the other.
+    assert_eq!((round().await, sink.seen().asked), (1001, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_is_away_is_asked_for_one_tenant_a_round_less_and_less_often() {
+    let sink = Sink::new(Manner::Refuses);
+    let provisioner = start(memory(), std::slice::from_ref(&sink)).await;
+    for tenant in ["acme", "other", "third"] {
+        order_of(&provisioner, tenant, "web-1").await;
+    }
+    pass(Duration::from_secs(300)).await;
+    let asked = sink.seen().asked;
+    assert!((8..=10).contains(&asked), "after 2, 4, 8, 16, 32 and then 60 s: {asked}");
+    drop(provisioner.shutdown(Duration::ZERO).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_with_a_backlog_is_closed_in_the_time_of_the_shutdown() {
+    let sink = Sink::new(Manner::Slow);
+    let provisioner = start(memory(), std::slice::from_ref(&sink)).await;
+    for number in 0..60 {
+        order_of(&provisioner, &format!("tenant-{number}"), "web-1").await;
+    }
+    // A round is under way.
+    pass(Duration::from_secs(3)).await;
+    assert!(sink.seen().asked > 0);
+    let report = provisioner.shutdown(Duration::from_secs(10)).await;
+    assert!(report.is_clean() && report.within_deadline && report.audit_delivered > 0, "{report}");
+    let seen = sink.seen();
+    assert!(seen.closed == 1 && seen.asked < 60, "the rest is delivered after the next start: {seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_without_time_does_not_wait_for_one_that_delivers() {
+    let sink = Sink::new(Manner::Hangs);
+    let provisioner = start(memory(), std::slice::from_ref(&sink)).await;
+    order(&provisioner, "web-1").await;
+    pass(Duration::from_secs(3)).await;
+    let impatient = async {
+        pass(Duration::from_secs(1)).await;
+        let begin = Instant::now();
+        drop(provisioner.shutdown(Duration::ZERO).await);
+        begin.elapsed()
+    };
+    let (_, took) = tokio::join!(provisioner.shutdown(Duration::from_secs(50)), impatient);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(sink.seen().closed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_cannot_be_written_keeps_no_sink_from_its_end() {
+    let sinks = [Manner::Refuses, Manner::Takes].map(Sink::new);
+    let provisioner = start(memory(), &sinks).await;
+    order(&provisioner, "web-1").await;
+    let _log = unwritable();
+    let report = provisioner.shutdown(Duration::from_secs(5)).await;
+    assert!(report.is_clean(), "{report}");
+    let [refusing, well] = &sinks;
+    assert_eq!((refusing.seen().closed, well.seen().closed), (1, 1));
+    assert!(refusing.seen().asked > 0 && well.seen().records > 0);
 }

@@ -11,7 +11,7 @@ use crate::model::{
     AccountId, InstallationId, JobId, JobKind, OperationStatus, PageLimit, PageRequest, SealedRecord, ServerSpec,
     TenantId, Timestamp, Timing, WaitReason,
 };
-use crate::ports::{AuditSinkError, Backend, ProviderErrorKind, SinkName};
+use crate::ports::{AuditSink, AuditSinkError, Backend, ProviderErrorKind, SinkName};
 use crate::provisioning::sweep::SweepMode;
 use crate::worker::{Attempt, JobHandler, JobOutcome, WorkerConfig};
 
@@ -49,22 +49,44 @@ impl AuditSink for Counting {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_shutdown_closes_every_audit_sink_and_none_misses_the_last_record() {
-    let sinks = [Counting::new("one"), Counting::new("two")];
+/// Starts a product whose two sinks have a record to come.
+async fn with_an_order(sinks: &[Counting; 2]) -> Provisioner {
     let mut builder = Provisioner::builder(memory_backend()).provider(MemoryProvider::default());
-    for sink in &sinks {
+    for sink in sinks {
         builder = builder.audit_sink(sink.clone());
     }
     let provisioner = builder.start().await.unwrap();
     let spec = ServerSpec::new("web-1").server_type("a").image("i").location("l").ssh_key("k");
     drop(provisioner.tenant("acme").create_server(spec).await.unwrap());
+    provisioner
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_closes_every_audit_sink_and_none_misses_the_last_record() {
+    let sinks = [Counting::new("one"), Counting::new("two")];
+    let provisioner = with_an_order(&sinks).await;
     let report = provisioner.shutdown(Duration::ZERO).await;
     assert_eq!(report.tasks_left, 0, "{report}");
+    let again = provisioner.shutdown(Duration::ZERO).await;
+    assert!(again.is_clean() && again.audit_delivered == 0, "{again}");
     for sink in &sinks {
         let (records, closed) = sink.counts();
         assert!(records >= 1, "the record of the order is delivered");
-        assert_eq!(closed, 1);
+        assert_eq!(closed, 1, "by the first shutdown alone");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_shutdowns_at_once_one_delivers_and_closes() {
+    let sinks = [Counting::new("one"), Counting::new("two")];
+    let provisioner = with_an_order(&sinks).await;
+    let time = Duration::from_secs(5);
+    let (first, second) = tokio::join!(provisioner.shutdown(time), provisioner.shutdown(time));
+    assert!(first.is_clean() && second.is_clean(), "{first}, {second}");
+    let store = provisioner.inner.shared.context.store.clone();
+    let sealed = store.sealed(&TenantId::new("acme").unwrap(), 0, 500).await.unwrap().len() as u64;
+    for sink in &sinks {
+        assert_eq!(sink.counts(), (sealed, 1));
     }
 }
 

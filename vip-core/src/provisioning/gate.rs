@@ -10,6 +10,7 @@ use crate::ports::{
     Loaded, Priority, ProviderClient, ProviderError, ProviderErrorKind, RequestContext, ServerView, StoreError,
 };
 use crate::seeded_bugs::{SeededBug, is_on};
+use crate::telemetry;
 
 /// Most pages of an inventory: 50 servers a page make 500,000 servers.
 const INVENTORY_PAGES: u32 = 10_000;
@@ -132,7 +133,9 @@ pub async fn close_gate(context: &Context, id: &AccountId, may_read: bool) -> Re
         } else {
             Gate::Blocked { probe_at: now.plus(probe_delay(context, probes)) }
         };
-        tracing::warn!(account.id = %id, token.digest = %digest, "the provider refuses the token");
+        telemetry::tell(|| {
+            tracing::warn!(account.id = %id, token.digest = %digest, "the provider refuses the token");
+        });
         Some(account.with_gate(&digest, gate, probes.saturating_add(1)))
     })
     .await
@@ -253,7 +256,9 @@ async fn ask(
             return Ok(TokenCheck::Blocked { probe_at: now.plus(probe_delay(context, 0)) });
         }
         Err(error) => {
-            tracing::warn!(account.id = %id, error = %crate::telemetry::causes(&error), "the token could not be checked");
+            telemetry::tell(|| {
+                tracing::warn!(account.id = %id, error = %telemetry::causes(&error), "the token could not be checked");
+            });
             return Ok(TokenCheck::Unanswered);
         }
     };
@@ -269,7 +274,9 @@ async fn ask(
     let gate = match &found {
         TokenCheck::Open => Gate::Open,
         TokenCheck::Suspect { why } => {
-            tracing::error!(account.id = %id, token.digest = %digest, "the token is suspect: {why}");
+            telemetry::tell(|| {
+                tracing::error!(account.id = %id, token.digest = %digest, "the token is suspect: {why}");
+            });
             Gate::Suspect { why: why.clone() }
         }
         TokenCheck::Blocked { .. } | TokenCheck::Unanswered => return Ok(TokenCheck::Unanswered),

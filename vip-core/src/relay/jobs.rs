@@ -64,7 +64,9 @@ pub async fn relay_once(route: &JobRoute<'_>, claim: ClaimId) -> Result<Relayed,
     let settled = settle(route.from, &claimed, verdicts).await;
     if let Some(error) = failure {
         if let Err(also) = settled {
-            tracing::warn!(error = %telemetry::causes(&also), "a batch of the relay waits for its lease to end");
+            telemetry::tell(|| {
+                tracing::warn!(error = %telemetry::causes(&also), "a batch of the relay waits for its lease to end");
+            });
         }
         return Err(error);
     }
@@ -98,7 +100,9 @@ fn verdict(job: &NewJob, answer: Result<Enqueued, QueueError>) -> Verdict {
         Ok(Enqueued::Conflict) => Verdict::Dead { code: CONFLICT.to_owned() },
         // Tried again later; health shows it meanwhile.
         Err(error) => {
-            tracing::error!(job.key = %job.key, error = %telemetry::causes(&error), "a job cannot be relayed");
+            telemetry::tell(|| {
+                tracing::error!(job.key = %job.key, error = %telemetry::causes(&error), "a job cannot be relayed");
+            });
             Verdict::Snooze { delay: HOLD }
         }
     }

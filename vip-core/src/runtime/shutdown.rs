@@ -13,7 +13,8 @@ use super::panics::panic_message;
 use super::supervisor::LoopsStopped;
 use crate::telemetry;
 
-/// Runs the phases of a shutdown one after the other, each with the time that is left.
+/// Runs the phases of a shutdown one after the other, each with the time that is left. A log that cannot be written takes none of
+/// them away.
 ///
 /// The order is the caller's: not ready any more → stop claiming → attempts end, or are cut and handed back →
 /// settlements written → audit delivered → listeners, pools and caches closed → loops ended.
@@ -73,7 +74,8 @@ impl Shutdown {
             Ok(Ok(made)) => (Some(made), PhaseEnd::Completed),
             Ok(Err(_elapsed)) => (None, late),
             Err(payload) => {
-                tracing::error!({ telemetry::CODE } = panic_message(&*payload), "a phase of the shutdown panicked");
+                let code = panic_message(&*payload);
+                telemetry::tell(|| tracing::error!({ telemetry::CODE } = code, "a phase of the shutdown panicked"));
                 (None, PhaseEnd::Panicked)
             }
         };
@@ -84,12 +86,14 @@ impl Shutdown {
     fn note(&mut self, name: &str, begin: Instant, end: PhaseEnd) {
         let took = begin.elapsed();
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(
-            { telemetry::PHASE } = name,
-            { telemetry::OUTCOME } = ?end,
-            { telemetry::DURATION_MS } = duration_ms,
-            "a phase of the shutdown ended"
-        );
+        telemetry::tell(|| {
+            tracing::info!(
+                { telemetry::PHASE } = name,
+                { telemetry::OUTCOME } = ?end,
+                { telemetry::DURATION_MS } = duration_ms,
+                "a phase of the shutdown ended"
+            );
+        });
         self.report.phases.push(PhaseReport { name: name.to_owned(), took, end });
     }
 
@@ -205,6 +209,7 @@ mod tests {
     use super::*;
     use crate::ports::SeededRandomness;
     use crate::runtime::Supervisor;
+    use crate::telemetry::unwritable::unwritable;
 
     async fn no_loops() -> LoopsStopped {
         Supervisor::new(std::sync::Arc::new(SeededRandomness::new(1))).shutdown(Duration::ZERO).await
@@ -235,6 +240,19 @@ mod tests {
         let report = shutdown.finish(no_loops().await);
         assert!(report.to_string().contains("phase attempts panicked after 0ns"), "{report}");
         assert!(!report.is_clean() && report.to_string().contains("phase settlements panicked after 0ns"), "{report}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_cannot_be_written_takes_no_phase_from_a_shutdown() {
+        let _log = unwritable();
+        let s = Duration::from_secs;
+        let mut shutdown = Shutdown::within(s(10));
+        assert_eq!(shutdown.phase("claims", s(1), async { 7 }).await, Some(7));
+        assert_eq!(shutdown.phase("settlements", s(1), async { panic!("of a port") }).await, None::<()>);
+        assert_eq!(shutdown.phase("audit", s(1), async { 8 }).await, Some(8));
+        let report = shutdown.finish(no_loops().await);
+        let ends: Vec<PhaseEnd> = report.phases.iter().map(|phase| phase.end).collect();
+        assert_eq!(ends, [PhaseEnd::Completed, PhaseEnd::Panicked, PhaseEnd::Completed]);
     }
 
     #[tokio::test(start_paused = true)]

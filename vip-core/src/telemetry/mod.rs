@@ -1,10 +1,13 @@
 //! Every name of a span, a field and a metric, in one list: a dashboard may rely on them.
 
 #[cfg(test)]
+pub(crate) mod unwritable;
+#[cfg(test)]
 pub(crate) mod written;
 
 use std::error::Error;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Is the span around one attempt of a job.
 pub const SPAN_ATTEMPT: &str = "vip.attempt";
@@ -266,6 +269,13 @@ pub fn causes(error: &dyn Error) -> impl fmt::Display {
         }
         Ok(())
     })
+}
+
+/// Writes a line of the log, whatever the log does: one that cannot be written may panic, and no loop and no shutdown may end
+/// with a line about it.
+pub(crate) fn tell(line: impl FnOnce()) {
+    // What it panicked with is for the panic hook of the host.
+    drop(catch_unwind(AssertUnwindSafe(line)));
 }
 
 #[cfg(test)]

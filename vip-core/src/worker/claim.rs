@@ -214,10 +214,10 @@ impl Core {
                 claimed.into_iter().for_each(|claimed| self.begin(claimed, sent));
                 return Some(count);
             }
-            Some(Err(error)) => {
+            Some(Err(error)) => telemetry::tell(|| {
                 tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "a claim had no answer");
-            }
-            None => tracing::warn!("a claim had no answer in time"),
+            }),
+            None => telemetry::tell(|| tracing::warn!("a claim had no answer in time")),
         }
         self.counters.claim_failures.one();
         None

@@ -107,19 +107,24 @@ impl Core {
         let answers = match timeout(self.timing.commit_deadline, self.queue.settle(&settlements)).await {
             Ok(Ok(answers)) if answers.len() == settlements.len() => answers,
             Ok(Ok(answers)) => {
-                tracing::error!(
-                    { telemetry::COUNT } = answers.len(),
-                    "the queue answered another number of settlements"
-                );
+                let count = answers.len();
+                telemetry::tell(|| {
+                    tracing::error!({ telemetry::COUNT } = count, "the queue answered another number of settlements");
+                });
                 return Err(Retryability::Permanent);
             }
             Ok(Err(error)) => {
                 let error: QueueError = error;
-                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "settlements had no answer");
+                telemetry::tell(|| {
+                    tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "settlements had no answer");
+                });
                 return Err(error.retryability());
             }
             Err(elapsed) => {
-                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&elapsed), "settlements had no answer in time");
+                telemetry::tell(|| {
+                    let error = telemetry::causes(&elapsed);
+                    tracing::warn!({ telemetry::ERROR } = %error, "settlements had no answer in time");
+                });
                 return Err(Retryability::OutcomeUnknown);
             }
         };
@@ -161,7 +166,7 @@ impl Core {
 
     fn give_up(&self, unsettled: &Unsettled) {
         let lease = &unsettled.settlement.lease;
-        tracing::error!({ telemetry::JOB_ID } = %lease.job, "a settlement is given up");
+        telemetry::tell(|| tracing::error!({ telemetry::JOB_ID } = %lease.job, "a settlement is given up"));
         self.holds.remove(lease);
         if self.outbox.remove(lease) {
             self.counters.settlements_lost.one();

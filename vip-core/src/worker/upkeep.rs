@@ -62,13 +62,15 @@ impl Core {
                 batch.iter().zip(held).for_each(|(hold, is_held)| self.answered(hold, is_held, sent));
                 return true;
             }
-            Ok(Ok(held)) => tracing::error!({ telemetry::COUNT } = held.len(), "another number of leases was answered"),
-            Ok(Err(error)) => {
+            Ok(Ok(held)) => telemetry::tell(|| {
+                tracing::error!({ telemetry::COUNT } = held.len(), "another number of leases was answered");
+            }),
+            Ok(Err(error)) => telemetry::tell(|| {
                 tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "a heartbeat had no answer");
-            }
-            Err(elapsed) => {
+            }),
+            Err(elapsed) => telemetry::tell(|| {
                 tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&elapsed), "a heartbeat had no answer in time");
-            }
+            }),
         }
         self.counters.heartbeat_failures.one();
         self.not_heard();
@@ -81,9 +83,12 @@ impl Core {
             hold.prolong(sent);
         } else if self.holds.contains(&lease) {
             // Not one that was settled while the heartbeat was under way.
-            tracing::warn!({ telemetry::JOB_ID } = %lease.job, { telemetry::LEASE_EPOCH } = lease.epoch, "a lease is lost");
             self.counters.leases_lost.one();
             hold.lose();
+            telemetry::tell(|| {
+                let epoch = lease.epoch;
+                tracing::warn!({ telemetry::JOB_ID } = %lease.job, { telemetry::LEASE_EPOCH } = epoch, "a lease is lost");
+            });
         }
     }
 
@@ -94,12 +99,12 @@ impl Core {
                 self.counters.reaped.add(u64::from(reaped));
                 return reaped;
             }
-            Ok(Err(error)) => {
+            Ok(Err(error)) => telemetry::tell(|| {
                 tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "expired leases were not reaped");
-            }
-            Err(elapsed) => {
+            }),
+            Err(elapsed) => telemetry::tell(|| {
                 tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&elapsed), "expired leases were not reaped in time");
-            }
+            }),
         }
         0
     }

@@ -47,8 +47,8 @@ use crate::model::{
 /// * Sealing numbers each tenant's records without a gap, in version order per server, and chains their hashes
 ///   (`sealing_makes_a_gapless_chain`).
 /// * Nothing of a tenant is found under another (`tenants_do_not_meet`).
-/// * A sink gets each record until it says that it has it, and tenants take turns
-///   (`a_sink_gets_every_record_once_it_is_told_so`).
+/// * A sink gets each record until it says that it has it, and tenants take turns, also those whose records it does not take
+///   (`a_sink_gets_every_record_once_it_is_told_so`, `a_tenant_whose_records_were_not_taken_goes_behind_the_others`).
 /// * Pages hold each server and each operation once (`pages_hold_each_server_once`).
 /// * References of an account are what may live there (`references_are_what_may_live_in_an_account`).
 /// * Sightings of an account are replaced as a whole, loaded with their server, and removed by the commit that deals
@@ -239,14 +239,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`] if the store cannot be asked.
     async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError>;
 
-    /// Reads sealed records of some tenant that a sink does not have yet, at most `most`.
+    /// Reads sealed records that a sink does not have yet, at most `most`, of the tenant whose turn was longest ago.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the store cannot be asked.
     async fn deliverable(&self, sink: &SinkName, most: u32) -> Result<Option<Delivery>, StoreError>;
 
-    /// Remembers that a sink has a tenant's records up to `sequence`; never goes backwards.
+    /// Remembers that a sink has a tenant's records up to `sequence`, and that the tenant had its turn. The number never goes
+    /// backwards: one that is known already, or zero, ends the turn alone.
     ///
     /// # Errors
     ///

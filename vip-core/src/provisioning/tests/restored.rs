@@ -3,7 +3,7 @@
 use super::*;
 use crate::memory::{MemoryAuditSink, ProviderMethod};
 use crate::model::{OperationStatus, ParkReason, SealedRecord, ServerState};
-use crate::ports::SinkName;
+use crate::ports::{DELIVERY_LIMIT, SinkName};
 use crate::provisioning::converge::{OperateError, mark_restored, resume};
 use crate::provisioning::{TokenCheck, check_token};
 use crate::relay::{deliver_once, seal_all};
@@ -99,7 +99,7 @@ async fn ordered_and_delivered(product: &Product, sink: &MemoryAuditSink, name: 
     drop(product.order(name, None).await.unwrap());
     let store = &*product.context.store;
     seal_all(store).await.unwrap();
-    let delivered = deliver_once(store, sink).await;
+    let delivered = deliver_once(store, sink, || Some(DELIVERY_LIMIT)).await;
     assert!(delivered.failed.is_none() && delivered.records > 0, "{delivered:?}");
     store.sealed(&tenant(), 0, 100).await.unwrap()
 }

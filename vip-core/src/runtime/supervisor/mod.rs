@@ -32,6 +32,7 @@ use watched::{Failure, Failures, Watched};
 ///
 /// * A panic in a loop is caught, counted, shown, and the loop is started anew with a growing, jittered wait.
 /// * A critical loop that fails five times within a minute is given up, and [`failed`](Self::failed) resolves.
+/// * A log that cannot be written ends no loop, and keeps none from being aborted.
 /// * No task outlives the supervisor: [`shutdown`](Self::shutdown) joins them, dropping aborts them.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -145,10 +146,14 @@ impl Supervisor {
         let mut tasks = std::mem::take(&mut *self.join_set());
         let all_ended = tokio::time::timeout(limit, join(&mut tasks)).await;
         if all_ended.is_err() {
-            tracing::warn!({ telemetry::COUNT } = tasks.len(), "background loops are aborted");
+            let left = tasks.len();
+            telemetry::tell(|| tracing::warn!({ telemetry::COUNT } = left, "background loops are aborted"));
             tasks.abort_all();
             if tokio::time::timeout(ABORT_LIMIT, join(&mut tasks)).await.is_err() {
-                tracing::error!({ telemetry::COUNT } = tasks.len(), "background loops block their threads");
+                let left = tasks.len();
+                telemetry::tell(|| {
+                    tracing::error!({ telemetry::COUNT } = left, "background loops block their threads")
+                });
             }
         }
         LoopsStopped { loops: self.statuses(), tasks_left: tasks.len() }
@@ -179,7 +184,9 @@ async fn join(tasks: &mut JoinSet<()>) {
         if let Err(error) = ended
             && !error.is_cancelled()
         {
-            tracing::error!({ telemetry::ERROR } = %telemetry::causes(&error), "a keeper of a loop panicked");
+            telemetry::tell(|| {
+                tracing::error!({ telemetry::ERROR } = %telemetry::causes(&error), "a keeper of a loop panicked");
+            });
         }
     }
 }
@@ -233,20 +240,17 @@ impl Keeper {
             let shown = telemetry::causes(&failed).to_string();
             self.verdict.failed.get_or_init(|| failed);
             self.verdict.spoken.cancel();
-            // Last: a log that cannot be written may panic, and whoever waits for the verdict must have it.
-            tracing::error!({ telemetry::ERROR } = shown, "a critical loop is given up");
+            telemetry::tell(|| tracing::error!({ telemetry::ERROR } = shown, "a critical loop is given up"));
             return None;
         }
         let pause = restarts().half_jitter(streak.saturating_sub(1), &*self.randomness);
-        // A log that cannot be written may panic: then the loop is started again all the same, and its status says why.
-        let told = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        telemetry::tell(|| {
             tracing::error!(
                 { telemetry::CODE } = %last,
                 { telemetry::LOOP_RESTARTS } = status.restarts,
                 "a background loop failed and is started again"
             );
-        }));
-        drop(told);
+        });
         Some(pause)
     }
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::ports::SeededRandomness;
+use crate::telemetry::unwritable::unwritable;
 
 fn supervisor() -> Supervisor {
     Supervisor::new(Arc::new(SeededRandomness::new(7)))
@@ -57,34 +58,9 @@ async fn a_panic_in_a_named_loop_is_counted_and_the_loop_goes_on() {
     assert_eq!(supervisor.shutdown(Duration::from_secs(1)).await.tasks_left, 0);
 }
 
-/// A log on a disk that is full.
-struct Unwritable;
-
-impl tracing::Subscriber for Unwritable {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.is_event()
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, _: &tracing::Event<'_>) {
-        panic!("no space left on device");
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_loop_that_fails_while_the_log_cannot_be_written_is_started_again_and_given_up_like_any_other() {
-    let _log = tracing::subscriber::set_default(Unwritable);
+    let _log = unwritable();
     let supervisor = supervisor();
     let (handle, mut seen) = counting(&supervisor, "one", LoopPolicy::Critical);
     assert!(seen.recv().await.is_some());
@@ -215,6 +191,16 @@ async fn shutdown_waits_for_loops_aborts_the_hung_one_and_leaves_no_task() {
     let late = supervisor.spawn("late", LoopPolicy::Critical, |_| async { Err(LoopError::new("must not run")) });
     late.ended().await;
     assert_eq!(late.status().last_failure, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_loop_is_aborted_though_the_log_cannot_be_written() {
+    let _log = unwritable();
+    let supervisor = supervisor();
+    let hung = supervisor.spawn("hung", LoopPolicy::Critical, |_| std::future::pending());
+    let stopped = supervisor.shutdown(Duration::from_secs(3)).await;
+    assert_eq!(stopped.tasks_left, 0);
+    hung.ended().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use super::queue::{Call, Fault};
 use super::*;
 use crate::runtime::{HealthSource, HealthStatus};
+use crate::telemetry::unwritable::unwritable;
 
 #[tokio::test(start_paused = true)]
 async fn a_long_attempt_keeps_its_lease_though_others_reap() {
@@ -234,4 +235,29 @@ async fn a_settlement_that_the_queue_cannot_take_now_holds_up_no_other_one_and_c
     bench.enqueue(100..140).await;
     bench.visit_many(40).await.iter().for_each(|visit| visit.end(JobOutcome::Done));
     bench.until(|counts| counts.settled == 100).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_is_away_while_the_log_cannot_be_written_costs_the_worker_no_loop() {
+    let _log = unwritable();
+    let mut bench = Bench::new();
+    bench.enqueue(0..2).await;
+    let visits = bench.visit_many(2).await;
+    for call in [Call::Claim, Call::Heartbeat, Call::Settle, Call::Reap] {
+        bench.queue.always(call, Fault::Before);
+    }
+    visits[0].end(JobOutcome::Done);
+    // Long enough for some heartbeats, and not for the leases to end.
+    assert!(tokio::time::timeout(s(40), bench.supervisor.failed()).await.is_err());
+    for call in [Call::Claim, Call::Heartbeat, Call::Settle, Call::Reap] {
+        assert!(bench.queue.calls(call).len() > 4, "{call:?}");
+    }
+    for status in bench.supervisor.statuses() {
+        assert_eq!((status.restarts, status.running), (0, true), "{}", status.name);
+    }
+    bench.queue.heal();
+    bench.enqueue(2..3).await;
+    drop(bench.visit().await);
+    bench.until(|counts| counts.settled > 0).await;
+    visits[1].ask(|_| ()).await;
 }
