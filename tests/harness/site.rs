@@ -18,6 +18,8 @@ use crate::{timing, truth};
 const STEP: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(10));
 /// Steps until something has to have happened: some 20 s of real time.
 const STEPS: u32 = 2_000;
+/// How long something may take that others do in real time, and how often it is looked for: far longer than it takes on a busy machine.
+const UNTIL: (Duration, Duration) = (Duration::from_secs(30), Duration::from_millis(5));
 
 /// Is a folder with one store, and the clock of that store.
 #[derive(Debug)]
@@ -43,6 +45,16 @@ pub fn spec(name: impl Into<String>) -> ServerSpec {
 /// Lets real time pass, for work that has no other sign of its progress.
 pub async fn pause(time: Duration) {
     assert!(tokio::time::timeout(time, std::future::pending::<()>()).await.is_err());
+}
+
+/// Looks, in real time, until something holds.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let came = async {
+        while !holds().await {
+            pause(UNTIL.1).await;
+        }
+    };
+    assert!(tokio::time::timeout(UNTIL.0, came).await.is_ok(), "in {:?} it did not come to pass: {what}", UNTIL.0);
 }
 
 impl Default for Site {

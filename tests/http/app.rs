@@ -13,11 +13,14 @@ use vip_core::ports::Backend;
 use vip_http::axum::Router;
 use vip_http::axum::body::{Body, to_bytes};
 use vip_http::axum::http::{HeaderMap, Request, StatusCode};
-use vip_http::{Api, ApiKeys, NewApiKey, Scope};
-use vip_tests::timing;
+use vip_http::{Api, ApiKeys, NewApiKey, Scope, limits};
+use vip_tests::site::patient;
 
 /// Largest answer of a test.
 const ANSWER_BYTES: usize = 1 << 24;
+
+/// Longest commit: a disk may be slow, and no test is about that.
+const COMMIT: Duration = Duration::from_secs(8);
 
 /// Is one caller's key.
 #[derive(Debug, Clone)]
@@ -102,9 +105,8 @@ impl App {
             .rate_limit_per_hour(1_000_000)
             .build();
         let client = HetznerClient::in_process(&simulator, DEFAULT_TOKEN).unwrap();
-        let mut timing = timing::quick();
-        // A store that does not answer is given up early: the tests of that do not wait for it.
-        timing.commit_deadline = Duration::from_millis(300);
+        let mut timing = patient();
+        timing.commit_deadline = COMMIT;
         let builder = Provisioner::builder(backend.clone()).provider(client).timing(timing).quota(20);
         let provisioner = start(builder).await;
         let keys = [
@@ -164,6 +166,11 @@ pub(crate) struct StillApp {
 
 impl StillApp {
     pub(crate) async fn of(builder: vip_core::provisioner::Builder) -> Self {
+        Self::with_limit(builder, limits::HANDLER).await
+    }
+
+    /// Makes one whose handlers may take so long.
+    pub(crate) async fn with_limit(builder: vip_core::provisioner::Builder, limit: Duration) -> Self {
         let provisioner = builder.client_only().await.unwrap();
         let keys = [
             key("acme", Some("acme"), &[Scope::TenantRead, Scope::TenantWrite]),
@@ -172,6 +179,7 @@ impl StillApp {
         ];
         let [acme, other, operator] = keys.each_ref().map(exposed);
         let api = Api::new(&provisioner, ApiKeys::new(keys.map(|key| key.entry)).unwrap()).unwrap();
+        let api = api.handler_limit(limit);
         Self { router: api.application(), provisioner, acme, other, operator }
     }
 

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use tower::ServiceExt;
 use vip_adapters::hetzner::HetznerClient;
 use vip_core::Provisioner;
-use vip_core::memory::{MemoryProvider, memory_backend};
+use vip_core::memory::memory_backend;
 use vip_core::model::{AccountId, ProviderServerId, Sighting, SightingClass, SightingKey, Timestamp};
 use vip_core::ports::{Backend, Connections, PoolFigures, Store};
 use vip_http::axum::Router;
@@ -32,7 +32,7 @@ impl Connections for Busy {
 }
 
 /// Runs a test with an exporter of its own.
-fn exporting<F: Future<Output = ()>>(test: impl FnOnce(PrometheusHandle) -> F) {
+pub(crate) fn exporting<F: Future<Output = ()>>(test: impl FnOnce(PrometheusHandle) -> F) {
     let recorder = PrometheusBuilder::new().build_recorder();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     metrics::with_local_recorder(&recorder, || runtime.block_on(test(recorder.handle())));
@@ -44,7 +44,7 @@ async fn read(router: &Router, key: &Key) -> String {
     String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap()
 }
 
-fn demand(shown: &str, lines: &[&str]) {
+pub(crate) fn demand(shown: &str, lines: &[&str]) {
     for line in lines {
         assert!(shown.lines().any(|shown| shown == *line), "{line} is missing in {shown}");
     }
@@ -94,22 +94,6 @@ fn counts_that_nobody_answers_keep_neither_health_nor_the_rest_from_being_shown(
         let shown = handle.render();
         demand(&shown, &["vip_health 2"]);
         assert!(shown.contains("vip_process_tasks ") && !shown.contains("vip_jobs"), "{shown}");
-        assert!(provisioner.shutdown(Duration::from_secs(5)).await.is_clean());
-    });
-}
-
-#[test]
-fn how_long_ago_this_process_swept_an_account_is_shown() {
-    exporting(async |handle| {
-        tokio::time::pause();
-        let builder = Provisioner::builder(memory_backend()).provider(MemoryProvider::default());
-        let provisioner = builder.start().await.unwrap();
-        // The first sweep is made at once.
-        let passed = tokio::time::timeout(Duration::from_secs(10), std::future::pending::<()>()).await;
-        assert!(passed.is_err());
-        refresh_metrics(&provisioner).await;
-        let shown = handle.render();
-        assert!(shown.contains(r#"vip_sweep_age_seconds{account="default"} "#), "{shown}");
         assert!(provisioner.shutdown(Duration::from_secs(5)).await.is_clean());
     });
 }

@@ -5,6 +5,7 @@ use vip_adapters::hetzner::simulator::DEFAULT_TOKEN;
 use vip_core::model::{AccountId, Gate, JobKey, JobKind, NewJob, Payload, TokenDigest};
 use vip_core::ports::Enqueued;
 use vip_http::axum::http::StatusCode;
+use vip_tests::site::until;
 
 use crate::app::{App, json_request, order};
 
@@ -34,9 +35,11 @@ async fn dead_jobs_are_listed_and_replayed_by_a_sample_first() {
     job.max_attempts = 1;
     assert_eq!(operator.enqueue(job).await.unwrap(), Enqueued::Inserted);
     let mut dead = Value::Null;
-    while dead["items"].as_array().is_none_or(Vec::is_empty) {
+    until("the job is dead", async || {
         dead = app.get(&app.operator, "/v1/operator/jobs?state=dead").await.body;
-    }
+        dead["items"].as_array().is_some_and(|items| !items.is_empty())
+    })
+    .await;
     let report = app.post(&app.operator, "/v1/operator/jobs/replay", &json!({ "sample": 1 })).await;
     assert_eq!((report.status, report.text("/sample/0/fate")), (StatusCode::OK, "failed_again"), "{report:?}");
     assert_eq!(report.body["went_on"], false);

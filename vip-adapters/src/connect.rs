@@ -71,13 +71,41 @@ pub async fn connect_existing(url: &str) -> Result<Backend, ConnectError> {
     connect_with(url, Missing::Refused).await
 }
 
+/// Says whether [`connect`] can read a URL. Nothing is opened, and nobody is asked.
+///
+/// # Errors
+///
+/// [`ConnectError`]; a URL whose feature is off names the feature.
+pub fn check_url(url: &str) -> Result<(), ConnectError> {
+    match Kind::of(url)? {
+        Kind::Sqlite => check_sqlite(url),
+        Kind::Postgres => check_postgres(url),
+    }
+}
+
 async fn connect_with(url: &str, missing: Missing) -> Result<Backend, ConnectError> {
-    match url.split_once(':').map(|(scheme, _)| scheme) {
-        Some("sqlite") => connect_sqlite(url, missing).await,
-        Some("postgres" | "postgresql") => connect_postgres(url, missing).await,
-        // Other forms of addresses have a password before their first colon.
-        Some(scheme) if is_scheme(scheme) => Err(ConnectError::UnknownScheme { scheme: scheme.to_owned() }),
-        Some(_) | None => Err(ConnectError::NoScheme),
+    match Kind::of(url)? {
+        Kind::Sqlite => connect_sqlite(url, missing).await,
+        Kind::Postgres => connect_postgres(url, missing).await,
+    }
+}
+
+/// Says which adapter a URL is for.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl Kind {
+    fn of(url: &str) -> Result<Self, ConnectError> {
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => Ok(Self::Sqlite),
+            Some("postgres" | "postgresql") => Ok(Self::Postgres),
+            // Other forms of addresses have a password before their first colon.
+            Some(scheme) if is_scheme(scheme) => Err(ConnectError::UnknownScheme { scheme: scheme.to_owned() }),
+            Some(_) | None => Err(ConnectError::NoScheme),
+        }
     }
 }
 
@@ -113,6 +141,25 @@ pub async fn connect_queue_at(backend: Backend, url: &str) -> Result<Backend, Co
     queue_at(backend, url).await
 }
 
+/// Says whether [`connect_queue_at`] can read a URL. Nobody is asked.
+///
+/// # Errors
+///
+/// [`ConnectError`]; without the feature it names it.
+pub fn check_queue_url(url: &str) -> Result<(), ConnectError> {
+    check_queue(url)
+}
+
+#[cfg(feature = "redis")]
+fn check_queue(url: &str) -> Result<(), ConnectError> {
+    Ok(crate::redis::check_url(url)?)
+}
+
+#[cfg(not(feature = "redis"))]
+fn check_queue(_url: &str) -> Result<(), ConnectError> {
+    Err(ConnectError::FeatureOff { scheme: "redis", feature: "redis" })
+}
+
 #[cfg(feature = "redis")]
 async fn queue_at(backend: Backend, url: &str) -> Result<Backend, ConnectError> {
     let queue = crate::redis::RedisQueue::open(url, crate::redis::RedisConfig::queue()).await?;
@@ -124,6 +171,16 @@ async fn queue_at(backend: Backend, url: &str) -> Result<Backend, ConnectError> 
 #[expect(clippy::unused_async, reason = "the same signature with and without the feature")]
 async fn queue_at(_backend: Backend, _url: &str) -> Result<Backend, ConnectError> {
     Err(ConnectError::FeatureOff { scheme: "redis", feature: "redis" })
+}
+
+#[cfg(feature = "sqlite")]
+fn check_sqlite(url: &str) -> Result<(), ConnectError> {
+    Ok(crate::sqlite::check_url(url)?)
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn check_sqlite(_url: &str) -> Result<(), ConnectError> {
+    Err(ConnectError::FeatureOff { scheme: "sqlite", feature: "sqlite" })
 }
 
 #[cfg(feature = "sqlite")]
@@ -139,6 +196,16 @@ async fn connect_sqlite(url: &str, missing: Missing) -> Result<Backend, ConnectE
 #[expect(clippy::unused_async, reason = "the same signature with and without the feature")]
 async fn connect_sqlite(_url: &str, _missing: Missing) -> Result<Backend, ConnectError> {
     Err(ConnectError::FeatureOff { scheme: "sqlite", feature: "sqlite" })
+}
+
+#[cfg(feature = "postgres")]
+fn check_postgres(url: &str) -> Result<(), ConnectError> {
+    Ok(crate::postgres::check_url(url)?)
+}
+
+#[cfg(not(feature = "postgres"))]
+fn check_postgres(_url: &str) -> Result<(), ConnectError> {
+    Err(ConnectError::FeatureOff { scheme: "postgres", feature: "postgres" })
 }
 
 #[cfg(feature = "postgres")]
@@ -177,6 +244,19 @@ mod tests {
         assert!(matches!(connect(&format!("{longer}:b")).await, Err(ConnectError::NoScheme)));
     }
 
+    #[cfg(all(feature = "sqlite", feature = "postgres", feature = "redis"))]
+    #[test]
+    fn a_url_is_checked_without_anything_being_there() {
+        for good in ["sqlite:///nowhere/at/all/vip.db", "postgres://user@nowhere.invalid/db"] {
+            check_url(good).unwrap();
+        }
+        for bad in ["vip.db", "mysql://host/db", "sqlite::memory:", "postgres://user@host:port/db"] {
+            assert!(check_url(bad).is_err(), "{bad}");
+        }
+        check_queue_url("redis://nowhere.invalid").unwrap();
+        assert!(check_queue_url("nonsense").is_err());
+    }
+
     #[tokio::test]
     async fn a_queue_that_cannot_be_used_is_an_error_that_shows_no_password() {
         let memory = vip_core::memory::memory_backend();
@@ -188,8 +268,9 @@ mod tests {
     #[cfg(not(feature = "sqlite"))]
     #[tokio::test]
     async fn a_feature_that_is_off_is_named() {
-        for error in [connect("sqlite://vip.db").await, connect_existing("sqlite://vip.db").await] {
-            let error = error.unwrap_err().to_string();
+        let opened = [connect("sqlite://vip.db").await, connect_existing("sqlite://vip.db").await];
+        for refused in opened.map(|backend| backend.map(drop)).into_iter().chain([check_url("sqlite://vip.db")]) {
+            let error = refused.unwrap_err().to_string();
             assert!(error.contains("feature `sqlite`"), "{error}");
         }
     }

@@ -29,7 +29,10 @@ mod unreadable;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod untrimmed;
 
-pub use connect::{ConnectError, REDIS_URL_VARIABLE, connect, connect_existing, connect_queue, connect_queue_at};
+pub use connect::{
+    ConnectError, REDIS_URL_VARIABLE, check_queue_url, check_url, connect, connect_existing, connect_queue,
+    connect_queue_at,
+};
 
 // So that a host needs one crate alone, in one version.
 pub use vip_core;

@@ -85,7 +85,7 @@ pub(crate) enum Provider {
 /// Something else than to serve.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Prints the resolved configuration without its secrets.
+    /// Prints the resolved configuration without its secrets; asks nobody, and fails if something in it cannot be read.
     Check,
     /// Prints the description of the API (OpenAPI 3.1).
     Describe,

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use vip_core::telemetry;
-use vip_http::{Api, NewApiKey};
+use vip_http::{Api, ApiKeys, NewApiKey};
 
 use arguments::{Arguments, Command, NewKey};
 use configuration::Configuration;
@@ -54,6 +54,7 @@ async fn perform(arguments: Arguments) -> Fallible<ExitCode> {
             if let Some(known) = known {
                 say(&format!("keys in the file         {}", known.keys.count()))?;
             }
+            product::check(&configuration)?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::Describe) => {
@@ -86,6 +87,8 @@ async fn perform(arguments: Arguments) -> Fallible<ExitCode> {
 /// Makes a key: the first line is the key, the rest what belongs into the file of keys.
 fn new_key(new: &NewKey) -> Fallible {
     let made = NewApiKey::generate(&new.id, new.tenant.clone(), new.scopes.iter().copied())?;
+    // No key is given out whose entry a server would refuse.
+    drop(ApiKeys::new([made.entry.clone()])?);
     say(secrecy::ExposeSecret::expose_secret(&made.key))?;
     say(&serde_json::to_string(&[made.entry])?)
 }

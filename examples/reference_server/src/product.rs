@@ -52,6 +52,17 @@ impl Product {
     }
 }
 
+/// Says whether what names database, queue and provider can be read; asks none of them.
+pub(crate) fn check(configuration: &Configuration) -> Fallible {
+    if let Database::Url(url) = &configuration.database {
+        vip_adapters::check_url(url.value.expose_secret())?;
+    }
+    if let Some(url) = &configuration.queue {
+        vip_adapters::check_queue_url(url.value.expose_secret())?;
+    }
+    client(&configuration.cloud).map(drop)
+}
+
 async fn open(configuration: &Configuration) -> Fallible<(Backend, Option<TempDir>)> {
     match (&configuration.database, &configuration.cloud) {
         (Database::Temporary, _) => {

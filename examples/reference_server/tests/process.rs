@@ -159,7 +159,7 @@ fn what_it_cannot_do_is_said_and_the_exit_status_is_no_success() {
     let hetzner: [(&str, &str); 3] =
         [("HCLOUD_TOKEN", "c4n4ry"), ("HCLOUD_ENDPOINT", "here"), ("VIP_DATABASE_URL", &database)];
     assert!(run(&["migrate"], &[("VIP_DATABASE_URL", &database)]).status.success());
-    let cases: [Case<'_>; 14] = [
+    let cases: [Case<'_>; 20] = [
         (&[], &[("VIP_DATABASE_URL", "mysql://u:c4n4ry@h/d")], "no adapter for `mysql:`"),
         (&[], &[("VIP_REDIS_URL", "redis://u:c4n4ry@127.0.0.1:1")], "queue on Redis"),
         (&["--provider", "hetzner"], &[], "HCLOUD_TOKEN"),
@@ -171,9 +171,15 @@ fn what_it_cannot_do_is_said_and_the_exit_status_is_no_success() {
         (&["--api-keys-file", &no_list, "check"], &[], "list.json: not a list of API keys"),
         (&["check"], &[("VIP_LOG", "vip_core=loud")], "VIP_LOG"),
         (&["check"], &[("VIP_DATABASE_URL_FILE", "c4n4ry")], "VIP_DATABASE_URL_FILE: what it names cannot be read"),
-        (&[], &[("VIP_DATABASE_URL", &unwritable)], "nowhere/vip.db"),
+        (&[], &[("VIP_DATABASE_URL", &unwritable)], "nowhere/vip.db: its folder is not there"),
+        (&["migrate"], &[("VIP_DATABASE_URL", &unwritable)], "nowhere/vip.db: its folder is not there"),
         (&[], &[("VIP_DATABASE_URL", "c4n4ry")], "write `sqlite://vip.db`"),
+        (&["check"], &[("VIP_DATABASE_URL", "c4n4ry")], "write `sqlite://vip.db`"),
+        (&["check"], &[("VIP_DATABASE_URL", "mysql://u:c4n4ry@h/d")], "no adapter for `mysql:`"),
+        (&["check"], &[("VIP_DATABASE_URL", "postgres://u:c4n4ry@h:port/d")], "not a URL of a PostgreSQL database"),
+        (&["check"], &[("VIP_REDIS_URL", "c4n4ry")], "not a URL of a Redis server"),
         (&["--provider", "hetzner"], &hetzner, "HCLOUD_ENDPOINT"),
+        (&["--provider", "hetzner", "check"], &hetzner, "HCLOUD_ENDPOINT"),
     ];
     for (flags, variables, expected) in cases {
         let output = run(flags, variables);
@@ -297,6 +303,14 @@ fn a_key_that_it_makes_is_known_to_a_process_that_reads_its_entry() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(program.end("-INT").0, Some(0));
+}
+
+#[test]
+fn a_key_whose_entry_a_server_would_refuse_is_not_made() {
+    let made = command(&["new-key", "--id", "panel", "--scope", "tenant:read"]).output().unwrap();
+    let errors = String::from_utf8(made.stderr).unwrap();
+    assert!(made.status.code() == Some(1) && errors.contains("a scope of a tenant and no tenant"), "{errors}");
+    assert!(made.stdout.is_empty(), "a key was shown");
 }
 
 #[test]

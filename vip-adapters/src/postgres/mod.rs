@@ -63,6 +63,7 @@ use orders::Orders;
 use queries::Queries;
 use session::{Sessions, Write};
 use upkeep::Install;
+pub(crate) use url::check_url;
 use url::options_of;
 pub use vip_core::ports::PoolFigures;
 use watcher::Watcher;

@@ -28,6 +28,11 @@ const KNOWN: [&str; 18] = [
     "options",
 ];
 
+/// Says whether a URL can be read; asks nobody.
+pub(crate) fn check_url(url: &str) -> Result<(), OpenError> {
+    options_of(url).map(drop)
+}
+
 pub(super) fn options_of(url: &str) -> Result<PgConnectOptions, OpenError> {
     let (known, unknown) = without_unknown(url);
     let options = PgConnectOptions::from_str(&known).map_err(|error| {

@@ -19,3 +19,8 @@ pub use cache::{REDIS_CACHE_VALUE_BYTES, RedisCache};
 pub use config::RedisConfig;
 pub use error::OpenError;
 pub use job_queue::{REDIS_QUEUE_BATCH, RedisQueue};
+
+/// Says whether a URL can be read; asks nobody.
+pub(crate) fn check_url(url: &str) -> Result<(), OpenError> {
+    tls::client(url, &RedisConfig::queue()).map(drop)
+}

@@ -15,7 +15,7 @@ use crate::backoff::Backoff;
 use crate::missing::Missing;
 
 use super::config::{BoundedLoss, SqliteConfig, Synchronous};
-use super::error::{OpenError, is_busy};
+use super::error::{Obstacle, OpenError, is_busy};
 use super::log_watch::LOG_BYTES;
 use super::migration;
 use super::place::{self, Place};
@@ -111,8 +111,10 @@ impl Connector {
         }
         let options = self.options().journal_mode(SqliteJournalMode::Wal);
         let options = options.create_if_missing(self.missing == Missing::Made);
-        let connected = self.connect(&options.busy_timeout(Duration::ZERO)).await;
-        let mut connection = connected.map_err(|source| self.file_error(source))?;
+        let mut connection = match self.connect(&options.busy_timeout(Duration::ZERO)).await {
+            Ok(connection) => connection,
+            Err(source) => return Err(self.not_opened(source).await),
+        };
         self.check(&mut connection).await?;
         self.hold_log(&mut connection).await?;
         let path = self.path.clone();
@@ -122,6 +124,15 @@ impl Connector {
         self.demand_together(place.fault())?;
         self.place.get_or_init(|| place);
         Ok(connection)
+    }
+
+    /// Says why the file was not opened: of a folder that is not there SQLite says only that it cannot open the file.
+    async fn not_opened(&self, source: sqlx::Error) -> OpenError {
+        let path = self.path.clone();
+        match tokio::task::spawn_blocking(move || place::has_folder(&path)).await {
+            Ok(false) => self.file_error(Obstacle::NoFolder),
+            Ok(true) | Err(_) => self.file_error(source),
+        }
     }
 
     /// Opens a connection that is used for nothing and has to be closed last: with the last one that ends SQLite removes log and

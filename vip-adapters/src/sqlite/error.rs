@@ -116,6 +116,8 @@ pub(super) enum Refusal {
 pub(super) enum Obstacle {
     #[error("others kept the database busy until the deadline")]
     Busy,
+    #[error("its folder is not there")]
+    NoFolder,
     #[error("the database is closed")]
     Closed,
     #[error(

@@ -53,6 +53,11 @@ use upkeep::Install;
 use watcher::{Watcher, WatcherParts};
 use writer::{Write, Writer, WriterHandle, WriterParts};
 
+/// Says whether a URL names a file; looks at none.
+pub(crate) fn check_url(url: &str) -> Result<(), OpenError> {
+    address::file_of(url).map(drop)
+}
+
 /// Keeps orders, jobs and audit records in one SQLite file; a clone is the same backend.
 ///
 /// # Guarantees

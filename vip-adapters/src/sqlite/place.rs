@@ -129,6 +129,12 @@ pub(super) const fn fault_of_names(_path: &Path) -> Option<&'static str> {
     None
 }
 
+/// Says whether the folder is there in which a file is, or is to be made; one that cannot be looked at may be.
+pub(super) fn has_folder(path: &Path) -> bool {
+    // A name alone is in the folder that the process works in.
+    path.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.try_exists().unwrap_or(true))
+}
+
 /// Says what is wrong with a file on one device whose log is on another, if they are two.
 #[cfg(unix)]
 const fn fault_of_devices(file: u64, log: u64) -> Option<&'static str> {

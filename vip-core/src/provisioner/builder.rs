@@ -237,7 +237,7 @@ impl Builder {
         }
         let (context, shared) = self.shared().await?;
         let supervisor = Supervisor::new(self.randomness.clone());
-        let health = watch(&context, &shared, None);
+        let health = watch(&shared, RecordsHealth { context, works: false });
         health.watch(shared.catalogs.clone());
         Ok(Provisioner { inner: Arc::new(Inner { shared, supervisor, health, running: None }) })
     }
@@ -272,9 +272,7 @@ impl Builder {
         schedule_sweeps(&context).await?;
 
         let supervisor = Supervisor::new(self.randomness.clone());
-        let providers = ProviderHealth { stacks: shared.stacks.clone(), sweeps: shared.sweeps.clone() };
-        let health = watch(&context, &shared, Some(providers));
-        health.watch(shared.catalogs.clone());
+        let health = watch(&shared, RecordsHealth { context: context.clone(), works: true });
         let relay = context.outbox.as_ref().map(|outbox| {
             let stall_after = context.timing.stall_after;
             let ends = Arc::new(RelayEnds::new(stall_after));
@@ -361,17 +359,20 @@ async fn schedule_sweeps(context: &Context) -> Result<(), StartError> {
     Ok(())
 }
 
-fn watch(context: &Context, shared: &Shared, providers: Option<ProviderHealth>) -> Health {
-    let health = Health::new();
+/// Watches what every process has; only one that works looks at gates. Breakers are everybody's: one that an operator holds keeps
+/// catalogs back where nobody works, too.
+fn watch(shared: &Shared, records: RecordsHealth) -> Health {
+    let (context, works, health) = (&shared.context, records.works, Health::new());
     health.watch(Arc::new(StoreHealth(context.clone())));
-    health.watch(Arc::new(RecordsHealth { context: context.clone(), works: providers.is_some() }));
+    health.watch(Arc::new(records));
     health.watch(Arc::new(QueueHealth(context.clone())));
     if let Some(connections) = &shared.connections {
         health.watch(Arc::new(PoolHealth(connections.clone())));
     }
-    if let Some(providers) = providers {
+    if works {
         health.watch(Arc::new(AccountHealth(context.clone())));
-        health.watch(Arc::new(providers));
     }
+    health.watch(Arc::new(ProviderHealth { stacks: shared.stacks.clone(), sweeps: shared.sweeps.clone() }));
+    health.watch(shared.catalogs.clone());
     health
 }

@@ -7,6 +7,8 @@ mod builder;
 mod catalog_tests;
 mod catalogs;
 mod health;
+#[cfg(test)]
+mod health_tests;
 mod jobs;
 mod loops;
 mod operation;

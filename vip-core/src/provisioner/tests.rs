@@ -118,6 +118,15 @@ async fn a_client_alone_refuses_a_handler_and_a_sink_that_nobody_would_use() {
     assert!(settings.client_only().await.is_ok(), "they have no effect");
 }
 
+/// The store remembers by name how far it has delivered: of two with one name, each would miss what the other was given.
+#[tokio::test(start_paused = true)]
+async fn two_audit_sinks_of_one_name_are_refused() {
+    let builder = Provisioner::builder(memory_backend()).provider(MemoryProvider::default());
+    let named = ["one", "two", "one"].map(Counting::new);
+    let started = named.into_iter().fold(builder, Builder::audit_sink).start().await;
+    assert!(matches!(&started, Err(StartError::SinkTwice { name }) if name == "one"), "{started:?}");
+}
+
 #[cfg(feature = "mocks")]
 #[tokio::test(start_paused = true)]
 async fn the_request_id_and_the_trace_of_an_order_go_along_to_the_provider() {

@@ -1,4 +1,5 @@
-//! How long a connection may last after its answer: one that nobody takes ends it soon, one that was taken lets it rest.
+//! How long a connection may last: a handler has limits of its own, an answer that nobody takes ends it soon, one that was taken lets
+//! it rest.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +22,8 @@ use super::{Counts, PeerAddress, ServerSettings};
 
 const ANSWER: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(3600);
+/// Longer than a header may take, an answer, and a rest.
+const HANDLER: Duration = Duration::from_secs(2 * 3600);
 /// Requests with and without a body in the answer.
 const REQUESTS: [&str; 3] = [
     "GET /body HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -72,7 +75,8 @@ async fn ended_after(request: &'static str, takes: usize) -> Duration {
     let settings = Arc::new(ServerSettings { answer: ANSWER, idle: IDLE, ..ServerSettings::default() });
     let router = Router::new()
         .route("/body", any(|| async { "something to take" }))
-        .route("/none", any(|| async { StatusCode::NO_CONTENT }));
+        .route("/none", any(|| async { StatusCode::NO_CONTENT }))
+        .route("/late", any(late));
     let (counts, peer) = (Arc::new(Counts::default()), SocketAddr::from(([127, 0, 0, 1], 1)));
     let connection = Connection {
         router,
@@ -89,9 +93,16 @@ async fn ended_after(request: &'static str, takes: usize) -> Duration {
     began.elapsed()
 }
 
+/// Answers once everything but a handler has had its time.
+async fn late() -> StatusCode {
+    let waited = tokio::time::timeout(HANDLER, std::future::pending::<()>()).await;
+    assert!(waited.is_err());
+    StatusCode::NO_CONTENT
+}
+
 fn is_about(took: Duration, limit: Duration) -> bool {
-    // Tokio's timer counts whole milliseconds.
-    (limit..limit + Duration::from_millis(2)).contains(&took)
+    // Tokio's timer counts whole milliseconds, and two may follow each other.
+    (limit..limit + Duration::from_millis(4)).contains(&took)
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,4 +121,10 @@ async fn a_connection_whose_answer_was_taken_may_rest_also_if_the_answer_has_no_
         let took = ended_after(request, usize::MAX).await;
         assert!(is_about(took, IDLE), "{request}: {took:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_request_is_handled_its_connection_has_no_limit_of_time() {
+    let took = ended_after("GET /late HTTP/1.1\r\nHost: a\r\n\r\n", usize::MAX).await;
+    assert!(is_about(took, HANDLER + IDLE), "{took:?}");
 }

@@ -33,7 +33,77 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use tokio_util::sync::CancellationToken;
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
     use super::*;
+    use crate::serve::{ACCEPT_PAUSE, Server, ServerSettings};
+
+    /// Keeps the fields of all events.
+    #[derive(Default, Clone)]
+    struct Fields(Arc<Mutex<Vec<String>>>);
+
+    impl Fields {
+        fn told(&self, what: &str) -> usize {
+            self.0.lock().unwrap().iter().filter(|field| field.starts_with(what)).count()
+        }
+    }
+
+    impl Visit for Fields {
+        fn record_debug(&mut self, _: &Field, value: &dyn fmt::Debug) {
+            self.0.lock().unwrap().push(format!("{value:?}"));
+        }
+    }
+
+    impl Subscriber for Fields {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, event: &Event<'_>) {
+            event.record(&mut self.clone());
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    /// Makes a server on a socket that can be read, and takes no connections: each accept fails at once.
+    #[cfg(unix)]
+    fn failing() -> Server {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket.send_to(b"something to read", socket.local_addr().unwrap()).unwrap();
+        let listener = std::net::TcpListener::from(std::os::fd::OwnedFd::from(socket));
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        Server { listener, settings: ServerSettings::default() }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_that_fails_is_told_once_and_asked_again_until_the_server_is_to_end() {
+        let fields = Fields::default();
+        let _heard = tracing::subscriber::set_default(fields.clone());
+        let stop = CancellationToken::new();
+        let end = async {
+            for _ in 0..100 {
+                tokio::time::timeout(ACCEPT_PAUSE, std::future::pending::<()>()).await.unwrap_err();
+            }
+            stop.cancel();
+        };
+        let (report, ()) = tokio::join!(failing().serve(Router::new(), stop.clone(), Duration::ZERO), end);
+        assert_eq!((fields.told("accept failed"), report.accepted), (1, 0));
+        assert_eq!(fields.told("the last connections were not taken"), 1);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn failures_without_a_quiet_minute_between_them_are_told_once() {
