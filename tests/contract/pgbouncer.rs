@@ -1,4 +1,4 @@
-//! The contracts of store and queue on PostgreSQL behind pgbouncer in transaction mode.
+//! The contracts of store and queue on PostgreSQL behind pgbouncer in transaction mode, and what session mode leaves out.
 #![expect(clippy::unwrap_used, reason = "the whole file is a test")]
 
 use std::path::Path;
@@ -6,21 +6,22 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use vip_adapters::postgres::{Pooler, PostgresBackend, PostgresConfig};
+use sqlx::{Connection, PgConnection, PgPool};
+use vip_adapters::postgres::{OpenError, Pooler, PostgresBackend, PostgresConfig};
 use vip_core::conformance::BackendFixture;
 use vip_core::memory::ManualClock;
 use vip_core::model::Timestamp;
-use vip_core::ports::Backend;
-use vip_tests::postgres::{Server, Transactions};
+use vip_core::ports::{Backend, Store};
+use vip_tests::postgres::{PgBouncer, Server};
 
 const ACTOR: &str = env!("CARGO_BIN_EXE_actor");
 
 /// Returns the server and the pooler of this program; their guards end them when the program ends.
-fn servers() -> &'static (Server, Transactions) {
-    static SERVERS: OnceLock<(Server, Transactions)> = OnceLock::new();
+fn servers() -> &'static (Server, PgBouncer) {
+    static SERVERS: OnceLock<(Server, PgBouncer)> = OnceLock::new();
     SERVERS.get_or_init(|| {
         let server = Server::start(Path::new(ACTOR));
-        let pooler = Transactions::start(Path::new(ACTOR), &server);
+        let pooler = PgBouncer::of_transactions(Path::new(ACTOR), &server);
         (server, pooler)
     })
 }
@@ -59,3 +60,31 @@ async fn pgbouncer() -> PoolerFixture {
 }
 
 vip_core::backend_suite!(pgbouncer);
+
+#[tokio::test]
+async fn a_pooler_that_leaves_out_what_a_session_is_opened_with_is_refused_unless_each_transaction_is_told() {
+    let (server, _) = servers();
+    let pooler = PgBouncer::of_sessions(Path::new(ACTOR), server);
+    let database = server.new_database().await;
+    let url = pooler.url(&database);
+    let error = PostgresBackend::connect(&url, PostgresConfig::default()).await.unwrap_err();
+    let is_named = matches!(
+        &error,
+        OpenError::Session { setting: "statement_timeout", asked, found } if asked == "4000" && found == "0"
+    );
+    assert!(is_named, "{error:?}");
+    let mut watching = PgConnection::connect(&server.url(&database)).await.unwrap();
+    let made = "SELECT to_regnamespace('vip') IS NOT NULL";
+    assert!(!sqlx::query_scalar::<_, bool>(made).fetch_one(&mut watching).await.unwrap(), "nothing was changed");
+    watching.close().await.unwrap();
+    // Our own connections beside those of a host go the same way.
+    let host = PgPool::connect(&url).await.unwrap();
+    let error = PostgresBackend::with_pool(host.clone(), PostgresConfig::default()).await.unwrap_err();
+    assert!(matches!(error, OpenError::Session { .. }), "{error:?}");
+    host.close().await;
+    let config = PostgresConfig::default().pooler(Pooler::Transaction);
+    let opened = PostgresBackend::connect(&url, config).await.unwrap();
+    opened.installation().await.unwrap();
+    opened.close().await.unwrap();
+    pooler.stop();
+}

@@ -12,9 +12,13 @@ use vip_adapters::ConnectError;
 use vip_adapters::hetzner::HetznerClient;
 use vip_adapters::postgres::{OlderSchema, OpenError, PostgresBackend, PostgresConfig};
 use vip_core::Provisioner;
-use vip_core::ports::{Durability, Store};
+use vip_core::conformance::job_queue::{claim, job};
+use vip_core::memory::ManualClock;
+use vip_core::model::Timestamp;
+use vip_core::ports::{Durability, JobQueue, Store};
 
 use crate::postgres_database::{open, whole_order};
+use crate::postgres_jobs::hold;
 use crate::{ACTOR, server};
 
 async fn refused(database: &str) -> OpenError {
@@ -192,6 +196,32 @@ async fn tables_and_migrations_of_the_host_stay_as_they_are() {
     let foreign = "SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE nspname = 'public' AND relname NOT IN ('orders', '_sqlx_migrations')";
     assert_eq!(number(&database, foreign).await, 0, "everything of ours is in our schema");
+}
+
+/// Counts tables of which no row may be changed or deleted once they are published.
+const UNPUBLISHABLE: &str = "SELECT count(*) FROM pg_class AS ours
+    WHERE relnamespace = 'vip'::regnamespace AND relkind IN ('r', 'p') AND relreplident <> 'f' AND NOT (
+        relreplident = 'd' AND EXISTS (SELECT FROM pg_index WHERE indrelid = ours.oid AND indisprimary)
+    )";
+
+#[tokio::test]
+async fn leases_are_prolonged_and_rescued_also_where_somebody_publishes_all_tables() {
+    let database = server().new_database().await;
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
+    let config = PostgresConfig::default().clock(Arc::clone(&clock) as _);
+    let backend = PostgresBackend::connect(&server().url(&database), config).await.unwrap();
+    assert_eq!(number(&database, UNPUBLISHABLE).await, 0);
+    server().run(&database, "CREATE PUBLICATION everything FOR ALL TABLES").await;
+    backend.enqueue(&[job("a")]).await.unwrap();
+    let claimed = claim(&backend, 1).await.pop().unwrap();
+    // Where the row of a job is held, its lease goes on in the row of its claim.
+    let holder = hold(&database, claimed.job.id).await;
+    let held = backend.heartbeat(&[claimed.lease.reference], Duration::from_secs(60)).await.unwrap();
+    assert_eq!(held, [true]);
+    holder.close().await.unwrap();
+    clock.advance(Duration::from_secs(600));
+    assert_eq!(backend.reap(5, 10).await.unwrap(), 1);
+    backend.close().await.unwrap();
 }
 
 #[tokio::test]

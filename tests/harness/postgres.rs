@@ -115,14 +115,20 @@ impl Guarded {
     }
 }
 
-/// Is the role of the process that guards a pooler in transaction mode before a server: it ends when its input closes.
-pub async fn guard_pooler(server: &str) {
+/// Is the role of the process that guards a pooler before a server: it ends when its input closes.
+pub async fn guard_pooler(server: &str, mode: &str) {
+    let more = match mode {
+        // Two connections at the server for all: whoever relies on having its own is found out.
+        "transaction" => "default_pool_size = 2",
+        // As its users are told to, so that drivers may connect that ask for more than it knows.
+        "session" => "ignore_startup_parameters = extra_float_digits,options",
+        other => panic!("unknown mode: {other}"),
+    };
     let folder = tempfile::tempdir().expect("a folder");
     let name = |file: &str| folder.path().join(file).display().to_string();
-    // Two connections at the server for all: whoever relies on having its own is found out.
     let settings = format!(
         "[databases]\n* = host={server} user=vip\n[pgbouncer]\nlisten_port = 6432\nlisten_addr =\nunix_socket_dir = {}\n\
-         auth_type = any\npool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 200\nlogfile = {}\n",
+         auth_type = any\npool_mode = {mode}\n{more}\nmax_client_conn = 200\nlogfile = {}\n",
         folder.path().display(),
         name("log"),
     );
@@ -186,18 +192,29 @@ struct Guard {
 
 /// Is a running pooler.
 #[derive(Debug)]
-pub struct Transactions {
+pub struct PgBouncer {
     guard: Child,
     folder: String,
 }
 
-impl Transactions {
-    /// Starts a pooler in transaction mode before a server.
+impl PgBouncer {
+    /// Starts one in transaction mode before a server.
     #[must_use]
-    pub fn start(actor: &Path, server: &Server) -> Self {
+    pub fn of_transactions(actor: &Path, server: &Server) -> Self {
+        Self::start(actor, server, "transaction")
+    }
+
+    /// Starts one in session mode, which leaves out the settings that a session is opened with.
+    #[must_use]
+    pub fn of_sessions(actor: &Path, server: &Server) -> Self {
+        Self::start(actor, server, "session")
+    }
+
+    fn start(actor: &Path, server: &Server, mode: &str) -> Self {
         let mut guard = Command::new(actor)
             .arg("pgbouncer")
             .arg(&server.folder)
+            .arg(mode)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -20,7 +20,7 @@ async fn main() {
         ["postgres", settings @ ..] => {
             vip_tests::postgres::guard(settings.iter().map(ToString::to_string).collect()).await;
         }
-        ["pgbouncer", server] => vip_tests::postgres::guard_pooler(server).await,
+        ["pgbouncer", server, mode] => vip_tests::postgres::guard_pooler(server, mode).await,
         ["installation", store] => installation(store).await,
         ["worker", store, endpoint] => worker(store, endpoint).await,
         other => panic!("unknown role: {other:?}"),

@@ -20,9 +20,10 @@ const WAIT_MOST: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pooler {
-    /// Nothing, or a pooler in session mode: a connection is a session of the server.
+    /// Nothing: a connection is a session of the server, and has the settings that it was opened with, which is looked at.
     None,
-    /// A pooler such as pgbouncer in transaction mode: no named statements, no settings of a session, no LISTEN.
+    /// A pooler such as pgbouncer, in transaction mode or in session mode, where it takes no settings of a session either: no
+    /// named statements, each transaction sets its own, no LISTEN.
     Transaction,
 }
 

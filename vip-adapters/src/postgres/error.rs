@@ -37,6 +37,19 @@ pub enum OpenError {
         /// What it is.
         found: String,
     },
+    /// A session does not have a setting that it was opened with, such as a time-out: something between us and the server leaves
+    /// that out, as pgbouncer does where `ignore_startup_parameters` has `options`.
+    #[error(
+        "a session was opened with {setting} = {asked} and has {found}: a pooler leaves it out; say `Pooler::Transaction`, or connect past it"
+    )]
+    Session {
+        /// The setting; times are in milliseconds.
+        setting: &'static str,
+        /// What was asked for.
+        asked: String,
+        /// What it is.
+        found: String,
+    },
     /// The database cannot hold every text.
     #[error("the database is encoded in {found}, and has to be in UTF8")]
     Encoding {

@@ -16,7 +16,7 @@ use super::error::OpenError;
 /// A table of our own in a schema of our own: sharing sqlx's with the host would make each refuse the other's migrations.
 const TABLE: &str = "vip.migrations";
 /// Longest time for connecting and migrating; sixteen processes that start at once wait for one of them.
-const MIGRATION_MOST: Duration = Duration::from_secs(120);
+pub(super) const MIGRATION_MOST: Duration = Duration::from_secs(120);
 /// Longest wait for a lock that others hold on our tables, in milliseconds: behind a waiting migration all others queue.
 const LOCK_MOST_MS: u32 = 20_000;
 
@@ -188,7 +188,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn connect_error(source: sqlx::Error) -> OpenError {
+pub(super) fn connect_error(source: sqlx::Error) -> OpenError {
     let source = Box::new(source);
     if is_about_rights(&*source) { OpenError::Rights { source } } else { OpenError::Connect { source } }
 }

@@ -59,7 +59,7 @@ use jobs::{EnqueueJobs, EnqueueTogether};
 use keys::Wanted;
 use lanes::{HostPool, Lanes};
 use migration::Wish;
-use orders::Orders;
+use orders::{Orders, counter_of};
 use queries::Queries;
 use session::{Sessions, Write};
 use upkeep::Install;
@@ -144,6 +144,7 @@ impl PostgresBackend {
     ) -> Result<Self, OpenError> {
         config.check()?;
         let options = settings::plain_options(options, config.pooler);
+        settings::check_session(&options, &config).await?;
         let wish = Wish { older: config.older_schema, missing: config.missing };
         let found = migration::prepare(&options, wish, migration::migrations_with(&config.later)).await?;
         let durability = durability(&found, config.bounded_loss)?;
@@ -170,7 +171,7 @@ impl PostgresBackend {
             calls.spawn(bell.clone().ring());
             calls.spawn(bell.listen());
         }
-        let (enqueues, orders, keys) = (Arc::default(), Arc::default(), Arc::default());
+        let (enqueues, orders, keys) = (Arc::default(), Arc::new(Gather::with_rows(counter_of)), Arc::default());
         let floors = sessions.lanes.named.then(Arc::default);
         let shared = Shared {
             sessions,

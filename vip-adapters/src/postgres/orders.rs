@@ -58,6 +58,11 @@ impl<'c> Order<'c> {
     }
 }
 
+/// Names the tenant whose counter a commit of the change holds to its end: that of an order which takes a place of a quota.
+pub(super) fn counter_of(change: &ChangeSet) -> Option<&TenantId> {
+    change.quota.is_some().then_some(&change.server.tenant)
+}
+
 /// Says whether a change may be written together with those of others.
 pub(super) fn is_order(change: &ChangeSet) -> bool {
     Order::of(change).is_some()

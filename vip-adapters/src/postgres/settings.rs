@@ -1,16 +1,21 @@
 //! What our sessions are told: time-outs, ways through tables that are never right, and that a commit waits for the disk.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use tokio::time::timeout;
 
 use super::config::{BoundedLoss, Pooler, PostgresConfig};
+use super::error::OpenError;
 use super::lanes::Lane;
+use super::migration::{MIGRATION_MOST, connect_error};
 
 /// Statements that a connection keeps prepared; there are fewer than this in all.
 const STATEMENTS: usize = 128;
-/// Longest wait for a row of an order with which others go along: whoever is held up then tries by itself.
+/// Longest wait for a row of an order with which others go along, held by somebody else than the other writer of ours
+/// (`Gather::with_rows`): whoever is held up then tries by itself.
 const ORDER_LOCK_WAIT: Duration = Duration::from_millis(100);
 /// A transaction of ours waits for nothing but the server; one that stands still is a lost process.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
@@ -45,8 +50,8 @@ fn time_outs(config: &PostgresConfig) -> [(&'static str, String); 3] {
 }
 
 /// Forbids ways through a table.
-fn without<'a>(plans: &'a [&'a str]) -> impl Iterator<Item = (&'a str, &'static str)> {
-    plans.iter().map(|plan| (*plan, "off"))
+fn without(plans: &'static [&'static str]) -> impl Iterator<Item = (&'static str, String)> {
+    plans.iter().map(|plan| (*plan, "off".to_owned()))
 }
 
 /// Returns how a transaction begins. One way to the server and back.
@@ -61,7 +66,7 @@ pub(super) fn begin_text(config: &PostgresConfig, session: Session, lane: Lane) 
         for (name, millis) in time_outs(config) {
             text.push_str(&format!(" SET LOCAL {name} = {millis};"));
         }
-        let more: &[&str] = if lane == Lane::Work { &[] } else { &CLAIM_PLANS };
+        let more: &'static [&'static str] = if lane == Lane::Work { &[] } else { &CLAIM_PLANS };
         for (plan, off) in without(&PLANS).chain(without(more)) {
             text.push_str(&format!(" SET LOCAL {plan} = {off};"));
         }
@@ -91,22 +96,66 @@ pub(super) fn options_of(lane: Lane, options: &PgConnectOptions, config: &Postgr
     if config.pooler == Pooler::Transaction {
         return options;
     }
-    let mut options = options
-        .statement_cache_capacity(STATEMENTS)
-        .options(time_outs(config))
-        .options(without(&PLANS))
-        .options([("default_transaction_isolation", "read committed")])
-        // A statement that is a commit by itself says no READ WRITE: orders would be taken, and no job of theirs claimed.
-        .options([("default_transaction_read_only", "off")]);
+    options.statement_cache_capacity(STATEMENTS).options(told(lane, config))
+}
+
+/// Returns what the sessions of a lane are told, as the server names and shows it; of two the later one counts.
+fn told(lane: Lane, config: &PostgresConfig) -> Vec<(&'static str, String)> {
+    let mut told: Vec<(&'static str, String)> = time_outs(config).into_iter().chain(without(&PLANS)).collect();
+    told.push(("default_transaction_isolation", "read committed".to_owned()));
+    // A statement that is a commit by itself says no READ WRITE: orders would be taken, and no job of theirs claimed.
+    told.push(("default_transaction_read_only", "off".to_owned()));
     if let Some(found) = &config.synchronous_commit {
         // As it was when the backend was opened: role, database and server may be told otherwise while it runs.
-        options = options.options([("synchronous_commit", found)]);
+        told.push(("synchronous_commit", found.clone()));
     }
     match lane {
-        Lane::Work => options,
-        Lane::Claim | Lane::Lease => options.options(without(&CLAIM_PLANS)),
-        Lane::Order => options.options(without(&CLAIM_PLANS)).options([("lock_timeout", order_lock_wait(config))]),
+        Lane::Work => {}
+        Lane::Claim | Lane::Lease => told.extend(without(&CLAIM_PLANS)),
+        Lane::Order => {
+            told.extend(without(&CLAIM_PLANS));
+            told.push(("lock_timeout", order_lock_wait(config)));
+        }
     }
+    told
+}
+
+/// Looks whether a session of ours has what it was told: a pooler may leave it out and say nothing, and then no statement and
+/// no wait for a row would end in time. Behind one that we know of each transaction is told by itself.
+pub(super) async fn check_session(options: &PgConnectOptions, config: &PostgresConfig) -> Result<(), OpenError> {
+    if config.pooler == Pooler::Transaction {
+        return Ok(());
+    }
+    // Told nothing twice, and all that others are.
+    let lane = Lane::Claim;
+    let (session, told) = (options_of(lane, options, config), told(lane, config));
+    let shown = timeout(MIGRATION_MOST, shown(&session, &told)).await;
+    let shown = shown.map_err(|elapsed| OpenError::Connect { source: Box::new(elapsed) })?.map_err(connect_error)?;
+    for (setting, asked) in told {
+        let found = shown.get(setting).cloned().unwrap_or_default();
+        if found != asked {
+            return Err(OpenError::Session { setting, asked, found });
+        }
+    }
+    Ok(())
+}
+
+/// Returns settings as a new session has them.
+async fn shown(
+    session: &PgConnectOptions,
+    told: &[(&'static str, String)],
+) -> Result<BTreeMap<String, String>, sqlx::Error> {
+    let names: Vec<&str> = told.iter().map(|(name, _)| *name).collect();
+    // Times are milliseconds there, as they are told; SHOW would pick a unit. The names are ours.
+    let text = format!("SELECT name, setting FROM pg_settings WHERE name IN ('{}')", names.join("', '"));
+    let mut connection = session.connect().await?;
+    let rows = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut connection).await?;
+    connection.close().await?;
+    let mut shown = BTreeMap::new();
+    for row in &rows {
+        shown.insert(row.try_get::<String, _>("name")?, row.try_get::<String, _>("setting")?);
+    }
+    Ok(shown)
 }
 
 fn order_lock_wait(config: &PostgresConfig) -> String {
