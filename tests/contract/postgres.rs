@@ -13,6 +13,7 @@ mod postgres_plans;
 mod postgres_roles;
 mod postgres_schema;
 mod postgres_settings;
+mod postgres_stall;
 mod postgres_together;
 mod postgres_upkeep;
 mod postgres_warm;

@@ -5,13 +5,21 @@ use std::time::Duration;
 
 use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
 use vip_core::conformance::job_queue::{claim, job, settle};
-use vip_core::ports::{JobQueue, Settled, Store, Verdict};
+use vip_core::ports::{ChangeSet, JobQueue, Settled, Store, StoreError, Verdict};
 
 use crate::postgres_bell::Wire;
+use crate::postgres_database::whole_order;
 use crate::server;
 
 /// As long as nobody may have used a connection that is used again.
 const UNUSED: Duration = Duration::from_secs(60);
+
+/// Lets time pass here, and nowhere else.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
 
 #[tokio::test]
 async fn a_connection_that_nobody_has_used_for_a_minute_is_not_used_again() {
@@ -26,10 +34,52 @@ async fn a_connection_that_nobody_has_used_for_a_minute_is_not_used_again() {
     assert_eq!(settle(&backend, claimed[0].lease.reference, Verdict::Done).await, Settled::Applied);
     // What lies between here and the server forgets all connections, and tells neither side.
     wire.cut_all_of_now();
-    tokio::time::pause();
-    tokio::time::advance(UNUSED).await;
-    tokio::time::resume();
+    pass(UNUSED).await;
     assert_eq!(settle(&backend, claimed[1].lease.reference, Verdict::Done).await, Settled::Applied);
+    backend.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_went_from_call_to_call_for_a_minute_is_not_used_either_after_nobody_has_for_another() {
+    let database = server().new_database().await;
+    let wire = Wire::default();
+    let (address, _laid) = wire.lay(server().folder()).await;
+    let url = format!("postgres://vip@{address}/{database}?sslmode=disable");
+    let config = PostgresConfig::default().call_deadline(Duration::from_millis(500));
+    let backend = PostgresBackend::connect(&url, config).await.unwrap();
+    backend.enqueue(&[job("a"), job("b"), job("c"), job("d")]).await.unwrap();
+    let idle = || backend.pool_figures().into_iter().find(|it| it.purpose == "leases").unwrap().idle;
+    let claimed = claim(&backend, 4).await;
+    for one in claimed.iter().take(3) {
+        assert_eq!(settle(&backend, one.lease.reference, Verdict::Done).await, Settled::Applied);
+        // Whoever gets it back may ask it something first.
+        while idle() == 0 {
+            tokio::task::yield_now().await;
+        }
+        pass(2 * UNUSED / 3).await;
+    }
+    wire.cut_all_of_now();
+    pass(UNUSED).await;
+    assert_eq!(settle(&backend, claimed[3].lease.reference, Verdict::Done).await, Settled::Applied);
+    backend.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_the_network_loses_after_a_change_was_refused_takes_no_place_of_another() {
+    let database = server().new_database().await;
+    let wire = Wire::default();
+    let (address, _laid) = wire.lay(server().folder()).await;
+    let url = format!("postgres://vip@{address}/{database}?sslmode=disable");
+    let config = PostgresConfig::default().connections(1).call_deadline(Duration::from_millis(500));
+    let backend = PostgresBackend::connect(&url, config).await.unwrap();
+    // Without a job it is no order that goes along with others. Both have the same key.
+    let by_itself = || ChangeSet { job: None, ..whole_order(0) };
+    backend.commit(&by_itself()).await.unwrap();
+    let refused = backend.commit(&by_itself()).await;
+    assert!(matches!(refused, Err(StoreError::KeyTaken)), "{refused:?}");
+    wire.cut_all_of_now();
+    pass(UNUSED).await;
+    backend.installation().await.unwrap();
     backend.close().await.unwrap();
 }
 

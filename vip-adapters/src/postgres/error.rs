@@ -131,6 +131,10 @@ pub(super) enum Refusal {
 pub(super) enum Obstacle {
     #[error("all {most} connections for {purpose} were busy for {waited:.1?}; more are a setting of the adapter")]
     Exhausted { most: u32, purpose: &'static str, waited: Duration },
+    #[error(
+        "{cut} connections for {purpose} were cut while the server was silent, and none of them ended within {waited:.1?}"
+    )]
+    NotEnded { cut: u32, purpose: &'static str, waited: Duration },
     #[error("no connection to the server could be opened within {waited:.1?}")]
     NoConnection { waited: Duration },
     #[error("{most} calls of this process wait for their commit already")]
@@ -215,7 +219,8 @@ impl Failure {
     /// Says whether all connections of ours for something were busy.
     pub(super) fn is_of_busy_connections(&self) -> bool {
         let Self::Unavailable(source) = self else { return false };
-        matches!(source.downcast_ref::<Obstacle>(), Some(Obstacle::Exhausted { .. }))
+        let obstacle = source.downcast_ref::<Obstacle>();
+        matches!(obstacle, Some(Obstacle::Exhausted { .. } | Obstacle::NotEnded { .. }))
     }
 
     /// Says whether the server answers reads and refuses every write.

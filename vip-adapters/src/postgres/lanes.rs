@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgConnection, PgPool};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use vip_core::ports::PoolFigures;
 
@@ -23,8 +24,7 @@ const ORDER_CONNECTIONS: u32 = 4;
 const LEASE_CONNECTIONS: u32 = 2;
 /// Share of the wait for a connection after which those for claims are used for leases: a quarter.
 const LEASE_SHARE: u32 = 4;
-/// A connection is renewed now and then, so that the memory of its process at the server does not grow for ever.
-const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+
 /// Says what a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
@@ -52,16 +52,36 @@ impl Lane {
 /// Counts how callers fared who wanted a connection.
 #[derive(Debug, Default)]
 struct Waits {
+    waiting: AtomicU64,
     timed_out: AtomicU64,
     longest_micros: AtomicU64,
+}
+
+/// Counts a caller that waits, for as long as it does: one that goes away meanwhile waits no more.
+#[derive(Debug)]
+struct Waiting<'w>(&'w AtomicU64);
+
+impl<'w> Waiting<'w> {
+    fn of(waits: &'w Waits) -> Self {
+        waits.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(&waits.waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Is the connections of one purpose.
 #[derive(Debug)]
 struct Pool {
     lane: Lane,
+    /// Opens and closes connections. Of ours none rests in it.
     pool: PgPool,
-    /// What was given back and goes on to the next caller. Of the host's connections none: others wait for them as well.
+    /// Who may have one, and what was given back and goes on to the next caller. Of the host's connections none is kept: others wait
+    /// for them as well.
     warm: Arc<Warm>,
     waits: Waits,
     /// Whose sessions they are: what is the host's is not closed by us.
@@ -87,41 +107,42 @@ pub(super) struct Lanes {
     pub(super) named: bool,
 }
 
-/// Is a connection on loan; unless it is given back sound, it is closed.
+/// Is a connection on loan; unless it is given back sound, it is cut.
 #[derive(Debug)]
 pub(super) struct Loan {
-    lent: Option<Lent>,
-    /// Where it may be kept for the next caller.
-    warm: Option<Arc<Warm>>,
+    /// With the turn of its call.
+    lent: Option<(Lent, OwnedSemaphorePermit)>,
+    warm: Arc<Warm>,
+    owner: Owner,
     /// Whether each call has to be a transaction, because the session is not ours alone.
     pub(super) shared: bool,
 }
 
 impl Loan {
     pub(super) fn connection(&mut self) -> Result<&mut PgConnection, Failure> {
-        self.lent.as_mut().map(|lent| &mut *lent.connection).ok_or_else(|| Failure::unavailable(Obstacle::Closed))
+        self.lent
+            .as_mut()
+            .map(|(lent, _turn)| &mut *lent.connection)
+            .ok_or_else(|| Failure::unavailable(Obstacle::Closed))
     }
 
     /// Gives it to the next caller: whoever does has read the server's last answer on it.
     pub(super) fn give_back(mut self) {
-        match (&self.warm, self.lent.take()) {
-            (Some(warm), Some(lent)) => warm.give_back(lent),
-            (None, lent) => drop(lent),
-            (Some(_), None) => {}
+        let Some((lent, turn)) = self.lent.take() else { return };
+        match self.owner {
+            Owner::Us => self.warm.give_back(lent),
+            Owner::Host => drop(lent),
         }
-    }
-
-    /// Gives it back to its pool, which asks whether it still answers.
-    pub(super) fn give_back_to_pool(mut self) {
-        drop(self.lent.take());
+        // Last, so that whoever is next finds it.
+        drop(turn);
     }
 }
 
 impl Drop for Loan {
-    /// Closes what was not given back: a caller that went away may have left a transaction open.
+    /// Cuts what was not given back: a caller that went away may have left a transaction open.
     fn drop(&mut self) {
-        if let Some(lent) = self.lent.take() {
-            lent.close();
+        if let Some((lent, turn)) = self.lent.take() {
+            self.warm.cut(lent, turn);
         }
     }
 }
@@ -138,8 +159,7 @@ impl Lanes {
             None => pool(Lane::Work, config.connections),
             Some(host) => {
                 let begin = begin_text(config, Session::Foreign, Lane::Work);
-                let (warm, waits) = (Arc::default(), Waits::default());
-                Pool { lane: Lane::Work, pool: host.clone(), warm, waits, owner: Owner::Host, begin }
+                Pool::of(Owner::Host, Lane::Work, host.clone(), begin)
             }
         };
         let order = pool(Lane::Order, ORDER_CONNECTIONS);
@@ -219,36 +239,12 @@ impl Lanes {
         }
         self.follow_host();
         let pool = self.pool(lane);
-        let shared = pool.begin.contains("SET LOCAL");
-        let warm = Some(Arc::clone(&pool.warm)).filter(|_| pool.owner == Owner::Us && !shared);
-        let waiting = match pool.warm.take() {
-            Ok(lent) => return Ok(Loan { lent: Some(lent), warm, shared }),
-            Err(waiting) => waiting,
-        };
         let begun = Instant::now();
-        let found = timeout_at(deadline.min(begun + self.config.pool_wait), pool.pool.acquire()).await;
-        drop(waiting);
-        let waited = begun.elapsed();
-        let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        let found = pool.find(begun, deadline.min(begun + self.config.pool_wait)).await;
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         pool.waits.longest_micros.fetch_max(micros, Ordering::Relaxed);
-        match found {
-            Ok(Ok(connection)) => Ok(Loan { lent: Some(Lent::new(connection)), warm, shared }),
-            Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => {
-                pool.waits.timed_out.fetch_add(1, Ordering::Relaxed);
-                let most = pool.pool.options().get_max_connections();
-                let is_full = pool.pool.size() >= most && pool.pool.num_idle() == 0;
-                let obstacle = if is_full {
-                    Obstacle::Exhausted { most, purpose: lane.purpose(), waited }
-                } else {
-                    Obstacle::NoConnection { waited }
-                };
-                tracing::warn!(error = %obstacle, duration_ms = micros / 1000, "no connection to the database");
-                Err(Failure::unavailable(obstacle))
-            }
-            Ok(Err(sqlx::Error::PoolClosed)) => Err(Failure::unavailable(Obstacle::Closed)),
-            // Nothing was sent.
-            Ok(Err(error)) => Err(Failure::from(error).of_nothing_sent()),
-        }
+        let shared = pool.begin.contains("SET LOCAL");
+        Ok(Loan { lent: Some(found?), warm: Arc::clone(&pool.warm), owner: pool.owner, shared })
     }
 
     /// Makes a pool of one connection that listens: a new one each time, because one that does not answer cannot be given back.
@@ -272,11 +268,16 @@ impl Lanes {
     pub(super) async fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         let deadline = Instant::now() + self.config.call_deadline;
-        for pool in self.pools.iter().filter(|pool| pool.owner == Owner::Us) {
+        for pool in &self.pools {
             // A pool that is closed asks no connection whether it still answers.
-            let closing = pool.pool.close();
-            pool.warm.close();
-            if timeout_at(deadline, closing).await.is_err() {
+            let closing = (pool.owner == Owner::Us).then(|| pool.pool.close());
+            let close = async {
+                pool.warm.close().await;
+                if let Some(closing) = closing {
+                    closing.await;
+                }
+            };
+            if timeout_at(deadline, close).await.is_err() {
                 tracing::debug!(purpose = pool.lane.purpose(), "connections did not answer when they were closed");
             }
         }
@@ -296,30 +297,84 @@ impl Pool {
             Pooler::None => Session::Ours,
             Pooler::Transaction => Session::Foreign,
         };
-        let (warm, waits) = (Arc::default(), Waits::default());
-        Self { lane, pool, warm, waits, owner: Owner::Us, begin: begin_text(config, session, lane) }
+        Self::of(Owner::Us, lane, pool, begin_text(config, session, lane))
+    }
+
+    fn of(owner: Owner, lane: Lane, pool: PgPool, begin: String) -> Self {
+        let warm = Arc::new(Warm::new(pool.options().get_max_connections()));
+        Self { lane, pool, warm, waits: Waits::default(), owner, begin }
+    }
+
+    /// Waits for the turn of a call, then takes a connection that is kept, or opens one.
+    async fn find(&self, begun: Instant, until: Instant) -> Result<(Lent, OwnedSemaphorePermit), Failure> {
+        let _waiting = Waiting::of(&self.waits);
+        let turn = match timeout_at(until, self.warm.turn()).await {
+            Ok(turn) => turn.ok_or_else(|| Failure::unavailable(Obstacle::Closed))?,
+            Err(_elapsed) => return Err(self.missed(self.busy(begun), begun)),
+        };
+        if let Some(lent) = self.warm.take() {
+            return Ok((lent, turn));
+        }
+        match timeout_at(until, self.pool.acquire()).await {
+            Ok(Ok(connection)) => Ok((Lent::new(connection), turn)),
+            Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => {
+                // Of the host's the others may have all.
+                let is_full = self.pool.size() >= self.most() && self.pool.num_idle() == 0;
+                let unopened = Obstacle::NoConnection { waited: begun.elapsed() };
+                Err(self.missed(if is_full { self.busy(begun) } else { unopened }, begun))
+            }
+            Ok(Err(sqlx::Error::PoolClosed)) => Err(Failure::unavailable(Obstacle::Closed)),
+            // Nothing was sent.
+            Ok(Err(error)) => Err(Failure::from(error).of_nothing_sent()),
+        }
+    }
+
+    fn most(&self) -> u32 {
+        self.pool.options().get_max_connections()
+    }
+
+    /// Says what all connections are busy with.
+    fn busy(&self, begun: Instant) -> Obstacle {
+        let (most, purpose, waited) = (self.most(), self.lane.purpose(), begun.elapsed());
+        let cut = count(self.warm.figures().1);
+        if cut > most {
+            Obstacle::NotEnded { cut, purpose, waited }
+        } else {
+            Obstacle::Exhausted { most, purpose, waited }
+        }
+    }
+
+    /// Counts a caller that got none.
+    fn missed(&self, obstacle: Obstacle, begun: Instant) -> Failure {
+        self.waits.timed_out.fetch_add(1, Ordering::Relaxed);
+        let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(error = %obstacle, duration_ms, "no connection to the database");
+        Failure::unavailable(obstacle)
     }
 
     fn figures(&self) -> PoolFigures {
         let mut figures = PoolFigures::default();
+        let (kept, cut) = self.warm.figures();
         figures.purpose = self.lane.purpose();
-        figures.most = self.pool.options().get_max_connections();
-        figures.open = self.pool.size();
-        let (kept, waiting) = self.warm.figures();
-        figures.idle = u32::try_from(self.pool.num_idle().saturating_add(kept)).unwrap_or(u32::MAX);
-        figures.waiting = waiting;
+        figures.most = self.most();
+        figures.open = self.pool.size().saturating_add(count(cut));
+        figures.idle = count(self.pool.num_idle().saturating_add(kept));
+        figures.waiting = self.waits.waiting.load(Ordering::Relaxed);
         figures.timed_out = self.waits.timed_out.load(Ordering::Relaxed);
         figures.longest_wait = Duration::from_micros(self.waits.longest_micros.load(Ordering::Relaxed));
         figures
     }
 }
 
+fn count(connections: usize) -> u32 {
+    u32::try_from(connections).unwrap_or(u32::MAX)
+}
+
 fn pool_of(most: u32, config: &PostgresConfig) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(config.pool_wait)
-        // One more way to the server and back for each call; a dead connection is noticed and the call tried again.
-        .test_before_acquire(false)
+        // None rests in it, so that it has to look after none.
         .idle_timeout(None)
-        .max_lifetime(CONNECTION_AGE)
+        .max_lifetime(None)
 }

@@ -167,7 +167,7 @@ impl Sessions {
                     let scope = Scope { now, named: self.lanes.named, commits_each: true };
                     let mut transaction = Transaction::new(loan.connection()?, &self.queries, scope);
                     let answer = write.write(&mut transaction).await.map_err(Failure::of_commit)?;
-                    Ok((answer, transaction.arrivals(), transaction.has_failed()))
+                    Ok((answer, transaction.arrivals(), transaction.is_lost()))
                 }
             }
         };
@@ -177,11 +177,9 @@ impl Sessions {
             return Err(if may_be_done { Failure::Unknown(silent) } else { Failure::Unavailable(silent) });
         };
         match outcome {
-            Ok((answer, arrivals, has_failed)) => {
-                if has_failed {
-                    loan.give_back_to_pool()
-                } else {
-                    loan.give_back()
+            Ok((answer, arrivals, is_lost)) => {
+                if !is_lost {
+                    loan.give_back();
                 }
                 self.tell(arrivals);
                 Ok(answer)
@@ -189,7 +187,7 @@ impl Sessions {
             Err(failure) => {
                 // A transaction that is left open, as after a failed ROLLBACK, is taken back by closing its connection.
                 if failure.spares_connection() && !is_open.load(Ordering::Relaxed) {
-                    loan.give_back_to_pool();
+                    loan.give_back();
                 }
                 Err(failure)
             }
@@ -260,7 +258,7 @@ impl Sessions {
         let scope = Scope { now: Some(now), named: self.lanes.named, commits_each: false };
         let mut transaction = Transaction::new(connection, &self.queries, scope);
         let written = write.write(&mut transaction).await;
-        let (arrivals, has_failed) = (transaction.arrivals(), transaction.has_failed());
+        let (arrivals, is_lost) = (transaction.arrivals(), transaction.is_lost());
         let connection = loan.connection()?;
         match written {
             Ok(answer) => {
@@ -268,7 +266,7 @@ impl Sessions {
                 let committed = sqlx::raw_sql("COMMIT").execute(connection).await;
                 committed.map_err(|error| Failure::from(error).of_commit())?;
                 is_open.store(false, Ordering::Relaxed);
-                Ok((answer, arrivals, has_failed))
+                Ok((answer, arrivals, is_lost))
             }
             Err(failure) => {
                 // Of a connection that breaks here the server takes back everything, too.
@@ -327,7 +325,7 @@ impl Sessions {
         // A transaction that is left open is taken back by closing its connection.
         match &rows {
             Ok(_) => loan.give_back(),
-            Err(failure) if !shared && failure.spares_connection() => loan.give_back_to_pool(),
+            Err(failure) if !shared && failure.spares_connection() => loan.give_back(),
             Err(_) => {}
         }
         rows

@@ -14,8 +14,8 @@ pub(super) struct Transaction<'c> {
     queries: &'c Queries,
     scope: Scope,
     arrivals: Arrivals,
-    /// Whether a statement has failed, whatever the write made of that.
-    has_failed: bool,
+    /// Whether the connection broke under a statement, whatever the write made of that.
+    is_lost: bool,
 }
 
 /// Counts the jobs that a write put among the waiting ones.
@@ -40,7 +40,7 @@ pub(super) struct Scope {
 
 impl<'c> Transaction<'c> {
     pub(super) const fn new(connection: &'c mut PgConnection, queries: &'c Queries, scope: Scope) -> Self {
-        Self { connection, queries, scope, arrivals: Arrivals { count: 0, outward: false }, has_failed: false }
+        Self { connection, queries, scope, arrivals: Arrivals { count: 0, outward: false }, is_lost: false }
     }
 
     /// Returns the time of the transaction, by the clock of store and queue.
@@ -65,16 +65,16 @@ impl<'c> Transaction<'c> {
 
     /// Runs a statement; returns how many rows it changed.
     pub(super) async fn execute(&mut self, query: Query) -> Result<u64, Failure> {
-        let done = query.persistent(self.scope.named).execute(&mut *self.connection).await;
-        self.has_failed |= done.is_err();
+        let done = query.persistent(self.scope.named).execute(&mut *self.connection).await.map_err(Failure::from);
+        self.is_lost |= matches!(done, Err(Failure::Lost(_)));
         Ok(done?.rows_affected())
     }
 
     /// Runs a statement to its end; returns its rows.
     pub(super) async fn rows(&mut self, query: Query) -> Result<Vec<PgRow>, Failure> {
-        let rows = query.persistent(self.scope.named).fetch_all(&mut *self.connection).await;
-        self.has_failed |= rows.is_err();
-        Ok(rows?)
+        let rows = query.persistent(self.scope.named).fetch_all(&mut *self.connection).await.map_err(Failure::from);
+        self.is_lost |= matches!(rows, Err(Failure::Lost(_)));
+        rows
     }
 
     /// Runs a statement to its end; returns its first row.
@@ -102,8 +102,8 @@ impl<'c> Transaction<'c> {
         self.arrivals
     }
 
-    /// Says whether a statement has failed: the connection may be what was wrong.
-    pub(super) const fn has_failed(&self) -> bool {
-        self.has_failed
+    /// Says whether the connection broke. After any other failure the server has answered on it.
+    pub(super) const fn is_lost(&self) -> bool {
+        self.is_lost
     }
 }

@@ -1,68 +1,93 @@
-//! Connections that a call has just given back, kept for the next one: a pool asks each connection whether it is still there when it
-//! gets it back, which is a way to the server and back for every call.
+//! Connections of a lane outside its pool: on loan, kept for the next call, or cut. A pool would ask each one whether it is still there
+//! when it gets it back, which is a way to the server and back for every call, and then believe in it for ever.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
-use tokio::time::Instant;
+use sqlx::{Connection, PgConnection, Postgres};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
-/// How long a connection goes from call to call before its pool has it back, which looks at its age and at whether it answers; and how
-/// long one that nobody uses is believed to be there still.
+/// How long a connection that nobody uses is believed to be there still.
 const WARM_MOST: Duration = Duration::from_secs(60);
+/// A connection is renewed now and then, so that the memory of its process at the server does not grow for ever.
+const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+/// How long a connection that was cut counts, if nothing more is heard of it. TCP gives up on another end that is gone after a quarter of
+/// an hour; what stands in between may go on answering for it. Whatever is at work there for longer needs a person, who has had time.
+const CUT_MOST: Duration = Duration::from_secs(60 * 60);
 
 /// Is a connection outside its pool.
 #[derive(Debug)]
 pub(super) struct Lent {
     pub(super) connection: PoolConnection<Postgres>,
-    /// Since when its pool has not seen it.
-    since: Instant,
+    opened: Instant,
 }
 
 impl Lent {
     pub(super) fn new(connection: PoolConnection<Postgres>) -> Self {
-        Self { connection, since: Instant::now() }
+        Self { connection, opened: Instant::now() }
     }
 
     /// Closes it without a word, and makes room for another one.
-    pub(super) fn close(self) {
+    fn close(self) {
         drop(self.connection.detach());
+    }
+
+    /// Lets its pool take leave of the server, and then make room for another one.
+    fn retire(mut self) {
+        self.connection.close_on_drop();
     }
 }
 
-/// Keeps the connections of one pool.
-#[derive(Debug, Default)]
-pub(super) struct Warm(Mutex<State>);
+/// Keeps the connections of one lane, and says how many there may be.
+#[derive(Debug)]
+pub(super) struct Warm {
+    /// One for each call that has a connection or opens one. Nobody waits for the pool, so that none is kept from who waits.
+    turns: Arc<Semaphore>,
+    /// One for each connection that was cut and has not ended, as many again as the lane has: so a network that loses all of them at once
+    /// costs no turn. One more keeps the turn of its call, or a server that is silent would be left with more of them for each call.
+    spare: Arc<Semaphore>,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
     /// Each with the time from which on nobody has used it.
     kept: Vec<(Lent, Instant)>,
-    /// Callers who wait for the pool. What is given back meanwhile is for them.
-    waiting: u64,
+    /// One task for each that was cut.
+    cut: JoinSet<()>,
     is_closed: bool,
 }
 
-/// Counts a caller that waits, for as long as it does: one that goes away meanwhile waits no more.
-#[derive(Debug)]
-pub(super) struct Waiting(Arc<Warm>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.waiting = state.waiting.saturating_sub(1);
+impl State {
+    fn forget_ended(&mut self) {
+        while self.cut.try_join_next().is_some() {}
     }
 }
 
 impl Warm {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Makes one for a lane of so many connections.
+    pub(super) fn new(most: u32) -> Self {
+        let most = usize::try_from(most).map_or(Semaphore::MAX_PERMITS, |most| most.min(Semaphore::MAX_PERMITS));
+        let as_many = || Arc::new(Semaphore::new(most));
+        Self { turns: as_many(), spare: as_many(), state: Mutex::default() }
     }
 
-    /// Takes the connection that was given back last, whose process at the server is the likeliest to be at hand; without one
-    /// the caller waits for the pool from this moment on.
-    pub(super) fn take(self: &Arc<Self>) -> Result<Lent, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until a call may have a connection; there is no turn after the end.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).acquire_owned().await.ok()
+    }
+
+    /// Takes the connection that was given back last, whose process at the server is the likeliest to be at hand.
+    pub(super) fn take(&self) -> Option<Lent> {
         let mut state = self.lock();
         let mut old = Vec::new();
         let mut found = None;
@@ -75,49 +100,81 @@ impl Warm {
                 old.push(lent);
             }
         }
-        if found.is_none() {
-            state.waiting += 1;
-        }
         drop(state);
-        // Its pool would ask it, and wait: what lies between here and the server may have forgotten it without a word.
+        // Asked, it could let the caller wait: what lies between here and the server may have forgotten it without a word.
         old.into_iter().for_each(Lent::close);
-        found.ok_or_else(|| Waiting(Arc::clone(self)))
+        found
     }
 
-    /// Keeps a connection for the next caller, unless one waits for the pool already.
+    /// Keeps a connection on which the server has just answered for the next caller.
     pub(super) fn give_back(&self, lent: Lent) {
+        if lent.opened.elapsed() >= CONNECTION_AGE {
+            return lent.retire();
+        }
         let mut state = self.lock();
-        if state.waiting == 0 && !state.is_closed && lent.since.elapsed() < WARM_MOST {
+        if !state.is_closed {
             state.kept.push((lent, Instant::now()));
             return;
         }
         drop(state);
-        // Back to its pool.
+        // Back to its pool, which closes it.
         drop(lent);
     }
 
-    /// Gives all back to their pool, which is about to be closed, and keeps none from now on.
-    pub(super) fn close(&self) {
+    /// Takes a connection out of use on which something may be under way, and counts it until the server has ended that.
+    pub(super) fn cut(&self, lent: Lent, turn: OwnedSemaphorePermit) {
+        let connection = lent.connection.detach();
+        // Without a runtime, and after the end, nobody opens another one.
+        let Ok(runtime) = Handle::try_current() else { return };
         let mut state = self.lock();
-        state.is_closed = true;
-        let kept = std::mem::take(&mut state.kept);
-        drop(state);
-        drop(kept);
+        if !state.is_closed {
+            state.forget_ended();
+            state.cut.spawn_on(until_ended(connection, turn, Arc::clone(&self.spare)), &runtime);
+        }
     }
 
-    /// Returns how many are kept, and how many callers wait for the pool.
-    pub(super) fn figures(&self) -> (usize, u64) {
-        let state = self.lock();
-        (state.kept.len(), state.waiting)
+    /// Gives all back to their pool, which is about to be closed, keeps none from now on, and waits for none that was cut.
+    pub(super) async fn close(&self) {
+        self.turns.close();
+        let (kept, mut cut) = {
+            let mut state = self.lock();
+            state.is_closed = true;
+            (std::mem::take(&mut state.kept), std::mem::take(&mut state.cut))
+        };
+        drop(kept);
+        cut.shutdown().await;
+    }
+
+    /// Returns how many are kept, and how many were cut and have not ended.
+    pub(super) fn figures(&self) -> (usize, usize) {
+        let mut state = self.lock();
+        state.forget_ended();
+        (state.kept.len(), state.cut.len())
     }
 }
 
 impl Drop for Warm {
     /// A pool takes a connection back in a task of its own, for which there may be no runtime any more.
     fn drop(&mut self) {
-        let state = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         for (lent, _) in std::mem::take(&mut state.kept) {
             lent.close();
         }
     }
+}
+
+/// Closes a connection as soon as the server has ended what it was at, and holds the turn of its call or a spare one until then: a server
+/// that is in a commit does not notice that nobody waits for it any more. It is not told to cancel that, for then a commit that waits for
+/// a standby would count without it.
+async fn until_ended(mut connection: PgConnection, turn: OwnedSemaphorePermit, spare: Arc<Semaphore>) {
+    // Whatever comes is the end: the answer, which is nobody's any more, a failure, or nothing at all for too long.
+    let mut ended = pin!(timeout(CUT_MOST, connection.ping()));
+    let spare = tokio::select! {
+        biased;
+        _ = &mut ended => return,
+        spare = spare.acquire_owned() => spare,
+    };
+    drop(turn);
+    drop(ended.await);
+    drop(spare);
 }

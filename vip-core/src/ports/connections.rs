@@ -9,9 +9,9 @@ use std::time::Duration;
 pub struct PoolFigures {
     /// What the connections are for, such as `commits and reads`.
     pub purpose: &'static str,
-    /// Most connections that may be open.
+    /// Most connections that may be in use.
     pub most: u32,
-    /// Open connections.
+    /// Open connections; more than `most` where the server has not ended some that were cut.
     pub open: u32,
     /// Open connections that nobody uses.
     pub idle: u32,

@@ -143,7 +143,7 @@ pub const METRIC_SIGHTINGS: &str = "vip_sightings";
 pub const METRIC_LOOP_RESTARTS: &str = "vip_loop_restarts";
 /// Says how the process fares: 0 ok, 1 degraded, 2 down.
 pub const METRIC_HEALTH: &str = "vip_health";
-/// Counts connections to the database by `purpose` and `state`: `open`, `idle`, and `most` that may be open.
+/// Counts connections to the database by `purpose` and `state`: `open`, `idle`, and `most` that may be in use.
 pub const METRIC_POOL_CONNECTIONS: &str = "vip_pool_connections";
 /// Counts callers that wait for a connection now, by `purpose`.
 pub const METRIC_POOL_WAITING: &str = "vip_pool_waiting";
