@@ -17,7 +17,7 @@ use crate::{ACTOR, server};
 
 const MILLI: Duration = Duration::from_millis(1);
 /// As long as a connection that was cut counts, if nothing more is heard of it.
-const CUT: Duration = Duration::from_secs(3_600);
+const CUT: Duration = Duration::from_secs(900);
 
 /// One connection for commits, and calls that do not take long.
 fn narrow() -> PostgresConfig {
@@ -89,7 +89,7 @@ async fn commits_that_hang_leave_the_server_with_twice_the_connections_at_most_a
 }
 
 #[tokio::test]
-async fn connections_that_the_network_lost_are_replaced_at_once_and_those_of_a_second_time_after_an_hour() {
+async fn connections_that_the_network_lost_are_replaced_at_once_and_those_of_a_second_time_after_a_quarter_of_an_hour() {
     let database = server().new_database().await;
     let wire = Wire::default();
     let (address, _laid) = wire.lay(server().folder()).await;

@@ -74,7 +74,7 @@ async fn a_connection_that_the_network_loses_after_a_change_was_refused_takes_no
     let backend = PostgresBackend::connect(&url, config).await.unwrap();
     // Without a job it is no order that goes along with others. Both have the same key.
     let by_itself = || ChangeSet { job: None, ..whole_order(0) };
-    backend.commit(&by_itself()).await.unwrap();
+    assert!(!backend.commit(&by_itself()).await.unwrap().replayed);
     let refused = backend.commit(&by_itself()).await;
     assert!(matches!(refused, Err(StoreError::KeyTaken)), "{refused:?}");
     wire.cut_all_of_now();

@@ -16,9 +16,9 @@ use tokio::time::{Instant, timeout};
 const WARM_MOST: Duration = Duration::from_secs(60);
 /// A connection is renewed now and then, so that the memory of its process at the server does not grow for ever.
 const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
-/// How long a connection that was cut counts, if nothing more is heard of it. TCP gives up on another end that is gone after a quarter of
-/// an hour; what stands in between may go on answering for it. Whatever is at work there for longer needs a person, who has had time.
-const CUT_MOST: Duration = Duration::from_secs(60 * 60);
+/// How long a connection that was cut counts, if nothing more is heard of it: about as long as TCP waits for another end that is gone. Longer
+/// would keep a process standing whose network lost all twice; a server that hangs is left with this many more only four times an hour.
+const CUT_MOST: Duration = Duration::from_secs(15 * 60);
 
 /// Is a connection outside its pool.
 #[derive(Debug)]
