@@ -66,6 +66,10 @@ async fn a_shutdown_closes_every_audit_sink_and_none_misses_the_last_record() {
         assert!(records >= 1, "the record of the order is delivered");
         assert_eq!(closed, 1);
     }
+    // Sealed and not delivered, or sealed only now, is missed as well.
+    let acme = TenantId::new("acme").unwrap();
+    let all = provisioner.operator().verify_audit(&acme, None).await.unwrap().records;
+    assert!(sinks.iter().all(|sink| sink.counts().0 == all), "{all} records, and {sinks:?}");
 }
 
 /// Has nothing to do.

@@ -22,6 +22,7 @@ mod others;
 mod refused;
 mod relabelled;
 mod restored;
+mod restored_all;
 #[cfg(all(vip_seeded_bugs, feature = "mocks"))]
 mod seeded_bugs;
 mod sweep;
@@ -32,6 +33,7 @@ mod sweep_times;
 mod taken_away;
 #[cfg(feature = "mocks")]
 mod tokens;
+mod yielding;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
