@@ -88,6 +88,10 @@ async fn of_two_shutdowns_at_once_one_delivers_and_closes() {
     for sink in &sinks {
         assert_eq!(sink.counts(), (sealed, 1));
     }
+    // Sealed and not delivered, or sealed only now, is missed as well.
+    let acme = TenantId::new("acme").unwrap();
+    let all = provisioner.operator().verify_audit(&acme, None).await.unwrap().records;
+    assert!(sinks.iter().all(|sink| sink.counts().0 == all), "{all} records, and {sinks:?}");
 }
 
 /// Has nothing to do.

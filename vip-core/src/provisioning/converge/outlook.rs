@@ -135,20 +135,22 @@ mod tests {
     #[test]
     fn a_create_comes_after_all_else_once_all_that_its_order_accepts_was_refused() {
         use WaitReason::{Busy, NoStock, Parked, ProviderUnavailable, Queued, Throttled};
-        for (state, reason, backoff, priority) in [
-            (ServerState::Requested, Queued, 0, Priority::Change),
+        for (state, reason, backoff, sold_out, priority) in [
+            (ServerState::Requested, Queued, 0, false, Priority::Change),
             // The first candidate is out of stock, and the others have not been asked.
-            (ServerState::Creating, Queued, 0, Priority::Change),
-            (ServerState::Creating, Throttled, 9, Priority::Change),
-            (ServerState::Creating, ProviderUnavailable, 9, Priority::Change),
-            (ServerState::Creating, NoStock, 1, Priority::BestEffort),
-            (ServerState::Creating, Busy, BUSY_TRIES - 1, Priority::Change),
-            (ServerState::Creating, Busy, BUSY_TRIES, Priority::BestEffort),
-            (ServerState::Parked, Parked, 0, Priority::BestEffort),
+            (ServerState::Creating, Queued, 0, true, Priority::Change),
+            (ServerState::Creating, Throttled, 9, false, Priority::Change),
+            (ServerState::Creating, ProviderUnavailable, 9, false, Priority::Change),
+            (ServerState::Creating, NoStock, 1, true, Priority::BestEffort),
+            // All of them were out of stock, and the provider is away since.
+            (ServerState::Creating, ProviderUnavailable, 2, true, Priority::BestEffort),
+            (ServerState::Creating, Busy, BUSY_TRIES - 1, false, Priority::Change),
+            (ServerState::Creating, Busy, BUSY_TRIES, false, Priority::BestEffort),
+            (ServerState::Parked, Parked, 0, false, Priority::BestEffort),
         ] {
             let mut server = super::super::tests::order();
             (server.state, server.wait_reason, server.backoff) = (state, Some(reason), backoff);
-            server.exhausted_since = (reason == NoStock).then_some(at(0));
+            server.exhausted_since = sold_out.then_some(at(0));
             assert_eq!(
                 of_effect(&Effect::Create { candidate: 0 }, &server),
                 priority,

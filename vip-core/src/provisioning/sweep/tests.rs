@@ -142,7 +142,11 @@ fn ours_without_a_record_is_unrecorded_even_with_a_broken_label() {
 #[test]
 fn another_name_or_order_is_drift() {
     let renamed = ServerView { name: "other".to_owned(), ..seen(1, 1) };
-    assert_eq!(classes(&[record(1, ServerState::Running)], &[renamed]), [(SightingClass::Drift, id(1))]);
+    let mut of_another_order = seen(1, 1);
+    of_another_order.labels.insert(SPEC_LABEL.to_owned(), "1-other".to_owned());
+    for drifted in [renamed, of_another_order] {
+        assert_eq!(classes(&[record(1, ServerState::Running)], &[drifted]), [(SightingClass::Drift, id(1))]);
+    }
 }
 
 #[test]

@@ -27,13 +27,15 @@ async fn an_order_becomes_one_running_server_and_a_delete_removes_it() {
 
 #[tokio::test(start_paused = true)]
 async fn sixty_four_concurrent_accepts_with_one_key_are_one_order() {
-    let product = Arc::new(Product::new().await);
+    let (product, store) = Product::yielding().await;
+    let product = Arc::new(product);
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let product = product.clone();
         tasks.spawn(async move { product.order("web-1", Some("order-1")).await.unwrap() });
     }
     let accepted = tasks.join_all().await;
+    assert!(store.keys_taken() > 0, "each found the key of the one before: they were not at once");
     assert!(accepted.iter().all(|one| one.operation.id == accepted[0].operation.id));
     assert_eq!(accepted.iter().filter(|one| !one.replayed).count(), 1);
     product.settle_within(seconds(600)).await;
@@ -144,7 +146,8 @@ async fn a_refused_command_uses_up_no_key() {
 
 #[tokio::test(start_paused = true)]
 async fn a_quota_of_q_accepts_q_of_four_times_as_many_concurrent_orders() {
-    let product = Arc::new(Product::new().await);
+    let (product, store) = Product::yielding().await;
+    let product = Arc::new(product);
     let quota = 8;
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..quota * 4 {
@@ -153,6 +156,7 @@ async fn a_quota_of_q_accepts_q_of_four_times_as_many_concurrent_orders() {
     }
     let accepted = tasks.join_all().await.into_iter().filter(|accepted| *accepted).count();
     assert_eq!(accepted, quota as usize);
+    assert_eq!(store.commits_at_once(), quota as usize * 4);
 }
 
 #[tokio::test(start_paused = true)]

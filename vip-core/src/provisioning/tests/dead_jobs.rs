@@ -20,6 +20,15 @@ async fn kill_next(product: &Product) {
     drop(product.context.queue.settle(&[Settlement { lease: attempt.lease(), verdict }]).await.unwrap());
 }
 
+/// The same, and its handler is told.
+async fn end_next(product: &Product) {
+    let attempt = product.claim().await.unwrap();
+    let payload = attempt.job().payload.decode().unwrap();
+    product.converge.died(Some(payload), &attempt, "bug").await.unwrap();
+    let verdict = Verdict::Dead { code: "bug".to_owned() };
+    drop(product.context.queue.settle(&[Settlement { lease: attempt.lease(), verdict }]).await.unwrap());
+}
+
 /// Returns an order that is parked because a foreign server has its name, with the check of that due.
 async fn parked_order(product: &Product) -> Operation {
     let order = product.order("web-1", None).await.unwrap().operation;
@@ -37,11 +46,7 @@ async fn a_parked_order_whose_check_is_dead_waits_for_a_person_and_says_so() {
         let product = Product::new().await;
         let order = parked_order(&product).await;
         if by_handler {
-            let attempt = product.claim().await.unwrap();
-            let payload = attempt.job().payload.decode().unwrap();
-            product.converge.died(Some(payload), &attempt, "bug").await.unwrap();
-            let verdict = Verdict::Dead { code: "bug".to_owned() };
-            drop(product.context.queue.settle(&[Settlement { lease: attempt.lease(), verdict }]).await.unwrap());
+            end_next(&product).await;
         } else {
             kill_next(&product).await;
             tokio::time::advance(product.context.timing.stall_after).await;
@@ -65,21 +70,27 @@ async fn a_parked_order_whose_check_is_dead_waits_for_a_person_and_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_runs_stays_as_it_is_when_its_job_is_dead() {
-    let product = Product::new().await;
-    let order = product.order("web-1", None).await.unwrap().operation;
-    product.settle_within(LONG).await;
-    let labels = product.provider.servers().pop().unwrap().labels;
-    product.provider.put("a-second-one", labels).unwrap();
-    for _ in 0..2 {
+    for by_handler in [false, true] {
+        let product = Product::new().await;
+        let order = product.order("web-1", None).await.unwrap().operation;
+        product.settle_within(LONG).await;
+        let labels = product.provider.servers().pop().unwrap().labels;
+        product.provider.put("a-second-one", labels).unwrap();
+        for _ in 0..2 {
+            sweep(&product).await;
+            tokio::time::advance(product.context.timing.sweep_grace).await;
+        }
         sweep(&product).await;
-        tokio::time::advance(product.context.timing.sweep_grace).await;
+        if by_handler {
+            end_next(&product).await;
+        } else {
+            kill_next(&product).await;
+        }
+        sweep(&product).await;
+        let server = product.server(order.server).await;
+        assert_eq!((server.state, server.park_reason), (ServerState::Running, None));
+        assert_eq!(product.provider.calls(ProviderMethod::Delete), 0);
     }
-    sweep(&product).await;
-    kill_next(&product).await;
-    sweep(&product).await;
-    let server = product.server(order.server).await;
-    assert_eq!((server.state, server.park_reason), (ServerState::Running, None));
-    assert_eq!(product.provider.calls(ProviderMethod::Delete), 0);
 }
 
 #[cfg(feature = "mocks")]

@@ -1,5 +1,7 @@
 //! Lost answers, late effects, refusals, outages, and workers that die or are slow.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::memory::{ProviderFault, ProviderMethod};
 use crate::model::{Labels, OperationStatus, ParkReason, ServerState, WaitReason};
@@ -166,34 +168,46 @@ async fn a_rejected_order_fails_once_nothing_is_left() {
     assert!(product.provider.ever_created().is_empty());
 }
 
+/// Polls a run so often and drops it, as a worker that dies: nobody hears the answer of a call that it has begun. Says whether the run
+/// had come to its end.
+async fn die_after(turns: usize, run: impl Future<Output = JobOutcome>) -> bool {
+    let mut run = std::pin::pin!(run);
+    let mut turn = 0;
+    std::future::poll_fn(|context| {
+        turn += 1;
+        let has_ended = run.as_mut().poll(context).is_ready();
+        if has_ended || turn >= turns {
+            return std::task::Poll::Ready(has_ended);
+        }
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_dies_at_any_point_of_an_order_is_replaced_by_one_that_looks_first() {
-    // The attempt is dropped after so many turns of the runtime; a dropped call is one that nobody hears the answer of.
-    for turns in 0..40 {
-        let product = Product::new().await;
+    let (mut left_behind, mut has_ended, mut turns) = (BTreeSet::new(), false, 0);
+    while !has_ended {
+        turns += 1;
+        assert!(turns < 100, "the attempt has no end");
+        let (product, _store) = Product::yielding().await;
         let order = product.order("web-1", None).await.unwrap().operation;
         let attempt = product.claim().await.unwrap();
         let payload = attempt.job().payload.decode().unwrap();
-        let run = product.converge.run(payload, &attempt);
-        let mut turn = 0;
-        let mut run = std::pin::pin!(run);
-        std::future::poll_fn(|context| {
-            turn += 1;
-            let ready = run.as_mut().poll(context).is_ready();
-            if ready || turn >= turns {
-                std::task::Poll::Ready(())
-            } else {
-                context.waker().wake_by_ref();
-                std::task::Poll::Pending
-            }
-        })
-        .await;
+        has_ended = die_after(turns, product.converge.run(payload, &attempt)).await;
+        let intent = product.server(order.server).await.intent;
+        left_behind.insert((intent.is_some(), product.provider.calls(ProviderMethod::Create)));
+
         tokio::time::advance(product.context.timing.lease).await;
         product.settle_within(LONG).await;
         assert_eq!(product.operation(order.id).await.status, OperationStatus::Succeeded, "after {turns} turns");
         assert_eq!(product.provider.ever_created().len(), 1, "after {turns} turns");
+        assert_eq!(product.provider.calls(ProviderMethod::Create), 1, "after {turns} turns");
         product.demand_audit().await;
     }
+    // Nothing is done yet; announced; sent, and nobody has written down the answer; written down.
+    assert_eq!(left_behind, BTreeSet::from([(false, 0), (true, 0), (true, 1), (false, 1)]));
 }
 
 #[tokio::test(start_paused = true)]

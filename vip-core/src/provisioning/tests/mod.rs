@@ -26,6 +26,7 @@ mod own_server;
 mod refused;
 mod relabelled;
 mod restored;
+mod restored_all;
 #[cfg(all(vip_seeded_bugs, feature = "mocks"))]
 mod seeded_bugs;
 mod sweep;
@@ -36,6 +37,7 @@ mod sweep_times;
 mod taken_away;
 #[cfg(feature = "mocks")]
 mod tokens;
+mod yielding;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::memory::{ProviderFault, ProviderMethod};
-use crate::model::{Gate, GateEntry, ServerState, WaitReason};
+use crate::model::{Gate, GateEntry, Labels, ServerState, WaitReason};
 use crate::ports::ProviderErrorKind;
 use crate::provisioning::sweep::{Sweep, SweepMode};
 use crate::provisioning::{TokenCheck, check_token};
@@ -133,4 +133,22 @@ async fn no_server_is_recorded_to_run_before_its_token_is_known() {
     product.settle_within(LONG).await;
     assert_eq!(product.server(order.server).await.state, ServerState::Running);
     assert!(entry(&product).await.unwrap().is_known());
+}
+
+/// Another project has a server of somebody else under the id that is recorded.
+#[tokio::test(start_paused = true)]
+async fn a_server_without_our_labels_under_the_recorded_id_makes_no_token_known() {
+    let production = Product::new().await;
+    let staging = MemoryProvider::with_token(Duration::from_secs(10), "staging");
+    let foreign = staging.put("foreign", Labels::new()).unwrap();
+    let (wrong, check) = started(&production, &staging).await;
+    assert_eq!(check, TokenCheck::Open);
+    let order = production.order("web-1", None).await.unwrap().operation;
+    drop(production.run(production.claim().await.unwrap()).await);
+    assert_eq!(production.server(order.server).await.provider_ref.unwrap().id, foreign);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    drop(wrong.run(wrong.claim().await.unwrap()).await);
+    assert_eq!((staging.calls(ProviderMethod::Get), production.provider.calls(ProviderMethod::Get)), (1, 0));
+    assert!(!entry(&wrong).await.unwrap().is_known());
+    assert_eq!(entry(&production).await.map(|entry| entry.gate), Some(Gate::Open), "no other is shut out by it");
 }

@@ -194,3 +194,81 @@ async fn what_is_written_after_a_commit_is_of_its_time_also_if_the_load_was_old(
     let reference = product.server(order.server).await.provider_ref.unwrap();
     assert!(reference.at >= begin, "an id is believed to be gone by how long ago it was made: {reference:?}");
 }
+
+/// Is the memory store; commits, and what is written of accounts, are for a test to answer.
+fn mock_store(product: &Product) -> MockStore {
+    let mut store = MockStore::new();
+    let [loads, notes, accounts, references, times] = [(); 5].map(|()| product.context.store.clone());
+    store.expect_load().returning(move |tenant, server| now(loads.load(tenant, server)));
+    store.expect_note().returning(move |note| now(notes.note(note)));
+    store.expect_account().returning(move |id| now(accounts.account(id)));
+    store.expect_references().returning(move |id| now(references.references(id)));
+    store.expect_now().returning(move || now(times.now()));
+    store
+}
+
+/// Lets time pass in the middle of a call that a mock answers at once.
+fn takes(time: Duration) {
+    // The clock is moved; that others have a turn then is not waited for.
+    assert_eq!(tokio::time::advance(time).now_or_never(), None);
+}
+
+/// Else it would become unknown, and an order that was refused would be looked for.
+#[tokio::test(start_paused = true)]
+async fn the_answer_that_refuses_a_token_is_recorded_though_its_gate_cannot_be_closed() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unauthorized));
+    let mut store = mock_store(&product);
+    let memory = product.context.store.clone();
+    store.expect_commit().returning(move |change| now(memory.commit(change)));
+    let away = || StoreError::Unavailable { source: "away".into() };
+    store.expect_save_account().times(1..).returning(move |_account| Err(away()));
+    drop(run_with(&product, Context { store: Arc::new(store), ..product.context.clone() }).await);
+    assert!(product.provider.calls(ProviderMethod::Create) > 0);
+    let server = product.server(order.server).await;
+    assert_eq!((server.intent, server.unsettled), (None, None));
+    assert_eq!(product.provider.calls(ProviderMethod::Find), 0);
+}
+
+/// F5 holds when the wait begins, and no more when it ends.
+#[tokio::test(start_paused = true)]
+async fn an_effect_whose_turn_comes_when_the_lease_is_short_is_not_announced() {
+    let product = Product::new().await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    let before = product.server(order.server).await;
+    let mut client = client(&product, Outlook::default());
+    client.expect_reserve().times(1).returning(|_effect, request| {
+        takes(seconds(2));
+        Ok(request)
+    });
+    let provider = product.provider.clone();
+    client.expect_create().returning(move |request, context| now(provider.create(request, context)));
+    let converge = Converge::new(context_with(&product, client)).unwrap();
+    let attempt = product.claim().await.unwrap();
+    let timing = &product.context.timing;
+    tokio::time::advance(timing.lease - timing.request_deadline - timing.margin - seconds(1)).await;
+    let outcome = converge.run(attempt.job().payload.decode().unwrap(), &attempt).await;
+    assert_eq!((outcome, product.provider.calls(ProviderMethod::Create)), (JobOutcome::Release, 0));
+    assert_eq!(product.server(order.server).await, before);
+}
+
+/// Its time runs from before the commit: what the record says of when it is over holds.
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_announcement_took_long_has_so_much_less_time() {
+    let product = Product::new().await;
+    drop(product.order("web-1", None).await.unwrap());
+    product.provider.fail_next(ProviderMethod::Create, ProviderFault::Stall);
+    let mut store = mock_store(&product);
+    let (memory, mut is_first) = (product.context.store.clone(), true);
+    store.expect_commit().returning(move |change| {
+        if std::mem::take(&mut is_first) {
+            takes(seconds(4));
+        }
+        now(memory.commit(change))
+    });
+    let begin = Instant::now();
+    drop(run_with(&product, Context { store: Arc::new(store), ..product.context.clone() }).await);
+    assert_eq!(product.provider.calls(ProviderMethod::Create), 1);
+    assert_eq!(begin.elapsed().as_secs(), product.context.timing.request_deadline.as_secs());
+}

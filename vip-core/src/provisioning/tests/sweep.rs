@@ -366,6 +366,11 @@ async fn a_protected_second_server_neither_stops_the_first_nor_its_removal() {
     let protected = crate::memory::ProviderFault::Refuse(crate::ports::ProviderErrorKind::Protected);
     product.provider.fail_next(ProviderMethod::Delete, protected);
     drop(product.sweep_ripe(SweepMode::Repair, 1).await);
+    assert_eq!(
+        product.provider.calls(ProviderMethod::Delete),
+        1,
+        "it was to be removed, and is not tried again at once"
+    );
     let server = product.server(servers[0]).await;
     assert_eq!((server.state, server.park_reason), (ServerState::Running, None));
     drop(product.delete(servers[0]).await.unwrap());

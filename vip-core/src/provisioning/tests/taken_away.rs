@@ -4,7 +4,7 @@ use futures_util::FutureExt as _;
 
 use super::*;
 use crate::mocks::MockProviderClient;
-use crate::model::{Gate, ServerState, TokenDigest};
+use crate::model::{Gate, ServerState, TokenDigest, Vouched};
 use crate::provisioning::sweep::{Sweep, SweepMode};
 use crate::provisioning::{TokenCheck, check_token};
 
@@ -101,4 +101,32 @@ async fn servers_that_are_deleted_while_a_new_token_is_checked_do_not_speak_agai
     assert_eq!(gate(&product, &token).await, None);
     product.settle_within(LONG).await;
     assert_eq!(check_token(&context, &account()).await.unwrap(), TokenCheck::Open);
+}
+
+/// Finds the token that is being checked suspect.
+fn suspect(product: &Product, _server: ServerId) {
+    let known = now(product.context.store.account(&account())).unwrap();
+    let closed = known.with_gate(&TokenDigest::of("new"), Gate::Suspect { why: "somebody said so".to_owned() }, 0);
+    now(product.context.store.save_account(&closed)).unwrap();
+}
+
+/// Vouches for the token that is being checked, which shows nothing of what is recorded.
+fn vouch(product: &Product, server: ServerId) {
+    let own = now(product.server(server)).provider_ref.unwrap();
+    assert!(product.provider.vanish(&own.id));
+    let vouched = Vouched { by: Actor::operator("ops").unwrap(), at: START, missing: 1 };
+    let known = now(product.context.store.account(&account())).unwrap();
+    now(product.context.store.save_account(&known.vouched_for(&TokenDigest::of("new"), &vouched))).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_says_of_a_token_while_its_list_is_read_counts_more_than_the_list() {
+    let token = TokenDigest::of("new");
+    let acts: [(Act, Gate); 2] = [(suspect, Gate::Suspect { why: "somebody said so".to_owned() }), (vouch, Gate::Open)];
+    for (act, said) in acts {
+        let (product, servers) = running(1).await;
+        let context = interrupted(&product, &token, &servers, act);
+        check_token(&context, &account()).await.unwrap();
+        assert_eq!(gate(&product, &token).await, Some(said));
+    }
 }

@@ -125,12 +125,16 @@ async fn two_workers_on_two_threads_do_every_job_once() {
     let (second_supervisor, second, mut two) = start(&queue, 8, None);
     enqueue(&queue, 2000).await;
     let mut seen = Vec::new();
-    while seen.len() < 2000 {
-        tokio::select! {
-            Some(number) = one.recv() => seen.push(number),
-            Some(number) = two.recv() => seen.push(number),
+    let all = async {
+        while seen.len() < 2000 {
+            tokio::select! {
+                Some(number) = one.recv() => seen.push(number),
+                Some(number) = two.recv() => seen.push(number),
+            }
         }
-    }
+    };
+    let ended = tokio::time::timeout(s(60), all).await;
+    assert!(ended.is_ok(), "after a minute {} of 2000 jobs were run", seen.len());
     for (worker, supervisor) in [(first, first_supervisor), (second, second_supervisor)] {
         let mut shutdown = Shutdown::within(s(20));
         worker.shutdown(&mut shutdown).await;

@@ -22,7 +22,9 @@ async fn a_panic_in_each_loop_in_turn_is_counted_and_jobs_are_still_done() {
         assert!(bench.supervisor.provoke_panic(&name));
         visits[0].end(JobOutcome::Done);
         visits[1].end(JobOutcome::Snooze { delay: s(1) });
+        let begin = tokio::time::Instant::now();
         while status(&bench, &name).restarts == 0 {
+            assert!(begin.elapsed() < s(600), "it is not started again: {:?}", status(&bench, &name));
             tokio::time::advance(ms(1)).await;
         }
         // Longer than a lease: what was running keeps it, what ended is settled, what is new is claimed.
@@ -48,7 +50,9 @@ async fn a_worker_whose_claims_cannot_be_kept_up_fails_its_supervisor_but_still_
     let failed = {
         let failed = bench.supervisor.failed();
         tokio::pin!(failed);
+        let begin = tokio::time::Instant::now();
         loop {
+            assert!(begin.elapsed() < s(600), "it is not given up: {:?}", status(&bench, "claim"));
             bench.supervisor.provoke_panic("claim");
             tokio::select! {
                 biased;

@@ -12,7 +12,7 @@ fn brought_back(change: impl FnOnce(&mut Server)) -> Server {
 
 /// Fills every time of a record.
 fn fill(server: &mut Server, at: Timestamp) {
-    (server.not_before, server.exhausted_since) = (Some(at), Some(at));
+    (server.not_before, server.exhausted_since, server.exhausted_at) = (Some(at), Some(at), Some(at));
     (server.waiting_since, server.last_answer) = (Some(at), Some(at));
     server.intent = Some(intent(Effect::Create { candidate: 0 }, at));
     server.unsettled = Some(Unsettled { since: at, taken_since: Some(at), ..unsettled(None) });
