@@ -89,7 +89,8 @@ async fn commits_that_hang_leave_the_server_with_twice_the_connections_at_most_a
 }
 
 #[tokio::test]
-async fn connections_that_the_network_lost_are_replaced_at_once_and_those_of_a_second_time_after_a_quarter_of_an_hour() {
+async fn connections_that_the_network_lost_are_replaced_at_once_and_those_of_a_second_time_after_a_quarter_of_an_hour()
+{
     let database = server().new_database().await;
     let wire = Wire::default();
     let (address, _laid) = wire.lay(server().folder()).await;

@@ -46,7 +46,7 @@ struct Rows {
     full: BTreeSet<String>,
     last_one: BTreeSet<String>,
     refusals: Refusals,
-    delayed: Option<Duration>,
+    delayed: Option<(String, Duration)>,
     failing: Option<String>,
     tampers: BTreeMap<String, Tamper>,
     plants_foreign: bool,
@@ -131,15 +131,15 @@ impl Cloud {
         self.lock().last_one.insert(location.to_owned());
     }
 
-    /// Lets the next create have no answer, and happen only after a while.
-    pub fn delay_next_create(&self, by: Duration) {
-        self.lock().delayed = Some(by);
+    /// Lets the next create of a server whose name begins so have no answer, and happen only after a while.
+    pub fn delay_next_create(&self, name: &str, by: Duration) {
+        self.lock().delayed = Some((name.to_owned(), by));
     }
 
     /// Returns how long the create that begins now is delayed.
     #[must_use]
-    pub fn delay(&self) -> Option<Duration> {
-        self.lock().delayed.take()
+    pub fn delay(&self, name: &str) -> Option<Duration> {
+        self.lock().delayed.take_if(|(begin, _)| name.starts_with(begin.as_str())).map(|(_, by)| by)
     }
 
     /// Lets all calls go wrong in this way, or none.

@@ -242,14 +242,14 @@ async fn between_sweeps(site: &Site, client: &Client<'_>) -> Vec<Accepted> {
 async fn very_late(site: &Site, client: &Client<'_>) -> Vec<Accepted> {
     site.history.surprised();
     let cloud = &site.clouds[0].1;
-    cloud.delay_next_create(VERY_LATE);
+    cloud.delay_next_create("one", VERY_LATE);
     let mut one = client.create("acme", "k1", &spec("one")).await;
     while cloud.creates_begun() == 0 {
         pause(ms(7)).await;
     }
     client.delete(&mut one).await;
     let begun = cloud.creates_begun();
-    cloud.delay_next_create(VERY_LATE);
+    cloud.delay_next_create("two", VERY_LATE);
     let mut two = client.create("acme", "k2", &spec("two")).await;
     while cloud.creates_begun() == begun {
         pause(ms(7)).await;
@@ -264,7 +264,7 @@ async fn very_late(site: &Site, client: &Client<'_>) -> Vec<Accepted> {
 
 /// The first create has no answer, the second one makes the server; when that is deleted the name is free for the first.
 async fn landed_twice(site: &Site, client: &Client<'_>) -> Vec<Accepted> {
-    site.clouds[0].1.delay_next_create(LATE);
+    site.clouds[0].1.delay_next_create("web", LATE);
     let mut accepted = client.create("acme", "k1", &spec("web")).await;
     while oracle::load(site, &accepted).await.is_none_or(|it| it.server.state != ServerState::Running) {
         pause(ms(7)).await;

@@ -92,7 +92,7 @@ pub async fn give(site: &Site, client: &Client<'_>) -> Vec<Accepted> {
 async fn tampered(site: &Site, client: &Client<'_>, name: &str, how: Tamper) -> Accepted {
     let cloud = &site.clouds[0].1;
     cloud.tamper(name, how);
-    cloud.delay_next_create(Duration::from_millis(1));
+    cloud.delay_next_create(name, Duration::from_millis(1));
     let mut order = client.create("acme", name, &spec(name)).await;
     order.state = ServerState::Parked;
     ended(site, std::slice::from_ref(&order)).await;

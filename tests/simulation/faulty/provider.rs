@@ -63,7 +63,7 @@ impl ProviderClient for FaultyProvider {
                 }
             }) as super::Effect
         };
-        if let Some(delay) = self.cloud.delay() {
+        if let Some(delay) = self.cloud.delay(request.name.as_str()) {
             self.link.world.later(delay, later());
             return Err(super::Fails::unknown());
         }

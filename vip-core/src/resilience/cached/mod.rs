@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -149,13 +149,12 @@ impl<S: Source> CachedSource<S> {
     /// Dropping it does not end the load that it waits for.
     pub async fn get(&self) -> Result<Cached<S::Value>, LoadError<S::Error>> {
         let name = &self.inner.name;
-        let mut flight = match self.kept() {
+        let flight = match self.kept() {
             Kept::Answer(answer) => return counted::answer(name, "hit", answer),
             Kept::Wait(flight) => flight,
         };
-        let landed = flight.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
-        // The task went away without an end: the runtime is shutting down.
-        counted::answer(name, "miss", landed.unwrap_or(Err(LoadError::Closed)))
+        // Or the task went away without an end: the runtime is shutting down.
+        counted::answer(name, "miss", flight.await.unwrap_or(Err(LoadError::Closed)))
     }
 
     /// Says what a reader gets at once, or what it waits for; begins a load if one is needed.
@@ -216,10 +215,11 @@ impl<S: Source> CachedSource<S> {
     }
 
     fn launch(&self, slot: &mut Slot<S::Value, S::Error>) -> Flight<S::Value, S::Error> {
-        let (sender, flight) = watch::channel(None);
+        let (sender, flight) = oneshot::channel();
+        let flight = flight.shared();
         let epoch = slot.begin(flight.clone());
         let inner = self.inner.clone();
-        self.inner.tasks.spawn(async move { inner.run(epoch, &sender).await });
+        self.inner.tasks.spawn(async move { inner.run(epoch, sender).await });
         flight
     }
 }
@@ -231,7 +231,7 @@ impl<S: Source> Inner<S> {
     }
 
     /// Loads once: from the second level if it has a fresh value, else from the source.
-    async fn run(&self, epoch: u64, sender: &watch::Sender<Option<Landed<S::Value, S::Error>>>) {
+    async fn run(&self, epoch: u64, sender: oneshot::Sender<Landed<S::Value, S::Error>>) {
         let kept = match &self.second {
             Some(second) => second.read(&self.ages).await,
             None => None,
@@ -312,7 +312,7 @@ impl<S: Source> Inner<S> {
         &self,
         epoch: u64,
         loaded: &Loaded<'_, S::Value, S::Error>,
-        sender: &watch::Sender<Option<Landed<S::Value, S::Error>>>,
+        sender: oneshot::Sender<Landed<S::Value, S::Error>>,
     ) {
         let now = Instant::now();
         let answer = match loaded {
@@ -321,7 +321,8 @@ impl<S: Source> Inner<S> {
             Loaded::Failed { error, fallback: None } => Err((*error).clone()),
         };
         self.slot().land(epoch, loaded, now);
-        sender.send_replace(Some(answer));
+        // Nobody may be waiting for it.
+        drop(sender.send(answer));
     }
 }
 

@@ -4,7 +4,9 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use futures_util::FutureExt;
+use futures_util::future::Shared;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::ages::Ages;
@@ -16,8 +18,8 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs
 
 /// How a load ended.
 pub(super) type Landed<V, E> = Result<Cached<V>, LoadError<E>>;
-/// Where readers wait for a load: none until it has ended.
-pub(super) type Flight<V, E> = watch::Receiver<Option<Landed<V, E>>>;
+/// Where readers wait for a load, and go on in the order in which they came.
+pub(super) type Flight<V, E> = Shared<oneshot::Receiver<Landed<V, E>>>;
 
 /// Is a value and when its load began.
 #[derive(Debug)]
@@ -120,7 +122,7 @@ impl<V, E: Error + Send + Sync + 'static> Slot<V, E> {
 
     /// Returns the load that is under way; one whose task is gone is none.
     pub(super) fn flight(&self) -> Option<Flight<V, E>> {
-        self.flight.clone().filter(|flight| flight.has_changed().is_ok())
+        self.flight.clone().filter(|flight| !matches!(flight.clone().now_or_never(), Some(Err(_))))
     }
 
     pub(super) fn begin(&mut self, flight: Flight<V, E>) -> u64 {
