@@ -67,7 +67,7 @@ fn of_records(stats: &StoreStats) -> PartHealth {
     let waiting = sighted(SightingClass::Surplus) + sighted(SightingClass::Resurfaced);
     let unrecorded = sighted(SightingClass::Unrecorded);
     let mut detail = format!(
-        "{} parked, {unrecorded} unrecorded, {waiting} removals waiting, {} audit records unsealed",
+        "{} parked, {unrecorded} unrecorded, {waiting} looks or removals waiting, {} audit records unsealed",
         stats.parked, stats.unsealed
     );
     let lasts_long = stats.oldest_removal.filter(|age| *age > REMOVAL_LASTS_MOST);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::context::Context;
-use super::converge::GateView;
+use super::converge::{GateView, unknown_server};
 use super::evidence;
 use crate::model::{Account, AccountId, Gate, GateEntry, Timestamp, Timing, TokenDigest, Vouched};
 use crate::ports::{
@@ -92,9 +92,12 @@ pub(crate) fn is_blocked(context: &Context, loaded: &Loaded) -> bool {
     needed(loaded).is_some_and(|known| is_closed(context, known))
 }
 
-/// Returns the account that a server needs next.
+/// Returns the account that a server needs next: first the one in which a sweep has seen what it has to look for.
 fn needed(loaded: &Loaded) -> Option<&Account> {
-    let next = loaded.server.next_account()?;
+    let server = &loaded.server;
+    let is_under_way = !server.state.is_final() && !server.is_resting_parked();
+    let seen = unknown_server(server, &loaded.sightings).filter(|_| is_under_way);
+    let next = seen.map(|seen| &seen.key.account).or_else(|| server.next_account())?;
     loaded.accounts.iter().find(|known| &known.id == next)
 }
 

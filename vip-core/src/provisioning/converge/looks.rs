@@ -140,7 +140,7 @@ fn empty(view: &View<'_>, account: &AccountId, started: Timestamp) -> Change {
     }
     let mut change = Change::new(server, Verb::Look).of("look_by_name", OutcomeClass::Absent);
     // What a sweep has seen is not found: it holds up nothing until the next sweep sees it again.
-    let seen = unknown_server(view).filter(|seen| &seen.key.account == account);
+    let seen = unknown_server(view.server, view.sightings).filter(|seen| &seen.key.account == account);
     change.sighting_done = seen.map(|seen| seen.key.clone());
     // During quarantine an empty look changes nothing that anybody else has to know.
     change.only_work = !proven && !creating && change.sighting_done.is_none();

@@ -32,6 +32,7 @@ use tokio::time::Instant;
 
 pub use absorb::{Answer, Asked, NameFinding, absorb, announce};
 pub use next_step::next_step;
+pub(in crate::provisioning) use next_step::unknown_server;
 pub use operate::{OperateError, Restored, mark_restored, resume};
 pub(in crate::provisioning) use operate::{park_dead, waits_for_its_job};
 pub(in crate::provisioning) use session::OTHERS_IN;

@@ -7,7 +7,7 @@ use super::looks::absorb_missing_look;
 use super::moves;
 use super::removal::{next_removal, removal_target};
 use super::step::{GateView, Look, LookFor, Step, View};
-use crate::model::{AccountId, Desired, Effect, ParkReason, ServerState, Sighting, SightingClass, WaitReason};
+use crate::model::{AccountId, Desired, Effect, ParkReason, Server, ServerState, Sighting, SightingClass, WaitReason};
 use crate::seeded_bugs::{SeededBug, is_on};
 
 /// Decides what converge does next; the first row that fits wins.
@@ -96,20 +96,19 @@ fn wanted(view: &View<'_>) -> Step {
 
 /// N10, D4: what a sweep has seen of a record that knows of no server is looked for before one is made, and before the record ends.
 fn looked_for_first(view: &View<'_>, go_on: impl FnOnce(&View<'_>) -> Step) -> Step {
-    match unknown_server(view) {
+    match unknown_server(view.server, view.sightings) {
         Some(seen) => Step::Look(Look::Name { account: seen.key.account.clone() }),
         None => go_on(view),
     }
 }
 
 /// Finds what a sweep has seen of a record that knows of no server, in an account that the order may use.
-pub(super) fn unknown_server<'a>(view: &View<'a>) -> Option<&'a Sighting> {
-    let server = view.server;
+pub(in crate::provisioning) fn unknown_server<'a>(server: &Server, sightings: &'a [Sighting]) -> Option<&'a Sighting> {
     if server.provider_ref.is_some() || server.removing.is_some() {
         return None;
     }
     let may_use = |account: &AccountId| server.candidates.iter().any(|candidate| &candidate.account == account);
-    let mut ripe = view.sightings.iter().filter(|seen| seen.ripe && seen.class == SightingClass::Resurfaced);
+    let mut ripe = sightings.iter().filter(|seen| seen.ripe && seen.class == SightingClass::Resurfaced);
     ripe.find(|seen| may_use(&seen.key.account))
 }
 

@@ -93,8 +93,16 @@ fn compare(account: &AccountId, record: &RecordedRef, seen: &ServerView) -> Opti
     match record.state {
         ServerState::Failed | ServerState::Deleted => found(SightingClass::Resurfaced),
         ServerState::Lost if own && here => wanted(),
-        // A create that was taken for nothing has made it after all: nobody else looks for it any more.
-        ServerState::Requested | ServerState::Creating | ServerState::Parked if knows_none(record) => wanted(),
+        // A create that was taken for nothing has made it after all: nobody else looks for it any more, also before an end.
+        ServerState::Requested
+        | ServerState::Creating
+        | ServerState::Failing
+        | ServerState::Deleting
+        | ServerState::Parked
+            if knows_none(record) =>
+        {
+            wanted()
+        }
         ServerState::Confirming | ServerState::Running | ServerState::Lost if !own && !leaving => {
             found(SightingClass::Surplus)
         }
@@ -118,9 +126,9 @@ fn compare(account: &AccountId, record: &RecordedRef, seen: &ServerView) -> Opti
     }
 }
 
-/// Says whether a record wants a server and knows of none, nor of a create that may make one.
+/// Says whether a record knows of no server, nor of a create that may make one.
 fn knows_none(record: &RecordedRef) -> bool {
-    record.desired == Desired::Present && record.id.is_none() && record.removing.is_none() && !record.open
+    record.id.is_none() && record.removing.is_none() && !record.open
 }
 
 fn finding(account: &AccountId, id: &ProviderServerId, server: Option<ServerId>, class: SightingClass) -> Finding {

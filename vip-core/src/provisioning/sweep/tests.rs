@@ -114,20 +114,25 @@ fn servers_of_final_records_resurface_and_second_ones_are_surplus() {
 #[test]
 fn the_server_of_an_order_that_knows_of_none_and_has_no_create_open_is_looked_at_at_once() {
     let knows_none = |state| RecordedRef { id: None, ..record(1, state) };
-    for state in [ServerState::Requested, ServerState::Creating, ServerState::Parked] {
+    let states = [
+        ServerState::Requested,
+        ServerState::Creating,
+        ServerState::Failing,
+        ServerState::Deleting,
+        ServerState::Parked,
+    ];
+    for state in states {
         let located = BTreeMap::from([(server(1), knows_none(state))]);
         let found = classify(&account(), &[], &[seen(1, 7)], &located);
         let found: Vec<_> = found.into_iter().map(|it| (it.class, it.key.id, it.server, it.at_once)).collect();
         assert_eq!(found, [(SightingClass::Resurfaced, id(7), Some(server(1)), true)], "{state:?}");
         let open = RecordedRef { open: true, ..knows_none(state) };
         let unwanted = RecordedRef { desired: Desired::Absent, ..knows_none(state) };
+        assert_eq!(classes(&[unwanted], &[seen(1, 7)]), [(SightingClass::Resurfaced, id(7))], "{state:?}");
         let leaving = RecordedRef { removing: Some(id(7)), ..knows_none(state) };
-        for known in [open, unwanted, leaving] {
+        for known in [open, leaving] {
             assert_eq!(classes(&[known], &[seen(1, 7)]), [], "{state:?}: converge looks by itself");
         }
-    }
-    for state in [ServerState::Failing, ServerState::Deleting] {
-        assert_eq!(classes(&[knows_none(state)], &[seen(1, 7)]), [], "{state:?}");
     }
 }
 

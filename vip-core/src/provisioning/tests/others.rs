@@ -1,7 +1,10 @@
 //! A token that is refused here while another token of the account was good: what the order waits for.
 
 use super::*;
-use crate::model::{Gate, ServerState, TokenDigest, WaitReason};
+use crate::model::{
+    Gate, ProviderServerId, ServerState, Sighting, SightingClass, SightingKey, TokenDigest, WaitReason,
+};
+use crate::provisioning::gate;
 
 /// Longest wait of an order that another process may be able to serve.
 const SOON: Duration = Duration::from_secs(30);
@@ -55,4 +58,32 @@ async fn an_order_blocked_here_waits_for_the_probe_if_that_comes_sooner() {
     let outcome = handler.run(attempt.job().payload.decode().unwrap(), &attempt).await;
     let JobOutcome::Snooze { delay } = outcome else { panic!("{outcome:?}") };
     assert!(delay <= Duration::from_secs(10) && delay > Duration::from_secs(1), "{delay:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_has_to_look_for_what_a_sweep_has_seen_is_blocked_and_left_to_others_like_an_order() {
+    let (product, refused) = blocked_for(Duration::from_secs(3600)).await;
+    let order = product.order("web-1", None).await.unwrap().operation;
+    drop(product.delete(order.server).await.unwrap());
+    let store = &product.context.store;
+    let (account, now) = (AccountId::default_account(), store.now().await.unwrap());
+    let seen = Sighting {
+        key: SightingKey { account: account.clone(), id: ProviderServerId::new("7").unwrap() },
+        server: Some(order.server),
+        class: SightingClass::Resurfaced,
+        first_seen: now,
+        last_seen: now,
+        count: 1,
+        ripe: true,
+    };
+    store.sight(&account, &[seen]).await.unwrap();
+    let attempt = product.claim().await.unwrap();
+    let handler = Converge::new(refused.clone()).unwrap();
+    let outcome = handler.run(attempt.job().payload.decode().unwrap(), &attempt).await;
+    let JobOutcome::Snooze { delay } = outcome else { panic!("{outcome:?}") };
+    assert!(delay <= SOON && delay >= SOON / 2, "{delay:?}");
+    let loaded = store.load(&tenant(), order.server).await.unwrap().unwrap();
+    assert_eq!(loaded.server.state, ServerState::Deleting);
+    assert!(gate::is_blocked(&refused, &loaded));
+    assert!(!gate::is_blocked(&product.context, &loaded), "another process may look for it");
 }

@@ -89,6 +89,24 @@ async fn a_deletion_removes_what_a_sweep_has_seen_of_its_order_before_it_ends() 
     assert!(!is_reopening, "it ended, and its server was there");
 }
 
+/// A sweep that comes between a deletion and its look goes on telling of the server.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_whose_look_fails_forgets_nothing_of_what_sweeps_see() {
+    let (product, order) = ordered(true).await;
+    product.settle_within(FROZEN + Duration::from_secs(60)).await;
+    sweep(&product, SweepMode::Report).await;
+    drop(product.delete(order.server).await.unwrap());
+    product.provider.fail_next(ProviderMethod::Find, ProviderFault::Refuse(ProviderErrorKind::NotSent));
+    let attempt = product.claim().await.unwrap();
+    drop(product.run(attempt).await);
+    assert_eq!(product.server(order.server).await.state, ServerState::Deleting, "its look failed");
+    sweep(&product, SweepMode::Report).await;
+    product.settle_within(HOUR).await;
+    assert_eq!(product.server(order.server).await.state, ServerState::Deleted);
+    assert_eq!(product.provider.servers().len(), 0);
+    product.demand_audit().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_order_that_waits_for_a_person_does_not_go_on_because_a_sweep_sees_its_server() {
     let product = Product::new().await;

@@ -308,11 +308,13 @@ impl Walk {
     }
 }
 
-/// Says whether an order wants a server and knows of none, nor of a create that may make one.
+/// Says whether an order knows of no server, nor of a create that may make one.
 fn knows_none(server: &Server) -> bool {
-    let state = server.parked_from.unwrap_or(server.state);
-    let creates = matches!(state, ServerState::Requested | ServerState::Creating) && server.desired == Desired::Present;
-    creates && server.provider_ref.is_none() && server.intent.is_none() && server.land.is_empty()
+    !server.state.is_final()
+        && server.removing.is_none()
+        && server.provider_ref.is_none()
+        && server.intent.is_none()
+        && server.land.is_empty()
 }
 
 fn share(time: Duration, percent: u8) -> Duration {
