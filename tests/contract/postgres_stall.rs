@@ -21,7 +21,7 @@ const CUT: Duration = Duration::from_secs(900);
 
 /// One connection for commits, and calls that do not take long.
 fn narrow() -> PostgresConfig {
-    PostgresConfig::default().connections(1).call_deadline(500 * MILLI)
+    PostgresConfig::default().connections(1).call_deadline(1_500 * MILLI)
 }
 
 /// Without a job it is no order that goes along with others.

@@ -10,15 +10,17 @@ use sqlx::{Connection, PgConnection, Postgres};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long a connection that nobody uses is believed to be there still.
 const WARM_MOST: Duration = Duration::from_secs(60);
 /// A connection is renewed now and then, so that the memory of its process at the server does not grow for ever.
 const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
-/// How long a connection that was cut counts, if nothing more is heard of it: about as long as TCP waits for another end that is gone. Longer
-/// would keep a process standing whose network lost all twice; a server that hangs is left with this many more only four times an hour.
-const CUT_MOST: Duration = Duration::from_secs(15 * 60);
+/// How long a connection that was cut keeps the turn of its call, if nothing more is heard of it and no spare one is free: about as long as
+/// TCP waits for another end that is gone. Longer would keep a process standing whose network lost all twice.
+const TURN_MOST: Duration = Duration::from_secs(15 * 60);
+/// How long it keeps a spare one, which nobody waits for.
+const SPARE_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Is a connection outside its pool.
 #[derive(Debug)]
@@ -168,13 +170,14 @@ impl Drop for Warm {
 /// a standby would count without it.
 async fn until_ended(mut connection: PgConnection, turn: OwnedSemaphorePermit, spare: Arc<Semaphore>) {
     // Whatever comes is the end: the answer, which is nobody's any more, a failure, or nothing at all for too long.
-    let mut ended = pin!(timeout(CUT_MOST, connection.ping()));
+    let mut ended = pin!(connection.ping());
     let spare = tokio::select! {
         biased;
         _ = &mut ended => return,
         spare = spare.acquire_owned() => spare,
+        () = sleep(TURN_MOST) => return,
     };
     drop(turn);
-    drop(ended.await);
+    drop(timeout(SPARE_MOST, ended).await);
     drop(spare);
 }

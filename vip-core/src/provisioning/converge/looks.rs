@@ -5,8 +5,8 @@ use super::next_step::unknown_server;
 use super::step::{Change, Failure, Look, LookFor, Refusal, View};
 use super::{moves, removal};
 use crate::model::{
-    AccountId, Desired, OutcomeClass, ParkReason, ProviderRef, ProviderServerId, Server, ServerState, SightingKey,
-    Timestamp, Verb, WaitReason,
+    AccountId, Desired, Landing, OutcomeClass, ParkReason, ProviderRef, ProviderServerId, Server, ServerState,
+    SightingKey, Timestamp, Verb, WaitReason,
 };
 use crate::ports::{ProviderErrorKind, ServerView};
 use crate::seeded_bugs::{SeededBug, is_on};
@@ -72,6 +72,7 @@ fn remove_found(view: &View<'_>, account: &AccountId, seen: &ServerView) -> Chan
         server.provider_ref = Some(reference(view, account, seen));
     }
     server.unsettled = None;
+    expect_another(view, &mut server, account);
     removal::announce_delete(&mut server, account, &seen.id, view.now);
     Change::new(server, Verb::Look).of("look_by_name", OutcomeClass::Found)
 }
@@ -90,6 +91,7 @@ fn adopt_found(view: &View<'_>, account: &AccountId, seen: &ServerView, found: &
     server.account = Some(account.clone());
     server.addresses = seen.addresses;
     // `land` stays: another create may still be in the air, and lands when the name is free again.
+    expect_another(view, &mut server, account);
     if is_on(SeededBug::AdoptingClearsLand) {
         server.land.clear();
     }
@@ -102,6 +104,12 @@ fn adopt_found(view: &View<'_>, account: &AccountId, seen: &ServerView, found: &
     let mut change = Change::new(server, Verb::Look).of("look_by_name", OutcomeClass::Found);
     change.sighting_done = view.sightings.iter().any(|sighting| sighting.key == key).then_some(key);
     change
+}
+
+/// Where nobody expected a create, what was found says that one has landed all the same; so others may have, and are looked for before
+/// the record ends.
+fn expect_another(view: &View<'_>, server: &mut Server, account: &AccountId) {
+    server.land.entry(account.clone()).or_insert(Landing { by: view.now, looked_at: None });
 }
 
 fn reference(view: &View<'_>, account: &AccountId, seen: &ServerView) -> ProviderRef {

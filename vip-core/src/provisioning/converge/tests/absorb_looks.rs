@@ -1,5 +1,7 @@
 //! Columns "look by name" and "look by id, actions" of the table in `docs/protocol.md` §4.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::model::{
     Desired, FailReason, OperationStatus, ParkReason, Power, ProviderActionId, Removal, ServerState, WaitReason,
@@ -93,6 +95,15 @@ fn what_a_sweep_has_seen_is_dropped_once_it_is_adopted_or_not_found() {
         );
         let elsewhere = Look::Name { account: other_account() };
         assert_eq!(ask(&world, elsewhere, Answer::Name(NameFinding::default())).sighting_done, None);
+    }
+}
+
+#[test]
+fn what_is_found_although_nobody_expected_a_create_is_not_taken_for_the_last_one() {
+    for (state, desired) in [(ServerState::Creating, Desired::Present), (ServerState::Deleting, Desired::Absent)] {
+        let world = World::with(|s| (s.state, s.desired) = (state, desired));
+        let found = by_name(&world, Some(seen(&world, "1", ServerStatus::Running)), Vec::new()).server;
+        assert_eq!(found.land, BTreeMap::from([(account(), landing(NOW))]), "{state:?}: its end is preceded by a look");
     }
 }
 
