@@ -1,4 +1,4 @@
-//! Every dotted field of a log line stands in the one list of `vip_core::telemetry`.
+//! Every dotted field of a log line stands in the one list of `vip_core::telemetry`, and no line can end the loop that writes it.
 
 use crate::{assert_clean, repository};
 
@@ -51,6 +51,52 @@ fn unlisted(path: &str, text: &str, list: &[&str]) -> Vec<String> {
         .filter(|name| !list.contains(&name.as_str()))
         .map(|name| format!("{path}: {name} is not in {LIST}"))
         .collect()
+}
+
+/// What a background loop runs on its own task: a line there is written by `telemetry::tell`.
+const IN_LOOPS: [&str; 6] = [
+    "vip-adapters/src/",
+    "vip-core/src/memory/",
+    "vip-core/src/provisioner/",
+    "vip-core/src/relay/",
+    "vip-core/src/resilience/",
+    "vip-core/src/runtime/",
+];
+
+/// What stands before the bracket that closes the one before the text.
+fn enclosed(text: &str) -> &str {
+    let (mut depth, mut quoted) = (1, false);
+    let end = text.find(|character: char| {
+        quoted ^= character == '"';
+        depth += i32::from(!quoted && character == '(') - i32::from(!quoted && character == ')');
+        depth == 0
+    });
+    text.split_at(end.unwrap_or(text.len())).0
+}
+
+/// Log lines that stand outside of `telemetry::tell`.
+fn bare(path: &str, text: &str) -> Vec<String> {
+    let mut parts = text.split("telemetry::tell(");
+    let mut outside = parts.next().unwrap_or("").to_owned();
+    outside.extend(parts.filter_map(|part| part.strip_prefix(enclosed(part))));
+    let lines = MACROS.iter().filter(|name| !name.ends_with("span!("));
+    let found = lines.filter(|name| outside.contains(&format!("tracing::{name}")));
+    found.map(|name| format!("{path}: tracing::{name} outside of telemetry::tell may end a loop")).collect()
+}
+
+#[test]
+fn no_log_line_can_end_the_loop_that_it_is_written_in() {
+    let files = repository::files();
+    let sources = files.iter().filter(|file| file.is_rust() && IN_LOOPS.iter().any(|at| file.path.starts_with(at)));
+    assert_clean(&sources.flat_map(|file| bare(&file.path, &file.text)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_log_line_that_can_end_a_loop_is_found() {
+    let told = "telemetry::tell(|| tracing::warn!(count = count(), \"a bracket )\"));";
+    assert_eq!(bare("a.rs", told).len(), 0);
+    assert_eq!(bare("a.rs", &format!("{told} tracing::warn!(\"lost\");")).len(), 1);
+    assert_eq!(bare("a.rs", &format!("tracing::debug!(\"lost\"); {told}")).len(), 1);
 }
 
 #[test]

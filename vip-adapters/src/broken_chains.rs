@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use vip_core::model::Timestamp;
 use vip_core::ports::SealReport;
+use vip_core::telemetry;
 
 /// How long a chain that was found broken is left alone: the sealer comes twice a second, and would read it while it holds the lock.
 const LEFT_ALONE: Duration = Duration::from_secs(60);
@@ -50,11 +51,13 @@ impl BrokenChains {
         found.retain(|tenant, _at| !done.sound.contains(tenant));
         for (tenant, failure) in &done.broken {
             if found.insert(tenant.clone(), now).is_none() {
-                tracing::error!(
-                    %tenant,
-                    error = ?failure,
-                    "the audit chain of a tenant is broken: its records are not sealed until it is repaired"
-                );
+                telemetry::tell(|| {
+                    tracing::error!(
+                        %tenant,
+                        error = ?failure,
+                        "the audit chain of a tenant is broken: its records are not sealed until it is repaired"
+                    );
+                });
             }
         }
     }
@@ -63,6 +66,16 @@ impl BrokenChains {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unwritable::unwritable;
+
+    #[test]
+    fn a_log_that_cannot_be_written_ends_no_round_of_sealing() {
+        let _log = unwritable();
+        let (chains, now) = (BrokenChains::default(), Timestamp::from_micros(7));
+        let broken = BTreeMap::from([("acme".to_owned(), "why")]);
+        chains.tell(&Sealed { broken, ..Sealed::default() }, now);
+        assert_eq!(chains.left_alone(now), BTreeSet::from(["acme".to_owned()]));
+    }
 
     #[test]
     fn a_chain_that_was_found_broken_is_left_alone_for_a_minute_and_no_longer_than_it_is_broken() {

@@ -28,6 +28,10 @@ mod unread_accounts;
 mod unreadable;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod untrimmed;
+#[cfg(test)]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[path = "../../vip-core/src/telemetry/unwritable.rs"]
+mod unwritable;
 
 pub use connect::{
     ConnectError, REDIS_URL_VARIABLE, check_queue_url, check_url, connect, connect_existing, connect_queue,

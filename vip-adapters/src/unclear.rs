@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use vip_core::model::{Desired, ServerId, ServerState};
+use vip_core::telemetry;
 
 /// Says where a record stands and what is wished for it.
 ///
@@ -17,11 +18,13 @@ pub(crate) fn standing<F: Debug>(
     match (state, desired) {
         (Ok(state), Ok(desired)) => (state, desired),
         (Err(failure), _) | (Ok(_), Err(failure)) => {
-            tracing::error!(
-                server.id = %server,
-                error = ?failure,
-                "the state of a stored server cannot be read: a sweep leaves it alone"
-            );
+            telemetry::tell(|| {
+                tracing::error!(
+                    server.id = %server,
+                    error = ?failure,
+                    "the state of a stored server cannot be read: a sweep leaves it alone"
+                );
+            });
             (ServerState::Parked, Desired::Present)
         }
     }

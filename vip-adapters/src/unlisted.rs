@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use uuid::Uuid;
 use vip_core::model::Page;
+use vip_core::telemetry;
 
 /// Makes a page of the items with these ids, as far as they can be read.
 pub(crate) fn page<T, F>(
@@ -20,10 +21,14 @@ pub(crate) fn page<T, F>(
 
 /// Says which server a list leaves out; what its record holds is not shown.
 pub(crate) fn server(id: Uuid, failure: &impl Debug) {
-    tracing::error!(server.id = %id, error = ?failure, "a stored server cannot be read and is left out of a list");
+    telemetry::tell(|| {
+        tracing::error!(server.id = %id, error = ?failure, "a stored server cannot be read and is left out of a list");
+    });
 }
 
 /// Says which operation a list leaves out.
 pub(crate) fn operation(id: Uuid, failure: &impl Debug) {
-    tracing::error!(operation.id = %id, error = ?failure, "a stored operation cannot be read and is left out of a list");
+    telemetry::tell(|| {
+        tracing::error!(operation.id = %id, error = ?failure, "a stored operation cannot be read and is left out of a list");
+    });
 }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Deserialize;
 use serde::de::Error as _;
 use vip_core::model::Account;
+use vip_core::telemetry;
 
 /// Is what is stored of an account.
 #[derive(Debug, Deserialize)]
@@ -38,11 +39,13 @@ impl UnreadAccounts {
                 }
                 Err(error) => {
                     if unread.insert(id.clone()) {
-                        tracing::error!(
-                            account.id = %id,
-                            %error,
-                            "what is kept of an account cannot be read: it is closed, and its orders wait"
-                        );
+                        telemetry::tell(|| {
+                            tracing::error!(
+                                account.id = %id,
+                                %error,
+                                "what is kept of an account cannot be read: it is closed, and its orders wait"
+                            );
+                        });
                     }
                 }
             }

@@ -2,6 +2,8 @@
 
 use std::fmt::{Debug, Display};
 
+use vip_core::telemetry;
+
 /// Most records that a round of trimming passes over because they cannot be read: a call has to end, and SQLite has one writer at
 /// a time.
 const MOST: i64 = 1000;
@@ -38,12 +40,14 @@ impl<F: Debug> Untrimmed<F> {
     /// Tells an operator, once for all of them: a backlog is trimmed in many rounds, and each of them meets them again.
     pub(crate) fn tell(&self) {
         if let Some((id, failure)) = &self.first {
-            tracing::error!(
-                server.id = %id,
-                count = self.count,
-                error = ?failure,
-                "stored records cannot be read and are not trimmed"
-            );
+            telemetry::tell(|| {
+                tracing::error!(
+                    server.id = %id,
+                    count = self.count,
+                    error = ?failure,
+                    "stored records cannot be read and are not trimmed"
+                );
+            });
         }
     }
 }

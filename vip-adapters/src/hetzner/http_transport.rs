@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use reqwest::{Certificate, Client, ClientBuilder};
 use secrecy::ExposeSecret;
+use vip_core::telemetry;
 
 use super::config::{HetznerConfig, Reach};
 use super::error::HetznerConfigError;
@@ -68,7 +69,9 @@ fn builder(config: &HetznerConfig) -> Result<ClientBuilder, HetznerConfigError> 
 fn warn_of_bundled_roots(error: &reqwest::Error) {
     static WARNED: Once = Once::new();
     WARNED.call_once(|| {
-        tracing::warn!(%error, "no certificate store of the system can be read: the bundled one is used");
+        telemetry::tell(|| {
+            tracing::warn!(%error, "no certificate store of the system can be read: the bundled one is used");
+        });
     });
 }
 

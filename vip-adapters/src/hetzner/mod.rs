@@ -35,6 +35,7 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use secrecy::ExposeSecret;
 use vip_core::model::TokenDigest;
 use vip_core::ports::{ProviderError, RequestContext};
+use vip_core::telemetry;
 
 pub use config::{
     BASE_URL_BYTES, CONNECT_TIMEOUT_MOST, DEFAULT_BASE_URL, ENDPOINT_VARIABLE, HetznerConfig, TOKEN_BYTES,
@@ -175,15 +176,17 @@ impl HetznerClient {
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let request_id = context.request_id.as_ref().map(|id| id.as_str());
         let failure = result.as_ref().err();
-        tracing::debug!(
-            provider.call = call.as_str(),
-            provider.correlation_id = failure.and_then(|error| error.correlation_id.as_deref()),
-            outcome = failure.map_or("ok", |error| error.kind.as_str()),
-            code = failure.map(|error| error.code.as_str()),
-            request_id,
-            duration_ms,
-            "provider called"
-        );
+        telemetry::tell(|| {
+            tracing::debug!(
+                provider.call = call.as_str(),
+                provider.correlation_id = failure.and_then(|error| error.correlation_id.as_deref()),
+                outcome = failure.map_or("ok", |error| error.kind.as_str()),
+                code = failure.map(|error| error.code.as_str()),
+                request_id,
+                duration_ms,
+                "provider called"
+            );
+        });
         result
     }
 }

@@ -11,6 +11,7 @@ use vip_core::ports::{
     ActionView, Catalog, CreateRequest, Created, Deletion, InventoryPage, Outlook, ProviderClient, ProviderError,
     RequestContext, ServerView,
 };
+use vip_core::telemetry;
 
 use super::answer::{correlation_id, read, read_if_there};
 use super::call::Call;
@@ -106,12 +107,14 @@ impl ProviderClient for HetznerClient {
                 let is_wanted =
                     |id: &ProviderActionId| wire::Id::parse(id.as_str()).is_some_and(|id| chunk.contains(&id));
                 for FollowUp { id, command, code } in found.failed_follow_ups.iter().filter(|it| is_wanted(&it.id)) {
-                    tracing::warn!(
-                        provider_id = %id,
-                        command = command.as_str(),
-                        code = code.as_str(),
-                        "what followed a create has failed: the server is there, and is looked at"
-                    );
+                    telemetry::tell(|| {
+                        tracing::warn!(
+                            provider_id = %id,
+                            command = command.as_str(),
+                            code = code.as_str(),
+                            "what followed a create has failed: the server is there, and is looked at"
+                        );
+                    });
                 }
                 views.extend(found.views.into_iter().filter(|it| is_wanted(&it.id)));
             }
@@ -131,10 +134,12 @@ impl ProviderClient for HetznerClient {
             let inventory = read(Call::Inventory, &response, |body| lists::inventory(body, page, owner))?;
             let whole = inventory.page.servers.iter().filter_map(|view| wire::Id::parse(view.id.as_str()));
             for id in self.apart.saw(whole, inventory.apart.iter().copied()) {
-                tracing::warn!(
-                    provider_id = %id,
-                    "a listed server cannot be read: it is left out of the list, and its order waits until it can be"
-                );
+                telemetry::tell(|| {
+                    tracing::warn!(
+                        provider_id = %id,
+                        "a listed server cannot be read: it is left out of the list, and its order waits until it can be"
+                    );
+                });
             }
             Ok(inventory.page)
         };
@@ -167,10 +172,12 @@ impl HetznerClient {
         let whole: BTreeSet<wire::Id> = shown.filter_map(|id| wire::Id::parse(id.as_str())).collect();
         let odd = asked.iter().copied().filter(|id| found.odd > 0 && !whole.contains(id));
         for id in self.apart_actions.saw(whole.iter().copied(), odd) {
-            tracing::warn!(
-                provider_id = %id,
-                "an action cannot be read, or is not shown beside one that cannot: its server is looked at instead"
-            );
+            telemetry::tell(|| {
+                tracing::warn!(
+                    provider_id = %id,
+                    "an action cannot be read, or is not shown beside one that cannot: its server is looked at instead"
+                );
+            });
         }
     }
 

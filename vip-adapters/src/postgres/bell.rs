@@ -59,7 +59,7 @@ impl Bell {
             let ring = self.sessions.rows(|queries| queries.job_ring_alone.query().bind(name.clone()));
             if let Err(failure) = ring.await {
                 // Whoever waits elsewhere finds the job by polling.
-                tracing::debug!(?failure, "other processes were not told of a job");
+                telemetry::tell(|| tracing::debug!(?failure, "other processes were not told of a job"));
             }
             self.rest().await;
         }
@@ -89,11 +89,15 @@ impl Bell {
             };
             let Some(error) = lost else {
                 if timeout(ANSWER, pool.close()).await.is_err() {
-                    tracing::debug!("the connection that listens did not answer when it was closed");
+                    telemetry::tell(|| {
+                        tracing::debug!("the connection that listens did not answer when it was closed");
+                    });
                 }
                 return;
             };
-            tracing::debug!(error = %telemetry::causes(&error), "jobs of other processes are found by polling");
+            telemetry::tell(|| {
+                tracing::debug!(error = %telemetry::causes(&error), "jobs of other processes are found by polling");
+            });
             tokio::select! {
                 _ = closing.wait_for(|closing| *closing) => return,
                 () = tokio::time::sleep(pause.mul_f64(0.5 + self.sessions.randomness.share() / 2.0)) => {}

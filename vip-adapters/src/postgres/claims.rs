@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 use vip_core::model::{Job, JobKind};
 use vip_core::ports::{ClaimRequest, Claimed, Lease, LeaseRef, Settlement};
+use vip_core::telemetry;
 
 use super::error::Failure;
 use super::lanes::Lane;
@@ -154,7 +155,7 @@ impl Write for Claim {
                 Err(failure) if jobs.is_empty() => return Err(failure),
                 // The first statement is a commit: what it has claimed is ours.
                 Err(failure) => {
-                    tracing::debug!(?failure, "a claim did not look for jobs that came late");
+                    telemetry::tell(|| tracing::debug!(?failure, "a claim did not look for jobs that came late"));
                     is_full = true;
                 }
             }
@@ -206,7 +207,7 @@ async fn claim(
     match set_apart(transaction, &unreadable).await {
         // The others are claimed all the same. These are claimed again when their leases have expired.
         Err(failure) if floors.is_some() => {
-            tracing::warn!(?failure, "jobs that cannot be read were not set apart yet");
+            telemetry::tell(|| tracing::warn!(?failure, "jobs that cannot be read were not set apart yet"));
         }
         // Where a claim is a transaction, all of it is taken back.
         outcome => outcome?,

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use vip_core::model::{ClaimId, NewJob, Server, TenantId, Timestamp};
 use vip_core::ports::{ChangeSet, Committed, Enqueued, Guard, KeyRecord, Note, OperationChange, QuotaChange};
+use vip_core::telemetry;
 
 use super::error::{Failure, Obstacle, Refusal};
 use super::jobs::enqueue_one;
@@ -175,7 +176,9 @@ async fn move_quota(transaction: &mut Transaction<'_>, tenant: &TenantId, change
             let released = transaction.execute(queries.quota_release.query().bind(tenant.to_string())).await?;
             if released == 0 {
                 // The server's end must not fail for a counter that is wrong; comparing it is the sweep's work.
-                tracing::warn!(%tenant, "the quota counter was at zero when a server gave its place back");
+                telemetry::tell(|| {
+                    tracing::warn!(%tenant, "the quota counter was at zero when a server gave its place back");
+                });
             }
             Ok(())
         }
@@ -209,7 +212,7 @@ async fn write_operation(
                 query.bind(id.as_uuid()).bind(tenant.to_string()).bind(status.as_str()).bind(code.clone()).bind(now);
             if transaction.execute(query).await? == 0 {
                 // It is final, or retention took it; either way it does not change any more.
-                tracing::debug!(operation.id = %id, "an operation that has ended was not moved");
+                telemetry::tell(|| tracing::debug!(operation.id = %id, "an operation that has ended was not moved"));
             }
             Ok(())
         }
@@ -220,9 +223,9 @@ async fn enqueue_job(transaction: &mut Transaction<'_>, job: &NewJob) -> Result<
     match enqueue_one(transaction, job).await? {
         Enqueued::Conflict => {
             // The wish is recorded all the same, and the sweep wakes what stands still.
-            tracing::error!(job.key = %job.key, "a job's key stands for another payload");
+            telemetry::tell(|| tracing::error!(job.key = %job.key, "a job's key stands for another payload"));
         }
-        Enqueued::Dead => tracing::warn!(job.key = %job.key, "the job of a changed server is dead"),
+        Enqueued::Dead => telemetry::tell(|| tracing::warn!(job.key = %job.key, "the job of a changed server is dead")),
         Enqueued::Inserted | Enqueued::Merged | Enqueued::WillRunAgain | Enqueued::Revived => {}
     }
     Ok(())

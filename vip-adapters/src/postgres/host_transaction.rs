@@ -6,6 +6,7 @@ use vip_core::CommandError;
 use vip_core::model::{IdempotencyKey, InstallationId, Operation, OperationId, ServerId, TenantId, Timestamp};
 use vip_core::ports::{ChangeSet, CommandStore, Committed, KeyRecord, Loaded, StoreError};
 use vip_core::provisioner::{OperationHandle, PreparedOrder};
+use vip_core::telemetry;
 
 use crate::unread_accounts::UnreadAccounts;
 
@@ -96,7 +97,7 @@ impl HostTransaction<'_, '_> {
             }
             Err(failure) => {
                 if let Err(error) = apart.rollback().await {
-                    tracing::debug!(%error, "the connection of the host broke during an order");
+                    telemetry::tell(|| tracing::debug!(%error, "the connection of the host broke during an order"));
                 }
                 Err(failure)
             }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use vip_core::model::{JobId, JobKey, NewJob, RequestId, TenantId, Timing, TraceParent};
 use vip_core::ports::Enqueued;
+use vip_core::telemetry;
 
 use super::error::{Failure, Obstacle};
 use super::lanes::Lane;
@@ -250,7 +251,7 @@ impl Write for Reap {
         }
         transaction.execute(queries.lease_upkeep.query().bind(now).bind(ENDED_CLAIMS_MOST).bind(beyond)).await?;
         u32::try_from(reaped).map(Some).map_err(|error| {
-            tracing::error!(%error, "more jobs were reaped than asked for");
+            telemetry::tell(|| tracing::error!(%error, "more jobs were reaped than asked for"));
             Failure::corrupt(Obstacle::JobState)
         })
     }

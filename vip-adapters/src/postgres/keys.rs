@@ -7,6 +7,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use vip_core::model::{IdempotencyKey, TenantId};
 use vip_core::ports::KeyRecord;
+use vip_core::telemetry;
 
 use super::error::Failure;
 use super::gather::{Shared as Outcome, Turn};
@@ -52,7 +53,7 @@ pub(super) async fn find_for_all(sessions: Arc<Sessions>, mut turn: Turn<Wanted,
                 Err(failure) => Outcome::Alone(failure.clone()),
             };
             if one.answer.send(outcome).is_err() {
-                tracing::debug!("the caller of a call that was answered went away");
+                telemetry::tell(|| tracing::debug!("the caller of a call that was answered went away"));
             }
         }
         // Those who come in this moment go along with the next one.

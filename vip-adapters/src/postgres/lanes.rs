@@ -9,6 +9,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use vip_core::ports::PoolFigures;
+use vip_core::telemetry;
 
 use super::config::{Pooler, PostgresConfig};
 use super::error::{Failure, Obstacle};
@@ -224,7 +225,7 @@ impl Lanes {
             Err(Failure::Unavailable(first)) if lane == Lane::Lease => {
                 let second = self.lend_of(Lane::Claim, deadline).await;
                 second.map_err(|second| {
-                    tracing::debug!(error = ?second, "there is no connection for claims either");
+                    telemetry::tell(|| tracing::debug!(error = ?second, "there is no connection for claims either"));
                     Failure::Unavailable(first)
                 })
             }
@@ -278,7 +279,9 @@ impl Lanes {
                 }
             };
             if timeout_at(deadline, close).await.is_err() {
-                tracing::debug!(purpose = pool.lane.purpose(), "connections did not answer when they were closed");
+                telemetry::tell(|| {
+                    tracing::debug!(purpose = pool.lane.purpose(), "connections did not answer when they were closed");
+                });
             }
         }
     }
@@ -348,7 +351,7 @@ impl Pool {
     fn missed(&self, obstacle: Obstacle, begun: Instant) -> Failure {
         self.waits.timed_out.fetch_add(1, Ordering::Relaxed);
         let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::warn!(error = %obstacle, duration_ms, "no connection to the database");
+        telemetry::tell(|| tracing::warn!(error = %obstacle, duration_ms, "no connection to the database"));
         Failure::unavailable(obstacle)
     }
 

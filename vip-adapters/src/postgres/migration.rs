@@ -7,6 +7,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, SqlSafeStr};
 use tokio::time::timeout;
+use vip_core::telemetry;
 
 use crate::missing::Missing;
 
@@ -121,7 +122,7 @@ fn judge(found: Found, known: i64, wish: Wish) -> Result<Verdict, OpenError> {
             OlderSchema::Refuse => Err(OpenError::OlderSchema { found: newest, known }),
         },
         Found::Version { newest, readable_by } if readable_by <= known => {
-            tracing::info!(found = newest, known, "a newer schema says that it can be used");
+            telemetry::tell(|| tracing::info!(found = newest, known, "a newer schema says that it can be used"));
             Ok(Verdict::Usable)
         }
         Found::Version { newest, .. } => Err(OpenError::NewerSchema { found: newest, known }),

@@ -43,6 +43,7 @@ use vip_core::ports::{
     Backend, ChangeSet, ClaimRequest, Claimed, Clock, Committed, Connections, Durability, Enqueued, KeyRecord,
     SystemClock,
 };
+use vip_core::telemetry;
 
 use crate::broken_chains::BrokenChains;
 use crate::missing::Missing;
@@ -363,7 +364,7 @@ where
         let answered = waiting.len();
         for (one, outcome) in waiting.into_iter().zip(outcomes) {
             if one.answer.send(outcome).is_err() {
-                tracing::debug!("the caller of a call that was written went away");
+                telemetry::tell(|| tracing::debug!("the caller of a call that was written went away"));
             }
         }
         turn.come_back(answered).await;
@@ -372,7 +373,7 @@ where
 
 fn joined<T>(ended: Result<Result<T, Failure>, tokio::task::JoinError>) -> Result<T, Failure> {
     ended.unwrap_or_else(|lost| {
-        tracing::error!(error = %lost, "a database call ended before it answered");
+        telemetry::tell(|| tracing::error!(error = %lost, "a database call ended before it answered"));
         Err(Failure::Unknown(Arc::new(Obstacle::AnswerLost)))
     })
 }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use vip_core::model::Timestamp;
 use vip_core::ports::{Clock, Randomness};
+use vip_core::telemetry;
 
 use crate::backoff::Backoff;
 
@@ -149,7 +150,7 @@ impl Sessions {
                 // What an earlier try may have done is not undone by a later one that did nothing.
                 return Err(unknown.unwrap_or(failure));
             }
-            tracing::debug!(error = ?failure, "a database call is tried again");
+            telemetry::tell(|| tracing::debug!(error = ?failure, "a database call is tried again"));
         }
     }
 
@@ -240,7 +241,7 @@ impl Sessions {
         let asked = self.read_on(Lane::Lease, &query, self.deadline()).await;
         let busy = asked.and_then(|rows| rows.first().map_or(Ok(false), |row| Ok(row.try_get("busy")?)));
         busy.unwrap_or_else(|failure| {
-            tracing::debug!(?failure, "the server was not asked whether it is at work on a claim");
+            telemetry::tell(|| tracing::debug!(?failure, "the server was not asked whether it is at work on a claim"));
             failure.is_of_busy_connections()
         })
     }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
+use vip_core::telemetry;
 
 use super::error::OpenError;
 
@@ -36,12 +37,12 @@ pub(crate) fn check_url(url: &str) -> Result<(), OpenError> {
 pub(super) fn options_of(url: &str) -> Result<PgConnectOptions, OpenError> {
     let (known, unknown) = without_unknown(url);
     let options = PgConnectOptions::from_str(&known).map_err(|error| {
-        tracing::debug!(%error, "the URL of the database cannot be read");
+        telemetry::tell(|| tracing::debug!(%error, "the URL of the database cannot be read"));
         OpenError::Address
     })?;
     // In a URL that can be read the query begins at the first question mark: what is named here is no part of a password.
     for name in unknown {
-        tracing::warn!(name, "a parameter of the database's URL is not known, and has no effect");
+        telemetry::tell(|| tracing::warn!(name, "a parameter of the database's URL is not known, and has no effect"));
     }
     Ok(options)
 }

@@ -9,6 +9,7 @@ use sqlx::Row;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use vip_core::model::JobKind;
+use vip_core::telemetry;
 
 use super::error::Failure;
 use super::session::Sessions;
@@ -95,7 +96,7 @@ impl Watcher {
                 Ok(Look::Later(next)) => next.map_or(self.poll_interval, |next| next.min(self.poll_interval)),
                 Err(error) => {
                     // A hint is missed; whoever waits finds out by claiming.
-                    tracing::debug!(?error, "could not look for jobs");
+                    telemetry::tell(|| tracing::debug!(?error, "could not look for jobs"));
                     self.poll_interval
                 }
             };

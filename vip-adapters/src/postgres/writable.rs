@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
+use vip_core::telemetry;
 
 use super::error::Failure;
 use super::session::{Sessions, Write};
@@ -37,14 +38,16 @@ impl Sessions {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(failure)) if failure.is_of_a_standby() => return Err(failure),
                 Ok(Err(failure)) => {
-                    tracing::debug!(error = ?failure, "nobody said whether changes are taken");
+                    telemetry::tell(|| tracing::debug!(error = ?failure, "nobody said whether changes are taken"));
                     // A connection that broke when the server became a standby is replaced by one that answers.
                     if !backoff.pause(deadline).await {
                         return Ok(());
                     }
                 }
                 Err(elapsed) => {
-                    tracing::debug!(error = %elapsed, "nobody said in time whether changes are taken");
+                    telemetry::tell(|| {
+                        tracing::debug!(error = %elapsed, "nobody said in time whether changes are taken");
+                    });
                     return Ok(());
                 }
             }

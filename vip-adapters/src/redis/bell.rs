@@ -7,6 +7,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Value};
 use tokio::time::{Instant, sleep_until, timeout};
 use vip_core::model::JobKind;
+use vip_core::telemetry;
 
 use super::link::Link;
 
@@ -42,9 +43,9 @@ impl Bell {
                 Ok(true) => return,
                 Ok(false) => {}
                 // A hint is missed; whoever waits finds out by claiming.
-                Err(error) => {
-                    tracing::debug!(error = %vip_core::telemetry::causes(&error), "cannot wait for jobs at Redis")
-                }
+                Err(error) => telemetry::tell(|| {
+                    tracing::debug!(error = %telemetry::causes(&error), "cannot wait for jobs at Redis");
+                }),
             }
         }
         sleep_until(end).await;

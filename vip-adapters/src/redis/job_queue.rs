@@ -8,6 +8,7 @@ use vip_core::model::{InstallationId, Job, JobId, JobKey, JobKind, JobState, New
 use vip_core::ports::{
     ClaimRequest, Claimed, Durability, Enqueued, JobQueue, Lease, LeaseRef, QueueError, QueueStats, Settled, Settlement,
 };
+use vip_core::telemetry;
 
 use super::bell::Bell;
 use super::config::RedisConfig;
@@ -173,7 +174,9 @@ impl JobQueue for RedisQueue {
             && let Err(error) = self.settle(&unreadable).await
         {
             // The others are claimed all the same. These are claimed again when their leases have expired.
-            tracing::warn!(error = %vip_core::telemetry::causes(&error), "jobs that cannot be read were not set apart yet");
+            telemetry::tell(|| {
+                tracing::warn!(error = %telemetry::causes(&error), "jobs that cannot be read were not set apart yet");
+            });
         }
         Ok(claimed)
     }
@@ -209,7 +212,7 @@ impl JobQueue for RedisQueue {
                 Ok(next) => next.unwrap_or(timeout),
                 Err(failure) => {
                     // A hint is missed; whoever waits finds out by claiming.
-                    tracing::debug!(?failure, "cannot ask Redis for the next job");
+                    telemetry::tell(|| tracing::debug!(?failure, "cannot ask Redis for the next job"));
                     return tokio::time::sleep(timeout).await;
                 }
             };

@@ -147,7 +147,9 @@ impl Link {
         let is_refused = soundness.is_refused(self.demand);
         let mut watch = self.watch();
         if watch.soundness.as_ref() != Some(&soundness) && watch.connections > 0 {
-            tracing::warn!({ telemetry::REDIS_SETTINGS } = %soundness, "the server's settings are others than before");
+            telemetry::tell(|| {
+                tracing::warn!({ telemetry::REDIS_SETTINGS } = %soundness, "the server's settings are others than before");
+            });
         }
         watch.soundness = Some(soundness);
         if is_refused {

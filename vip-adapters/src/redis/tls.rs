@@ -33,6 +33,7 @@ const fn over_tls(_url: &str, _config: &RedisConfig) -> Result<Client, OpenError
 #[cfg(feature = "redis-tls")]
 fn over_tls(url: &str, config: &RedisConfig) -> Result<Client, OpenError> {
     use rustls::crypto::{CryptoProvider, aws_lc_rs};
+    use vip_core::telemetry;
 
     // The client would take `#insecure` for "any certificate will do" if some crate of the host's switched that on.
     if url.contains('#') {
@@ -43,7 +44,7 @@ fn over_tls(url: &str, config: &RedisConfig) -> Result<Client, OpenError> {
     }
     // The client panics if there is no provider of cryptography, or two of them that nobody chose from.
     if CryptoProvider::get_default().is_none() && aws_lc_rs::default_provider().install_default().is_err() {
-        tracing::debug!("somebody else has chosen the provider of cryptography meanwhile");
+        telemetry::tell(|| tracing::debug!("somebody else has chosen the provider of cryptography meanwhile"));
     }
     let certificates = redis::TlsCertificates { client_tls: None, root_cert: config.trusted.clone() };
     Client::build_with_tls(url, certificates).map_err(|error| address(&error))

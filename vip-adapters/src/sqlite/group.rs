@@ -1,5 +1,7 @@
 //! The writes that share one transaction: each is done by itself, and what a refused one did is taken back alone.
 
+use vip_core::telemetry;
+
 use super::error::Failure;
 use super::transaction::WriteTransaction;
 use super::writer::{Kept, Request};
@@ -42,7 +44,9 @@ pub(super) async fn run_each(
             Kept::No => take_back(transaction, shared).await?,
             Kept::Hindered(failure) => {
                 if let Err(ended) = take_back(transaction, shared).await {
-                    tracing::debug!(error = ?ended, "the transaction had ended by itself, as it does when the disk is full");
+                    telemetry::tell(|| {
+                        tracing::debug!(error = ?ended, "the transaction had ended by itself, as it does when the disk is full");
+                    });
                     return Err(failure);
                 }
                 written.hindrance = Some(failure);

@@ -1,5 +1,7 @@
 //! Tells an operator of a write-ahead log that is not emptied: it grows for as long as somebody reads an old snapshot.
 
+use vip_core::telemetry;
+
 /// The log is cut back to so many bytes when it begins anew, so that a burst does not fill the disk for ever. SQLite moves it into
 /// the file every 4 MiB, so that it is as long as this only after a burst, or while somebody reads.
 pub(super) const LOG_BYTES: u64 = 64 * 1024 * 1024;
@@ -35,11 +37,13 @@ impl LogWatch {
     fn tell(&mut self, bytes: u64) {
         if self.told.is_none() {
             self.told = Some(bytes);
-            tracing::warn!(
-                log_bytes = bytes,
-                "the write-ahead log is not emptied, because a process reads an old state of the file or holds it: it grows, and \
-                 keeps what was erased, until that ends"
-            );
+            telemetry::tell(|| {
+                tracing::warn!(
+                    log_bytes = bytes,
+                    "the write-ahead log is not emptied, because a process reads an old state of the file or holds it: it grows, and \
+                     keeps what was erased, until that ends"
+                );
+            });
         }
     }
 }

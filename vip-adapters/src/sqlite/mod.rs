@@ -38,6 +38,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use vip_core::model::{InstallationId, Timestamp};
 use vip_core::ports::{Backend, Clock, Durability};
+use vip_core::telemetry;
 
 use crate::broken_chains::BrokenChains;
 use crate::unread_accounts::UnreadAccounts;
@@ -227,7 +228,9 @@ impl SqliteBackend {
         let mut task = std::mem::take(&mut *self.shared.task.lock().unwrap_or_else(PoisonError::into_inner));
         while let Some(ended) = task.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(%error, db.file = %self.shared.connector.path().display(), "the writer did not end well");
+                telemetry::tell(|| {
+                    tracing::error!(%error, db.file = %self.shared.connector.path().display(), "the writer did not end well");
+                });
             }
         }
         self.shared.watcher.close().await;
@@ -235,7 +238,9 @@ impl SqliteBackend {
         if let Some(anchor) = self.shared.last_anchor()
             && let Err(error) = anchor.close().await
         {
-            tracing::warn!(%error, "the database was not closed cleanly; the next opening repairs it");
+            telemetry::tell(|| {
+                tracing::warn!(%error, "the database was not closed cleanly; the next opening repairs it");
+            });
         }
     }
 }
@@ -248,10 +253,12 @@ impl Shared {
         if !self.connector.has_successor() {
             return Some(anchor);
         }
-        tracing::warn!(
-            db.file = %self.connector.path().display(),
-            "another process has opened the file anew: it is left to it, and not closed"
-        );
+        telemetry::tell(|| {
+            tracing::warn!(
+                db.file = %self.connector.path().display(),
+                "another process has opened the file anew: it is left to it, and not closed"
+            );
+        });
         std::mem::forget(anchor);
         None
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
+use vip_core::telemetry;
 
 use super::error::{Failure, NotKept, Obstacle};
 use super::transaction::WriteTransaction;
@@ -98,7 +99,7 @@ impl Outcomes {
                 Ok(Ok(())) => {}
                 // Whatever it was: nothing in it is wrong by itself.
                 Ok(Err(failure)) => self.failed(&failure),
-                Err(elapsed) => tracing::debug!(error = %elapsed, "a probe was not answered"),
+                Err(elapsed) => telemetry::tell(|| tracing::debug!(error = %elapsed, "a probe was not answered")),
             }
         }
         self.verdict(Instant::now())

@@ -12,6 +12,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use vip_core::ports::Clock;
+use vip_core::telemetry;
 
 use super::caught::caught;
 use super::connection::Connector;
@@ -102,7 +103,7 @@ impl<W: Write> Pending for Envelope<W> {
             (Ok(()), None) => Err(Failure::unavailable(Obstacle::Closed)),
         };
         if self.reply.send(answer).is_err() {
-            tracing::debug!("nobody waits for the answer of a write any more");
+            telemetry::tell(|| tracing::debug!("nobody waits for the answer of a write any more"));
         }
     }
 }
@@ -129,7 +130,7 @@ impl WriterHandle {
         let envelope = Envelope { write, answer: None, reply, deadline };
         self.hand_in(Order::Write(Box::new(envelope)), deadline).await?;
         answer.await.unwrap_or_else(|lost| {
-            tracing::warn!(error = %lost, "the writer did not answer: it ended, or panicked");
+            telemetry::tell(|| tracing::warn!(error = %lost, "the writer did not answer: it ended, or panicked"));
             Err(Failure::Unknown(Arc::new(Obstacle::AnswerLost)))
         })
     }
@@ -207,20 +208,22 @@ impl Writer {
         if let Some(connection) = self.connection.take()
             && let Err(error) = connection.close().await
         {
-            tracing::warn!(%error, "the database was not closed cleanly; the next opening repairs it");
+            telemetry::tell(|| {
+                tracing::warn!(%error, "the database was not closed cleanly; the next opening repairs it");
+            });
         }
     }
 
-    /// Serves an order and what came with it. A panic (of the driver, a host's clock, a log that cannot be written) costs no more
-    /// than the answers that were to be given: whoever waits for one reads that the outcome is unknown.
+    /// Serves an order and what came with it. A panic (of the driver, a host's clock) costs no more than the answers that were to
+    /// be given: whoever waits for one reads that the outcome is unknown.
     async fn work(&mut self, first: Order) {
         let Err(message) = caught(self.serve(first)).await else { return };
         // Its thread closes it a moment later, which takes back what was open; until then the next group waits for the lock.
         self.connection = None;
         self.outcomes.failed(&Failure::Unknown(Arc::new(Obstacle::Panicked)));
-        // Last, and caught, too: it may be the log that panics. Health tells of it all the same.
-        let told = async { tracing::error!(code = message, "the writer panicked; it goes on with another connection") };
-        caught(told).await.unwrap_or_default();
+        telemetry::tell(|| {
+            tracing::error!(code = message, "the writer panicked; it goes on with another connection");
+        });
     }
 
     async fn serve(&mut self, first: Order) {
@@ -240,7 +243,7 @@ impl Writer {
         if let Some(reply) = checkpoint {
             self.checkpoint().await;
             if reply.send(()).is_err() {
-                tracing::debug!("nobody waits for the checkpoint any more");
+                telemetry::tell(|| tracing::debug!("nobody waits for the checkpoint any more"));
             }
         }
     }
@@ -310,7 +313,7 @@ impl Writer {
         if written.requests == 0 {
             match transaction.control("ROLLBACK").await {
                 Ok(()) => self.connection = Some(connection),
-                Err(error) => tracing::debug!(%error, "the transaction had ended by itself"),
+                Err(error) => telemetry::tell(|| tracing::debug!(%error, "the transaction had ended by itself")),
             }
             self.had_turn(&written);
             return Ok(());
@@ -357,7 +360,7 @@ impl Writer {
                 Ok(_) if backoff.pause(deadline).await => {}
                 Ok(_) => return self.log.stayed(self.connector.log_in_place().unwrap_or(0)),
                 // The log is emptied by a later one.
-                Err(error) => return tracing::warn!(%error, "no checkpoint was made"),
+                Err(error) => return telemetry::tell(|| tracing::warn!(%error, "no checkpoint was made")),
             }
         }
     }

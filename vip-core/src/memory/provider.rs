@@ -16,6 +16,7 @@ use crate::ports::{
     ProviderErrorKind, RequestContext, ServerStatus, ServerView,
 };
 use crate::seeded_bugs::{SeededBug, is_on};
+use crate::telemetry;
 
 /// Servers on one page of the inventory.
 const PAGE: usize = 50;
@@ -246,7 +247,7 @@ impl Cloud {
             // A name that is taken by now: nothing happens, as with any create under it.
             let place = (request.server_type.as_str(), request.location.as_str());
             if self.insert(request.name.as_str().to_owned(), request.labels, place).is_none() {
-                tracing::debug!("a late create found its name taken");
+                telemetry::tell(|| tracing::debug!("a late create found its name taken"));
             }
         }
         for machine in self.servers.values_mut() {

@@ -12,6 +12,7 @@ use crate::ports::{
     SinkName, StoreError, Trimmed,
 };
 use crate::seeded_bugs::{SeededBug, is_on};
+use crate::telemetry;
 
 /// Holds every row of a store.
 #[derive(Debug, Default, Clone)]
@@ -83,7 +84,7 @@ impl Tables {
         if let Some(job) = &change.job
             && jobs.enqueue(job, now) == Enqueued::Conflict
         {
-            tracing::error!(job.key = %job.key, "a job's key stands for another payload");
+            telemetry::tell(|| tracing::error!(job.key = %job.key, "a job's key stands for another payload"));
         }
         if let Some(done) = &change.sighting_done
             && let Some(sightings) = self.sightings.get_mut(&done.account)

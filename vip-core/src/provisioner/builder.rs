@@ -338,7 +338,7 @@ async fn first_checks(context: &Context) -> Result<(), StartError> {
                 // It stays closed until somebody has put that right, and the others work.
                 Err(error @ StoreError::Corrupt { .. }) => {
                     let error = telemetry::causes(&error);
-                    tracing::error!(account.id = %account, %error, "an account cannot be checked");
+                    telemetry::tell(|| tracing::error!(account.id = %account, %error, "an account cannot be checked"));
                 }
                 Err(error) => return Err(error),
             }

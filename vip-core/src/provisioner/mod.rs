@@ -10,6 +10,8 @@ mod health;
 #[cfg(test)]
 mod health_tests;
 mod jobs;
+#[cfg(test)]
+mod log_tests;
 mod loops;
 mod operation;
 mod operator;

@@ -7,6 +7,7 @@ use crate::model::{Operation, OperationId, OperationStatus, Server, ServerId, Ti
 use crate::ports::{Loaded, StoreError};
 use crate::provisioning::accept::CommandError;
 use crate::provisioning::{Context, is_blocked};
+use crate::telemetry;
 
 /// First and longest pause between two looks at an operation.
 const LOOK: (Duration, Duration) = (Duration::from_millis(25), Duration::from_secs(1));
@@ -151,7 +152,9 @@ impl OperationHandle {
                 }
                 Err(error @ CommandError::Unavailable { .. }) if failures < self.shared.wait_failures => {
                     failures += 1;
-                    tracing::debug!(error = %crate::telemetry::causes(&error), "operation could not be read, again");
+                    telemetry::tell(|| {
+                        tracing::debug!(error = %telemetry::causes(&error), "operation could not be read, again");
+                    });
                 }
                 Err(error) => return Err(WaitError::Unavailable(error)),
             }

@@ -85,7 +85,9 @@ impl Placer {
             Ok(loads) => loads.value,
             Err(error) => {
                 // A preference, not a promise: the commit of the order says whether the store works.
-                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "accounts are placed as they are listed");
+                telemetry::tell(|| {
+                    tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "accounts are placed as they are listed");
+                });
                 return ordered;
             }
         };

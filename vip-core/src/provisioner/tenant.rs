@@ -15,7 +15,7 @@ use crate::ports::{Catalog, StoreError};
 use crate::provisioning::accept::{self, Caller, CancelCreate, CommandError, CreateServer, DeleteServer};
 use crate::provisioning::is_closed;
 use crate::resilience::cached::Cached;
-use crate::telemetry::causes;
+use crate::telemetry;
 
 /// Speaks for one tenant; nothing of another can be reached through it.
 #[derive(Debug, Clone)]
@@ -105,7 +105,9 @@ impl Tenant {
                     // It is shown as it is stored: a record that cannot be read hides no operation of another.
                     Err(error @ CommandError::Internal { .. }) => {
                         let server = operation.server;
-                        tracing::error!(server.id = %server, error = %causes(&error), "a stored server cannot be read");
+                        telemetry::tell(|| {
+                            tracing::error!(server.id = %server, error = %telemetry::causes(&error), "a stored server cannot be read");
+                        });
                     }
                     Err(error) => return Err(error),
                 }

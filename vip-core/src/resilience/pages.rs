@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::model::{InstallationId, ProviderServerId};
 use crate::ports::{InventoryPage, ProviderClient, ProviderError, RequestContext, ServerView};
+use crate::telemetry;
 
 /// Looks that a page has to be worth: it is a larger answer than that of a look by id.
 const LOOKS_PER_PAGE: usize = 2;
@@ -83,7 +84,9 @@ impl Pages {
                 Ok(part) => part,
                 Err(error) if seen.is_empty() => return Err(error),
                 Err(error) => {
-                    tracing::debug!(error = %crate::telemetry::causes(&error), page, "no further page of the inventory");
+                    telemetry::tell(|| {
+                        tracing::debug!(error = %telemetry::causes(&error), page, "no further page of the inventory");
+                    });
                     break;
                 }
             };

@@ -271,9 +271,9 @@ pub fn causes(error: &dyn Error) -> impl fmt::Display {
     })
 }
 
-/// Writes a line of the log, whatever the log does: one that cannot be written may panic, and no loop and no shutdown may end
-/// with a line about it.
-pub(crate) fn tell(line: impl FnOnce()) {
+/// Writes a line of the log, whatever the log does: one that cannot be written may panic, and no loop, no shutdown and no call
+/// to an adapter may end with it.
+pub fn tell(line: impl FnOnce()) {
     // What it panicked with is for the panic hook of the host.
     drop(catch_unwind(AssertUnwindSafe(line)));
 }

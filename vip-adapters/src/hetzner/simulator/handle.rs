@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST, HeaderValue, LINK};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use vip_core::telemetry;
 
 use super::answer::{Answer, Refusal, html_response, json_response};
 use super::bucket::{Bucket, RateLimit};
@@ -70,7 +71,7 @@ impl World {
         let correlation_id = self.next_correlation_id();
         let caller = self.caller(request.headers());
         let result = self.answer(request, arrived_at, &caller, &correlation_id, &Twist::default());
-        tracing::debug!(applied = result.is_ok(), "a request had its effect late");
+        telemetry::tell(|| tracing::debug!(applied = result.is_ok(), "a request had its effect late"));
     }
 
     fn draw(&mut self, request: &Request<Bytes>, template: Option<&'static str>) -> Draw {
@@ -215,7 +216,7 @@ fn set_header(headers: &mut HeaderMap, name: &'static str, value: &str) {
         Ok(value) => {
             headers.insert(name, value);
         }
-        Err(error) => tracing::warn!(header = name, %error, "a header of an answer is left out"),
+        Err(error) => telemetry::tell(|| tracing::warn!(header = name, %error, "a header of an answer is left out")),
     }
 }
 

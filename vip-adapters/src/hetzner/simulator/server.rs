@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use vip_core::telemetry;
 
 use super::answer::Refusal;
 use super::connections::Connection;
@@ -111,7 +112,7 @@ impl Accept {
                 }
                 // The client gave up before it was accepted, or there are no file descriptors: go on.
                 Err(error) => {
-                    tracing::warn!(%error, "a connection was not accepted");
+                    telemetry::tell(|| tracing::warn!(%error, "a connection was not accepted"));
                     tokio::task::yield_now().await;
                 }
             }
@@ -129,7 +130,7 @@ struct Client {
 
 async fn serve_connection(stream: TcpStream, client: Arc<Client>) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "answers may be held back by the operating system");
+        telemetry::tell(|| tracing::debug!(%error, "answers may be held back by the operating system"));
     }
     let stop = client.stop.clone();
     let service = service_fn(move |request| {
@@ -146,7 +147,7 @@ async fn serve_connection(stream: TcpStream, client: Arc<Client>) {
         }
     };
     if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended early");
+        telemetry::tell(|| tracing::debug!(%error, "a connection ended early"));
     }
 }
 
@@ -164,7 +165,7 @@ impl Client {
             Err(error) if error.is::<LengthLimitError>() => return Ok(too_large().map(Full::new)),
             // The client went away in the middle of its request: nobody is left to answer.
             Err(error) => {
-                tracing::debug!(%error, "a request did not arrive whole");
+                telemetry::tell(|| tracing::debug!(%error, "a request did not arrive whole"));
                 return Err(CutOnPurpose);
             }
         };

@@ -33,6 +33,7 @@ use self::state::{Decision, Machine, Pass, Transition};
 use self::tally::Tally;
 use crate::model::AccountId;
 use crate::ports::{Outlook, Pace, Randomness, Shut};
+use crate::telemetry;
 
 /// Most locations with a breaker of their own, of an account: providers have a handful. Creates of further ones count together.
 const PLACES_MOST: usize = 64;
@@ -194,7 +195,9 @@ impl Breaker {
             Decision::Admit(pass) => Admission::Go(self.permit(pass, started)),
             Decision::Probe(pass) => Admission::ProbeFirst(self.permit(pass, started)),
             Decision::Refuse { why, .. } if observes => {
-                tracing::info!(account.id = %self.account, code = why.code(), "the breaker would have refused a call");
+                telemetry::tell(|| {
+                    tracing::info!(account.id = %self.account, code = why.code(), "the breaker would have refused a call");
+                });
                 // Of no generation: what becomes of it changes nothing.
                 Admission::Go(self.permit(Pass { generation: 0, scope, probes: None, round: None }, started))
             }
@@ -220,7 +223,9 @@ impl Breaker {
         self.put_mode(mode);
         places.values().for_each(|place| place.put_mode(mode));
         drop(places);
-        tracing::warn!(account.id = %self.account, breaker.mode = ?mode, "the breaker was told how to behave");
+        telemetry::tell(|| {
+            tracing::warn!(account.id = %self.account, breaker.mode = ?mode, "the breaker was told how to behave");
+        });
     }
 
     fn put_mode(&self, mode: BreakerMode) {
@@ -350,7 +355,7 @@ impl Breaker {
     }
 
     fn tell(&self, transition: Transition, now: Duration) {
-        match transition {
+        telemetry::tell(|| match transition {
             Transition::Opened { scope, cause, until } => tracing::warn!(
                 account.id = %self.account,
                 breaker.scope = ?self.scope(scope),
@@ -359,14 +364,11 @@ impl Breaker {
                 breaker.open_ms = u64::try_from(until.saturating_sub(now).as_millis()).unwrap_or(u64::MAX),
                 "the breaker opened: the provider is failing"
             ),
-            Transition::Closed { scope } => {
-                let location = self.location.as_deref();
-                tracing::info!(
-                    account.id = %self.account, breaker.scope = ?self.scope(scope), breaker.location = location,
-                    "the breaker closed"
-                );
-            }
-        }
+            Transition::Closed { scope } => tracing::info!(
+                account.id = %self.account,
+                breaker.scope = ?self.scope(scope), breaker.location = self.location.as_deref(), "the breaker closed"
+            ),
+        });
     }
 }
 

@@ -30,6 +30,7 @@ pub use answer::{CacheStatus, Cached, Freshness, InvalidationError, LoadError, S
 use crate::model::Timestamp;
 use crate::ports::{Cache, CacheKey, Clock};
 use crate::runtime::{Backoff, panic_message};
+use crate::telemetry;
 use second_level::SecondLevel;
 use slot::{Entry, Flight, Landed, Loaded, Plan, Slot};
 
@@ -268,7 +269,9 @@ impl<S: Source> Inner<S> {
             && let Err(error) = second.forget(newer).await
         {
             // It was invalidated while it was written; the second level stays unread here, and health says so.
-            tracing::warn!(error = %crate::telemetry::causes(&error), "a value that was invalidated is still kept");
+            telemetry::tell(|| {
+                tracing::warn!(error = %telemetry::causes(&error), "a value that was invalidated is still kept");
+            });
         }
     }
 
@@ -285,7 +288,9 @@ impl<S: Source> Inner<S> {
             match second.forget(epoch).await {
                 Ok(()) => return,
                 Err(error) if is_last => {
-                    tracing::error!(error = %crate::telemetry::causes(&error), "a value that was invalidated is still kept");
+                    telemetry::tell(|| {
+                        tracing::error!(error = %telemetry::causes(&error), "a value that was invalidated is still kept");
+                    });
                     return;
                 }
                 // It was counted and logged.

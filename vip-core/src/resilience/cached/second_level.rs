@@ -188,13 +188,15 @@ impl SecondLevel {
         counted::shared_call(&self.name, call, "failed");
         let mut trust = self.trust();
         trust.failures = trust.failures.saturating_add(1);
-        tracing::warn!(
-            { telemetry::CACHE_KEY } = self.key.name(),
-            { telemetry::CACHE_CALL } = what,
-            { telemetry::COUNT } = trust.failures,
-            { telemetry::ERROR } = %telemetry::causes(error),
-            "the shared cache failed"
-        );
+        telemetry::tell(|| {
+            tracing::warn!(
+                { telemetry::CACHE_KEY } = self.key.name(),
+                { telemetry::CACHE_CALL } = what,
+                { telemetry::COUNT } = trust.failures,
+                { telemetry::ERROR } = %telemetry::causes(error),
+                "the shared cache failed"
+            );
+        });
     }
 }
 

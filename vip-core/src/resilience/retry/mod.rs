@@ -16,6 +16,7 @@ use crate::ports::{
     ActionView, Catalog, CreateRequest, Created, Deletion, InventoryPage, Outlook, ProviderClient, ProviderError,
     ProviderErrorKind, Randomness, RequestContext, ServerView, Service,
 };
+use crate::telemetry;
 
 /// Most repeats that may be saved up.
 const CREDIT_MOST: u32 = 50;
@@ -117,7 +118,7 @@ impl Retrying {
                 return Err(error);
             }
             repeats -= 1;
-            tracing::debug!(code = error.code.as_str(), "provider call is repeated");
+            telemetry::tell(|| tracing::debug!(code = error.code.as_str(), "provider call is repeated"));
             tokio::time::sleep(wait).await;
             pause = pause.saturating_mul(2);
         }

@@ -5,7 +5,8 @@ use crate::memory::{MemoryProvider, ProviderFault, ProviderMethod};
 use crate::model::{InstallationId, ProviderServerId, ServerId};
 use crate::ports::{ProviderClient, ProviderError, ProviderErrorKind, RequestContext, Service};
 use crate::resilience::Guarded;
-use crate::resilience::breaker::BreakerState;
+use crate::resilience::breaker::{BreakerMode, BreakerState};
+use crate::telemetry::unwritable::unwritable;
 
 pub(super) struct Cloud {
     pub(super) provider: MemoryProvider,
@@ -68,6 +69,18 @@ async fn after_the_open_time_one_cheap_read_goes_first_and_then_the_call() {
     assert_eq!(cloud.client.outlook().pace.unwrap().percent, 50);
     tokio::time::advance(seconds(30)).await;
     assert_eq!(cloud.client.outlook().pace, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_cannot_be_written_takes_no_call_its_answer() {
+    let _log = unwritable();
+    let cloud = cloud();
+    cloud.open().await;
+    assert_eq!(cloud.get().await.unwrap_err().code, "breaker_open");
+    tokio::time::advance(seconds(34)).await;
+    assert!(!cloud.get().await.unwrap());
+    cloud.breaker.set_mode(BreakerMode::ForcedOpen);
+    assert!(cloud.get().await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
