@@ -1,6 +1,7 @@
 //! Time and randomness, injected: the core reads neither by itself.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 
@@ -65,7 +66,8 @@ impl Randomness for SeededRandomness {
     }
 }
 
-/// Makes ids and jitter out of a source of randomness.
+/// Makes ids and jitter out of a source of randomness. For a draw that panics, as that of a host may, the operating system's takes
+/// its place: loops and leases must not end with it.
 impl dyn Randomness {
     /// Returns a random UUID (version 4).
     #[must_use]
@@ -87,18 +89,40 @@ impl dyn Randomness {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
     pub fn share(&self) -> f64 {
-        (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.draw() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     fn bytes(&self) -> [u8; 16] {
-        let whole = (u128::from(self.next_u64()) << 64) | u128::from(self.next_u64());
+        let whole = (u128::from(self.draw()) << 64) | u128::from(self.draw());
         whole.to_be_bytes()
+    }
+
+    fn draw(&self) -> u64 {
+        catch_unwind(AssertUnwindSafe(|| self.next_u64())).unwrap_or_else(|_panic| SystemRandomness.next_u64())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Is a randomness of a host that panics.
+    #[derive(Debug)]
+    struct Broken;
+
+    impl Randomness for Broken {
+        fn next_u64(&self) -> u64 {
+            panic!("a bug of the host")
+        }
+    }
+
+    #[test]
+    fn a_randomness_that_panics_gives_ids_and_shares_all_the_same() {
+        let broken: &dyn Randomness = &Broken;
+        let now = Timestamp::from_micros(1_000_000);
+        assert!(broken.uuid() != broken.uuid() && broken.uuid_at(now) != broken.uuid_at(now));
+        assert!((0.0..1.0).contains(&broken.share()));
+    }
 
     #[test]
     fn a_seed_gives_one_sequence_and_ids_sort_by_time() {

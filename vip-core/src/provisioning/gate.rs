@@ -63,14 +63,14 @@ fn is_due(probe_at: Timestamp, now: Timestamp) -> bool {
 }
 
 /// Says what an account that is closed to this process's token is to processes with another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Others {
     /// No token is known to be good.
     Closed,
     /// Another token was good when it was looked at last; nobody knows whether it is still used.
     Open,
-    /// The same, and this process's token belongs to another project: it will not do before somebody comes.
-    OpenAndOursIsSuspect,
+    /// The same, and this process's token of this account belongs to another project: it will not do before somebody comes.
+    OpenAndOursIsSuspect(AccountId),
 }
 
 /// Says who else may go on with what is blocked for this process.
@@ -81,7 +81,7 @@ pub(super) fn others(context: &Context, loaded: &Loaded) -> Others {
     }
     let Some(client) = context.providers.get(&account.id) else { return Others::Open };
     match account.gate(&client.token_digest()).map(|entry| &entry.gate) {
-        Some(Gate::Suspect { .. }) => Others::OpenAndOursIsSuspect,
+        Some(Gate::Suspect { .. }) => Others::OpenAndOursIsSuspect(account.id.clone()),
         Some(Gate::Blocked { .. }) => Others::Open,
         Some(Gate::Open) | None => Others::Closed,
     }

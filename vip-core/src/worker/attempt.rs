@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::handler::JobOutcome;
 use super::rest::Rest;
-use crate::model::{Job, RequestId};
+use crate::model::{AccountId, Job, RequestId};
 use crate::ports::{Claimed, Lease, LeaseRef};
 
 /// Is one run of a job under one lease.
@@ -16,11 +17,13 @@ pub struct Attempt {
     job: Job,
     hold: Arc<Hold>,
     signals: Arc<Signals>,
+    /// The account whose orders its end leaves to others.
+    left: Mutex<Option<AccountId>>,
 }
 
 impl Attempt {
     pub(super) const fn new(job: Job, hold: Arc<Hold>, signals: Arc<Signals>) -> Self {
-        Self { job, hold, signals }
+        Self { job, hold, signals, left: Mutex::new(None) }
     }
 
     /// Makes an attempt outside of a worker, for tests of handlers: claimed now, never prolonged. What [`guard`](Self::guard) lets
@@ -67,10 +70,22 @@ impl Attempt {
         Some(until.minus(self.hold.lease.duration).since(self.job.due))
     }
 
-    /// Says whether it is of no use to [leave](super::JobOutcome::Leave) the job to others: nobody took what this worker left to
-    /// them last. It is so for every job until `again` after that rest; then others may be there.
-    pub(crate) fn is_left_in_vain(&self, again: Duration) -> bool {
-        self.signals.rest.is_in_vain(self.waited().unwrap_or_default(), again)
+    /// Says whether it is of no use to [leave](Self::leave) an order of an account to others: nobody took what this worker left to
+    /// them of it last. It is so for every order of the account until `again` after that rest; then others may be there. Where
+    /// several accounts fare so it lasts as many times longer.
+    pub(crate) fn is_left_in_vain(&self, account: &AccountId, again: Duration) -> bool {
+        self.signals.rest.is_in_vain(account, self.waited().unwrap_or_default(), again)
+    }
+
+    /// Makes the outcome that [leaves](JobOutcome::Leave) an order of an account to others.
+    pub(crate) fn leave(&self, account: &AccountId, delay: Duration) -> JobOutcome {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(account.clone());
+        JobOutcome::Leave { delay }
+    }
+
+    /// Returns the account whose orders are left to others; none for a job of a host's own.
+    pub(super) fn left(&self) -> Option<AccountId> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the request that asked for the job, if any.

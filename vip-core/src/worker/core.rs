@@ -13,7 +13,7 @@ use super::attempt::{Hold, Signals};
 use super::config::WorkerConfig;
 use super::counters::Counters;
 use super::registry::Registry;
-use crate::model::{JobKind, Timing};
+use crate::model::{AccountId, JobKind, Timing};
 use crate::ports::{JobQueue, LeaseRef, Randomness, Settlement};
 
 /// Most halvings of a batch of settlements: then each goes alone.
@@ -47,8 +47,8 @@ impl Core {
     }
 
     /// Claims nothing until a job that is due after `delay` was in reach of every other worker's polls.
-    pub(super) fn leave_to_others(&self, delay: Duration) {
-        self.signals.rest.begin(delay, self.config.poll_interval);
+    pub(super) fn leave_to_others(&self, account: Option<AccountId>, delay: Duration) {
+        self.signals.rest.begin(account, delay, self.config.poll_interval);
     }
 
     /// Returns how long other workers' claims come first; none when they do not.

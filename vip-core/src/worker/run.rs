@@ -128,7 +128,7 @@ impl Core {
             JobOutcome::Done => (Verdict::Done, End::Finished),
             JobOutcome::Snooze { delay } => (Verdict::Snooze { delay }, End::Finished),
             JobOutcome::Leave { delay } => {
-                self.leave_to_others(delay);
+                self.leave_to_others(attempt.left(), delay);
                 (Verdict::Snooze { delay }, End::HandedBack)
             }
             JobOutcome::Release => (Verdict::Release, End::HandedBack),

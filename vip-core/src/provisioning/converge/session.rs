@@ -302,13 +302,13 @@ impl<'a> Session<'a> {
         if reason == WaitReason::AccountBlocked {
             match gate::others(self.context, &self.loaded) {
                 // This process's token alone is no good: it stops itself, and the order goes on elsewhere. Not if nobody came for what
-                // it left: all that this process can do would wait for them again and again.
-                Others::OpenAndOursIsSuspect => {
+                // it left of the account: all that this process can do would wait for them again and again.
+                Others::OpenAndOursIsSuspect(account) => {
                     until = until.min(self.now().plus(OTHERS_IN));
-                    if !self.attempt.is_left_in_vain(until.since(self.now())) {
+                    if !self.attempt.is_left_in_vain(&account, until.since(self.now())) {
                         let delay = self.context.timing.backoff_first;
                         self.note(Some(self.now().plus(delay))).await?;
-                        return Ok(JobOutcome::Leave { delay });
+                        return Ok(self.attempt.leave(&account, delay));
                     }
                 }
                 // The other token may be one that nobody uses any more: sooner, but not at once.

@@ -62,7 +62,7 @@ async fn an_order_goes_on_elsewhere_only_if_another_token_was_good_and_ours_is_n
         (vec![(&mine, blocked()), (&other, blocked())], Others::Closed),
         (vec![(&mine, suspect()), (&other, suspect())], Others::Closed),
         (vec![(&mine, blocked()), (&other, Gate::Open)], Others::Open),
-        (vec![(&mine, suspect()), (&other, Gate::Open)], Others::OpenAndOursIsSuspect),
+        (vec![(&mine, suspect()), (&other, Gate::Open)], Others::OpenAndOursIsSuspect(AccountId::default_account())),
     ];
     for (gates, expected) in cases {
         let accounts = vec![account(&AccountId::default_account(), &gates)];

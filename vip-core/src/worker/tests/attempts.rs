@@ -223,6 +223,18 @@ async fn an_attempt_that_fails_while_the_randomness_panics_keeps_no_place_and_no
     assert_eq!(bench.job(0).await.unwrap().counts.attempts, 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_randomness_panics_claims_and_polls_and_none_of_its_loops_ends() {
+    let moody = Arc::new(Moody { panics: AtomicBool::new(true), draws: SeededRandomness::new(5) });
+    let mut bench = Bench::on(new_queue(), WorkerConfig::default(), moody);
+    for number in 0..3 {
+        bench.enqueue(number..number + 1).await;
+        bench.visit().await.end(JobOutcome::Done);
+    }
+    bench.until(|counts| counts.settled == 3).await;
+    assert!(bench.supervisor.statuses().iter().all(|status| status.restarts == 0 && status.panics == 0));
+}
+
 #[cfg(vip_seeded_bugs)]
 #[tokio::test(start_paused = true)]
 async fn with_its_seeded_bug_an_undecodable_payload_never_dies() {
