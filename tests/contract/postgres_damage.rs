@@ -7,7 +7,7 @@ use std::time::Duration;
 use vip_core::conformance::samples::{accepted, change, load, moved, server as record, tenant};
 use vip_core::conformance::{BackendFixture, account};
 use vip_core::model::{AccountId, ChainHead, Desired, OperationId, Server, ServerId, ServerState, verify_chain};
-use vip_core::ports::{Guard, Retention, SealReport};
+use vip_core::ports::{Guard, Retention, SealReport, SinkName};
 use vip_tests::lines::Lines;
 use vip_tests::unreadable::an_unreadable_record_hides_no_other;
 use vip_tests::unreadable_account::{
@@ -273,5 +273,20 @@ async fn chains_that_are_gone_on_with_one_by_one_are_so_many_at_once_that_a_call
     assert_eq!(store.seal(99).await.unwrap(), report(8, false), "and the broken one is found");
     assert_eq!(store.seal(99).await.unwrap(), report(0, false));
     assert_eq!(store.stats().await.unwrap().unsealed, 1);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn a_tenant_whose_sealed_records_are_gone_keeps_no_other_tenants_from_a_sink() {
+    let (fixture, sink) = (postgres().await, SinkName::new("one").unwrap());
+    let store = fixture.store();
+    accepted(&fixture, "acme").await;
+    let other = accepted(&fixture, "other").await.tenant;
+    assert_eq!(store.seal(9).await.unwrap().sealed, 2);
+    damage(&fixture, "SET session_replication_role = replica; DELETE FROM vip.audit WHERE tenant = 'acme'").await;
+    let batch = store.deliverable(&sink, 9).await.unwrap().unwrap();
+    assert_eq!((&batch.tenant, batch.records.len()), (&other, 1));
+    store.delivered(&sink, &other, 1).await.unwrap();
+    assert_eq!(store.deliverable(&sink, 9).await.unwrap(), None);
     fixture.close().await;
 }

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use vip_core::conformance::samples::{accepted, change, load, moved, server, tenant};
 use vip_core::conformance::{BackendFixture, account};
 use vip_core::model::{AccountId, ChainHead, Desired, OperationId, Server, ServerId, ServerState, verify_chain};
-use vip_core::ports::{Guard, Retention, SealReport};
+use vip_core::ports::{Guard, Retention, SealReport, SinkName};
 use vip_tests::lines::Lines;
 use vip_tests::unreadable::an_unreadable_record_hides_no_other;
 use vip_tests::unreadable_account::{
@@ -254,5 +254,20 @@ async fn a_chain_that_breaks_again_is_told_again() {
         }
         assert_eq!(lines.told("acme"), times, "{}", lines.text());
     }
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn a_tenant_whose_sealed_records_are_gone_keeps_no_other_tenants_from_a_sink() {
+    let (fixture, sink) = (sqlite().await, SinkName::new("one").unwrap());
+    let store = fixture.store();
+    accepted(&fixture, "acme").await;
+    let other = accepted(&fixture, "other").await.tenant;
+    assert_eq!(store.seal(9).await.unwrap().sealed, 2);
+    damage(&fixture, "DROP TRIGGER vip_audit_is_not_deleted; DELETE FROM vip_audit WHERE tenant = 'acme'").await;
+    let batch = store.deliverable(&sink, 9).await.unwrap().unwrap();
+    assert_eq!((&batch.tenant, batch.records.len()), (&other, 1));
+    store.delivered(&sink, &other, 1).await.unwrap();
+    assert_eq!(store.deliverable(&sink, 9).await.unwrap(), None);
     fixture.close().await;
 }

@@ -228,9 +228,7 @@ impl Store for MemoryStore {
 
     async fn delivered(&self, sink: &SinkName, tenant: &TenantId, sequence: u64) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let mut state = self.lock();
-        let position = state.tables.delivered.entry((sink.as_str().to_owned(), tenant.clone())).or_default();
-        *position = (sequence.max(position.0), now);
+        self.lock().tables.delivered_to(sink, tenant, sequence, now);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The rows of the in-memory store, without lock and without clock: what a commit, a seal and a trim do to them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use super::jobs::JobTable;
 use crate::model::{
@@ -29,7 +30,7 @@ pub(super) struct Tables {
     pub(super) heads: BTreeMap<TenantId, ChainHead>,
     /// Every change that was applied: whose, which version it made, and when.
     pub(super) audited: BTreeMap<ChangeId, (ServerId, u64, Timestamp)>,
-    /// How far each sink is, and when it last said so.
+    /// How far each sink is, and when the tenant had its turn, which is later than all turns before.
     pub(super) delivered: BTreeMap<(String, TenantId), (u64, Timestamp)>,
 }
 
@@ -184,6 +185,16 @@ impl Tables {
             (head.sequence > done.0).then_some((done.1, tenant, done.0))
         });
         waiting.min().map(|(_, tenant, done)| (tenant, done))
+    }
+
+    /// Remembers how far a sink is with a tenant, which goes behind all others: also behind those that had their turn while the
+    /// clock was ahead.
+    pub(super) fn delivered_to(&mut self, sink: &SinkName, tenant: &TenantId, sequence: u64, now: Timestamp) {
+        let turns = self.delivered.iter().filter(|((name, _), _)| name == sink.as_str());
+        let last = turns.map(|(_, (_, turn))| turn.plus(Duration::from_micros(1))).max();
+        let turn = last.map_or(now, |last| now.max(last));
+        let position = self.delivered.entry((sink.as_str().to_owned(), tenant.clone())).or_default();
+        *position = (sequence.max(position.0), turn);
     }
 
     /// Returns since when the oldest removal lasts that is neither done nor parked.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::pace::Pace;
 use crate::model::{AccountId, JobId, JobState};
@@ -125,17 +126,26 @@ pub(super) fn seal(supervisor: &Supervisor, context: &Context) -> LoopHandle {
 }
 
 /// Delivers sealed audit records to one sink; a sink that fails, or does not answer in time, is tried again, less and less often.
-pub(super) fn deliver(supervisor: &Supervisor, store: &Arc<dyn Store>, sink: &Arc<dyn AuditSink>) -> LoopHandle {
-    let (store, sink) = (store.clone(), sink.clone());
+///
+/// `cut` drops what is being delivered, for a shutdown whose time is over: the loop ends.
+pub(super) fn deliver(
+    supervisor: &Supervisor,
+    store: &Arc<dyn Store>,
+    sink: &Arc<dyn AuditSink>,
+    cut: &CancellationToken,
+) -> LoopHandle {
+    let (store, sink, cut) = (store.clone(), sink.clone(), cut.clone());
     supervisor.spawn(&format!("deliver:{}", sink.name().as_str()), LoopPolicy::Restartable, move |tick| {
-        let (store, sink) = (store.clone(), sink.clone());
+        let (store, sink, cut) = (store.clone(), sink.clone(), cut.clone());
         async move {
             let mut pause = DELIVER_EVERY;
             while !tick.is_stopping() {
                 tick.beat();
                 // A shutdown waits for the batch under way, not for all of the round.
                 let time = || (!tick.is_stopping()).then_some(DELIVERY_LIMIT);
-                pause = match relay::deliver_once(store.as_ref(), sink.as_ref(), time).await.failed {
+                let delivering = relay::deliver_once(store.as_ref(), sink.as_ref(), time);
+                let Some(delivered) = cut.run_until_cancelled(delivering).await else { break };
+                pause = match delivered.failed {
                     None => DELIVER_EVERY,
                     Some(_told) => pause.saturating_mul(2).min(DELIVER_PAUSE_MOST),
                 };

@@ -26,6 +26,8 @@ mod relay_tests;
 mod removal_tests;
 mod replay;
 #[cfg(test)]
+mod sink_store_tests;
+#[cfg(test)]
 mod sink_tests;
 mod sinks;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::*;
-use crate::memory::{MemoryBackend, MemoryProvider, VirtualClock};
+use crate::memory::{MemoryBackend, MemoryProvider, ShiftedClock, VirtualClock};
 use crate::model::{InstallationId, SealedRecord, ServerSpec, TenantId, Timestamp};
 use crate::ports::{AuditSink, AuditSinkError, Clock, DELIVERY_LIMIT, SinkName};
 use crate::relay::deliver_once;
@@ -17,7 +17,7 @@ use crate::telemetry::unwritable::unwritable;
 
 /// Says what a sink does with a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
+pub(super) enum Manner {
     Takes,
     /// Never answers the first one.
     HangsOnce,
@@ -33,24 +33,24 @@ enum Manner {
 
 /// Is what a sink has seen.
 #[derive(Debug, Clone, Copy, Default)]
-struct Seen {
+pub(super) struct Seen {
     asked: u32,
-    records: usize,
-    closed: u32,
+    pub(super) records: usize,
+    pub(super) closed: u32,
 }
 
 #[derive(Debug, Clone)]
-struct Sink {
+pub(super) struct Sink {
     manner: Manner,
     seen: Arc<Mutex<Seen>>,
 }
 
 impl Sink {
-    fn new(manner: Manner) -> Self {
+    pub(super) fn new(manner: Manner) -> Self {
         Self { manner, seen: Arc::default() }
     }
 
-    fn seen(&self) -> Seen {
+    pub(super) fn seen(&self) -> Seen {
         *self.seen.lock().unwrap()
     }
 
@@ -89,7 +89,7 @@ impl AuditSink for Sink {
     }
 }
 
-fn memory() -> MemoryBackend {
+pub(super) fn memory() -> MemoryBackend {
     let clock = VirtualClock::new(Timestamp::from_micros(1_000_000_000_000));
     MemoryBackend::new(Arc::new(clock), InstallationId::from_uuid(uuid::Uuid::from_u128(1)))
 }
@@ -102,7 +102,7 @@ async fn start(backend: MemoryBackend, sinks: &[Sink]) -> Provisioner {
     builder.start().await.unwrap()
 }
 
-async fn order(provisioner: &Provisioner, name: &str) {
+pub(super) async fn order(provisioner: &Provisioner, name: &str) {
     order_of(provisioner, "acme", name).await;
 }
 
@@ -117,7 +117,7 @@ async fn sealed(backend: &MemoryBackend, tenant: &str) -> usize {
     store.sealed(&TenantId::new(tenant).unwrap(), 0, 500).await.unwrap().len()
 }
 
-async fn pass(time: Duration) {
+pub(super) async fn pass(time: Duration) {
     assert!(tokio::time::timeout(time, std::future::pending::<()>()).await.is_err());
 }
 
@@ -152,7 +152,8 @@ async fn in_a_shutdown_a_sink_that_hangs_or_panics_costs_the_others_nothing() {
     assert!(report.audit_delivered > 0 && report.within_deadline && !report.is_clean(), "{report}");
     let sealed = Backend::from(memory).store.sealed(&TenantId::new("acme").unwrap(), 0, 500).await.unwrap();
     assert!(sealed.len() > before, "the second order is among them");
-    assert_eq!((well.seen().records, well.seen().closed), (sealed.len(), 1));
+    assert_eq!(well.seen().records, sealed.len());
+    assert_eq!([hung, panicking, well].map(|sink| sink.seen().closed), [1, 1, 1]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,6 +165,37 @@ async fn a_sink_that_panics_in_a_shutdown_is_reported_once_the_others_are_closed
     assert!(!report.is_clean() && report.to_string().contains("phase audit panicked"), "{report}");
     let [_, well] = &sinks;
     assert!(well.seen().records > 0 && well.seen().closed == 1, "{sinks:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_panics_at_one_tenant_is_closed_once() {
+    let sink = Sink::new(Manner::PanicsAtAcme);
+    let provisioner = start(memory(), std::slice::from_ref(&sink)).await;
+    order(&provisioner, "web-1").await;
+    let report = provisioner.shutdown(Duration::from_secs(5)).await;
+    assert!(!report.is_clean() && report.to_string().contains("phase audit panicked"), "{report}");
+    assert_eq!(sink.seen().closed, 1);
+    assert!(provisioner.shutdown(Duration::ZERO).await.is_clean());
+    assert_eq!(sink.seen().closed, 1, "a second shutdown finds nothing left to do");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_clock_that_was_ahead_a_refused_tenant_keeps_none_of_another_tenants_records_back() {
+    let sink = Sink::new(Manner::RefusesAcme);
+    let clock = Arc::new(ShiftedClock::new(Timestamp::from_micros(1_000_000_000_000)));
+    let backend = MemoryBackend::new(clock.clone(), InstallationId::from_uuid(uuid::Uuid::from_u128(1)));
+    let provisioner = start(backend, std::slice::from_ref(&sink)).await;
+    clock.set_ahead(Duration::from_secs(365 * 86_400));
+    order_of(&provisioner, "other", "web-1").await;
+    pass(Duration::from_secs(60)).await;
+    let before = sink.seen().records;
+    assert!(before > 0);
+    clock.set_ahead(Duration::ZERO);
+    order(&provisioner, "web-1").await;
+    order_of(&provisioner, "other", "web-2").await;
+    pass(Duration::from_secs(300)).await;
+    assert!(sink.seen().records > before, "{:?}", sink.seen());
+    drop(provisioner.shutdown(Duration::ZERO).await);
 }
 
 #[tokio::test(start_paused = true)]

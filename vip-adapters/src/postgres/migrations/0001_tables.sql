@@ -122,7 +122,7 @@ CREATE TABLE vip.audit_heads (
     hash text COLLATE "C" NOT NULL
 );
 
--- How far each sink has received each tenant's records.
+-- How far each sink has received each tenant's records. `delivered_at` orders the turns: it only rises.
 CREATE TABLE vip.audit_deliveries (
     sink text COLLATE "C" NOT NULL,
     tenant text COLLATE "C" NOT NULL,
@@ -130,6 +130,7 @@ CREATE TABLE vip.audit_deliveries (
     delivered_at bigint NOT NULL,
     PRIMARY KEY (sink, tenant)
 );
+CREATE INDEX audit_deliveries_by_turn ON vip.audit_deliveries (sink, delivered_at);
 
 -- Against mistakes of people and of code; whoever owns the tables can drop the triggers, which is why there is a chain
 -- and why programs should run under a role that owns nothing.

@@ -112,7 +112,7 @@ CREATE TABLE vip_audit_heads (
     hash TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- How far each sink has received each tenant's records.
+-- How far each sink has received each tenant's records. `delivered_at` orders the turns: it only rises.
 CREATE TABLE vip_audit_deliveries (
     sink TEXT NOT NULL,
     tenant TEXT NOT NULL,
@@ -120,6 +120,7 @@ CREATE TABLE vip_audit_deliveries (
     delivered_at INTEGER NOT NULL,
     PRIMARY KEY (sink, tenant)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX vip_audit_deliveries_by_turn ON vip_audit_deliveries (sink, delivered_at);
 
 -- Against mistakes of people and of code; whoever owns the file can drop the triggers, which is why there is a chain.
 CREATE TRIGGER vip_audit_is_not_deleted BEFORE DELETE ON vip_audit

@@ -246,8 +246,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`] if the store cannot be asked.
     async fn deliverable(&self, sink: &SinkName, most: u32) -> Result<Option<Delivery>, StoreError>;
 
-    /// Remembers that a sink has a tenant's records up to `sequence`, and that the tenant had its turn. The number never goes
-    /// backwards: one that is known already, or zero, ends the turn alone.
+    /// Remembers that a sink has a tenant's records up to `sequence`, and that the tenant had its turn, after all turns before
+    /// whatever the clock says. The number never goes backwards: one that is known already, or zero, ends the turn alone.
     ///
     /// # Errors
     ///
