@@ -8,9 +8,9 @@ use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
 use vip_core::conformance::job_queue::{claim, job};
-use vip_core::conformance::samples::{key_of, order, server as record, tenant};
+use vip_core::conformance::samples::{change, key_of, order, server as record, tenant};
 use vip_core::model::TraceParent;
-use vip_core::ports::{ChangeSet, Enqueued, JobQueue, QuotaChange, Store, StoreError};
+use vip_core::ports::{ChangeSet, Enqueued, Guard, JobQueue, QuotaChange, Store, StoreError};
 
 use crate::postgres_database::open;
 use crate::server;
@@ -55,7 +55,7 @@ async fn orders_and_enqueues_of_one_moment_share_a_commit() {
     backend.close().await.unwrap();
 }
 
-/// Lets each commit of an order take longer than an order waits for a row, as on a slow disk or with a standby that is far away.
+/// Lets each commit of an order, or of another change, take longer than an order waits for a row, as on a slow disk or with a standby that is far away.
 const SLOW: &str = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
             IF current_setting('slow.commit', true) IS DISTINCT FROM pg_current_xact_id()::text THEN
@@ -65,8 +65,34 @@ const SLOW: &str = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $
             RETURN NULL;
         END
     $$;
-    CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON vip.servers DEFERRABLE INITIALLY DEFERRED
+    CREATE CONSTRAINT TRIGGER slow AFTER INSERT OR UPDATE ON vip.servers DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION slow()";
+
+/// Are calls under way.
+type Calls = JoinSet<Result<(), StoreError>>;
+
+/// Spawns as many orders of one tenant as there are callers.
+fn order_many(backend: &PostgresBackend, calls: &mut Calls) {
+    for _ in 0..CALLERS {
+        let (backend, order) = (backend.clone(), quota_order("acme", None));
+        calls.spawn(async move { backend.commit(&order).await.map(drop) });
+    }
+}
+
+async fn all_are_written(calls: Calls) {
+    for answer in calls.join_all().await {
+        answer.unwrap();
+    }
+}
+
+/// Waits until a slow commit is under way.
+async fn until_it_commits(database: &str) {
+    let mut watching = PgConnection::connect(&server().url(database)).await.unwrap();
+    let committing = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    while sqlx::query_scalar::<_, i64>(committing).fetch_one(&mut watching).await.unwrap() == 0 {}
+    watching.close().await.unwrap();
+}
 
 #[tokio::test]
 async fn orders_of_a_tenant_that_come_while_a_slow_commit_holds_its_counter_share_the_next_one() {
@@ -75,26 +101,79 @@ async fn orders_of_a_tenant_that_come_while_a_slow_commit_holds_its_counter_shar
     drop(backend.commit(&quota_order("acme", None)).await.unwrap());
     server().run(&database, SLOW).await;
     let mut calls = JoinSet::new();
-    let mut order_many = || {
-        for _ in 0..CALLERS {
-            let (backend, order) = (backend.clone(), quota_order("acme", None));
-            calls.spawn(async move { backend.commit(&order).await.map(drop) });
-        }
-    };
-    order_many();
-    let mut watching = PgConnection::connect(&server().url(&database)).await.unwrap();
-    let committing = "SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event = 'PgSleep'";
-    while sqlx::query_scalar::<_, i64>(committing).fetch_one(&mut watching).await.unwrap() == 0 {}
-    order_many();
-    for answer in calls.join_all().await {
-        answer.unwrap();
-    }
-    watching.close().await.unwrap();
+    order_many(&backend, &mut calls);
+    until_it_commits(&database).await;
+    order_many(&backend, &mut calls);
+    all_are_written(calls).await;
     // The first order, and two times many; more than that only if those of one time did not come at one moment.
     let commits = number(&database, "SELECT count(DISTINCT xmin::text) FROM vip.audit").await;
     assert!(commits <= 5, "{commits} commits");
     assert_eq!(number(&database, "SELECT used FROM vip.quotas").await, i64::try_from(2 * CALLERS).unwrap() + 1);
+    backend.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn orders_of_a_tenant_whose_counter_the_slow_commit_of_a_worker_holds_share_the_next_one() {
+    let database = server().new_database().await;
+    let backend = open(&database).await;
+    let first = backend.commit(&quota_order("acme", None)).await.unwrap().server;
+    server().run(&database, SLOW).await;
+    let mut release = change(first.clone(), Guard::Command { stamp: first.stamp });
+    release.quota = Some(QuotaChange::Release);
+    let (mut calls, worker) = (JoinSet::new(), backend.clone());
+    calls.spawn(async move { worker.commit(&release).await.map(drop) });
+    until_it_commits(&database).await;
+    order_many(&backend, &mut calls);
+    all_are_written(calls).await;
+    // The first order, the release, and many; more than that only if those of one time did not come at one moment.
+    let commits = number(&database, "SELECT count(DISTINCT xmin::text) FROM vip.audit").await;
+    assert!(commits <= 5, "{commits} commits");
+    assert_eq!(number(&database, "SELECT used FROM vip.quotas").await, i64::try_from(CALLERS).unwrap());
+    backend.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn orders_of_a_tenant_that_come_to_two_processes_at_once_are_a_commit_of_each() {
+    let database = server().new_database().await;
+    let backends = [open(&database).await, open(&database).await];
+    for backend in &backends {
+        drop(backend.commit(&quota_order("acme", None)).await.unwrap());
+    }
+    server().run(&database, SLOW).await;
+    let mut calls = JoinSet::new();
+    for backend in &backends {
+        order_many(backend, &mut calls);
+    }
+    all_are_written(calls).await;
+    // The first orders, and many of each; more than that only if those of one time did not come at one moment.
+    let commits = number(&database, "SELECT count(DISTINCT xmin::text) FROM vip.audit").await;
+    assert!(commits <= 6, "{commits} commits");
+    let used = number(&database, "SELECT used FROM vip.quotas").await;
+    assert_eq!(used, i64::try_from(2 * CALLERS + 2).unwrap());
+    for backend in backends {
+        backend.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_whose_counter_is_held_leaves_the_commit_of_many_to_the_others() {
+    let database = server().new_database().await;
+    let backend = open(&database).await;
+    for owner in ["acme", "held"] {
+        drop(backend.commit(&quota_order(owner, None)).await.unwrap());
+    }
+    let mut other = PgConnection::connect(&server().url(&database)).await.unwrap();
+    let hold = "BEGIN; SELECT FROM vip.quotas WHERE tenant = 'held' FOR UPDATE";
+    sqlx::raw_sql(hold).execute(&mut other).await.unwrap();
+    let (mut calls, mut held) = (JoinSet::new(), JoinSet::new());
+    let (ordering, order) = (backend.clone(), quota_order("held", None));
+    held.spawn(async move { ordering.commit(&order).await.map(drop) });
+    order_many(&backend, &mut calls);
+    all_are_written(calls).await;
+    let commits = "SELECT count(DISTINCT xmin::text) FROM vip.audit WHERE tenant = 'acme'";
+    assert_eq!(number(&database, commits).await, 2, "the first order, and all others");
+    other.close().await.unwrap();
+    all_are_written(held).await;
     backend.close().await.unwrap();
 }
 

@@ -13,7 +13,7 @@ use vip_core::telemetry;
 
 use super::config::{Pooler, PostgresConfig};
 use super::error::{Failure, Obstacle};
-use super::settings::{self, Session, begin_text, hurried};
+use super::settings::{self, Session, begin_text, hurried, waiting};
 use super::warm::{Lent, Warm};
 
 /// Connections for claims and rescues: a worker has two claims under way, of which one waits for the disk while the other one
@@ -104,6 +104,7 @@ pub(super) struct Lanes {
     known: Mutex<Arc<PgConnectOptions>>,
     /// How a transaction begins with which others go along.
     begin_hurried: String,
+    begin_waiting: String,
     /// Whether statements are prepared under a name; a pooler in transaction mode forbids it.
     pub(super) named: bool,
 }
@@ -166,6 +167,7 @@ impl Lanes {
         let order = pool(Lane::Order, ORDER_CONNECTIONS);
         Self {
             begin_hurried: hurried(&order.begin, config),
+            begin_waiting: waiting(&work.begin, config),
             pools: [work, order, pool(Lane::Claim, CLAIM_CONNECTIONS), pool(Lane::Lease, LEASE_CONNECTIONS)],
             closed: AtomicBool::new(false),
             named: config.pooler == Pooler::None,
@@ -208,6 +210,11 @@ impl Lanes {
     /// Returns how a transaction begins that waits for no row for long, because others go along with it.
     pub(super) fn begin_hurried(&self) -> &str {
         &self.begin_hurried
+    }
+
+    /// Returns how a transaction begins on a connection for commits that waits for the counters of orders.
+    pub(super) fn begin_waiting(&self) -> &str {
+        &self.begin_waiting
     }
 
     /// Waits for a connection, at most as long as is set and until the deadline.

@@ -36,8 +36,9 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use vip_core::model::{InstallationId, NewJob, Timestamp};
 use vip_core::ports::{
     Backend, ChangeSet, ClaimRequest, Claimed, Clock, Committed, Connections, Durability, Enqueued, KeyRecord,
@@ -60,7 +61,7 @@ use jobs::{EnqueueJobs, EnqueueTogether};
 use keys::Wanted;
 use lanes::{HostPool, Lanes};
 use migration::Wish;
-use orders::{Orders, counter_of};
+use orders::{Held, counter_of};
 use queries::Queries;
 use session::{Sessions, Write};
 use upkeep::Install;
@@ -98,7 +99,9 @@ struct Shared {
     floors: Option<Arc<Floors>>,
     /// Single enqueues and new orders that wait for the next commit.
     enqueues: Arc<Gather<NewJob, Enqueued>>,
-    orders: Arc<Gather<ChangeSet, Committed>>,
+    orders: Arc<Gather<ChangeSet, Result<Committed, Held>>>,
+    /// Those of them whose counter somebody else holds: waiting for it holds up no other.
+    held_orders: Arc<Gather<ChangeSet, Committed>>,
     /// Keys that are looked for with the next statement.
     keys: Arc<Gather<Wanted, Option<KeyRecord>>>,
     /// Calls under way, which a caller that goes away does not cut in the middle, and both sides of the bell.
@@ -117,8 +120,8 @@ impl PostgresBackend {
     }
 
     /// Uses the pool of the host for commits and reads; new orders, enqueues, claims, heartbeats and settlements get
-    /// connections of their own with the same options, so that a busy host costs no lease. An order that cannot go along
-    /// with others, because its key or its quota is taken, waits for the pool of the host.
+    /// connections of their own with the same options, so that a busy host costs no lease. An order whose key or
+    /// quota is taken, or whose tenant's counter somebody else holds, waits for the pool of the host.
     ///
     /// # Errors
     ///
@@ -172,7 +175,6 @@ impl PostgresBackend {
             calls.spawn(bell.clone().ring());
             calls.spawn(bell.listen());
         }
-        let (enqueues, orders, keys) = (Arc::default(), Arc::new(Gather::with_rows(counter_of)), Arc::default());
         let floors = sessions.lanes.named.then(Arc::default);
         let shared = Shared {
             sessions,
@@ -182,9 +184,10 @@ impl PostgresBackend {
             unread_accounts: UnreadAccounts::default(),
             closing,
             floors,
-            enqueues,
-            orders,
-            keys,
+            enqueues: Arc::default(),
+            orders: Arc::new(Gather::with_rows(counter_of)),
+            held_orders: Arc::new(Gather::with_rows(counter_of)),
+            keys: Arc::default(),
             calls,
         };
         let backend = Self { shared: Arc::new(shared) };
@@ -228,15 +231,13 @@ impl PostgresBackend {
         joined(call.await)
     }
 
-    /// Enqueues a job in one commit with those of other callers.
+    /// Enqueues a job in one commit with those of other callers; by itself if that came to nothing.
     async fn enqueue_together(&self, job: &NewJob) -> Result<Vec<Enqueued>, Failure> {
-        let alone = EnqueueJobs::new(vec![job.clone()]);
-        self.together(&self.shared.enqueues, job.clone(), EnqueueTogether::new, (alone, |answer| vec![answer])).await
-    }
-
-    /// Writes an order in one commit with those of other callers.
-    async fn order_together(&self, change: &ChangeSet) -> Result<Committed, Failure> {
-        self.together(&self.shared.orders, change.clone(), Orders, (change.clone(), |committed| committed)).await
+        let (_call, deadline) = self.begin()?;
+        match self.gathered(&self.shared.enqueues, job.clone(), EnqueueTogether::new, deadline).await? {
+            Outcome::Answer(enqueued) => Ok(vec![enqueued]),
+            Outcome::Alone(failure) => self.alone(EnqueueJobs::new(vec![job.clone()]), deadline, failure).await,
+        }
     }
 
     /// Looks for a key in one statement with those of other callers; by itself if that came to nothing.
@@ -265,42 +266,47 @@ impl PostgresBackend {
         self.write(Claim { request: request.clone(), floors: self.shared.floors.clone() }).await
     }
 
-    /// Goes along with the next commit, or makes it; by itself if that came to nothing.
-    async fn together<I, O, G, A>(
+    /// Begins a call, for whose end whoever closes waits; returns when it has to have answered.
+    fn begin(&self) -> Result<(TaskTrackerToken, Instant), Failure> {
+        if *self.shared.closing.borrow() {
+            return Err(Failure::unavailable(Obstacle::Closed));
+        }
+        Ok((self.shared.calls.token(), self.sessions().deadline()))
+    }
+
+    /// Goes along with the next commit, or makes it.
+    async fn gathered<I, O, G>(
         &self,
         gather: &Arc<Gather<I, O>>,
         item: I,
         make: fn(Vec<I>) -> G,
-        (alone, answer): (A, fn(O) -> A::Answer),
-    ) -> Result<A::Answer, Failure>
+        deadline: Instant,
+    ) -> Result<Outcome<O>, Failure>
     where
         I: Clone + Send + 'static,
         O: Send + 'static,
         G: Write<Answer = Vec<Option<O>>>,
-        A: Write,
     {
-        if *self.shared.closing.borrow() {
-            return Err(Failure::unavailable(Obstacle::Closed));
-        }
-        // Whoever closes waits for this call to its end.
-        let _call = self.shared.calls.token();
-        let sessions = Arc::clone(&self.shared.sessions);
-        let deadline = sessions.deadline();
         let Some((answered, turn)) = gather.join(item) else {
             return Err(Failure::unavailable(Obstacle::TooManyWait { most: gather::WAITING_MOST }));
         };
         if let Some(turn) = turn {
-            self.shared.calls.spawn(write_for_all(Arc::clone(&sessions), turn, make));
+            self.shared.calls.spawn(write_for_all(Arc::clone(&self.shared.sessions), turn, make));
         }
-        let unknown = match timeout_at(deadline + session::CUT_AFTER, answered).await {
-            Ok(Ok(Outcome::Answer(committed))) => return Ok(answer(committed)),
-            Ok(Ok(Outcome::Alone(failure))) => Some(failure).filter(|it| matches!(it, Failure::Unknown(_))),
-            // The writer is gone in the middle of it.
-            Ok(Err(_)) => Some(Failure::Unknown(Arc::new(Obstacle::AnswerLost))),
+        let lost = || Failure::Unknown(Arc::new(Obstacle::AnswerLost));
+        match timeout_at(deadline + session::CUT_AFTER, answered).await {
+            // If it is lost, the writer is gone in the middle of it.
+            Ok(outcome) => Ok(outcome.unwrap_or_else(|_gone| Outcome::Alone(lost()))),
             // It does not come to an end, and there is no time left to try alone.
-            Err(_) => return Err(Failure::Unknown(Arc::new(Obstacle::AnswerLost))),
-        };
-        let call = self.shared.calls.spawn(async move { sessions.write_until(&alone, deadline, unknown).await });
+            Err(_) => Err(lost()),
+        }
+    }
+
+    /// Writes by itself what was not written with others, or what nobody knows of.
+    async fn alone<W: Write>(&self, write: W, deadline: Instant, failure: Failure) -> Result<W::Answer, Failure> {
+        let unknown = Some(failure).filter(|it| matches!(it, Failure::Unknown(_)));
+        let sessions = Arc::clone(&self.shared.sessions);
+        let call = self.shared.calls.spawn(async move { sessions.write_until(&write, deadline, unknown).await });
         joined(call.await)
     }
 

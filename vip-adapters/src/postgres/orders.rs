@@ -1,21 +1,66 @@
 //! New orders of several callers in one commit: one statement for all, or nothing of it and each by itself.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use sqlx::Row;
 use vip_core::model::{NewJob, Operation, Server, ServerId, TenantId, Timestamp};
 use vip_core::ports::{ChangeSet, Committed, Guard, KeyRecord, OperationChange, QuotaChange};
 
+use super::PostgresBackend;
 use super::error::{Failure, Refusal};
+use super::gather::Shared;
 use super::lanes::{Lane, Lanes};
-use super::queries::Query;
+use super::queries::{Query, Statement};
 use super::rows::{self, micros, to_json};
 use super::session::Write;
 use super::transaction::Transaction;
 
-/// Are orders that each pass [`Order::of`].
+/// How often an order goes along with others before it is tried by itself, if the counter of its tenant is in the way.
+const TRIES: u32 = 2;
+
+impl PostgresBackend {
+    /// Writes an order in one commit with those of other callers; by itself if that came to nothing.
+    ///
+    /// Orders whose counter somebody else holds, such as a worker or another process, wait for it together, while the others of
+    /// their commit are written and those writers go on.
+    pub(super) async fn order_together(&self, change: &ChangeSet) -> Result<Committed, Failure> {
+        let (_call, deadline) = self.begin()?;
+        let mut failure = Failure::Refused(Refusal::Conflict);
+        for _ in 0..TRIES {
+            match self.gathered(&self.shared.orders, change.clone(), Orders, deadline).await? {
+                Shared::Answer(Ok(committed)) => return Ok(committed),
+                Shared::Answer(Err(Held)) => {}
+                Shared::Alone(cause) => {
+                    failure = cause;
+                    break;
+                }
+            }
+            match self.gathered(&self.shared.held_orders, change.clone(), HeldOrders, deadline).await? {
+                Shared::Answer(committed) => return Ok(committed),
+                // Of several counters one was held for too long; this one may be free by now.
+                Shared::Alone(cause) if cause.waited_for_a_lock() => {}
+                Shared::Alone(cause) => {
+                    failure = cause;
+                    break;
+                }
+            }
+        }
+        self.alone(change.clone(), deadline, failure).await
+    }
+}
+
+/// Says that nothing was written, because somebody else holds the counter of the tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held;
+
+/// Are orders that each pass [`Order::of`]; a counter that somebody else holds is not waited for.
 #[derive(Debug)]
-pub(super) struct Orders(pub(super) Vec<ChangeSet>);
+struct Orders(Vec<ChangeSet>);
+
+/// Are such orders whose counters are waited for, on a connection that no order of another tenant needs.
+#[derive(Debug)]
+struct HeldOrders(Vec<ChangeSet>);
 
 /// Is a change set that adds a server with its operation and job, and nothing that would need a question.
 struct Order<'c> {
@@ -70,32 +115,60 @@ pub(super) fn is_order(change: &ChangeSet) -> bool {
 
 #[async_trait]
 impl Write for Orders {
-    type Answer = Vec<Option<Committed>>;
+    type Answer = Vec<Option<Result<Committed, Held>>>;
     const LANE: Lane = Lane::Order;
 
     fn begin(lanes: &Lanes) -> &str {
         lanes.begin_hurried()
     }
 
-    /// An order without an answer was not written; a key that is taken refuses all.
-    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Option<Committed>>, Failure> {
-        let now = transaction.now();
-        let orders: Vec<Order<'_>> = self.0.iter().filter_map(Order::of).collect();
-        let written: Vec<Server> = orders.iter().map(|order| order.change.written(now)).collect();
-        let query = bind_servers(transaction.queries().orders_insert.query().bind(now.as_micros()), &written)?;
-        let query = bind_jobs(bind_operations(query, &orders), &orders);
-        let query = bind_ends(query, &orders, &written, now)?;
-        let rows = transaction.rows(query).await?;
-        if orders.len() != self.0.len() {
-            return Err(Failure::Refused(Refusal::Conflict));
-        }
-        let fit = rows.iter().map(|row| rows::id(row, "id", ServerId::from_uuid));
-        let fit = fit.collect::<Result<BTreeSet<ServerId>, Failure>>()?;
-        fit.iter().for_each(|_| transaction.announce_to_all());
-        let committed =
-            |server: Server| fit.contains(&server.id).then_some(Committed { server, at: now, replayed: false });
-        Ok(written.into_iter().map(committed).collect())
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Failure> {
+        let statement = &transaction.queries().orders_insert;
+        write_all(&self.0, statement, transaction).await
     }
+}
+
+#[async_trait]
+impl Write for HeldOrders {
+    type Answer = Vec<Option<Committed>>;
+
+    fn begin(lanes: &Lanes) -> &str {
+        lanes.begin_waiting()
+    }
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Failure> {
+        let statement = transaction.queries().orders_insert.waiting();
+        let answers = write_all(&self.0, &statement, transaction).await?;
+        Ok(answers.into_iter().map(|answer| answer.and_then(Result::ok)).collect())
+    }
+}
+
+/// Writes orders with one statement. One without an answer was not written; a key that is taken refuses all.
+async fn write_all(
+    changes: &[ChangeSet],
+    statement: &Statement,
+    transaction: &mut Transaction<'_>,
+) -> Result<Vec<Option<Result<Committed, Held>>>, Failure> {
+    let now = transaction.now();
+    let orders: Vec<Order<'_>> = changes.iter().filter_map(Order::of).collect();
+    let written: Vec<Server> = orders.iter().map(|order| order.change.written(now)).collect();
+    let query = bind_servers(statement.query().bind(now.as_micros()), &written)?;
+    let query = bind_jobs(bind_operations(query, &orders), &orders);
+    let query = bind_ends(query, &orders, &written, now)?;
+    let rows = transaction.rows(query).await?;
+    if orders.len() != changes.len() {
+        return Err(Failure::Refused(Refusal::Conflict));
+    }
+    let found = rows.iter().map(|row| -> Result<(ServerId, bool), Failure> {
+        Ok((rows::id(row, "id", ServerId::from_uuid)?, row.try_get::<bool, _>("held")?))
+    });
+    let found = found.collect::<Result<BTreeMap<ServerId, bool>, Failure>>()?;
+    found.values().filter(|is_held| !**is_held).for_each(|_| transaction.announce_to_all());
+    let answer = |server: Server| {
+        let is_held = *found.get(&server.id)?;
+        Some(if is_held { Err(Held) } else { Ok(Committed { server, at: now, replayed: false }) })
+    };
+    Ok(written.into_iter().map(answer).collect())
 }
 
 fn texts<T>(items: &[T], text: impl Fn(&T) -> String) -> Vec<String> {

@@ -20,6 +20,7 @@ use super::error::{Failure, Obstacle};
 use super::lanes::{Lane, Lanes, Loan};
 use super::queries::{Queries, Query};
 use super::rows;
+use super::settings;
 use super::transaction::{Arrivals, Scope, Transaction};
 
 /// Shortest pause before a call is tried again: about as long as a commit takes.
@@ -102,9 +103,9 @@ impl Sessions {
         self.clock.as_ref().map(|clock| clock.now().as_micros())
     }
 
-    /// Returns when a try that others can do without has to have answered: after a quarter of the time of a call.
+    /// Returns when a try that others can do without has to have answered.
     pub(super) fn early_deadline(&self) -> Instant {
-        Instant::now() + self.call_deadline / 4
+        Instant::now() + settings::early(self.call_deadline)
     }
 
     /// Returns when a call that begins now has to have answered.

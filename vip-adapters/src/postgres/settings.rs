@@ -14,8 +14,8 @@ use super::migration::{MIGRATION_MOST, connect_error};
 
 /// Statements that a connection keeps prepared; there are fewer than this in all.
 const STATEMENTS: usize = 128;
-/// Longest wait for a row of an order with which others go along, held by somebody else than the other writer of ours
-/// (`Gather::with_rows`): whoever is held up then tries by itself.
+/// Longest wait for a row, such as a key, of an order with which others go along: whoever is held up then tries by itself. For a
+/// counter it does not wait at all (`HeldOrders` do, as long as any commit).
 const ORDER_LOCK_WAIT: Duration = Duration::from_millis(100);
 /// A transaction of ours waits for nothing but the server; one that stands still is a lost process.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
@@ -77,7 +77,20 @@ pub(super) fn begin_text(config: &PostgresConfig, session: Session, lane: Lane) 
 
 /// Shortens the wait for locks in how a transaction begins.
 pub(super) fn hurried(begin: &str, config: &PostgresConfig) -> String {
-    let wait = order_lock_wait(config);
+    with_lock_wait(begin, &order_lock_wait(config))
+}
+
+/// The same for orders that wait for counters: the server gives up before their commit would be cut.
+pub(super) fn waiting(begin: &str, config: &PostgresConfig) -> String {
+    with_lock_wait(begin, &millis(config.lock_wait.min(early(config.call_deadline))))
+}
+
+/// Returns the time of a try that others can do without: a quarter of that of a call.
+pub(super) fn early(call_deadline: Duration) -> Duration {
+    call_deadline / 4
+}
+
+fn with_lock_wait(begin: &str, wait: &str) -> String {
     // Before the last statement, whose row is the time.
     begin.replace(" SELECT (", &format!(" SET LOCAL lock_timeout = {wait}; SELECT ("))
 }

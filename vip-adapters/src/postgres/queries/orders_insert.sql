@@ -1,5 +1,6 @@
 -- Many new servers with all that belongs to them. A unique key that is taken is an error; then nothing of it is committed. What
 -- a tenant orders whose quota does not take all of it, or has no counter yet, is left out. Those orders are tried one by one.
+-- What a tenant orders whose counter somebody else holds is left out, too, and told as held.
 WITH fresh AS MATERIALIZED (
     SELECT *
     FROM unnest(
@@ -23,7 +24,7 @@ counters AS MATERIALIZED (
     FROM (SELECT tenant, count(*) AS places, min(most) AS most FROM fresh WHERE takes GROUP BY tenant) AS wanted
     JOIN vip.quotas AS quota ON quota.tenant = ANY (ARRAY[wanted.tenant])
     ORDER BY wanted.tenant COLLATE "C"
-    FOR NO KEY UPDATE OF quota
+    FOR NO KEY UPDATE OF quota SKIP LOCKED
 ),
 taken AS (
     UPDATE vip.quotas AS quota
@@ -59,4 +60,11 @@ jobs AS (
 audit AS (
     INSERT INTO vip.audit (change_id, tenant, server, version, at, body) SELECT stamp, tenant, id, 1, $1, audit_body FROM fit
 )
-SELECT id FROM fit
+SELECT id, false AS held FROM fit
+UNION ALL
+-- There is a counter, and it was passed over.
+SELECT id, true
+FROM fresh
+WHERE takes
+  AND tenant NOT IN (SELECT tenant FROM counters)
+  AND EXISTS (SELECT FROM vip.quotas AS quota WHERE quota.tenant = ANY (ARRAY[fresh.tenant]))
