@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
 use vip_core::conformance::job_queue::{claim, job};
 use vip_core::conformance::samples::{change, key_of, order, server as record, tenant};
@@ -15,6 +16,8 @@ use vip_core::ports::{ChangeSet, Enqueued, Guard, JobQueue, QuotaChange, Store, 
 use crate::postgres_database::open;
 use crate::server;
 
+/// Longer than anything here takes.
+const NEVER: Duration = Duration::from_secs(30);
 /// Callers at one moment.
 const CALLERS: usize = 40;
 
@@ -85,13 +88,14 @@ async fn all_are_written(calls: Calls) {
     }
 }
 
-/// Waits until a slow commit is under way.
-async fn until_it_commits(database: &str) {
-    let mut watching = PgConnection::connect(&server().url(database)).await.unwrap();
+/// Waits until a slow commit is under way; the connection is there before it begins, so that it is not over by then.
+async fn until_it_commits(watching: &mut PgConnection) {
     let committing = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event = 'PgSleep'";
-    while sqlx::query_scalar::<_, i64>(committing).fetch_one(&mut watching).await.unwrap() == 0 {}
-    watching.close().await.unwrap();
+    let begin = Instant::now();
+    while sqlx::query_scalar::<_, i64>(committing).fetch_one(&mut *watching).await.unwrap() == 0 {
+        assert!(begin.elapsed() < NEVER, "no slow commit was seen");
+    }
 }
 
 #[tokio::test]
@@ -100,9 +104,10 @@ async fn orders_of_a_tenant_that_come_while_a_slow_commit_holds_its_counter_shar
     let backend = open(&database).await;
     drop(backend.commit(&quota_order("acme", None)).await.unwrap());
     server().run(&database, SLOW).await;
+    let mut watching = PgConnection::connect(&server().url(&database)).await.unwrap();
     let mut calls = JoinSet::new();
     order_many(&backend, &mut calls);
-    until_it_commits(&database).await;
+    until_it_commits(&mut watching).await;
     order_many(&backend, &mut calls);
     all_are_written(calls).await;
     // The first order, and two times many; more than that only if those of one time did not come at one moment.
@@ -120,9 +125,10 @@ async fn orders_of_a_tenant_whose_counter_the_slow_commit_of_a_worker_holds_shar
     server().run(&database, SLOW).await;
     let mut release = change(first.clone(), Guard::Command { stamp: first.stamp });
     release.quota = Some(QuotaChange::Release);
+    let mut watching = PgConnection::connect(&server().url(&database)).await.unwrap();
     let (mut calls, worker) = (JoinSet::new(), backend.clone());
     calls.spawn(async move { worker.commit(&release).await.map(drop) });
-    until_it_commits(&database).await;
+    until_it_commits(&mut watching).await;
     order_many(&backend, &mut calls);
     all_are_written(calls).await;
     // The first order, the release, and many; more than that only if those of one time did not come at one moment.

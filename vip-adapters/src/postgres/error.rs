@@ -209,6 +209,11 @@ impl Failure {
         self.code().is_some_and(|code| code == code::LOCK)
     }
 
+    /// Says whether the server ended a statement because of its time: nothing was done.
+    pub(super) fn took_too_long(&self) -> bool {
+        self.code().is_some_and(|code| code == code::TOO_LONG)
+    }
+
     /// Says whether a unique column refused a row: nothing was done.
     pub(super) fn is_of_a_taken_row(&self) -> bool {
         let (Self::Unavailable(source) | Self::Corrupt(source)) = self else { return false };
@@ -287,8 +292,9 @@ enum Judgement {
 mod code {
     /// The connection stands afterwards: a lock that was not to be had, a statement that took too long, a deadlock, a
     /// serialization failure.
-    pub(super) const WAITED: [&str; 4] = [LOCK, "57014", "40P01", "40001"];
+    pub(super) const WAITED: [&str; 4] = [LOCK, TOO_LONG, "40P01", "40001"];
     pub(super) const LOCK: &str = "55P03";
+    pub(super) const TOO_LONG: &str = "57014";
     /// A standby that is not promoted yet: the first of a statement, the second of `BEGIN … READ WRITE`, or of a plan whose table
     /// was changed.
     pub(super) const STANDBY: [&str; 2] = ["25006", "0A000"];

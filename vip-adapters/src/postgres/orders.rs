@@ -39,7 +39,7 @@ impl PostgresBackend {
             match self.gathered(&self.shared.held_orders, change.clone(), HeldOrders, deadline).await? {
                 Shared::Answer(committed) => return Ok(committed),
                 // Of several counters one was held for too long; this one may be free by now.
-                Shared::Alone(cause) if cause.waited_for_a_lock() => {}
+                Shared::Alone(cause) if cause.waited_for_a_lock() || cause.took_too_long() => {}
                 Shared::Alone(cause) => {
                     failure = cause;
                     break;

@@ -80,9 +80,11 @@ pub(super) fn hurried(begin: &str, config: &PostgresConfig) -> String {
     with_lock_wait(begin, &order_lock_wait(config))
 }
 
-/// The same for orders that wait for counters: the server gives up before their commit would be cut.
+/// The same for orders that wait for counters, one after the other: the server gives up before their commit would be cut, and so keeps none.
 pub(super) fn waiting(begin: &str, config: &PostgresConfig) -> String {
-    with_lock_wait(begin, &millis(config.lock_wait.min(early(config.call_deadline))))
+    let all = early(config.call_deadline);
+    let wait = format!("{}; SET LOCAL statement_timeout = {}", millis(config.lock_wait.min(all)), millis(all));
+    with_lock_wait(begin, &wait)
 }
 
 /// Returns the time of a try that others can do without: a quarter of that of a call.

@@ -241,7 +241,9 @@ impl Provisioner {
             shutdown.phase("audit_seal", LEAST, running.audit.stop()).await;
             let (delivered, limit) = (AtomicU64::new(0), shutdown.left().max(sinks::LEAST));
             let ending = running.audit.end(inner.shared.context.store.as_ref(), limit, &delivered);
-            shutdown.phase("audit", sinks::LEAST, ending).await;
+            if shutdown.phase("audit", sinks::LEAST, ending).await == Some(false) {
+                shutdown.was_cut();
+            }
             // Also if the phase was cut: one sink that hangs says nothing of the others.
             shutdown.report().audit_delivered += delivered.into_inner();
         }

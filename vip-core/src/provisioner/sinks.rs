@@ -83,8 +83,8 @@ impl Audit {
     /// Seals what is left, gives every sink its last records and closes it, within `limit`; counts what was delivered. All sinks
     /// at once, each after its own loop, so that one that hangs, or panics, costs the others nothing.
     ///
-    /// What another shutdown is about to do is waited for, and what one has done is not done again.
-    pub(super) async fn end(&self, store: &dyn Store, limit: Duration, delivered: &AtomicU64) {
+    /// What another shutdown is about to do is waited for, and what one has done is not done again. Says whether nothing was cut off.
+    pub(super) async fn end(&self, store: &dyn Store, limit: Duration, delivered: &AtomicU64) -> bool {
         let time = Time { begin: Instant::now(), limit };
         let sealed = AssertUnwindSafe(self.seal_rest(store, time)).catch_unwind().await;
         let mut endings = Vec::with_capacity(self.sinks.len());
@@ -92,14 +92,13 @@ impl Audit {
             endings.push(AssertUnwindSafe(fed.end(store, time, delivered)).catch_unwind());
         }
         let ended = join_all(endings).await;
-        if let Some(panic) = std::iter::once(sealed).chain(ended).find_map(Result::err) {
-            // Caught and told by the phase; by now the sinks are closed.
-            resume_unwind(panic);
-        }
+        let ends: Result<Vec<bool>, _> = std::iter::once(sealed).chain(ended).collect();
+        // Caught and told by the phase; by now the sinks are closed.
+        ends.unwrap_or_else(|panic| resume_unwind(panic)).into_iter().all(|is_whole| is_whole)
     }
 
-    /// Seals what is left, unless that is done.
-    async fn seal_rest(&self, store: &dyn Store, time: Time) {
+    /// Seals what is left, unless that is done; says whether the time sufficed.
+    async fn seal_rest(&self, store: &dyn Store, time: Time) -> bool {
         let sealing = async { relay::seal_all(store).await.map(|_sealed| ()) };
         let sealed = timeout(time.until(CLOSE).unwrap_or_default(), self.sealed.get_or_try_init(|| sealing)).await;
         let unsealed = |error: &dyn Error| {
@@ -110,23 +109,28 @@ impl Audit {
                 );
             });
         };
-        match sealed {
+        match &sealed {
             Ok(Ok(_done)) => {}
-            Ok(Err(error)) => unsealed(&error),
-            Err(elapsed) => unsealed(&elapsed),
+            Ok(Err(error)) => unsealed(error),
+            Err(elapsed) => unsealed(elapsed),
         }
+        sealed.is_ok()
     }
 }
 
 impl Fed {
-    /// Gives the sink its last records, once its loop has ended, and closes it; a panic goes on once it is closed.
-    async fn end(&self, store: &dyn Store, time: Time, count: &AtomicU64) {
-        let mut panic = None;
+    /// Gives the sink its last records, once its loop has ended, and closes it; a panic goes on once it is closed. Says whether no
+    /// delivery was cut off.
+    async fn end(&self, store: &dyn Store, time: Time, count: &AtomicU64) -> bool {
+        let (mut panic, mut is_whole) = (None, true);
         let ending = async {
             let last = timeout(time.until(REMEMBER).unwrap_or_default(), self.deliver_rest(store, time, count));
             match AssertUnwindSafe(last).catch_unwind().await {
                 Ok(Ok(())) => {}
-                Ok(Err(elapsed)) => self.tell(&elapsed, "the last delivery to an audit sink did not end in time"),
+                Ok(Err(elapsed)) => {
+                    is_whole = false;
+                    self.tell(&elapsed, "the last delivery to an audit sink did not end in time");
+                }
                 Err(caught) => panic = Some(caught),
             }
             // A delivery that is still under way is dropped: none ends behind the close.
@@ -140,6 +144,7 @@ impl Fed {
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
+        is_whole
     }
 
     async fn deliver_rest(&self, store: &dyn Store, time: Time, count: &AtomicU64) {

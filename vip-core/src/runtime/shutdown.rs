@@ -56,6 +56,13 @@ impl Shutdown {
         self.bounded(name, limit, PhaseEnd::Cut, work).await
     }
 
+    /// Notes that the phase before came to its end by cutting off some of its work.
+    pub fn was_cut(&mut self) {
+        if let Some(phase) = self.report.phases.last_mut().filter(|phase| phase.end == PhaseEnd::Completed) {
+            phase.end = PhaseEnd::Cut;
+        }
+    }
+
     /// Waits for work to end by itself until the deadline; says whether it did. What is then left is for a later phase.
     pub async fn drain(&mut self, name: &str, work: impl Future<Output = ()>) -> bool {
         self.bounded(name, self.left(), PhaseEnd::Deadline, work).await.is_some()
@@ -223,9 +230,12 @@ mod tests {
         assert_eq!(shutdown.phase("hung", s(1), std::future::pending::<()>()).await, None);
         assert_eq!(shutdown.left(), s(0));
         assert_eq!(shutdown.phase("last", s(2), std::future::pending::<()>()).await, None);
+        assert_eq!(shutdown.phase("partly", s(0), async { 8 }).await, Some(8));
+        shutdown.was_cut();
         let report = shutdown.finish(no_loops().await);
         let took: Vec<(Duration, PhaseEnd)> = report.phases.iter().map(|phase| (phase.took, phase.end)).collect();
-        assert_eq!(took, [(s(0), PhaseEnd::Completed), (s(10), PhaseEnd::Cut), (s(2), PhaseEnd::Cut)]);
+        let cut = [(s(10), PhaseEnd::Cut), (s(2), PhaseEnd::Cut), (s(0), PhaseEnd::Cut)];
+        assert_eq!(took, [&[(s(0), PhaseEnd::Completed)][..], &cut].concat());
         assert!(report.within_deadline && !report.is_clean());
         assert!(report.to_string().contains("phase hung was cut after 10s"));
     }
