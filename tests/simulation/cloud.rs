@@ -17,8 +17,8 @@ use vip_core::ports::{
 use crate::method::Method;
 use crate::refusals::{Refusals, Stock, Tamper, lists_all};
 
-/// How far a stale read lags behind; well below the landing allowance, which is what empty looks wait for.
-const LAG: Duration = Duration::from_millis(1_000);
+/// How far a stale read lags behind. What lands last is still shown within the landing allowance, as is assumed.
+pub const LAG: Duration = Duration::from_millis(1_000);
 /// How long a server takes to run.
 const START: Duration = Duration::from_millis(500);
 /// How long a server takes to go.

@@ -117,9 +117,9 @@ pub fn timing(sweep_interval: Duration) -> Timing {
     timing.request_deadline = millis(1_000);
     timing.commit_deadline = millis(250);
     timing.margin = millis(100);
-    timing.landing_allowance = millis(2_000);
+    timing.landing_allowance = millis(3_000);
     timing.sweep_interval = sweep_interval;
-    timing.sweep_grace = sweep_interval + millis(3_000);
+    timing.sweep_grace = sweep_interval + millis(4_000);
     timing.stall_after = millis(2_500);
     timing.create_timeout = millis(60_000);
     timing.stock_patience = millis(60_000);

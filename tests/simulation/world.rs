@@ -19,7 +19,8 @@ use crate::plan::{Fault, Plan};
 const LASTS: Duration = Duration::from_secs(3);
 /// Most calls that one lasting fault hits: fewer panics than burn all attempts of a job.
 const LASTS_CALLS: u32 = 8;
-/// How long a stalled process stands still: longer than a lease, shorter than deadline and landing allowance.
+/// How long a stalled process stands still: longer than a lease, and with the lag of reads shorter than request deadline
+/// and landing allowance.
 pub const STALL: Duration = Duration::from_millis(2_500);
 /// Longest delay of a late effect: within the landing allowance.
 pub const LATE_MOST: Duration = Duration::from_millis(1_900);

@@ -29,8 +29,8 @@ pub struct Timing {
     pub commit_deadline: Duration,
     /// Time kept free at the end of a lease. Default 5 s.
     pub margin: Duration,
-    /// How long after its deadline a request may still land at the provider: an assumption. Default 10 min, at least 2 s;
-    /// with `request_deadline` at most 24 h.
+    /// How long after its deadline a request may still land at the provider and be shown by every read: an assumption.
+    /// Default 10 min, at least 2 s; with `request_deadline` at most 24 h.
     pub landing_allowance: Duration,
     /// Time between two sweeps of an account. Default 5 min, at least 1 s.
     pub sweep_interval: Duration,
