@@ -6,7 +6,7 @@ macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident)*) => {
         /// Counts what a worker has done since its start.
         ///
-        /// `claimed` = `finished` + `handed_back` + `cancelled` + `running`.
+        /// `claimed` = `finished` + `handed_back` + `cancelled` + `running`, also while attempts begin and end.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         #[non_exhaustive]
         pub struct WorkerCounts {
@@ -22,15 +22,14 @@ macro_rules! counters {
 
         impl Counters {
             pub(super) fn snapshot(&self) -> WorkerCounts {
-                // First, so that what ends in between makes it smaller, never larger than the room.
-                let claimed = self.claimed.get();
-                let ended = self.finished.get() + self.handed_back.get() + self.cancelled.get();
-                WorkerCounts { running: claimed.saturating_sub(ended), $($name: self.$name.get(),)* }
+                // In the order of the list: what ends while it is read makes fewer run, never more than there is room for.
+                WorkerCounts { running: 0, $($name: self.$name.get(),)* }.adding_up()
             }
         }
     };
 }
 
+// `claimed` is read first: see `Counters::snapshot`.
 counters! {
     /// Jobs claimed.
     claimed
@@ -68,6 +67,15 @@ counters! {
     settle_failures
 }
 
+impl WorkerCounts {
+    /// Returns what was read, claims first, as counts that add up: what ended after the claims were read was claimed too.
+    const fn adding_up(self) -> Self {
+        let ended = self.finished + self.handed_back + self.cancelled;
+        let running = self.claimed.saturating_sub(ended);
+        Self { claimed: ended + running, running, ..self }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
 
@@ -102,6 +110,22 @@ mod tests {
     const THREADS: u64 = 8;
     const EACH: u64 = 20_000;
 
+    fn add_up(counts: WorkerCounts) -> bool {
+        counts.claimed == counts.finished + counts.handed_back + counts.cancelled + counts.running
+    }
+
+    #[test]
+    fn what_ended_after_the_claims_were_read_was_claimed_too() {
+        for ((claimed, finished, handed_back, cancelled), expected) in
+            [((10, 11, 0, 0), (11, 0)), ((10, 4, 3, 5), (12, 0)), ((10, 5, 3, 2), (10, 0)), ((10, 4, 3, 2), (10, 1))]
+        {
+            let read = WorkerCounts { claimed, finished, handed_back, cancelled, ..WorkerCounts::default() };
+            let counts = read.adding_up();
+            assert_eq!((counts.claimed, counts.running), expected, "{read:?}");
+            assert!(add_up(counts), "{counts:?}");
+        }
+    }
+
     #[test]
     fn what_many_threads_count_at_once_is_counted_in_full_and_never_more_ends_than_claims() {
         let counters = Counters::default();
@@ -112,6 +136,8 @@ mod tests {
                         counters.claimed.one();
                         counters.finished.one();
                         assert!(counters.running() <= THREADS);
+                        let counts = counters.snapshot();
+                        assert!(add_up(counts) && counts.running <= THREADS, "{counts:?}");
                     }
                 });
             }
