@@ -14,7 +14,8 @@ usage: tests/run simulation [OPTIONS]
        tests/run simulation --gate            hunt the seeded bugs; VIP_SIMULATION_GATE=1 makes the build for it
 
   --order NAME         this order alone
-  --one-pair-of N      every Nth pair; 1 unless told, which is all
+  --one-pair-of N      every Nth pair; 1 unless told: of the reference orders all
+                       that begin with a fault that comes once
   --seeds N            random schedules; 1000000 unless told
   --threads N          2 unless told
   --parts N            in so many parts, one after the other

@@ -1,4 +1,4 @@
-//! Every single fault on an order's path, and every pair: the second one lands inside the recovery from the first.
+//! Every single fault on an order's path, and pairs: the second one lands inside the recovery from the first.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +26,7 @@ const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 pub struct Extent {
     /// Seed of all runs.
     pub seed: u64,
-    /// One pair of so many is run; 1 means all, 0 none.
+    /// One pair of so many is run, of those that begin with a lasting fault and of longer orders fewer; 0 means none.
     pub one_pair_of: u64,
     /// One single fault of so many is run; 1 means all.
     pub one_single_of: usize,
@@ -58,7 +58,7 @@ pub fn enumerate(order: Order, extent: Extent) -> Found {
     let extent = Extent { one_pair_of: extent.one_pair_of * rarity(order), ..extent };
     let found = Mutex::new(Found::default());
     let mut firsts = Vec::new();
-    // Whoever has a first fault has all pairs that begin with it, too.
+    // Whoever has a first fault has the pairs that begin with it, too.
     let all = faults(&usual.counted, 0, &[false, true]).into_iter().step_by(extent.one_single_of.max(1));
     firsts.extend(all.enumerate().filter(|(number, _)| extent.share.has(*number)).map(|(_, first)| first));
     let next = AtomicUsize::new(0);
