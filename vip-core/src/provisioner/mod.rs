@@ -6,6 +6,8 @@ mod builder;
 #[cfg(test)]
 mod catalog_tests;
 mod catalogs;
+#[cfg(test)]
+mod failed_tests;
 mod health;
 #[cfg(test)]
 mod health_tests;
