@@ -14,6 +14,7 @@ mod findings;
 mod layering;
 mod licences;
 mod manifests;
+mod on_call;
 mod protocol;
 mod repository;
 mod seeded_bugs;
