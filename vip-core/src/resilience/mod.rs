@@ -43,7 +43,7 @@ use crate::ports::{ProviderClient, Randomness};
 pub struct Settings {
     /// When calls are held back because the provider fails.
     pub breaker: BreakerSettings,
-    /// How many requests may be under way.
+    /// How many creates may be without an answer.
     pub budget: BudgetSettings,
     /// What is repeated at once.
     pub retry: RetryPolicy,

@@ -15,7 +15,7 @@ pub enum Priority {
     Change,
     /// Asks how far something is.
     Poll,
-    /// Reads for somebody who waits at a screen.
+    /// Reads for somebody who waits at a screen: for calls of a host's own, the product makes none.
     UserRead,
     /// Compares everything with the records.
     Sweep,
