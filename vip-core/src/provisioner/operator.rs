@@ -158,8 +158,8 @@ impl Operator {
         Ok(self.stack(account)?.budget.view())
     }
 
-    /// Returns how long ago this process last swept an account by itself to the end; none if it has not. Other processes may have
-    /// swept it since, and [`sweep`](Self::sweep) does not count.
+    /// Returns how long ago this process last swept an account by itself to the end; if it never has, for how long its sweeps have
+    /// failed; none if none has ended either way. Other processes may have swept it since, and [`sweep`](Self::sweep) does not count.
     #[must_use]
     pub fn last_sweep_age(&self, account: &AccountId) -> Option<Duration> {
         self.shared.sweeps.age(account)

@@ -129,7 +129,8 @@ pub const METRIC_BREAKER_STATE: &str = "vip_breaker_state";
 pub const METRIC_BUDGET_LEFT: &str = "vip_provider_budget_left";
 /// Counts calls that wait for their turn, by `account`.
 pub const METRIC_BUDGET_WAITING: &str = "vip_provider_budget_waiting";
-/// Says how long ago this process last swept an account to the end, by `account`.
+/// Says how long ago this process last swept an account by itself to the end, or if it never has, for how long its sweeps have
+/// failed, by `account`.
 pub const METRIC_SWEEP_AGE_SECONDS: &str = "vip_sweep_age_seconds";
 /// Counts parked servers.
 pub const METRIC_PARKED: &str = "vip_parked_servers";
