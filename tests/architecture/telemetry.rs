@@ -10,6 +10,15 @@ fn listed(text: &str) -> Vec<&str> {
     text.lines().filter(|line| line.contains(": &str = \"")).filter_map(|line| line.split('"').nth(1)).collect()
 }
 
+/// The constants that stand in none of the lists which the file gives a dashboard.
+fn in_no_list(text: &str) -> Vec<String> {
+    let lists = text.split("&[&str] = &[").skip(1).filter_map(|rest| rest.split("];").next());
+    let named: Vec<&str> = lists.flat_map(|list| list.split(',')).map(str::trim).collect();
+    let constants = text.lines().filter(|line| line.contains(": &str = \""));
+    let names = constants.filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
+    names.filter(|name| !named.contains(name)).map(|name| format!("{LIST}: {name} is in no list")).collect()
+}
+
 /// The arguments of each log line: from the macro to the bracket that closes it, without what stands in quotes.
 fn log_lines(text: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -109,6 +118,19 @@ fn every_dotted_field_of_a_log_line_is_listed() {
     let sources = files.iter().filter(|file| file.is_rust() && library(&file.path));
     let findings: Vec<String> = sources.flat_map(|file| unlisted(&file.path, &file.text, &list)).collect();
     assert_clean(&findings);
+}
+
+#[test]
+fn every_constant_is_in_a_list() {
+    let files = repository::files();
+    assert_clean(&in_no_list(&files.iter().find(|file| file.path == LIST).unwrap().text));
+}
+
+#[test]
+fn a_constant_that_is_in_no_list_is_found() {
+    let text = "pub const A: &str = \"a\";\npub const B: &str = \"b\";\npub const ALL: &[&str] = &[A];\n";
+    assert_eq!(in_no_list(text).len(), 1);
+    assert_eq!(in_no_list(&text.replace("[A]", "[A, B]")), Vec::<String>::new());
 }
 
 #[test]

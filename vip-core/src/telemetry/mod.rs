@@ -191,6 +191,7 @@ pub const FIELDS: &[&str] = &[
     COLUMN,
     PHASE,
     DB_FILE,
+    REDIS_SETTINGS,
     SERVER_ID,
     OPERATION_ID,
     ACCOUNT_ID,
