@@ -81,7 +81,7 @@ seeded_bugs! {
     TakeoverWithoutEpoch "takeover_without_epoch" "the epoch in F1, F3" "P3" true;
     AdoptingClearsLand "adopting_clears_land" "adopting keeps `land`" "O1" true;
     NextAccountWhileOpen "next_account_while_open" "C4" "O1, P2" true;
-    InventoryBeforeRecords "inventory_before_records" "the order in S1, S8, and the look at one of the missing" "O3" true;
+    InventoryBeforeRecords "inventory_before_records" "the order in S1, S8, and the looks at the missing" "O3" true;
     UncheckedTokenBelieved "unchecked_token_believed" "S8" "P2, O3" true;
 }
 
