@@ -14,8 +14,8 @@ use super::sinks::Audit;
 use super::{Inner, Provisioner, Shared, loops, relay};
 use crate::model::{AccountId, JobId, NameError, Timing, TimingError};
 use crate::ports::{
-    AuditSink, Backend, Cache, Clock, ProviderClient, QueueError, Randomness, SinkName, StoreError, SystemClock,
-    SystemRandomness,
+    AuditSink, Backend, Cache, Clock, ENQUEUE_MOST, ProviderClient, QueueError, Randomness, SinkName, StoreError,
+    SystemClock, SystemRandomness,
 };
 use crate::provisioning::converge::Converge;
 use crate::provisioning::sweep::{Sweep, SweepEnds, SweepMode};
@@ -355,7 +355,9 @@ async fn schedule_sweeps(context: &Context) -> Result<(), StartError> {
         let id = JobId::from_uuid(context.randomness.uuid_at(context.clock.now()));
         jobs.push(kinds::sweep_job(id, account)?);
     }
-    context.queue.enqueue(&jobs).await?;
+    for batch in jobs.chunks(ENQUEUE_MOST) {
+        context.queue.enqueue(batch).await?;
+    }
     Ok(())
 }
 
