@@ -19,7 +19,7 @@ use crate::ports::{
 };
 use crate::provisioning::converge::Converge;
 use crate::provisioning::sweep::{Sweep, SweepEnds, SweepMode};
-use crate::provisioning::{self, Context, kinds};
+use crate::provisioning::{Context, kinds};
 use crate::resilience::cached::Ages;
 use crate::resilience::{self, Around, SettingsError, Stack};
 use crate::runtime::{Health, Supervisor};
@@ -329,11 +329,12 @@ impl Builder {
     }
 }
 
-/// Checks all tokens before the first job is claimed; a provider that does not answer does not hold up the start.
+/// Checks all tokens before the first job is claimed; a provider that does not answer, or a client that panics, does not hold up the
+/// start.
 async fn first_checks(context: &Context) -> Result<(), StartError> {
     let checks = async {
         for account in context.providers.keys() {
-            match provisioning::check_token(context, account).await {
+            match loops::check_token(context, account).await {
                 Ok(_) => {}
                 // It stays closed until somebody has put that right, and the others work.
                 Err(error @ StoreError::Corrupt { .. }) => {

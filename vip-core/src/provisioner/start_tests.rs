@@ -1,4 +1,4 @@
-//! A start with more accounts than one call of a queue may be given sweeps for.
+//! A start with more accounts than a queue takes jobs at once, and with one whose client panics.
 
 use async_trait::async_trait;
 
@@ -87,5 +87,32 @@ async fn more_accounts_than_a_queue_takes_jobs_at_once_all_have_their_sweep_at_t
         let key = kinds::sweep_job(JobId::from_uuid(uuid::Uuid::nil()), id).unwrap().key;
         assert!(queue.find(&key).await.unwrap().is_some(), "{id} has no sweep");
     }
+    stop(product).await;
+}
+
+#[cfg(feature = "mocks")]
+#[tokio::test(start_paused = true)]
+async fn a_client_that_panics_at_each_check_of_its_token_stops_its_own_account_alone() {
+    use crate::model::{ServerSpec, ServerState, TokenDigest};
+
+    // Named so that it is checked before the other one.
+    let broken = AccountId::new("broken").unwrap();
+    let mut client = crate::mocks::MockProviderClient::new();
+    client.expect_outlook().returning(crate::ports::Outlook::default);
+    client.expect_token_digest().returning(|| TokenDigest::of("broken"));
+    client.expect_inventory().returning(|_, _, _| panic!("a client that panics"));
+    let builder = Provisioner::builder(backend()).provider(cloud("healthy")).account(broken.clone(), client);
+    let product = builder.start().await.unwrap();
+    let spec = ServerSpec::new("web-1").server_type("a").image("i").location("l").ssh_key("k");
+    let order = product.tenant("acme").create_server(spec).account(AccountId::default_account()).await.unwrap();
+    // Longer than a critical loop that panics at each turn is kept up.
+    let failed = tokio::time::timeout(Duration::from_secs(600), product.failed()).await;
+    assert!(failed.is_err(), "{failed:?}");
+    assert_eq!(order.wait().await.unwrap().state, ServerState::Running);
+    let gates = product.loops().into_iter().find(|status| status.name == "gates").unwrap();
+    assert!(gates.running && !gates.given_up && gates.panics == 0, "{gates:?}");
+    let parts = product.health().await.parts;
+    let part = parts.iter().find(|part| part.name == format!("account:{broken}")).unwrap();
+    assert_eq!(part.detail.as_deref(), Some("the token is not checked yet"));
     stop(product).await;
 }
