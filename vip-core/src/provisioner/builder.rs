@@ -136,6 +136,10 @@ impl Builder {
     }
 
     /// Sets durations and bounds; an unsound set is refused at the start.
+    ///
+    /// Give all processes of an installation the same, above all those with workers: each goes by its own, any of them may be the next to
+    /// act, and none sees another's. Of `key_retention` and `record_retention` the shortest counts, and a repeat of an order after the first
+    /// of them buys a second server. One process with a shorter `landing_allowance` ends an order whose create may still land.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
         self
