@@ -19,7 +19,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let order = accepting.tenant("acme").create_server(spec).idempotency_key("order-1").await?;
     println!("accepted: {}", order.progress().await?.why());
 
-    // In another one, started now or long after; a second or a third one shares the work.
+    // In another one, started now or long after; a second or a third one shares the work. Other timings than the default ones would be
+    // the same in all of them.
     let working =
         Provisioner::builder(vip_adapters::connect(&url).await?).provider(HetznerClient::simulated()?).start().await?;
     println!("running:  {}", order.wait().await?.provider_name);

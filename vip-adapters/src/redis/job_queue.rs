@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use redis::{Script, Value};
 use vip_core::model::{InstallationId, Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest, Timing};
 use vip_core::ports::{
-    ClaimRequest, Claimed, Durability, Enqueued, JobQueue, Lease, LeaseRef, QueueError, QueueStats, Settled, Settlement,
+    ClaimRequest, Claimed, Durability, ENQUEUE_MOST, Enqueued, JobQueue, Lease, LeaseRef, QueueError, QueueStats,
+    Settled, Settlement,
 };
 use vip_core::telemetry;
 
@@ -20,7 +21,7 @@ use super::soundness::Demand;
 use crate::unreadable;
 
 /// Most jobs that one call may enqueue, and that any script looks at: it stops the server while it runs.
-pub const REDIS_QUEUE_BATCH: usize = 256;
+pub const REDIS_QUEUE_BATCH: usize = ENQUEUE_MOST;
 /// Most scripts of one page; a page that is not full by then says where to go on.
 const LIST_ROUNDS: u32 = 64;
 

@@ -14,7 +14,8 @@ const TOO_LONG: &str = "every duration ≤ 100 years";
 /// Longest time for which anything is put off or leased.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
-/// Holds the durations and bounds of the protocol (`docs/protocol.md` §11); the builder refuses an unsound set.
+/// Holds the durations and bounds of the protocol (`docs/protocol.md` §11); the builder refuses an unsound set. The same in all processes:
+/// see [`Builder::timing`](crate::provisioner::Builder::timing).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -30,7 +31,7 @@ pub struct Timing {
     /// Time kept free at the end of a lease. Default 5 s.
     pub margin: Duration,
     /// How long after its deadline a request may still land at the provider and be shown by every read: an assumption.
-    /// Default 10 min, at least 2 s; with `request_deadline` at most 24 h.
+    /// Default 10 min, at least 2 s; with `request_deadline` at most 24 h. A process with a shorter one ends orders too early.
     pub landing_allowance: Duration,
     /// Time between two sweeps of an account. Default 5 min, at least 1 s.
     pub sweep_interval: Duration,
@@ -42,9 +43,11 @@ pub struct Timing {
     pub create_timeout: Duration,
     /// How long an order waits for stock before it fails; outages do not count. Default 24 h, at least 1 min.
     pub stock_patience: Duration,
-    /// How long an idempotency key outlives its server. Default 90 d, at least 24 h.
+    /// How long an idempotency key outlives its server. Default 90 d, at least 24 h. The shortest of all processes with workers counts:
+    /// each of them forgets keys by its own, and a repeat afterwards buys a second server.
     pub key_retention: Duration,
-    /// How long a final record keeps more than its tombstone. Default 90 d, at least `key_retention`.
+    /// How long a final record keeps more than its tombstone. Default 90 d, at least `key_retention`. The shortest of all
+    /// processes with workers counts.
     pub record_retention: Duration,
     /// First wait after a provider could not be used; doubles up to `backoff_most`. Default 1 s.
     pub backoff_first: Duration,

@@ -16,7 +16,8 @@ pub use cache::{Cache, CacheError, CacheKey};
 pub use clock::{Clock, Randomness, SeededRandomness, SystemClock, SystemRandomness};
 pub use connections::{Connections, PoolFigures};
 pub use job_queue::{
-    ClaimRequest, Claimed, Enqueued, JobQueue, Lease, LeaseRef, QueueError, QueueStats, Settled, Settlement, Verdict,
+    ClaimRequest, Claimed, ENQUEUE_MOST, Enqueued, JobQueue, Lease, LeaseRef, QueueError, QueueStats, Settled,
+    Settlement, Verdict,
 };
 pub use provider_client::{
     ActionStatus, ActionView, Catalog, CatalogImage, CatalogLocation, CatalogPrice, CatalogServerType, CreateRequest,

@@ -14,12 +14,12 @@ use super::sinks::Audit;
 use super::{Inner, Provisioner, Shared, loops, relay};
 use crate::model::{AccountId, JobId, NameError, Timing, TimingError};
 use crate::ports::{
-    AuditSink, Backend, Cache, Clock, ProviderClient, QueueError, Randomness, SinkName, StoreError, SystemClock,
-    SystemRandomness,
+    AuditSink, Backend, Cache, Clock, ENQUEUE_MOST, ProviderClient, QueueError, Randomness, SinkName, StoreError,
+    SystemClock, SystemRandomness,
 };
 use crate::provisioning::converge::Converge;
 use crate::provisioning::sweep::{Sweep, SweepEnds, SweepMode};
-use crate::provisioning::{self, Context, kinds};
+use crate::provisioning::{Context, kinds};
 use crate::resilience::cached::Ages;
 use crate::resilience::{self, Around, SettingsError, Stack};
 use crate::runtime::{Health, Supervisor};
@@ -136,6 +136,10 @@ impl Builder {
     }
 
     /// Sets durations and bounds; an unsound set is refused at the start.
+    ///
+    /// Give all processes of an installation the same, above all those with workers: each goes by its own, any of them may be the next to
+    /// act, and none sees another's. Of `key_retention` and `record_retention` the shortest counts, and a repeat of an order after the first
+    /// of them buys a second server. One process with a shorter `landing_allowance` ends an order whose create may still land.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
         self
@@ -329,11 +333,12 @@ impl Builder {
     }
 }
 
-/// Checks all tokens before the first job is claimed; a provider that does not answer does not hold up the start.
+/// Checks all tokens before the first job is claimed; a provider that does not answer, or a client that panics, does not hold up the
+/// start.
 async fn first_checks(context: &Context) -> Result<(), StartError> {
     let checks = async {
         for account in context.providers.keys() {
-            match provisioning::check_token(context, account).await {
+            match loops::check_token(context, account).await {
                 Ok(_) => {}
                 // It stays closed until somebody has put that right, and the others work.
                 Err(error @ StoreError::Corrupt { .. }) => {
@@ -355,7 +360,9 @@ async fn schedule_sweeps(context: &Context) -> Result<(), StartError> {
         let id = JobId::from_uuid(context.randomness.uuid_at(context.clock.now()));
         jobs.push(kinds::sweep_job(id, account)?);
     }
-    context.queue.enqueue(&jobs).await?;
+    for batch in jobs.chunks(ENQUEUE_MOST) {
+        context.queue.enqueue(batch).await?;
+    }
     Ok(())
 }
 

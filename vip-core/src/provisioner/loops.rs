@@ -1,8 +1,10 @@
 //! The background loops beside the worker's: checks of tokens, sealing and delivery of the audit, retention.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +13,7 @@ use crate::model::{AccountId, JobId, JobState};
 use crate::ports::{AuditSink, DELIVERY_LIMIT, QueueError, Retention, Store, StoreError, Trimmed};
 use crate::provisioning::{self, Context, TokenCheck, kinds};
 use crate::relay;
-use crate::runtime::{LoopHandle, LoopPolicy, Supervisor};
+use crate::runtime::{LoopHandle, LoopPolicy, Supervisor, panic_message};
 use crate::telemetry;
 
 /// Pause between two rounds of sealing: a record is sealed within a second.
@@ -46,8 +48,18 @@ pub(super) fn gates(supervisor: &Supervisor, context: &Context) -> LoopHandle {
     })
 }
 
+/// Checks the token of one account (S8). A client that panics has not answered: all other accounts go on.
+pub(super) async fn check_token(context: &Context, account: &AccountId) -> Result<TokenCheck, StoreError> {
+    let checked = AssertUnwindSafe(provisioning::check_token(context, account)).catch_unwind().await;
+    checked.unwrap_or_else(|panic| {
+        let code = panic_message(&*panic);
+        telemetry::tell(|| tracing::error!(account.id = %account, code, "the check of an account panicked"));
+        Ok(TokenCheck::Unanswered)
+    })
+}
+
 async fn check(context: &Context, account: &AccountId) {
-    match provisioning::check_token(context, account).await {
+    match check_token(context, account).await {
         Ok(TokenCheck::Open) => {}
         Ok(closed @ (TokenCheck::Blocked { .. } | TokenCheck::Suspect { .. } | TokenCheck::Unanswered)) => {
             telemetry::tell(|| tracing::debug!(account.id = %account, ?closed, "the account is not used"));

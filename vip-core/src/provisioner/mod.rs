@@ -33,6 +33,8 @@ mod sink_store_tests;
 mod sink_tests;
 mod sinks;
 #[cfg(test)]
+mod start_tests;
+#[cfg(test)]
 mod suspect_tests;
 mod tenant;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::ports::job_queue::{Each, enqueue_each};
 use crate::ports::{ClaimRequest, Claimed, Enqueued, JobQueue, QueueError, Settlement, Verdict};
 use crate::telemetry;
 
-/// Jobs that are moved at once: as many as every queue takes.
+/// Jobs that are moved at once: fewer than every queue takes.
 pub const RELAY_BATCH: u32 = 100;
 /// How long a batch is held while it is moved; a relay that ends meanwhile is followed by another after that time.
 const HOLD: Duration = Duration::from_secs(30);

@@ -16,6 +16,9 @@ pub use lease::{ClaimRequest, Claimed, Enqueued, Lease, LeaseRef, QueueStats, Se
 use super::store::Durability;
 use crate::model::{Job, JobId, JobKey, JobKind, JobState, NewJob, Page, PageRequest};
 
+/// Most jobs of one [`JobQueue::enqueue`]: as many as every queue takes at once. A call with more is for its caller to split.
+pub const ENQUEUE_MOST: usize = 256;
+
 /// Keeps jobs, leases each to one worker at a time, and lets go of it only against the lease.
 ///
 /// All times are the queue's own clock. A lease is (job, epoch, random claim id); every call that ends or prolongs one
@@ -57,8 +60,8 @@ pub trait JobQueue: fmt::Debug + Send + Sync + 'static {
     /// Says what may be lost.
     fn durability(&self) -> Durability;
 
-    /// Enqueues jobs, all or none; answers in their order. At most 256 at once: a queue may refuse more as [`QueueError::Corrupt`], as the
-    /// one on Redis does.
+    /// Enqueues jobs, all or none; answers in their order. At most [`ENQUEUE_MOST`] at once: a queue may refuse more as
+    /// [`QueueError::Corrupt`], as the one on Redis does.
     ///
     /// # Errors
     ///
@@ -72,14 +75,14 @@ pub trait JobQueue: fmt::Debug + Send + Sync + 'static {
     /// [`QueueError`]; after an unknown outcome the claimed jobs come back when their leases expire.
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claimed>, QueueError>;
 
-    /// Prolongs leases to `lease` from now; answers which are still held, in their order.
+    /// Prolongs leases, however many, to `lease` from now; answers which are still held, in their order.
     ///
     /// # Errors
     ///
     /// [`QueueError`]; whether any was prolonged is unknown, so assume that none was.
     async fn heartbeat(&self, leases: &[LeaseRef], lease: Duration) -> Result<Vec<bool>, QueueError>;
 
-    /// Ends leases; answers for each whether it was the present one, in their order.
+    /// Ends leases, however many; answers for each whether it was the present one, in their order.
     ///
     /// # Errors
     ///

@@ -31,15 +31,13 @@ use crate::model::{
     AccountId, JobId, JobKind, NewJob, ProviderServerId, ServerId, ServerState, SightingClass, TenantId, Why,
 };
 use crate::ports::job_queue::enqueue_each;
-use crate::ports::{Enqueued, ProviderClient, ProviderError, RecordedRef, RequestContext, StoreError};
+use crate::ports::{ENQUEUE_MOST, Enqueued, ProviderClient, ProviderError, RecordedRef, RequestContext, StoreError};
 use crate::seeded_bugs::{SeededBug, is_on};
 use crate::telemetry;
 use crate::worker::{Attempt, HandlerError, JobHandler, JobOutcome};
 
 /// Most stalled servers that one sweep wakes; the next one wakes more.
 const STALLED: u32 = 1000;
-/// Most wakes of one enqueue: as many as every queue takes at once.
-const WAKES: usize = 200;
 /// Missing servers that are never too many.
 const MISSING_FEW: usize = 5;
 /// Share of an account's servers, in percent, of which more missing ones mean another project.
@@ -247,7 +245,7 @@ impl Sweep {
             jobs.push(NewJob { why: Why::Wake, ..job });
         }
         let mut answers = Vec::with_capacity(jobs.len());
-        for batch in jobs.chunks(WAKES) {
+        for batch in jobs.chunks(ENQUEUE_MOST) {
             let each = enqueue_each(&*self.context.queue, batch).await;
             if let Some(failure) = each.failure {
                 return Err(failure.into());
