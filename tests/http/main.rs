@@ -14,6 +14,7 @@ mod operators;
 mod orders;
 mod pages;
 mod rates;
+mod replays;
 mod route_table;
 mod server;
 mod silent;

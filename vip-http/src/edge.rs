@@ -22,10 +22,13 @@ use crate::rate::RateTold;
 /// Carries the id of a request, both ways.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Routes that wait for the provider, by the ends of their paths as a host may nest them, and how long at the most: they
-/// bound that themselves, and say whom they have waited for.
-const WAIT_FOR_PROVIDER: [(&str, Duration); 2] =
-    [("/v1/catalog", limits::CATALOG), ("/v1/operator/accounts/{account}/sweep", limits::SWEEP)];
+/// Routes that wait for the provider or do many things, by the ends of their paths as a host may nest them, and how long at
+/// the most: they bound that themselves, and say whom they have waited for, or how far they came.
+const TAKE_LONGER: [(&str, Duration); 3] = [
+    ("/v1/catalog", limits::CATALOG),
+    ("/v1/operator/accounts/{account}/sweep", limits::SWEEP),
+    ("/v1/operator/jobs/replay", limits::REPLAY),
+];
 
 /// Is how long a handler may take; a route that waits on purpose has more.
 #[derive(Debug, Clone, Copy)]
@@ -34,15 +37,15 @@ pub(crate) struct HandlerLimit(pub(crate) Duration);
 impl HandlerLimit {
     pub(crate) const USUAL: Self = Self(limits::HANDLER);
 
-    /// Adds what a caller may ask to wait, or needs for a body, and how long its route may wait for the provider.
+    /// Adds what a caller may ask to wait, or needs for a body, and how much longer its route may take.
     fn of(self, request: &Request, route: &str) -> Duration {
         let asks_to_wait = matches!(*request.method(), Method::GET | Method::HEAD) && has_wait(request.uri());
         let has_body = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
         let body = if has_body { limits::BODY } else { Duration::ZERO };
         let caller = if asks_to_wait { Duration::from_secs(limits::WAIT_SECONDS.into()) } else { body };
-        let provider = WAIT_FOR_PROVIDER.iter().find(|(path, _)| route.ends_with(path));
-        let provider = provider.map_or(Duration::ZERO, |(_, most)| *most);
-        self.0.saturating_add(caller).saturating_add(provider)
+        let longer = TAKE_LONGER.iter().find(|(path, _)| route.ends_with(path));
+        let longer = longer.map_or(Duration::ZERO, |(_, most)| *most);
+        self.0.saturating_add(caller).saturating_add(longer)
     }
 }
 

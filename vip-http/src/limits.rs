@@ -20,12 +20,14 @@ pub const WAITING_REQUESTS: usize = 1000;
 pub const WAITING_OF_TENANT: usize = 100;
 /// How long a request that gets no place to wait is kept: whoever asks again at once shall not ask all the time.
 pub const NO_PLACE: Duration = Duration::from_secs(1);
-/// Longest time that a handler may take, what it waits for on purpose and for the provider not counted.
+/// Longest time that a handler may take, what it waits for on purpose and for the provider, and a replay, not counted.
 pub const HANDLER: Duration = Duration::from_secs(10);
 /// Longest time that a request waits for a catalog that is loaded; the load goes on, and the next request finds it.
 pub const CATALOG: Duration = Duration::from_secs(10);
 /// Longest sweep that a request may ask for: 10,000 servers are 200 pages of half a second, and something is looked up besides.
 pub const SWEEP: Duration = Duration::from_secs(120);
+/// Longest replay of dead jobs: it ends by itself then, and has the time of a handler for the job that it is at.
+pub const REPLAY: Duration = vip_core::provisioner::REPLAY_TIME;
 /// Items of a page when nobody says how many.
 pub const PAGE_DEFAULT: u32 = 50;
 /// Longest cursor, in bytes; ours have 44.

@@ -135,6 +135,9 @@ pub(super) enum Standing {
 fn merged(here: Page<Job>, there: Page<Job>, page: &PageRequest) -> Page<Job> {
     let limit = usize::try_from(page.limit.items()).unwrap_or(usize::MAX);
     let end = [here.next, there.next].into_iter().flatten().min();
+    // What a page left out is counted where all of it is taken: the rest is read once more with the next one.
+    let left_out = |of: &Page<Job>| if of.next == end { of.unreadable } else { 0 };
+    let unreadable = left_out(&here).saturating_add(left_out(&there));
     let mut items = here.items;
     items.extend(there.items);
     items.retain(|job| end.is_none_or(|end| job.id.as_uuid() <= end));
@@ -144,7 +147,7 @@ fn merged(here: Page<Job>, there: Page<Job>, page: &PageRequest) -> Page<Job> {
     let is_cut = items.len() > limit;
     items.truncate(limit);
     let next = if is_cut { items.last().map(|job| job.id.as_uuid()) } else { end };
-    Page::new(items, next)
+    Page::new(items, next).with_unreadable(if is_cut { 0 } else { unreadable })
 }
 
 #[cfg(test)]

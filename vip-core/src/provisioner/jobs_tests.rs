@@ -81,6 +81,17 @@ async fn dead_jobs_of_both_queues_are_listed_once_each_in_order_whatever_the_siz
     assert_eq!(pair.operator.queue_stats().await.unwrap().dead, 10);
 }
 
+#[test]
+fn what_pages_of_both_queues_leave_out_is_counted_once() {
+    let (one, place) = (PageLimit::new(1).unwrap(), Uuid::from_u128(1));
+    let damaged = |next: Option<Uuid>| Page::new(Vec::new(), next).with_unreadable(1);
+    // Behind the place nothing of the second queue is taken: it is read once more.
+    let first = merged(damaged(Some(place)), damaged(None), &PageRequest::first(one));
+    assert_eq!((first.next, first.unreadable), (Some(place), 1));
+    let rest = merged(Page::new(Vec::new(), None), damaged(None), &PageRequest::after(place, one));
+    assert_eq!((rest.next, rest.unreadable), (None, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dead_job_of_either_queue_is_shown_and_replayed_where_it_is() {
     let pair = Pair::new().await;

@@ -55,7 +55,7 @@ pub use operator::{Operator, SweepFailed, UnknownAccount};
 pub use placement::Placement;
 pub use prepared::PreparedOrder;
 pub use replay::{
-    PATIENCE_MOST, REPLAY_MOST, ReplayError, ReplayPlan, ReplayReport, SAMPLE_MOST, SampleFate, SampledJob,
+    PATIENCE_MOST, REPLAY_MOST, REPLAY_TIME, ReplayError, ReplayPlan, ReplayReport, SAMPLE_MOST, SampleFate, SampledJob,
 };
 pub use tenant::{CancelOrder, CreateOrder, DeleteOrder, Tenant};
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::Operator;
 use super::jobs::Standing;
@@ -15,6 +16,9 @@ pub const SAMPLE_MOST: u32 = 20;
 pub const REPLAY_MOST: u32 = 10_000;
 /// Longest patience with a sample.
 pub const PATIENCE_MOST: Duration = Duration::from_secs(15);
+/// How long a replay goes on, its sample included: longer than any patience, and short enough to wait for the report. The one
+/// job that it is at then is replayed to its end.
+pub const REPLAY_TIME: Duration = Duration::from_secs(20);
 /// Pause between two looks at the sample.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -24,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct ReplayPlan {
     /// Jobs that are replayed first. Default 1; 1 to 20.
     pub sample: u32,
-    /// Most jobs in all. Default 1,000; from the sample to 10,000.
+    /// Most jobs in all. Default 1,000; from the sample to 10,000. Fewer if [`REPLAY_TIME`] is over before.
     pub most: u32,
     /// How long the sample may take to come through. Default 10 s; at most 15 s.
     pub patience: Duration,
@@ -80,6 +84,11 @@ pub struct ReplayReport {
     pub replayed: u64,
     /// Whether it went on after the sample.
     pub went_on: bool,
+    /// Jobs that were left out because they cannot be read, as far as that was counted; the log names each.
+    pub unreadable: u64,
+    /// Whether the sample came through and it ended at [`ReplayPlan::most`], or at [`REPLAY_TIME`], before the last dead job:
+    /// called again, it goes on.
+    pub more: bool,
 }
 
 /// Says why dead jobs were not replayed.
@@ -89,7 +98,7 @@ pub enum ReplayError {
     /// The plan is out of its bounds; nothing was replayed.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The queue cannot be used; repeating it is harmless.
+    /// The queue cannot be used; repeating it is harmless. [`QueueError::Unavailable`] if no job was replayed before.
     #[error(transparent)]
     Queue(#[from] QueueError),
 }
@@ -112,50 +121,23 @@ impl ReplayPlan {
 }
 
 impl Operator {
-    /// Replays dead jobs in the order of their ids: first a sample, and the others only if all of it comes through.
+    /// Replays dead jobs in the order of their ids: first a sample, and the others only if all of it comes through. One that
+    /// cannot be read stays dead and keeps none behind it from that.
     ///
     /// # Errors
     ///
     /// [`ReplayError`] if the plan is out of its bounds or the queue cannot be used.
     pub async fn replay_dead(&self, plan: &ReplayPlan) -> Result<ReplayReport, ReplayError> {
         plan.check()?;
-        let mut report = ReplayReport::default();
-        let first = self.dead(None, plan.sample).await?;
-        for job in &first {
-            report.replayed += u64::from(self.replay(job.id).await?);
+        let mut replaying = Replaying::new(self);
+        match replaying.run(plan).await {
+            Ok(()) => Ok(replaying.report),
+            Err(error) => Err(replaying.failed(error).into()),
         }
-        report.sample = self.fates(&first, plan.patience).await?;
-        if report.sample.iter().any(|sampled| sampled.fate != SampleFate::CameThrough) {
-            return Ok(report);
-        }
-        let mut after = first.last().map(|job| job.id);
-        while let Some(last) = after {
-            let left = u64::from(plan.most).saturating_sub(report.replayed);
-            let page = self.dead(Some(last), u32::try_from(left).unwrap_or(u32::MAX)).await?;
-            for job in &page {
-                report.replayed += u64::from(self.replay(job.id).await?);
-            }
-            report.went_on |= !page.is_empty();
-            after = page.last().map(|job| job.id);
-        }
-        Ok(report)
     }
 
-    /// Reads dead jobs after one, at most so many and at most a page.
-    async fn dead(&self, after: Option<JobId>, most: u32) -> Result<Vec<Job>, QueueError> {
-        let Ok(limit) = PageLimit::new(most.min(PageLimit::most().items())) else {
-            return Ok(Vec::new());
-        };
-        let page = match after {
-            Some(id) => PageRequest::after(id.as_uuid(), limit),
-            None => PageRequest::first(limit),
-        };
-        Ok(self.jobs(JobState::Dead, &page).await?.items)
-    }
-
-    /// Looks at replayed jobs until each has come through or failed again, or the patience is over.
-    async fn fates(&self, jobs: &[Job], patience: Duration) -> Result<Vec<SampledJob>, QueueError> {
-        let until = Instant::now() + patience;
+    /// Looks at replayed jobs until each has come through or failed again, or the time is over.
+    async fn fates(&self, jobs: &[Job], until: Instant) -> Result<Vec<SampledJob>, QueueError> {
         loop {
             let mut fates = Vec::with_capacity(jobs.len());
             for job in jobs {
@@ -167,6 +149,80 @@ impl Operator {
                 return Ok(fates);
             }
             tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// Is a replay under way.
+#[derive(Debug)]
+struct Replaying<'a> {
+    operator: &'a Operator,
+    /// When it ends, wherever it is.
+    until: Instant,
+    /// The last id that was looked at.
+    after: Option<Uuid>,
+    /// Whether that was the last dead job.
+    is_at_end: bool,
+    report: ReplayReport,
+}
+
+impl<'a> Replaying<'a> {
+    fn new(operator: &'a Operator) -> Self {
+        let until = Instant::now() + REPLAY_TIME;
+        Self { operator, until, after: None, is_at_end: false, report: ReplayReport::default() }
+    }
+
+    async fn run(&mut self, plan: &ReplayPlan) -> Result<(), QueueError> {
+        let mut first = Vec::new();
+        while self.goes_on(plan.sample) {
+            first.extend(self.page(plan.sample).await?);
+        }
+        let until = self.until.min(Instant::now() + plan.patience);
+        self.report.sample = self.operator.fates(&first, until).await?;
+        if self.report.sample.iter().any(|sampled| sampled.fate != SampleFate::CameThrough) {
+            return Ok(());
+        }
+        while self.goes_on(plan.most) {
+            let replayed = self.page(plan.most).await?;
+            self.report.went_on |= !replayed.is_empty();
+        }
+        self.report.more = !self.is_at_end;
+        Ok(())
+    }
+
+    /// Says whether there is something to do until so many were replayed.
+    fn goes_on(&self, most: u32) -> bool {
+        !self.is_at_end && self.report.replayed < u64::from(most) && Instant::now() < self.until
+    }
+
+    /// Replays the next page of dead jobs, no more than so many in all and none beyond the time; returns them.
+    async fn page(&mut self, most: u32) -> Result<Vec<Job>, QueueError> {
+        let left = u64::from(most).saturating_sub(self.report.replayed);
+        let limit = PageLimit::new(u32::try_from(left).unwrap_or(u32::MAX)).unwrap_or(PageLimit::most());
+        let request = PageRequest { after: self.after, limit };
+        let page = self.operator.jobs(JobState::Dead, &request).await?;
+        self.report.unreadable += page.unreadable;
+        let mut replayed = Vec::new();
+        for job in page.items {
+            if Instant::now() >= self.until {
+                return Ok(replayed);
+            }
+            if self.operator.replay(job.id).await? {
+                self.report.replayed += 1;
+                replayed.push(job);
+            }
+        }
+        // Not the last item: of a page that cannot be read there is none, and more may stand behind it.
+        self.after = page.next;
+        self.is_at_end = page.next.is_none();
+        Ok(replayed)
+    }
+
+    /// Says what a failure means for the whole: once a job was replayed, it is not that nothing was changed.
+    fn failed(&self, error: QueueError) -> QueueError {
+        match error {
+            QueueError::Unavailable { source } if self.report.replayed > 0 => QueueError::OutcomeUnknown { source },
+            QueueError::Unavailable { .. } | QueueError::OutcomeUnknown { .. } | QueueError::Corrupt { .. } => error,
         }
     }
 }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use vip_core::model::JobId;
+use vip_core::provisioner::ReplayPlan;
 
 use crate::api::ApiState;
 use crate::auth::OperatorCaller;
@@ -68,7 +69,11 @@ pub(super) async fn replay_many(
     caller: OperatorCaller,
     JsonBody(body): JsonBody<ReplayBody>,
 ) -> Result<Json<ReplayedBody>, Problem> {
-    let report = caller.operator.replay_dead(&body.into()).await?;
-    tracing::info!(subject = caller.identity.subject(), count = report.replayed, "replay of dead jobs");
+    let plan = ReplayPlan::from(body);
+    let subject = caller.identity.subject();
+    // Before the first is replayed: who asked has to be known also if this is cut off or fails.
+    tracing::info!(subject, sample = plan.sample, most = plan.most, "replay of dead jobs asked for");
+    let report = caller.operator.replay_dead(&plan).await?;
+    tracing::info!(subject, count = report.replayed, unreadable = report.unreadable, "replay of dead jobs");
     Ok(Json(report.into()))
 }

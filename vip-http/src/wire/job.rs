@@ -132,6 +132,10 @@ pub(crate) struct ReplayedBody {
     replayed: u64,
     /// Whether it went on after the sample.
     went_on: bool,
+    /// Jobs that were left out because they cannot be read, as far as that was counted; the log names each.
+    unreadable: u64,
+    /// Whether the sample came through and it ended at `most`, or after 20 seconds, with jobs left: asked again, it goes on.
+    more: bool,
 }
 
 /// Is a job of the sample.
@@ -151,6 +155,8 @@ impl From<ReplayReport> for ReplayedBody {
             sample: sampled.map(|it| SampledBody { id: it.job.to_string(), fate: it.fate.as_str() }).collect(),
             replayed: report.replayed,
             went_on: report.went_on,
+            unreadable: report.unreadable,
+            more: report.more,
         }
     }
 }
