@@ -266,6 +266,31 @@ async fn a_head_that_cannot_be_read_or_is_too_large_is_refused_without_a_body() 
     assert_eq!(served.end().await.cut, 0);
 }
 
+/// Such a client reads once it has sent everything. A connection that is reset may take the answer with it, and its end is an error.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_reads_no_body_or_not_all_of_it_reaches_who_has_sent_all_of_it() {
+    let served = Served::with(App::accepting().await, |_| {}).await;
+    let post = |headers: &str, length: usize| {
+        let body = " ".repeat(length);
+        format!("POST /v1/servers HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+    };
+    let known = format!("Authorization: Bearer {}\r\nIdempotency-Key: order-1\r\n", served.app.acme.0);
+    let cases = [
+        ("401", post("", 64 * 1024)),
+        ("415", post(&known, 64 * 1024)),
+        ("413", post(&format!("{known}Content-Type: application/json\r\n"), limits::BODY_BYTES + 64 * 1024)),
+    ];
+    for (status, bytes) in cases {
+        let mut stream = served.connect().await;
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer).await;
+        assert!(read.is_ok(), "{status}: {read:?} after {answer}");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains("connection: close"), "{answer}");
+    }
+    assert_eq!(served.end().await.cut, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn work_for_a_client_that_went_away_is_cancelled_but_not_an_order_that_is_committed() {
     let served = Served::with(App::accepting().await, |_| {}).await;

@@ -6,6 +6,11 @@ use std::time::Duration;
 pub const BODY_BYTES: usize = 256 * 1024;
 /// Longest time that a body may take to arrive.
 pub const BODY: Duration = Duration::from_secs(15);
+/// Most bytes that are read off, and passed over, behind the last answer of a connection: a client that sends the whole of a body before it
+/// reads would else lose a refusal of it to a reset. Four bodies: few that are too large are much larger.
+pub const REST_BYTES: usize = 4 * BODY_BYTES;
+/// Longest time that a client has for those bytes; until then its connection keeps its place.
+pub const REST: Duration = Duration::from_secs(2);
 /// Longest head of a request, in bytes: request line and headers together. More is answered 431, without a document.
 pub const HEADER_BYTES: usize = 16 * 1024;
 /// Most headers of a request. More is answered 431, without a document.

@@ -97,7 +97,7 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let io = TokioIo::new(WatchedStream { stream, watched: watched.clone() });
+        let io = TokioIo::new(WatchedStream::new(stream, watched.clone()));
         let stop = self.stop.clone();
         let unproven = Arc::new(Mutex::new(Some(unproven)));
         let handling = Arc::new((self, watched.clone()));
@@ -152,9 +152,9 @@ impl Connection {
 
     async fn handle(&self, request: Request<Incoming>, watched: &Watched) -> Response<WatchedBody> {
         self.counts.requests.fetch_add(1, Ordering::Relaxed);
-        let reading = watched.begins(request.headers());
+        let ambiguity = watched.begins(request.headers());
         let too_long = request.uri().path_and_query().is_some_and(|it| it.as_str().len() > limits::URI_BYTES);
-        let refused = match reading.ambiguity {
+        let refused = match ambiguity {
             Some(ambiguity) => {
                 let problem = Problem::new(ProblemCode::MalformedRequest).with_detail(ambiguity.as_str());
                 Some(problem.render(None))
@@ -162,9 +162,6 @@ impl Connection {
             None if too_long => Some(Problem::new(ProblemCode::UriTooLong).render(None)),
             None => None,
         };
-        // Where the next request begins is what two readings disagree about; of a body in pieces we do not follow where it
-        // ends. So nothing that comes after those is read.
-        let has_no_next = reading.ambiguity.is_some() || !reading.has_known_end;
         let mut response = match refused {
             Some(response) => response,
             None => {
@@ -176,10 +173,10 @@ impl Connection {
                 }
             }
         };
-        if has_no_next || self.stop.is_cancelled() {
+        let has_next = watched.answers();
+        if !has_next || self.stop.is_cancelled() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        watched.answers();
         response.map(|body| WatchedBody { body, watched: watched.clone() })
     }
 }

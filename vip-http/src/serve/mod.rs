@@ -198,4 +198,6 @@ impl Counts {
 #[cfg(test)]
 mod answer_tests;
 #[cfg(test)]
+mod rest_tests;
+#[cfg(test)]
 mod split_tests;
