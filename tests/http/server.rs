@@ -21,7 +21,7 @@ use crate::app::{App, order};
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// Is an application behind a socket.
-struct Served {
+pub(crate) struct Served {
     app: App,
     /// Requests that were handed to the application.
     begun: Arc<AtomicUsize>,
@@ -31,7 +31,7 @@ struct Served {
 }
 
 impl Served {
-    async fn with(app: App, change: impl FnOnce(&mut ServerSettings)) -> Self {
+    pub(crate) async fn with(app: App, change: impl FnOnce(&mut ServerSettings)) -> Self {
         let mut settings = ServerSettings::default();
         change(&mut settings);
         let server = Server::bind(([127, 0, 0, 1], 0).into(), settings).await.unwrap();
@@ -52,12 +52,12 @@ impl Served {
         until("the request is handled", async || self.begun.load(Ordering::SeqCst) >= requests).await;
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
     /// Sends bytes on a new connection and reads until the other side ends it.
-    async fn exchange(&self, bytes: &[u8]) -> String {
+    pub(crate) async fn exchange(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
         stream.write_all(bytes).await.unwrap();
         rest(&mut stream).await
@@ -77,7 +77,7 @@ impl Served {
         )
     }
 
-    async fn end(mut self) -> ServeReport {
+    pub(crate) async fn end(mut self) -> ServeReport {
         self.stop.cancel();
         let report = self.serving.join_next().await.unwrap().unwrap();
         self.app.end().await;

@@ -22,6 +22,9 @@ use crate::rate::RateTold;
 /// Carries the id of a request, both ways.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Stands in the place of a route where there is none.
+const NO_ROUTE: &str = "none";
+
 /// Routes that wait for the provider, by the ends of their paths as a host may nest them, and how long at the most: they
 /// bound that themselves, and say whom they have waited for.
 const WAIT_FOR_PROVIDER: [(&str, Duration); 2] =
@@ -66,7 +69,7 @@ pub(crate) async fn around(State(edge): State<Edge>, mut request: Request, next:
     let told = RateTold::default();
     request.extensions_mut().insert(told.clone());
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str).to_owned();
     let time = edge.limit.of(&request, &route);
     let started = tokio::time::Instant::now();
     // Whatever is logged beneath names the request by it.
@@ -110,6 +113,20 @@ pub(crate) async fn around(State(edge): State<Edge>, mut request: Request, next:
         { telemetry::HTTP_STATUS } = response.status().as_u16(),
         "request answered"
     );
+    response
+}
+
+/// Answers a request that is handed to no handler, as one that is: with its id, a line and a count.
+pub(crate) fn refuse(headers: &HeaderMap, method: &Method, problem: Problem) -> Response {
+    let request_id = request_id(headers);
+    tracing::info!(
+        { telemetry::REQUEST_ID } = request_id.as_str(),
+        { telemetry::HTTP_ROUTE } = NO_ROUTE,
+        { telemetry::CODE } = problem.code().as_str(),
+        "request refused"
+    );
+    let response = shaped(problem.render(Some(&request_id)), &request_id);
+    count(NO_ROUTE, method, response.status(), Duration::ZERO);
     response
 }
 

@@ -25,8 +25,8 @@ use vip_core::telemetry;
 use super::addresses::Place;
 use super::watched::{Watched, WatchedBody, WatchedStream};
 use super::{Counts, PeerAddress, ServerSettings};
-use crate::limits;
 use crate::problem::{Problem, ProblemCode};
+use crate::{edge, limits};
 
 /// Is what a connection needs of its server.
 pub(super) struct Connection {
@@ -155,15 +155,12 @@ impl Connection {
         let ambiguity = watched.begins(request.headers());
         let too_long = request.uri().path_and_query().is_some_and(|it| it.as_str().len() > limits::URI_BYTES);
         let refused = match ambiguity {
-            Some(ambiguity) => {
-                let problem = Problem::new(ProblemCode::MalformedRequest).with_detail(ambiguity.as_str());
-                Some(problem.render(None))
-            }
-            None if too_long => Some(Problem::new(ProblemCode::UriTooLong).render(None)),
+            Some(ambiguity) => Some(Problem::new(ProblemCode::MalformedRequest).with_detail(ambiguity.as_str())),
+            None if too_long => Some(Problem::new(ProblemCode::UriTooLong)),
             None => None,
         };
         let mut response = match refused {
-            Some(response) => response,
+            Some(problem) => edge::refuse(request.headers(), request.method(), problem),
             None => {
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(self.peer);
