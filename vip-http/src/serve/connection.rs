@@ -124,7 +124,8 @@ impl Connection {
             loop {
                 if let Poll::Ready(ended) = connection.as_mut().poll(context) {
                     if let Err(error) = ended {
-                        tracing::debug!({ telemetry::ERROR } = %telemetry::causes(&error), "the connection broke off");
+                        let error = telemetry::causes(&error);
+                        telemetry::tell(|| tracing::debug!({ telemetry::ERROR } = %error, "the connection broke off"));
                     }
                     return Poll::Ready(End::Closed);
                 }

@@ -23,7 +23,9 @@ impl Failures {
     pub(super) fn tell(&mut self, error: &io::Error) {
         if self.begins(Instant::now()) {
             let error = telemetry::causes(error);
-            tracing::warn!({ telemetry::ERROR } = %error, "accept failed; told again once none has for a minute");
+            telemetry::tell(|| {
+                tracing::warn!({ telemetry::ERROR } = %error, "accept failed; told again once none has for a minute");
+            });
         }
     }
 
@@ -50,7 +52,9 @@ impl Refusals {
             Full::OfAddress => &mut self.of_address,
         };
         if run.begins(Instant::now()) {
-            tracing::warn!(limit, "a connection has no place and is closed; told again once none was for a minute");
+            telemetry::tell(|| {
+                tracing::warn!(limit, "a connection has no place and is closed; told again once none was for a minute");
+            });
         }
     }
 }
@@ -68,6 +72,7 @@ mod tests {
 
     use super::*;
     use crate::serve::{ACCEPT_PAUSE, Server, ServerSettings};
+    use crate::unwritable::unwritable;
 
     /// Keeps the fields of all events.
     #[derive(Default, Clone)]
@@ -127,6 +132,20 @@ mod tests {
         let (report, ()) = tokio::join!(failing().serve(Router::new(), stop.clone(), Duration::ZERO), end);
         assert_eq!((fields.told("accept failed"), report.accepted), (1, 0));
         assert_eq!(fields.told("the last connections were not taken"), 1);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_cannot_be_written_ends_no_server() {
+        let _log = unwritable();
+        let stop = CancellationToken::new();
+        let end = async {
+            tokio::time::timeout(2 * ACCEPT_PAUSE, std::future::pending::<()>()).await.unwrap_err();
+            stop.cancel();
+        };
+        let (report, ()) = tokio::join!(failing().serve(Router::new(), stop.clone(), Duration::ZERO), end);
+        assert_eq!(report, crate::ServeReport::default());
+        Refusals::default().tell(Full::All);
     }
 
     #[tokio::test(start_paused = true)]

@@ -118,10 +118,12 @@ impl Server {
             }
         }
         if let Err(error) = taking.take_rest(self.listener) {
-            tracing::warn!(
-                { telemetry::ERROR } = %telemetry::causes(&error),
-                "the last connections were not taken"
-            );
+            telemetry::tell(|| {
+                tracing::warn!(
+                    { telemetry::ERROR } = %telemetry::causes(&error),
+                    "the last connections were not taken"
+                );
+            });
         }
         taking.tasks.close();
         if tokio::time::timeout(deadline, taking.tasks.wait()).await.is_err() {
@@ -184,7 +186,9 @@ impl Taking {
 /// Answers are small: none shall wait for a second packet.
 fn without_delay(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!({ telemetry::ERROR } = %telemetry::causes(&error), "the connection is gone already");
+        telemetry::tell(|| {
+            tracing::debug!({ telemetry::ERROR } = %telemetry::causes(&error), "the connection is gone already");
+        });
     }
 }
 
