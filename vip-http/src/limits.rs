@@ -23,7 +23,8 @@ pub const WAIT_SECONDS: u32 = 30;
 pub const WAITING_REQUESTS: usize = 1000;
 /// Requests of one tenant among them: a tenth, so that ten tenants have to wait that much before another one gets no place.
 pub const WAITING_OF_TENANT: usize = 100;
-/// How long a request that gets no place to wait is kept: whoever asks again at once shall not ask all the time.
+/// How long a request is kept that gets no place to wait, or begins to while the process drains: whoever asks again at once shall not
+/// ask all the time.
 pub const NO_PLACE: Duration = Duration::from_secs(1);
 /// Longest time that a handler may take, what it waits for on purpose and for the provider not counted.
 pub const HANDLER: Duration = Duration::from_secs(10);
