@@ -158,6 +158,7 @@ impl App {
 /// Is an API on a backend in memory and without workers, for the paused clock: no thread answers beside it.
 pub(crate) struct StillApp {
     pub(crate) provisioner: Provisioner,
+    pub(crate) api: Api,
     pub(crate) router: Router,
     pub(crate) acme: Key,
     pub(crate) other: Key,
@@ -180,7 +181,7 @@ impl StillApp {
         let [acme, other, operator] = keys.each_ref().map(exposed);
         let api = Api::new(&provisioner, ApiKeys::new(keys.map(|key| key.entry)).unwrap()).unwrap();
         let api = api.handler_limit(limit);
-        Self { router: api.application(), provisioner, acme, other, operator }
+        Self { router: api.application(), provisioner, api, acme, other, operator }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -21,4 +21,5 @@ mod silent;
 mod slow_provider;
 mod tokens;
 mod traces;
+mod turned_away;
 mod waits;

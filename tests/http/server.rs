@@ -21,7 +21,7 @@ use crate::app::{App, order};
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// Is an application behind a socket.
-struct Served {
+pub(crate) struct Served {
     app: App,
     /// Requests that were handed to the application.
     begun: Arc<AtomicUsize>,
@@ -31,7 +31,7 @@ struct Served {
 }
 
 impl Served {
-    async fn with(app: App, change: impl FnOnce(&mut ServerSettings)) -> Self {
+    pub(crate) async fn with(app: App, change: impl FnOnce(&mut ServerSettings)) -> Self {
         let mut settings = ServerSettings::default();
         change(&mut settings);
         let server = Server::bind(([127, 0, 0, 1], 0).into(), settings).await.unwrap();
@@ -52,12 +52,12 @@ impl Served {
         until("the request is handled", async || self.begun.load(Ordering::SeqCst) >= requests).await;
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
     /// Sends bytes on a new connection and reads until the other side ends it.
-    async fn exchange(&self, bytes: &[u8]) -> String {
+    pub(crate) async fn exchange(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
         stream.write_all(bytes).await.unwrap();
         rest(&mut stream).await
@@ -77,7 +77,7 @@ impl Served {
         )
     }
 
-    async fn end(mut self) -> ServeReport {
+    pub(crate) async fn end(mut self) -> ServeReport {
         self.stop.cancel();
         let report = self.serving.join_next().await.unwrap().unwrap();
         self.app.end().await;
@@ -262,6 +262,31 @@ async fn a_head_that_cannot_be_read_or_is_too_large_is_refused_without_a_body() 
     for (status, headers) in [("400", "X: b\0c\r\n".to_owned()), ("431", "X: 1\r\n".repeat(limits::HEADERS))] {
         let answer = served.exchange(format!("GET /livez HTTP/1.1\r\nHost: a\r\n{headers}\r\n").as_bytes()).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.ends_with("\r\n\r\n"), "{answer}");
+    }
+    assert_eq!(served.end().await.cut, 0);
+}
+
+/// Such a client reads once it has sent everything. A connection that is reset may take the answer with it, and its end is an error.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_reads_no_body_or_not_all_of_it_reaches_who_has_sent_all_of_it() {
+    let served = Served::with(App::accepting().await, |_| {}).await;
+    let post = |headers: &str, length: usize| {
+        let body = " ".repeat(length);
+        format!("POST /v1/servers HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+    };
+    let known = format!("Authorization: Bearer {}\r\nIdempotency-Key: order-1\r\n", served.app.acme.0);
+    let cases = [
+        ("401", post("", 64 * 1024)),
+        ("415", post(&known, 64 * 1024)),
+        ("413", post(&format!("{known}Content-Type: application/json\r\n"), limits::BODY_BYTES + 64 * 1024)),
+    ];
+    for (status, bytes) in cases {
+        let mut stream = served.connect().await;
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer).await;
+        assert!(read.is_ok(), "{status}: {read:?} after {answer}");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains("connection: close"), "{answer}");
     }
     assert_eq!(served.end().await.cut, 0);
 }

@@ -44,3 +44,23 @@ async fn a_tenant_that_waits_as_often_as_there_are_places_keeps_nobody_else_from
     assert_eq!(paused, limits::WAITING_REQUESTS - waited, "whoever asks again without a pause is no busy loop");
     app.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_whoever_waits_and_who_begins_to_wait_afterwards_is_no_busy_loop() {
+    let app = StillApp::of(Provisioner::builder(memory_backend())).await;
+    let order = ordered(&app, "acme").await;
+    let long = format!("{order}?wait=30");
+    let drain = async {
+        pause(limits::NO_PLACE / 2).await;
+        app.api.drain();
+    };
+    let (before, ()) = tokio::join!(kept(&app, &app.acme, &long), drain);
+    assert!(before < limits::NO_PLACE, "a drain waits for nobody: {before:?}");
+    for path in [long, format!("{order}?wait=1")] {
+        let took = kept(&app, &app.acme, &path).await;
+        assert!((limits::NO_PLACE..2 * limits::NO_PLACE).contains(&took), "{path}: {took:?}");
+    }
+    let unasked = kept(&app, &app.acme, &order).await;
+    assert!(unasked < limits::NO_PLACE, "who asks for no wait has none: {unasked:?}");
+    app.end().await;
+}

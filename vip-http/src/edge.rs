@@ -22,6 +22,9 @@ use crate::rate::RateTold;
 /// Carries the id of a request, both ways.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Stands in the place of a route where there is none.
+const NO_ROUTE: &str = "none";
+
 /// Routes that wait for the provider or do many things, by the ends of their paths as a host may nest them, and how long at
 /// the most: they bound that themselves, and say whom they have waited for, or how far they came.
 const TAKE_LONGER: [(&str, Duration); 3] = [
@@ -69,7 +72,7 @@ pub(crate) async fn around(State(edge): State<Edge>, mut request: Request, next:
     let told = RateTold::default();
     request.extensions_mut().insert(told.clone());
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str).to_owned();
     let time = edge.limit.of(&request, &route);
     let started = tokio::time::Instant::now();
     // Whatever is logged beneath names the request by it.
@@ -82,19 +85,23 @@ pub(crate) async fn around(State(edge): State<Edge>, mut request: Request, next:
     let response = match tokio::time::timeout(time, handled).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => {
-            tracing::error!(request_id = request_id.as_str(), code = kind_of(panic.as_ref()), "a handler panicked");
+            telemetry::tell(|| {
+                tracing::error!(request_id = request_id.as_str(), code = kind_of(panic.as_ref()), "a handler panicked");
+            });
             Problem::new(ProblemCode::Internal).render(Some(&request_id))
         }
         Err(_elapsed) => {
             // What is cut off here may have been committed. Only a read is known to have changed nothing.
             let is_read = method == Method::GET || method == Method::HEAD;
             let code = if is_read { ProblemCode::TimedOut } else { ProblemCode::OutcomeUnknown };
-            tracing::warn!(
-                { telemetry::REQUEST_ID } = request_id.as_str(),
-                { telemetry::HTTP_ROUTE } = route,
-                { telemetry::CODE } = code.as_str(),
-                "a handler was cut off at its limit"
-            );
+            telemetry::tell(|| {
+                tracing::warn!(
+                    { telemetry::REQUEST_ID } = request_id.as_str(),
+                    { telemetry::HTTP_ROUTE } = route,
+                    { telemetry::CODE } = code.as_str(),
+                    "a handler was cut off at its limit"
+                );
+            });
             Problem::new(code).render(Some(&request_id))
         }
     };
@@ -106,13 +113,31 @@ pub(crate) async fn around(State(edge): State<Edge>, mut request: Request, next:
     }
     count(&route, &method, response.status(), started.elapsed());
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::debug!(
-        { telemetry::REQUEST_ID } = request_id.as_str(),
-        { telemetry::HTTP_ROUTE } = route,
-        { telemetry::DURATION_MS } = duration_ms,
-        { telemetry::HTTP_STATUS } = response.status().as_u16(),
-        "request answered"
-    );
+    telemetry::tell(|| {
+        tracing::debug!(
+            { telemetry::REQUEST_ID } = request_id.as_str(),
+            { telemetry::HTTP_ROUTE } = route,
+            { telemetry::DURATION_MS } = duration_ms,
+            { telemetry::HTTP_STATUS } = response.status().as_u16(),
+            "request answered"
+        );
+    });
+    response
+}
+
+/// Answers a request that is handed to no handler, as one that is: with its id, a line and a count.
+pub(crate) fn refuse(headers: &HeaderMap, method: &Method, problem: Problem) -> Response {
+    let request_id = request_id(headers);
+    telemetry::tell(|| {
+        tracing::info!(
+            { telemetry::REQUEST_ID } = request_id.as_str(),
+            { telemetry::HTTP_ROUTE } = NO_ROUTE,
+            { telemetry::CODE } = problem.code().as_str(),
+            "request refused"
+        );
+    });
+    let response = shaped(problem.render(Some(&request_id)), &request_id);
+    count(NO_ROUTE, method, response.status(), Duration::ZERO);
     response
 }
 
@@ -190,6 +215,29 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(10);
     const WAIT: Duration = Duration::from_secs(limits::WAIT_SECONDS as u64);
+
+    /// Returns the statuses of a handler that panics, one that is cut off, and a request that is handed to none.
+    async fn answered() -> [u16; 3] {
+        let edge = Edge { limit: HandlerLimit(LIMIT), draining: CancellationToken::new() };
+        let app = Router::new().route("/panic", any(panicking)).route("/late", any(std::future::pending::<StatusCode>));
+        let app = app.layer(axum::middleware::from_fn_with_state(edge, around));
+        let status = async |path: &str| {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            app.clone().oneshot(request).await.unwrap().status().as_u16()
+        };
+        let refused = refuse(&HeaderMap::new(), &Method::GET, Problem::new(ProblemCode::UriTooLong));
+        [status("/panic").await, status("/late").await, refused.status().as_u16()]
+    }
+
+    async fn panicking() -> StatusCode {
+        panic!("a handler's own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_told_of_a_request_is_answered_also_if_the_log_cannot_be_written() {
+        let _log = crate::unwritable::unwritable();
+        assert_eq!(answered().await, [500, 503, 414]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_handler_is_ended_at_its_limit_which_is_longer_only_for_who_asks_to_wait_or_sends_a_body() {

@@ -19,6 +19,9 @@ mod process;
 mod rate;
 mod routes;
 mod serve;
+#[cfg(test)]
+#[path = "../../vip-core/src/telemetry/unwritable.rs"]
+mod unwritable;
 mod wire;
 
 pub use api::{Api, ApiError, ApiState};

@@ -6,6 +6,11 @@ use std::time::Duration;
 pub const BODY_BYTES: usize = 256 * 1024;
 /// Longest time that a body may take to arrive.
 pub const BODY: Duration = Duration::from_secs(15);
+/// Most bytes that are read off, and passed over, behind the last answer of a connection: a client that sends the whole of a body before it
+/// reads would else lose a refusal of it to a reset. Four bodies: few that are too large are much larger.
+pub const REST_BYTES: usize = 4 * BODY_BYTES;
+/// Longest time that a client has for those bytes; until then its connection keeps its place.
+pub const REST: Duration = Duration::from_secs(2);
 /// Longest head of a request, in bytes: request line and headers together. More is answered 431, without a document.
 pub const HEADER_BYTES: usize = 16 * 1024;
 /// Most headers of a request. More is answered 431, without a document.
@@ -18,7 +23,8 @@ pub const WAIT_SECONDS: u32 = 30;
 pub const WAITING_REQUESTS: usize = 1000;
 /// Requests of one tenant among them: a tenth, so that ten tenants have to wait that much before another one gets no place.
 pub const WAITING_OF_TENANT: usize = 100;
-/// How long a request that gets no place to wait is kept: whoever asks again at once shall not ask all the time.
+/// How long a request is kept that gets no place to wait, or begins to while the process drains: whoever asks again at once shall not
+/// ask all the time.
 pub const NO_PLACE: Duration = Duration::from_secs(1);
 /// Longest time that a handler may take, what it waits for on purpose and for the provider, and a replay, not counted.
 pub const HANDLER: Duration = Duration::from_secs(10);

@@ -64,13 +64,17 @@ pub async fn refresh_metrics(provisioner: &Provisioner) {
     );
     match queue {
         Ok(Ok(stats)) => of_queue(&stats),
-        Ok(Err(error)) => tracing::debug!(error = %telemetry::causes(&error), "the queue was not counted"),
-        Err(elapsed) => tracing::debug!(error = %elapsed, "the queue was not counted"),
+        Ok(Err(error)) => {
+            telemetry::tell(|| tracing::debug!(error = %telemetry::causes(&error), "the queue was not counted"))
+        }
+        Err(elapsed) => telemetry::tell(|| tracing::debug!(error = %elapsed, "the queue was not counted")),
     }
     match store {
         Ok(Ok(stats)) => of_store(&stats),
-        Ok(Err(error)) => tracing::debug!(error = %telemetry::causes(&error), "the store was not counted"),
-        Err(elapsed) => tracing::debug!(error = %elapsed, "the store was not counted"),
+        Ok(Err(error)) => {
+            telemetry::tell(|| tracing::debug!(error = %telemetry::causes(&error), "the store was not counted"))
+        }
+        Err(elapsed) => telemetry::tell(|| tracing::debug!(error = %elapsed, "the store was not counted")),
     }
     for account in operator.accounts() {
         of_account(&operator, &account);

@@ -57,7 +57,8 @@ fn with_registered_formats(description: OpenApi) -> OpenApi {
     match renamed.and_then(|text| serde_json::from_str(&text)) {
         Ok(renamed) => renamed,
         Err(error) => {
-            tracing::error!({ telemetry::ERROR } = %telemetry::causes(&error), "the description cannot be read back");
+            let error = telemetry::causes(&error);
+            telemetry::tell(|| tracing::error!({ telemetry::ERROR } = %error, "the description cannot be read back"));
             description
         }
     }

@@ -11,6 +11,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
+use vip_core::telemetry;
 
 use crate::auth::Identity;
 use crate::limits;
@@ -163,7 +164,7 @@ impl Rates {
         let Some((name, seconds)) = refused else {
             return Ok(());
         };
-        tracing::info!(code = "too_many_requests", limit = name, "request refused");
+        telemetry::tell(|| tracing::info!(code = "too_many_requests", limit = name, "request refused"));
         let problem = Problem::new(ProblemCode::TooManyRequests).with_retry_after(Duration::from_secs(seconds));
         Err(problem.with_detail(format!("The limit of the {name} is used up.")))
     }

@@ -167,6 +167,8 @@ pub const METRIC_CACHE_SHARED_CALLS: &str = "vip_cache_shared_calls_total";
 pub const METRIC_HTTP_REQUESTS: &str = "vip_http_requests_total";
 /// Times requests by `route` and `method`.
 pub const METRIC_HTTP_SECONDS: &str = "vip_http_request_duration_seconds";
+/// Counts connections that were closed at once, by the `limit` that left no place (connections, connections_per_address).
+pub const METRIC_HTTP_CONNECTIONS_REFUSED: &str = "vip_http_connections_refused_total";
 
 /// Lists all names of spans.
 pub const SPANS: &[&str] = &[SPAN_ATTEMPT, SPAN_LOOP, SPAN_REQUEST];
@@ -251,6 +253,7 @@ pub const METRICS: &[&str] = &[
     METRIC_CACHE_SHARED_CALLS,
     METRIC_HTTP_REQUESTS,
     METRIC_HTTP_SECONDS,
+    METRIC_HTTP_CONNECTIONS_REFUSED,
 ];
 
 /// Shows an error and, after a colon each, its causes: a log in JSON would show the first alone. What an error has said itself

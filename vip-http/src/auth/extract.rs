@@ -50,11 +50,13 @@ async fn identify(parts: &Parts, state: &ApiState, scope: Scope) -> Result<Ident
     let identity = match state.authenticator.authenticate(&parts.headers).await {
         Ok(identity) => identity,
         Err(AuthError::Refused { because }) => {
-            tracing::info!(code = because, "request refused");
+            telemetry::tell(|| tracing::info!(code = because, "request refused"));
             return Err(Problem::new(ProblemCode::Unauthenticated));
         }
         Err(error @ AuthError::Unavailable { .. }) => {
-            tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "callers cannot be identified");
+            telemetry::tell(|| {
+                tracing::warn!({ telemetry::ERROR } = %telemetry::causes(&error), "callers cannot be identified");
+            });
             return Err(Problem::new(ProblemCode::Unavailable));
         }
     };
@@ -64,7 +66,7 @@ async fn identify(parts: &Parts, state: &ApiState, scope: Scope) -> Result<Ident
     if identity.has(scope) {
         return Ok(identity);
     }
-    tracing::info!(code = "no_scope", "request refused");
+    telemetry::tell(|| tracing::info!(code = "no_scope", "request refused"));
     Err(Problem::new(ProblemCode::Forbidden).with_detail(format!("Needed is the scope {scope}.")))
 }
 

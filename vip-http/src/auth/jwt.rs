@@ -241,7 +241,7 @@ impl Tokens {
         settings.check()?;
         // Beside another one, which a host's own features may bring, the library would panic at the first token.
         if DEFAULT_PROVIDER.install_default().is_err() {
-            tracing::debug!("the cryptography for tokens was chosen before");
+            telemetry::tell(|| tracing::debug!("the cryptography for tokens was chosen before"));
         }
         let mut known = BTreeMap::new();
         for key in keys {
@@ -274,7 +274,7 @@ impl Tokens {
         let claims = match decoded {
             Ok(decoded) => decoded.claims,
             Err(error) => {
-                tracing::debug!(error = %telemetry::causes(&error), "a token is not valid");
+                telemetry::tell(|| tracing::debug!(error = %telemetry::causes(&error), "a token is not valid"));
                 return Err(AuthError::refused("token_invalid"));
             }
         };

@@ -4,6 +4,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use vip_core::telemetry;
 
 use crate::limits;
 use crate::problem::{Problem, ProblemCode};
@@ -30,7 +31,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
             Err(error) if error.is::<LengthLimitError>() => return Err(Problem::new(ProblemCode::BodyTooLarge)),
             // The client went away, or what it sent is no body: whoever reads this answer is not the one that sent it.
             Err(error) => {
-                tracing::debug!(error = %vip_core::telemetry::causes(error.as_ref()), "body broke off");
+                telemetry::tell(|| tracing::debug!(error = %telemetry::causes(error.as_ref()), "body broke off"));
                 return Err(Problem::new(ProblemCode::MalformedBody).with_detail("The body broke off."));
             }
         };

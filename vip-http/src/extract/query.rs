@@ -3,6 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use vip_core::telemetry;
 
 use crate::problem::{Problem, ProblemCode};
 
@@ -18,7 +19,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Query<T
             Ok(axum::extract::Query(query)) => Ok(Self(query)),
             // Why is not logged: it quotes what was sent, which may be a key.
             Err(_rejection) => {
-                tracing::debug!("query refused");
+                telemetry::tell(|| tracing::debug!("query refused"));
                 let detail = "A parameter is unknown, there twice, or not of the documented form.";
                 Err(Problem::new(ProblemCode::InvalidQuery).with_detail(detail))
             }

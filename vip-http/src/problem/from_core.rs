@@ -15,9 +15,13 @@ use super::{FieldProblem, Problem, ProblemCode};
 /// Writes down what is beneath a problem; a caller only learns the code.
 fn beneath(code: ProblemCode, error: &(dyn Error + 'static)) -> Problem {
     if code == ProblemCode::Internal {
-        tracing::error!({ telemetry::ERROR } = %telemetry::causes(error), code = code.as_str(), "request failed");
+        telemetry::tell(|| {
+            tracing::error!({ telemetry::ERROR } = %telemetry::causes(error), code = code.as_str(), "request failed");
+        });
     } else {
-        tracing::warn!({ telemetry::ERROR } = %telemetry::causes(error), code = code.as_str(), "request failed");
+        telemetry::tell(|| {
+            tracing::warn!({ telemetry::ERROR } = %telemetry::causes(error), code = code.as_str(), "request failed");
+        });
     }
     Problem::new(code)
 }

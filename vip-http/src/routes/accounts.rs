@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::http::StatusCode;
+use vip_core::telemetry;
 
 use super::of_provider;
 use crate::auth::OperatorCaller;
@@ -46,7 +47,8 @@ pub(super) async fn set_breaker(
     JsonBody(body): JsonBody<SetBreakerBody>,
 ) -> Result<StatusCode, Problem> {
     caller.operator.set_breaker(&account, body.mode.into())?;
-    tracing::warn!(account.id = %account, subject = caller.identity.subject(), breaker.mode = ?body.mode, "breaker set");
+    let subject = caller.identity.subject();
+    telemetry::tell(|| tracing::warn!(account.id = %account, subject, breaker.mode = ?body.mode, "breaker set"));
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -116,6 +118,9 @@ pub(super) async fn confirm_token(
     let digest = known.ok_or_else(|| Problem::new(ProblemCode::NotFound))?.digest;
     caller.operator.confirm_token(&caller.actor, &account, &digest, body.missing).await?;
     let subject = caller.identity.subject();
-    tracing::warn!(account.id = %account, token.digest = %digest, missing = body.missing, subject, "token confirmed");
+    telemetry::tell(|| {
+        let missing = body.missing;
+        tracing::warn!(account.id = %account, token.digest = %digest, missing, subject, "token confirmed");
+    });
     Ok(StatusCode::NO_CONTENT)
 }

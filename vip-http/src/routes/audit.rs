@@ -3,6 +3,7 @@
 use axum::Json;
 use vip_core::model::ChainHead;
 use vip_core::provisioning::AuditFault;
+use vip_core::telemetry;
 
 use crate::auth::OperatorCaller;
 use crate::extract::{JsonBody, Query, TenantName};
@@ -50,7 +51,9 @@ pub(super) async fn verify(
         Err(AuditFault::Store(error)) => Err(error.into()),
         // A chain that is not whole is an answer, not a failure of this request.
         Err(fault) => {
-            tracing::error!(tenant = %tenant, error = %vip_core::telemetry::causes(&fault), "an audit chain is not whole");
+            telemetry::tell(|| {
+                tracing::error!(tenant = %tenant, error = %telemetry::causes(&fault), "an audit chain is not whole");
+            });
             Ok(Json(VerifiedBody { whole: false, fault: Some(fault.to_string()), records: None, head: None }))
         }
     }

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use vip_core::model::JobId;
 use vip_core::provisioner::ReplayPlan;
+use vip_core::telemetry;
 
 use crate::api::ApiState;
 use crate::auth::OperatorCaller;
@@ -51,7 +52,8 @@ pub(super) async fn list(
 )]
 pub(super) async fn replay(caller: OperatorCaller, Id(id): Id<JobId>) -> Result<StatusCode, Problem> {
     let is_replayed = caller.operator.replay(id).await?;
-    tracing::info!(job.id = %id, subject = caller.identity.subject(), is_replayed, "replay of a dead job");
+    let subject = caller.identity.subject();
+    telemetry::tell(|| tracing::info!(job.id = %id, subject, is_replayed, "replay of a dead job"));
     if is_replayed { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::new(ProblemCode::NotReplayable)) }
 }
 
@@ -72,8 +74,12 @@ pub(super) async fn replay_many(
     let plan = ReplayPlan::from(body);
     let subject = caller.identity.subject();
     // Before the first is replayed: who asked has to be known also if this is cut off or fails.
-    tracing::info!(subject, sample = plan.sample, most = plan.most, "replay of dead jobs asked for");
+    telemetry::tell(|| {
+        tracing::info!(subject, sample = plan.sample, most = plan.most, "replay of dead jobs asked for");
+    });
     let report = caller.operator.replay_dead(&plan).await?;
-    tracing::info!(subject, count = report.replayed, unreadable = report.unreadable, "replay of dead jobs");
+    telemetry::tell(|| {
+        tracing::info!(subject, count = report.replayed, unreadable = report.unreadable, "replay of dead jobs");
+    });
     Ok(Json(report.into()))
 }

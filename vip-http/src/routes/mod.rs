@@ -58,7 +58,7 @@ where
         Ok(ended) => ended.map_err(Into::into),
         Err(elapsed) => {
             let code = ProblemCode::ProviderUnavailable;
-            tracing::warn!({ telemetry::ERROR } = %elapsed, code = code.as_str(), "request failed");
+            telemetry::tell(|| tracing::warn!({ telemetry::ERROR } = %elapsed, code = code.as_str(), "request failed"));
             Err(Problem::new(code))
         }
     }

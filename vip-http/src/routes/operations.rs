@@ -65,6 +65,11 @@ pub(super) async fn get(
 
 /// Waits until it is done or parked, the time is over, or this process begins to end.
 async fn wait(state: &ApiState, tenant: &TenantId, operation: &OperationHandle, time: Duration) -> Result<(), Problem> {
+    if state.draining.is_cancelled() {
+        // Whoever was told how things stand when the drain began, and asks here again, shall not ask all the time until the end.
+        tokio::time::sleep(limits::NO_PLACE.min(time)).await;
+        return Ok(());
+    }
     let place = state.places.take(tenant);
     let work = async {
         if place.is_some() {

@@ -29,6 +29,25 @@ struct OfOne {
     unproven: Arc<Semaphore>,
 }
 
+/// Says of what there are as many as there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// Connections.
+    All,
+    /// Connections of one address.
+    OfAddress,
+}
+
+impl Full {
+    /// Names the setting that says how many.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "connections",
+            Self::OfAddress => "connections_per_address",
+        }
+    }
+}
+
 /// Is the place of one connection; given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -48,19 +67,22 @@ impl Addresses {
         }
     }
 
-    /// Takes a place; none if there are too many already.
-    pub(super) fn place(&self, address: IpAddr) -> Option<Place> {
+    /// Takes a place, if there are not too many already.
+    pub(super) fn place(&self, address: IpAddr) -> Result<Place, Full> {
         let address = counted_as(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let of_one = open.of.get(&address).map_or(0, |of_one| of_one.open);
-        if open.all >= self.most || of_one >= self.most_of_one {
-            return None;
+        if open.all >= self.most {
+            return Err(Full::All);
+        }
+        if of_one >= self.most_of_one {
+            return Err(Full::OfAddress);
         }
         open.all += 1;
         let fresh = || OfOne { open: 0, unproven: Arc::new(Semaphore::new(self.unproven)) };
         let of_one = open.of.entry(address).or_insert_with(fresh);
         of_one.open += 1;
-        Some(Place { open: self.open.clone(), address, unproven: of_one.unproven.clone() })
+        Ok(Place { open: self.open.clone(), address, unproven: of_one.unproven.clone() })
     }
 }
 
@@ -107,17 +129,17 @@ mod tests {
         let addresses = addresses(10, 2);
         let first = addresses.place(of("192.0.2.1")).unwrap();
         let _second = addresses.place(of("::ffff:192.0.2.1")).unwrap();
-        assert!(addresses.place(of("192.0.2.1")).is_none());
-        assert!(addresses.place(of("192.0.2.2")).is_some());
+        assert_eq!(addresses.place(of("192.0.2.1")).unwrap_err(), Full::OfAddress);
+        assert!(addresses.place(of("192.0.2.2")).is_ok());
         drop(first);
-        assert!(addresses.place(of("192.0.2.1")).is_some());
+        assert!(addresses.place(of("192.0.2.1")).is_ok());
     }
 
     #[test]
     fn all_together_have_their_most_and_no_more() {
         let addresses = addresses(2, 2);
         let places = [addresses.place(of("192.0.2.1")).unwrap(), addresses.place(of("192.0.2.2")).unwrap()];
-        assert!(addresses.place(of("192.0.2.3")).is_none());
+        assert_eq!(addresses.place(of("192.0.2.3")).unwrap_err(), Full::All);
         drop(places);
         assert!(addresses.open.lock().unwrap().of.is_empty(), "nothing is remembered of who is gone");
     }
@@ -126,7 +148,7 @@ mod tests {
     fn a_network_of_ipv6_is_one_address() {
         let addresses = addresses(10, 1);
         let _first = addresses.place(of("2001:db8::1")).unwrap();
-        assert!(addresses.place(of("2001:db8::ffff:2")).is_none());
-        assert!(addresses.place(of("2001:db8:0:1::1")).is_some());
+        assert!(addresses.place(of("2001:db8::ffff:2")).is_err());
+        assert!(addresses.place(of("2001:db8:0:1::1")).is_ok());
     }
 }

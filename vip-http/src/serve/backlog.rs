@@ -19,10 +19,12 @@ pub(super) fn take_waiting<T>(
             Ok(connection) => take(connection),
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
             Err(error) if is_of_one(error.kind()) => {
-                tracing::debug!(
-                    { telemetry::ERROR } = %telemetry::causes(&error),
-                    "a connection was gone before it was taken"
-                );
+                telemetry::tell(|| {
+                    tracing::debug!(
+                        { telemetry::ERROR } = %telemetry::causes(&error),
+                        "a connection was gone before it was taken"
+                    );
+                });
             }
             Err(error) => return Err(error),
         }

@@ -25,8 +25,8 @@ use vip_core::telemetry;
 use super::addresses::Place;
 use super::watched::{Watched, WatchedBody, WatchedStream};
 use super::{Counts, PeerAddress, ServerSettings};
-use crate::limits;
 use crate::problem::{Problem, ProblemCode};
+use crate::{edge, limits};
 
 /// Is what a connection needs of its server.
 pub(super) struct Connection {
@@ -97,7 +97,7 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let io = TokioIo::new(WatchedStream { stream, watched: watched.clone() });
+        let io = TokioIo::new(WatchedStream::new(stream, watched.clone()));
         let stop = self.stop.clone();
         let unproven = Arc::new(Mutex::new(Some(unproven)));
         let handling = Arc::new((self, watched.clone()));
@@ -124,7 +124,8 @@ impl Connection {
             loop {
                 if let Poll::Ready(ended) = connection.as_mut().poll(context) {
                     if let Err(error) = ended {
-                        tracing::debug!({ telemetry::ERROR } = %telemetry::causes(&error), "the connection broke off");
+                        let error = telemetry::causes(&error);
+                        telemetry::tell(|| tracing::debug!({ telemetry::ERROR } = %error, "the connection broke off"));
                     }
                     return Poll::Ready(End::Closed);
                 }
@@ -152,21 +153,15 @@ impl Connection {
 
     async fn handle(&self, request: Request<Incoming>, watched: &Watched) -> Response<WatchedBody> {
         self.counts.requests.fetch_add(1, Ordering::Relaxed);
-        let reading = watched.begins(request.headers());
+        let ambiguity = watched.begins(request.headers());
         let too_long = request.uri().path_and_query().is_some_and(|it| it.as_str().len() > limits::URI_BYTES);
-        let refused = match reading.ambiguity {
-            Some(ambiguity) => {
-                let problem = Problem::new(ProblemCode::MalformedRequest).with_detail(ambiguity.as_str());
-                Some(problem.render(None))
-            }
-            None if too_long => Some(Problem::new(ProblemCode::UriTooLong).render(None)),
+        let refused = match ambiguity {
+            Some(ambiguity) => Some(Problem::new(ProblemCode::MalformedRequest).with_detail(ambiguity.as_str())),
+            None if too_long => Some(Problem::new(ProblemCode::UriTooLong)),
             None => None,
         };
-        // Where the next request begins is what two readings disagree about; of a body in pieces we do not follow where it
-        // ends. So nothing that comes after those is read.
-        let has_no_next = reading.ambiguity.is_some() || !reading.has_known_end;
         let mut response = match refused {
-            Some(response) => response,
+            Some(problem) => edge::refuse(request.headers(), request.method(), problem),
             None => {
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(self.peer);
@@ -176,10 +171,10 @@ impl Connection {
                 }
             }
         };
-        if has_no_next || self.stop.is_cancelled() {
+        let has_next = watched.answers();
+        if !has_next || self.stop.is_cancelled() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        watched.answers();
         response.map(|body| WatchedBody { body, watched: watched.clone() })
     }
 }

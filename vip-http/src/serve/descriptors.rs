@@ -14,10 +14,12 @@ pub(super) fn fitting(wanted: usize) -> usize {
     };
     let fitting = within(wanted, limit);
     if fitting < wanted {
-        tracing::warn!(
-            { telemetry::COUNT } = fitting,
-            "fewer connections are taken than the {wanted} that were wanted: the process may open {limit} files"
-        );
+        telemetry::tell(|| {
+            tracing::warn!(
+                { telemetry::COUNT } = fitting,
+                "fewer connections are taken than the {wanted} that were wanted: the process may open {limit} files"
+            );
+        });
     }
     fitting
 }

@@ -1,10 +1,12 @@
-//! Accepts that fail: told when a run of them begins, not twenty times a second.
+//! Accepts that fail, and connections that have no place: told when a run of them begins, not twenty times a second.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use vip_core::telemetry;
+
+use super::addresses::Full;
 
 /// How long no accept has failed before the next failure begins another run: while descriptors are short, an accept now and
 /// then succeeds.
@@ -21,13 +23,39 @@ impl Failures {
     pub(super) fn tell(&mut self, error: &io::Error) {
         if self.begins(Instant::now()) {
             let error = telemetry::causes(error);
-            tracing::warn!({ telemetry::ERROR } = %error, "accept failed; told again once none has for a minute");
+            telemetry::tell(|| {
+                tracing::warn!({ telemetry::ERROR } = %error, "accept failed; told again once none has for a minute");
+            });
         }
     }
 
     /// Notes a failure; says whether it is the first of a run.
     fn begins(&mut self, now: Instant) -> bool {
         self.last.replace(now).is_none_or(|last| now.saturating_duration_since(last) >= QUIET)
+    }
+}
+
+/// Remembers the last connection that had no place, for each limit by itself.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    all: Failures,
+    of_address: Failures,
+}
+
+impl Refusals {
+    /// Counts a connection that has no place, and tells it, if it is the first of a run.
+    pub(super) fn tell(&mut self, full: Full) {
+        let limit = full.as_str();
+        metrics::counter!(telemetry::METRIC_HTTP_CONNECTIONS_REFUSED, "limit" => limit).increment(1);
+        let run = match full {
+            Full::All => &mut self.all,
+            Full::OfAddress => &mut self.of_address,
+        };
+        if run.begins(Instant::now()) {
+            telemetry::tell(|| {
+                tracing::warn!(limit, "a connection has no place and is closed; told again once none was for a minute");
+            });
+        }
     }
 }
 
@@ -44,6 +72,7 @@ mod tests {
 
     use super::*;
     use crate::serve::{ACCEPT_PAUSE, Server, ServerSettings};
+    use crate::unwritable::unwritable;
 
     /// Keeps the fields of all events.
     #[derive(Default, Clone)]
@@ -103,6 +132,32 @@ mod tests {
         let (report, ()) = tokio::join!(failing().serve(Router::new(), stop.clone(), Duration::ZERO), end);
         assert_eq!((fields.told("accept failed"), report.accepted), (1, 0));
         assert_eq!(fields.told("the last connections were not taken"), 1);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_cannot_be_written_ends_no_server() {
+        let _log = unwritable();
+        let stop = CancellationToken::new();
+        let end = async {
+            tokio::time::timeout(2 * ACCEPT_PAUSE, std::future::pending::<()>()).await.unwrap_err();
+            stop.cancel();
+        };
+        let (report, ()) = tokio::join!(failing().serve(Router::new(), stop.clone(), Duration::ZERO), end);
+        assert_eq!(report, crate::ServeReport::default());
+        Refusals::default().tell(Full::All);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_without_a_place_are_told_once_for_each_limit() {
+        let fields = Fields::default();
+        let _heard = tracing::subscriber::set_default(fields.clone());
+        let mut refusals = Refusals::default();
+        for _ in 0..100 {
+            refusals.tell(Full::All);
+            refusals.tell(Full::OfAddress);
+        }
+        assert_eq!((fields.told("\"connections\""), fields.told("\"connections_per_address\"")), (1, 1));
     }
 
     #[tokio::test(start_paused = true)]

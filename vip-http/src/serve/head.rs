@@ -74,6 +74,11 @@ impl Head {
         }
     }
 
+    /// Says whether any of it has arrived.
+    pub(super) const fn has_bytes(&self) -> bool {
+        self.has_bytes
+    }
+
     /// Returns how many bytes followed the head: of its body, or of what is beyond that.
     pub(super) const fn beyond(&self) -> u64 {
         self.beyond

@@ -25,7 +25,7 @@ pub use settings::ServerSettings;
 
 use addresses::Addresses;
 use connection::Connection;
-use failures::Failures;
+use failures::{Failures, Refusals};
 
 /// Pause after an accept that failed, as it does when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -94,11 +94,12 @@ impl Server {
     /// up to `deadline`, and cuts what is left.
     pub async fn serve(self, router: Router, stop: CancellationToken, deadline: Duration) -> ServeReport {
         let cut = CancellationToken::new();
-        let taking = Taking {
+        let mut taking = Taking {
             router,
             settings: Arc::new(self.settings.clone()),
             counts: Arc::new(Counts::default()),
             addresses: Addresses::new(&self.settings),
+            refusals: Refusals::default(),
             tasks: TaskTracker::new(),
             stop: stop.clone(),
             cut: cut.clone(),
@@ -117,10 +118,12 @@ impl Server {
             }
         }
         if let Err(error) = taking.take_rest(self.listener) {
-            tracing::warn!(
-                { telemetry::ERROR } = %telemetry::causes(&error),
-                "the last connections were not taken"
-            );
+            telemetry::tell(|| {
+                tracing::warn!(
+                    { telemetry::ERROR } = %telemetry::causes(&error),
+                    "the last connections were not taken"
+                );
+            });
         }
         taking.tasks.close();
         if tokio::time::timeout(deadline, taking.tasks.wait()).await.is_err() {
@@ -137,17 +140,22 @@ struct Taking {
     settings: Arc<ServerSettings>,
     counts: Arc<Counts>,
     addresses: Addresses,
+    refusals: Refusals,
     tasks: TaskTracker,
     stop: CancellationToken,
     cut: CancellationToken,
 }
 
 impl Taking {
-    fn take(&self, stream: TcpStream, peer: SocketAddr) {
-        let Some(place) = self.addresses.place(peer.ip()) else {
-            self.counts.refused.fetch_add(1, Ordering::Relaxed);
-            drop(stream);
-            return;
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let place = match self.addresses.place(peer.ip()) {
+            Ok(place) => place,
+            Err(full) => {
+                self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                self.refusals.tell(full);
+                drop(stream);
+                return;
+            }
         };
         self.counts.accepted.fetch_add(1, Ordering::Relaxed);
         without_delay(&stream);
@@ -164,7 +172,7 @@ impl Taking {
 
     /// Takes what the system has accepted for us already, which would otherwise be reset with requests in it; then
     /// listens no more.
-    fn take_rest(&self, listener: TcpListener) -> io::Result<()> {
+    fn take_rest(&mut self, listener: TcpListener) -> io::Result<()> {
         let listener = listener.into_std()?;
         let accept = || -> io::Result<(TcpStream, SocketAddr)> {
             let (stream, peer) = listener.accept()?;
@@ -178,7 +186,9 @@ impl Taking {
 /// Answers are small: none shall wait for a second packet.
 fn without_delay(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!({ telemetry::ERROR } = %telemetry::causes(&error), "the connection is gone already");
+        telemetry::tell(|| {
+            tracing::debug!({ telemetry::ERROR } = %telemetry::causes(&error), "the connection is gone already");
+        });
     }
 }
 
@@ -197,5 +207,7 @@ impl Counts {
 
 #[cfg(test)]
 mod answer_tests;
+#[cfg(test)]
+mod rest_tests;
 #[cfg(test)]
 mod split_tests;

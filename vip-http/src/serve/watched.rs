@@ -14,6 +14,10 @@ use tokio::time::Instant;
 
 use super::ServerSettings;
 use super::head::{Ambiguity, Head};
+use crate::limits;
+
+/// Bytes of one read behind the last answer.
+const REST_READ_BYTES: usize = 4096;
 
 /// Says what a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,19 +37,12 @@ struct State {
     head: Head,
     /// Bytes of the present request's body that have not arrived yet: the next head begins behind them.
     body_left: u64,
+    /// Whether it is known where the next request begins.
+    has_known_end: bool,
     /// Whether bytes of the next head came before the present request was answered.
     is_early: bool,
     /// Whether the whole answer was handed over, and may not have been sent yet.
     is_handed_over: bool,
-}
-
-/// Says how a request is to be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reading {
-    /// What is wrong with its head.
-    pub(super) ambiguity: Option<Ambiguity>,
-    /// Whether it is known where the next one begins.
-    pub(super) has_known_end: bool,
 }
 
 /// Is shared by what reads a connection, what handles its requests and what ends it.
@@ -60,7 +57,8 @@ impl Watched {
     pub(super) fn new(settings: Arc<ServerSettings>) -> Self {
         let until = Some(Instant::now() + settings.header);
         let (phase, head) = (Phase::Head, Head::default());
-        let state = State { phase, until, head, body_left: 0, is_early: false, is_handed_over: false };
+        let (has_known_end, is_early, is_handed_over) = (true, false, false);
+        let state = State { phase, until, head, body_left: 0, has_known_end, is_early, is_handed_over };
         Self { state: Arc::new(Mutex::new(state)), settings }
     }
 
@@ -94,8 +92,8 @@ impl Watched {
         state.head.take(of_head);
     }
 
-    /// A request is complete up to its body; says how to take it.
-    pub(super) fn begins(&self, headers: &HeaderMap) -> Reading {
+    /// A request is complete up to its body; says what is wrong with its head.
+    pub(super) fn begins(&self, headers: &HeaderMap) -> Option<Ambiguity> {
         let mut state = self.lock();
         state.phase = Phase::Busy;
         // What is sent from here on may still be the answer before: it lets nobody rest.
@@ -110,12 +108,28 @@ impl Watched {
         state.is_early = head.beyond_blank() > expected;
         state.head = head.next(expected);
         state.body_left = expected.saturating_sub(head.beyond());
-        Reading { ambiguity, has_known_end: length.is_some() }
+        // Where the next request begins is what two readings disagree about; of a body in pieces we do not follow where it ends.
+        state.has_known_end = ambiguity.is_none() && length.is_some();
+        ambiguity
     }
 
-    /// The answer begins.
-    pub(super) fn answers(&self) {
-        self.lock().until = Some(Instant::now() + self.settings.answer);
+    /// The answer begins; says whether a request may follow it. None does behind an end that is not known, nor behind a body that has
+    /// not arrived and is read by nobody now.
+    pub(super) fn answers(&self) -> bool {
+        let mut state = self.lock();
+        state.until = Some(Instant::now() + self.settings.answer);
+        state.has_known_end && state.body_left == 0
+    }
+
+    /// Nothing more is sent; says whether the client may still be sending, which then has its own limit of time.
+    fn ends(&self) -> bool {
+        let mut state = self.lock();
+        let has_begun = state.phase == Phase::Head && state.head.has_bytes();
+        let has_rest = has_begun || state.is_early || state.body_left > 0 || !state.has_known_end;
+        if has_rest {
+            state.until = Some(Instant::now() + limits::REST);
+        }
+        has_rest
     }
 
     /// The answer was handed over as a whole. The client has not taken it before it is sent.
@@ -151,8 +165,16 @@ fn body_length(headers: &HeaderMap) -> Option<u64> {
 /// Is a stream whose bytes are watched.
 #[derive(Debug)]
 pub(super) struct WatchedStream<S> {
-    pub(super) stream: S,
-    pub(super) watched: Watched,
+    stream: S,
+    watched: Watched,
+    /// How many bytes may still be read off, once nothing more is sent.
+    rest: Option<usize>,
+}
+
+impl<S> WatchedStream<S> {
+    pub(super) const fn new(stream: S, watched: Watched) -> Self {
+        Self { stream, watched, rest: None }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
@@ -171,7 +193,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
@@ -195,8 +217,29 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// Reads off what the client still sends, until it ends its side: a socket that is closed with bytes in it resets the connection,
+    /// and the client may lose the answer.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let mut left = match self.rest {
+            Some(left) => left,
+            None => {
+                ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+                if self.watched.ends() { limits::REST_BYTES } else { 0 }
+            }
+        };
+        while left > 0 {
+            self.rest = Some(left);
+            let mut bytes = [0_u8; REST_READ_BYTES];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let mut buffer = buffer.take(left);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+            left = match buffer.filled().len() {
+                0 => 0,
+                count => left.saturating_sub(count),
+            };
+        }
+        self.rest = Some(0);
+        Poll::Ready(Ok(()))
     }
 }
 
