@@ -36,6 +36,8 @@ pub struct RequestContext {
     pub priority: Option<Priority>,
     /// What was set aside for the effect that is sent with this context.
     pub reserved: Option<Reserved>,
+    /// Whether a look by id has to be a request for that id; else a list that is read for many looks may answer it.
+    pub by_id_alone: bool,
 }
 
 impl RequestContext {
@@ -48,7 +50,7 @@ impl RequestContext {
         // A `min` that is constant.
         let is_longer = deadline.as_nanos() > Self::DEADLINE_MOST.as_nanos();
         let deadline = if is_longer { Self::DEADLINE_MOST } else { deadline };
-        Self { deadline, request_id: None, trace_parent: None, priority: None, reserved: None }
+        Self { deadline, request_id: None, trace_parent: None, priority: None, reserved: None, by_id_alone: false }
     }
 
     /// Returns this context with a priority.
