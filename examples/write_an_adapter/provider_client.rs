@@ -125,13 +125,13 @@ impl ProviderClient for RackClient {
     async fn inventory(
         &self,
         owner: InstallationId,
-        _page: u32,
+        page: u32,
         context: &RequestContext,
     ) -> Result<InventoryPage, ProviderError> {
         let owner = owner.to_string();
-        let servers = self.list(context, |view| view.labels.get(OWNER_LABEL) == Some(&owner)).await?;
-        // All of them are on one page.
-        Ok(InventoryPage { servers, next: None })
+        // All of them are on one page, and none beyond it.
+        let is_wanted = |view: &ServerView| page == 1 && view.labels.get(OWNER_LABEL) == Some(&owner);
+        Ok(InventoryPage { servers: self.list(context, is_wanted).await?, next: None })
     }
 
     async fn catalog(&self, _: &RequestContext) -> Result<Catalog, ProviderError> {

@@ -1,6 +1,9 @@
 //! Every contract on the in-memory ports, which are the reference for everybody else.
 #![expect(clippy::unwrap_used, reason = "the whole file is a test")]
 
+#[path = "memory/careless.rs"]
+mod careless;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

@@ -216,6 +216,8 @@ macro_rules! provider_suite {
                 labels_are_there_from_the_start,
                 deleting_twice_is_success,
                 inventory_lists_all_of_an_owner,
+                a_list_shows_what_a_look_by_id_shows,
+                any_page_may_be_asked_for_at_any_time,
                 a_deadline_ends_a_call,
                 what_is_there_is_found,
                 actions_end_and_unknown_ones_are_left_out,

@@ -81,6 +81,9 @@ impl RequestContext {
 /// * Deleting what is not there is success, told apart (`deleting_twice_is_success`).
 /// * An inventory is complete when its last page says so, and holds only servers with the owner's label
 ///   (`inventory_lists_all_of_an_owner`).
+/// * A list shows of a server what a look by its id shows: its state, addresses and labels. It may answer a look by id
+///   (`a_list_shows_what_a_look_by_id_shows`).
+/// * Any page may be asked for at any time; one beyond the end is empty, and the last (`any_page_may_be_asked_for_at_any_time`).
 /// * No call takes longer than its deadline (`a_deadline_ends_a_call`).
 /// * What is there is found by its name, its id and its labels; what is not there is none (`what_is_there_is_found`).
 /// * Actions come to an end, and one that the provider does not know is left out
@@ -169,7 +172,9 @@ pub trait ProviderClient: fmt::Debug + Send + Sync + 'static {
         context: &RequestContext,
     ) -> Result<Vec<ActionView>, ProviderError>;
 
-    /// Lists servers that carry the owner's label, ascending by id, from page 1 on.
+    /// Lists servers that carry the owner's label, from page 1 on, in an order that stays: ascending by id, if newer ids are greater.
+    ///
+    /// Several looks by id at a time share pages of it, the last ones first, where new servers are likely to stand.
     ///
     /// # Errors
     ///
