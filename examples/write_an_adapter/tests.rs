@@ -159,6 +159,10 @@ impl ProviderFixture for RackFixture {
         self.trouble(lapse);
     }
 
+    async fn next_look(&self, lapse: Lapse) {
+        self.trouble(lapse);
+    }
+
     async fn names(&self) -> Vec<String> {
         self.rack.cellar().machines.values().map(|machine| machine.name.clone()).collect()
     }

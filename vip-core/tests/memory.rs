@@ -128,6 +128,10 @@ impl ProviderFixture for CloudInMemory {
         self.0.fail_next(ProviderMethod::Delete, fault(lapse));
     }
 
+    async fn next_look(&self, lapse: Lapse) {
+        self.0.fail_next(ProviderMethod::Look, fault(lapse));
+    }
+
     async fn names(&self) -> Vec<String> {
         self.0.servers().into_iter().map(|server| server.name).collect()
     }

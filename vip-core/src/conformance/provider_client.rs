@@ -210,8 +210,13 @@ pub async fn any_page_may_be_asked_for_at_any_time(fixture: &dyn ProviderFixture
     }
 }
 
+/// Gives a call far less time than an answer takes that is slow.
+fn soon() -> RequestContext {
+    RequestContext::new(Duration::from_millis(200))
+}
+
 pub async fn a_deadline_ends_a_call(fixture: &dyn ProviderFixture) {
-    let soon = RequestContext::new(Duration::from_millis(200));
+    let soon = soon();
     let limit = seconds(30);
     let client = fixture.client();
     let created = create(fixture, 1).await.unwrap().server;
@@ -223,6 +228,29 @@ pub async fn a_deadline_ends_a_call(fixture: &dyn ProviderFixture) {
     fixture.next_delete(Lapse::Slow).await;
     let answer = tokio::time::timeout(limit, client.delete(&created.id, &soon)).await.expect("the deadline ends it");
     assert_eq!(answer.unwrap_err().kind, ProviderErrorKind::Unknown);
+}
+
+pub async fn a_look_without_an_answer_is_an_error(fixture: &dyn ProviderFixture) {
+    let Created { server, actions, .. } = create(fixture, 1).await.unwrap();
+    see(fixture, &server.id, runs).await;
+    let (client, name) = (fixture.client(), order(fixture, 1).name);
+    for lapse in [Lapse::AnswerLost, Lapse::RequestLost, Lapse::Refused, Lapse::Slow] {
+        let context = if lapse == Lapse::Slow { soon() } else { context() };
+        fixture.next_look(lapse).await;
+        assert!(client.get(&server.id, &context).await.is_err(), "by its id: {lapse:?}");
+        fixture.next_look(lapse).await;
+        assert!(client.find(&name, &context).await.is_err(), "by its name: {lapse:?}");
+        fixture.next_look(lapse).await;
+        assert!(client.find_labelled(owner(), record(1), &context).await.is_err(), "by its labels: {lapse:?}");
+        fixture.next_look(lapse).await;
+        assert!(client.inventory(owner(), 1, &context).await.is_err(), "the inventory: {lapse:?}");
+        // A client without actions asks nobody for them.
+        if !actions.is_empty() {
+            fixture.next_look(lapse).await;
+            assert!(client.actions(&actions, &context).await.is_err(), "its actions: {lapse:?}");
+        }
+    }
+    assert_eq!(find(fixture, 1).await.map(|found| found.id), Some(server.id), "it was there all along");
 }
 
 pub async fn what_is_there_is_found(fixture: &dyn ProviderFixture) {

@@ -219,6 +219,7 @@ macro_rules! provider_suite {
                 a_list_shows_what_a_look_by_id_shows,
                 any_page_may_be_asked_for_at_any_time,
                 a_deadline_ends_a_call,
+                a_look_without_an_answer_is_an_error,
                 what_is_there_is_found,
                 actions_end_and_unknown_ones_are_left_out,
             );

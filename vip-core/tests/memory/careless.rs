@@ -27,6 +27,12 @@ enum Vice {
     FollowsACursor,
     /// Begins anew beyond the end.
     StartsOver,
+    /// Takes what is no answer to this look for "there is none"; so do the next four.
+    NoneById,
+    NoneByName,
+    NoneByLabels,
+    NoneListed,
+    NoActions,
 }
 
 #[derive(Debug)]
@@ -46,9 +52,23 @@ impl Careless {
             Vice::ListsNoState => view.status = ServerStatus::Other,
             Vice::ListsNoAddresses => view.addresses = Addresses::default(),
             Vice::ListsOneLabel => view.labels.retain(|key, _| key == OWNER_LABEL),
-            Vice::FollowsACursor | Vice::StartsOver => {}
+            Vice::FollowsACursor
+            | Vice::StartsOver
+            | Vice::NoneById
+            | Vice::NoneByName
+            | Vice::NoneByLabels
+            | Vice::NoneListed
+            | Vice::NoActions => {}
         }
         view
+    }
+
+    /// Returns nothing for what is no answer, if that is its vice.
+    fn silenced<T>(&self, vice: Vice, answer: Result<T, ProviderError>, nothing: T) -> Result<T, ProviderError> {
+        match answer {
+            Err(_) if self.vice == vice => Ok(nothing),
+            answer => answer,
+        }
     }
 }
 
@@ -59,11 +79,17 @@ impl ProviderClient for Careless {
     }
 
     async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {
-        self.cloud.0.create(request, context).await
+        let mut created = self.cloud.0.create(request, context).await?;
+        if self.vice == Vice::NoActions {
+            let action = ProviderActionId::new(created.server.id.as_str()).unwrap();
+            self.cloud.0.put_actions([action.clone()]);
+            created.actions.push(action);
+        }
+        Ok(created)
     }
 
     async fn find(&self, name: &ProviderName, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
-        self.cloud.0.find(name, context).await
+        self.silenced(Vice::NoneByName, self.cloud.0.find(name, context).await, None)
     }
 
     async fn find_labelled(
@@ -72,11 +98,12 @@ impl ProviderClient for Careless {
         server: ServerId,
         context: &RequestContext,
     ) -> Result<Vec<ServerView>, ProviderError> {
-        self.cloud.0.find_labelled(owner, server, context).await
+        let answer = self.cloud.0.find_labelled(owner, server, context).await;
+        self.silenced(Vice::NoneByLabels, answer, Vec::new())
     }
 
     async fn get(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
-        self.cloud.0.get(id, context).await
+        self.silenced(Vice::NoneById, self.cloud.0.get(id, context).await, None)
     }
 
     async fn delete(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Deletion, ProviderError> {
@@ -88,7 +115,7 @@ impl ProviderClient for Careless {
         ids: &[ProviderActionId],
         context: &RequestContext,
     ) -> Result<Vec<ActionView>, ProviderError> {
-        self.cloud.0.actions(ids, context).await
+        self.silenced(Vice::NoActions, self.cloud.0.actions(ids, context).await, Vec::new())
     }
 
     async fn inventory(
@@ -102,7 +129,8 @@ impl ProviderClient for Careless {
         if self.vice == Vice::FollowsACursor && !is_in_turn {
             return Err(ProviderError::new(ProviderErrorKind::Bug, "no_such_cursor"));
         }
-        let mut part = self.cloud.0.inventory(owner, page, context).await?;
+        let answer = self.cloud.0.inventory(owner, page, context).await;
+        let mut part = self.silenced(Vice::NoneListed, answer, InventoryPage { servers: Vec::new(), next: None })?;
         if self.vice == Vice::StartsOver && part.servers.is_empty() {
             part.servers = self.cloud.0.inventory(owner, 1, context).await?.servers;
         }
@@ -133,6 +161,10 @@ impl ProviderFixture for Careless {
         self.cloud.next_delete(lapse).await;
     }
 
+    async fn next_look(&self, lapse: Lapse) {
+        self.cloud.next_look(lapse).await;
+    }
+
     async fn names(&self) -> Vec<String> {
         self.cloud.names().await
     }
@@ -156,6 +188,11 @@ fn each_duty_that_a_client_breaks_is_seen_by_its_case() {
         (Vice::ListsOneLabel, "a_list_shows_what_a_look_by_id_shows"),
         (Vice::FollowsACursor, "any_page_may_be_asked_for_at_any_time"),
         (Vice::StartsOver, "any_page_may_be_asked_for_at_any_time"),
+        (Vice::NoneById, "a_look_without_an_answer_is_an_error"),
+        (Vice::NoneByName, "a_look_without_an_answer_is_an_error"),
+        (Vice::NoneByLabels, "a_look_without_an_answer_is_an_error"),
+        (Vice::NoneListed, "a_look_without_an_answer_is_an_error"),
+        (Vice::NoActions, "a_look_without_an_answer_is_an_error"),
     ] {
         assert!(fails(vice, case), "{vice:?} passes {case}");
     }

@@ -85,6 +85,8 @@ impl RequestContext {
 ///   (`a_list_shows_what_a_look_by_id_shows`).
 /// * Any page may be asked for at any time; one beyond the end is empty, and the last (`any_page_may_be_asked_for_at_any_time`).
 /// * No call takes longer than its deadline (`a_deadline_ends_a_call`).
+/// * A look without an answer is an error, whatever went wrong: never "none" and never an empty list, by which servers are given up
+///   (`a_look_without_an_answer_is_an_error`).
 /// * What is there is found by its name, its id and its labels; what is not there is none (`what_is_there_is_found`).
 /// * Actions come to an end, and one that the provider does not know is left out
 ///   (`actions_end_and_unknown_ones_are_left_out`).
