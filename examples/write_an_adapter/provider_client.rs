@@ -17,11 +17,13 @@ use crate::rack::{Machine, Rack, Request, Response};
 #[derive(Debug)]
 pub(crate) struct RackClient {
     rack: Arc<Rack>,
+    digest: TokenDigest,
 }
 
 impl RackClient {
-    pub(crate) fn new(rack: Arc<Rack>) -> Self {
-        Self { rack }
+    /// The digest is of the key that was given: the same in every process, and another one for another key.
+    pub(crate) fn new(rack: Arc<Rack>, key: &str) -> Self {
+        Self { rack, digest: TokenDigest::of(key) }
     }
 
     /// Sends one request, once. Whoever hears nothing, in time or at all, does not know what happened.
@@ -73,7 +75,7 @@ fn nonsense(_response: &Response) -> ProviderError {
 #[async_trait::async_trait]
 impl ProviderClient for RackClient {
     fn token_digest(&self) -> TokenDigest {
-        TokenDigest::of("the key to the cellar")
+        self.digest.clone()
     }
 
     async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {

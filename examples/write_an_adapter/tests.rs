@@ -118,7 +118,7 @@ struct RackFixture {
 
 async fn rack() -> RackFixture {
     let rack = Arc::new(Rack::default());
-    RackFixture { client: RackClient::new(Arc::clone(&rack)), rack }
+    RackFixture { client: RackClient::new(Arc::clone(&rack), "a key to the cellar"), rack }
 }
 
 impl RackFixture {

@@ -112,6 +112,9 @@ pub trait ProviderFixture: fmt::Debug + Send + Sync + 'static {
     /// Makes the next request that changes nothing go wrong, whatever it asks for.
     async fn next_look(&self, lapse: Lapse);
 
+    /// Ends the session that the client has begun with its credentials, as if its time were over; nothing where there are no sessions.
+    async fn end_session(&self) {}
+
     /// Returns the names of the servers that exist, as the provider itself sees them.
     async fn names(&self) -> Vec<String>;
 

@@ -278,3 +278,21 @@ pub async fn actions_end_and_unknown_ones_are_left_out(fixture: &dyn ProviderFix
     assert_eq!(actions.len(), created.actions.len(), "{actions:?}");
     assert!(actions.iter().all(|action| action.status == ActionStatus::Succeeded), "{actions:?}");
 }
+
+pub async fn the_digest_stays(fixture: &dyn ProviderFixture) {
+    let client = fixture.client();
+    let digest = client.token_digest();
+    let same = |when: &str| assert_eq!(client.token_digest(), digest, "{when}");
+    let id = create(fixture, 1).await.unwrap().server.id;
+    same("after the first calls");
+    fixture.next_look(Lapse::Refused).await;
+    client.get(&id, &context()).await.unwrap_err();
+    fixture.next_look(Lapse::AnswerLost).await;
+    client.get(&id, &context()).await.unwrap_err();
+    same("after calls without success");
+    fixture.end_session().await;
+    // Whoever needs a new session may begin it with the call that finds the old one ended, or with the next.
+    drop(client.get(&id, &context()).await);
+    assert_eq!(client.get(&id, &context()).await.unwrap().map(|found| found.id), Some(id));
+    same("in another session");
+}

@@ -222,6 +222,7 @@ macro_rules! provider_suite {
                 a_look_without_an_answer_is_an_error,
                 what_is_there_is_found,
                 actions_end_and_unknown_ones_are_left_out,
+                the_digest_stays,
             );
         }
     };

@@ -33,6 +33,8 @@ enum Vice {
     NoneByLabels,
     NoneListed,
     NoActions,
+    /// Digests the token of its session.
+    DigestsASession,
 }
 
 #[derive(Debug)]
@@ -40,11 +42,17 @@ struct Careless {
     cloud: CloudInMemory,
     vice: Vice,
     page: AtomicU32,
+    session: AtomicU32,
 }
 
 impl Careless {
     fn new(vice: Vice) -> Self {
-        Self { cloud: CloudInMemory(MemoryProvider::new(Duration::ZERO)), vice, page: AtomicU32::new(0) }
+        Self {
+            cloud: CloudInMemory(MemoryProvider::new(Duration::ZERO)),
+            vice,
+            page: AtomicU32::new(0),
+            session: AtomicU32::new(0),
+        }
     }
 
     fn listed(&self, mut view: ServerView) -> ServerView {
@@ -58,7 +66,8 @@ impl Careless {
             | Vice::NoneByName
             | Vice::NoneByLabels
             | Vice::NoneListed
-            | Vice::NoActions => {}
+            | Vice::NoActions
+            | Vice::DigestsASession => {}
         }
         view
     }
@@ -75,7 +84,9 @@ impl Careless {
 #[async_trait]
 impl ProviderClient for Careless {
     fn token_digest(&self) -> TokenDigest {
-        self.cloud.0.token_digest()
+        let session = self.session.load(Ordering::Relaxed);
+        let is_of_session = self.vice == Vice::DigestsASession;
+        if is_of_session { TokenDigest::of(&format!("session {session}")) } else { self.cloud.0.token_digest() }
     }
 
     async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {
@@ -165,6 +176,10 @@ impl ProviderFixture for Careless {
         self.cloud.next_look(lapse).await;
     }
 
+    async fn end_session(&self) {
+        self.session.fetch_add(1, Ordering::Relaxed);
+    }
+
     async fn names(&self) -> Vec<String> {
         self.cloud.names().await
     }
@@ -193,6 +208,7 @@ fn each_duty_that_a_client_breaks_is_seen_by_its_case() {
         (Vice::NoneByLabels, "a_look_without_an_answer_is_an_error"),
         (Vice::NoneListed, "a_look_without_an_answer_is_an_error"),
         (Vice::NoActions, "a_look_without_an_answer_is_an_error"),
+        (Vice::DigestsASession, "the_digest_stays"),
     ] {
         assert!(fails(vice, case), "{vice:?} passes {case}");
     }

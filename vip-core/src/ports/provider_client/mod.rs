@@ -90,10 +90,16 @@ impl RequestContext {
 /// * What is there is found by its name, its id and its labels; what is not there is none (`what_is_there_is_found`).
 /// * Actions come to an end, and one that the provider does not know is left out
 ///   (`actions_end_and_unknown_ones_are_left_out`).
+/// * The digest is of the credentials that the client was given, and stays whatever is called, fails or is fetched with them
+///   (`the_digest_stays`).
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait ProviderClient: fmt::Debug + Send + Sync + 'static {
-    /// Identifies the token without revealing it.
+    /// Identifies the credentials that the client was given without revealing them, and the address where it is not the usual one.
+    ///
+    /// What a token may do, and that it has shown the account's servers, is recorded under it for all processes. So it is the same in
+    /// every process and after every restart, and another one for other credentials. A session token that is fetched with them has no
+    /// part in it: each new one would be an unknown token, whose account is closed until it was checked, and would be recorded for ever.
     fn token_digest(&self) -> TokenDigest;
 
     /// Says what is known of the account without a request: whether requests are held back, and what the budget is.
