@@ -3,6 +3,8 @@
 
 #[path = "memory/careless.rs"]
 mod careless;
+#[path = "memory/hasty.rs"]
+mod hasty;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -263,6 +263,7 @@ macro_rules! audit_sink_suite {
                 batches_arrive_in_order,
                 ok_means_kept,
                 a_repeated_batch_adds_nothing,
+                a_batch_that_comes_twice_at_once_is_kept_once,
                 a_number_with_another_hash_is_kept_beside_the_first,
                 a_refused_batch_may_come_again,
                 tenants_do_not_meet,
