@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
 use vip_adapters::vip_core::model::{SealedRecord, TenantId};
-use vip_adapters::vip_core::ports::{AuditSink, AuditSinkError, SinkName};
+use vip_adapters::vip_core::ports::{AuditSink, AuditSinkError, Randomness, SinkName, SystemRandomness};
 
 /// Keeps audit records in a folder, one folder beneath it for each tenant.
 #[derive(Debug)]
@@ -47,12 +47,13 @@ async fn open_folder(parent: &Path, folder: &Path) -> io::Result<()> {
     fs::File::open(parent).await?.sync_all().await
 }
 
-/// Writes aside and renames: after a crash a record is there whole, or not at all.
+/// Writes aside and renames: after a crash a record is there whole, or not at all. What a failure leaves aside is no record.
 async fn keep(folder: &Path, record: &SealedRecord) -> io::Result<()> {
     // With leading zeros, so that the files sort as the numbers do. After a restore a number comes once more: it is the
     // hash that keeps the older record.
     let path = folder.join(format!("{:020}-{}.json", record.sequence, record.hash.as_str()));
-    let aside = path.with_extension("tmp");
+    // Another worker may write the same record now: into a file that both write one would rename what the other has emptied.
+    let aside = path.with_extension(format!("{:016x}.tmp", SystemRandomness.next_u64()));
     let mut file = fs::File::create(&aside).await?;
     file.write_all(&serde_json::to_vec(record)?).await?;
     // `Ok` means kept, so the disk has to say so first.

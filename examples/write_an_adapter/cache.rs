@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::fs;
 use vip_adapters::vip_core::model::Timestamp;
-use vip_adapters::vip_core::ports::{Cache, CacheError, CacheKey, Clock};
+use vip_adapters::vip_core::ports::{Cache, CacheError, CacheKey, Clock, Randomness, SystemRandomness};
 
 /// Keeps values in a folder. It removes nothing by itself: a folder that the system empties is the place for it.
 #[derive(Debug)]
@@ -61,7 +61,8 @@ impl Cache for FolderCache {
         let bytes = serde_json::to_vec(&entry).map_err(CacheError::new)?;
         fs::create_dir_all(&self.folder).await.map_err(CacheError::new)?;
         let path = self.path(key);
-        let aside = path.with_extension("tmp");
+        // Of its own: somebody else may put the same key now.
+        let aside = path.with_extension(format!("{:016x}.tmp", SystemRandomness.next_u64()));
         fs::write(&aside, bytes).await.map_err(CacheError::new)?;
         fs::rename(aside, path).await.map_err(CacheError::new)
     }

@@ -24,8 +24,10 @@ use vip_adapters::vip_core::ports::{Cache, CacheKey, SinkName, SystemClock};
 async fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let sink = FolderSink::new(SinkName::new("folder")?, folder.path().join("audit"));
+    // A host reads it from where its secrets are; it is random and long, so that its digest reveals nothing.
+    let key = "the key to the cellar";
     let provisioner = Provisioner::builder(memory_backend())
-        .provider(RackClient::new(Arc::new(Rack::default())))
+        .provider(RackClient::new(Arc::new(Rack::default()), key))
         .audit_sink(sink)
         .start()
         .await?;

@@ -17,11 +17,13 @@ use crate::rack::{Machine, Rack, Request, Response};
 #[derive(Debug)]
 pub(crate) struct RackClient {
     rack: Arc<Rack>,
+    digest: TokenDigest,
 }
 
 impl RackClient {
-    pub(crate) fn new(rack: Arc<Rack>) -> Self {
-        Self { rack }
+    /// The digest is of the key that was given: the same in every process, and another one for another key.
+    pub(crate) fn new(rack: Arc<Rack>, key: &str) -> Self {
+        Self { rack, digest: TokenDigest::of(key) }
     }
 
     /// Sends one request, once. Whoever hears nothing, in time or at all, does not know what happened.
@@ -73,7 +75,7 @@ fn nonsense(_response: &Response) -> ProviderError {
 #[async_trait::async_trait]
 impl ProviderClient for RackClient {
     fn token_digest(&self) -> TokenDigest {
-        TokenDigest::of("the key to the cellar")
+        self.digest.clone()
     }
 
     async fn create(&self, request: &CreateRequest, context: &RequestContext) -> Result<Created, ProviderError> {
@@ -125,13 +127,13 @@ impl ProviderClient for RackClient {
     async fn inventory(
         &self,
         owner: InstallationId,
-        _page: u32,
+        page: u32,
         context: &RequestContext,
     ) -> Result<InventoryPage, ProviderError> {
         let owner = owner.to_string();
-        let servers = self.list(context, |view| view.labels.get(OWNER_LABEL) == Some(&owner)).await?;
-        // All of them are on one page.
-        Ok(InventoryPage { servers, next: None })
+        // All of them are on one page, and none beyond it.
+        let is_wanted = |view: &ServerView| page == 1 && view.labels.get(OWNER_LABEL) == Some(&owner);
+        Ok(InventoryPage { servers: self.list(context, is_wanted).await?, next: None })
     }
 
     async fn catalog(&self, _: &RequestContext) -> Result<Catalog, ProviderError> {

@@ -31,7 +31,7 @@ pub(crate) enum Response {
     NoPower,
 }
 
-/// Says how the next request for a change goes wrong.
+/// Says how the next request goes wrong.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(not(test), expect(dead_code, reason = "only tests pull the plug"))]
 pub(crate) enum Trouble {
@@ -64,15 +64,12 @@ impl Rack {
     }
 
     pub(crate) async fn call(&self, request: Request) -> Result<Response, LineBroke> {
-        if let Request::List = request {
-            return Ok(Response::Machines(self.cellar().machines.clone()));
-        }
         let trouble = self.cellar().troubles.pop_front();
         match trouble {
-            None => Ok(self.cellar().change(request)),
+            None => Ok(self.cellar().answer(request)),
             Some(Trouble::LineCutBefore) => Err(LineBroke),
             Some(Trouble::LineCutAfter) => {
-                self.cellar().change(request);
+                self.cellar().answer(request);
                 Err(LineBroke)
             }
             Some(Trouble::NoPower) => {
@@ -80,7 +77,7 @@ impl Rack {
                 Ok(Response::NoPower)
             }
             Some(Trouble::NoAnswer) => {
-                self.cellar().change(request);
+                self.cellar().answer(request);
                 pending().await
             }
         }
@@ -88,7 +85,7 @@ impl Rack {
 }
 
 impl Cellar {
-    fn change(&mut self, request: Request) -> Response {
+    fn answer(&mut self, request: Request) -> Response {
         match request {
             Request::Switch { on } => {
                 self.switched += 1;

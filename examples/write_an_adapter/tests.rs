@@ -118,7 +118,7 @@ struct RackFixture {
 
 async fn rack() -> RackFixture {
     let rack = Arc::new(Rack::default());
-    RackFixture { client: RackClient::new(Arc::clone(&rack)), rack }
+    RackFixture { client: RackClient::new(Arc::clone(&rack), "a key to the cellar"), rack }
 }
 
 impl RackFixture {
@@ -156,6 +156,10 @@ impl ProviderFixture for RackFixture {
     }
 
     async fn next_delete(&self, lapse: Lapse) {
+        self.trouble(lapse);
+    }
+
+    async fn next_look(&self, lapse: Lapse) {
         self.trouble(lapse);
     }
 

@@ -104,6 +104,10 @@ impl ProviderFixture for Bench {
         Self::next_delete(self, fault(lapse));
     }
 
+    async fn next_look(&self, lapse: Lapse) {
+        self.simulator.add_fault(FaultRule::next(1, RouteMatcher::any(), fault(lapse))).unwrap();
+    }
+
     async fn names(&self) -> Vec<String> {
         let ledger = self.ledger();
         ledger.servers.into_iter().filter(|it| it.deleted_at.is_none()).map(|it| it.name).collect()

@@ -1,6 +1,11 @@
 //! Every contract on the in-memory ports, which are the reference for everybody else.
 #![expect(clippy::unwrap_used, reason = "the whole file is a test")]
 
+#[path = "memory/careless.rs"]
+mod careless;
+#[path = "memory/hasty.rs"]
+mod hasty;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,6 +128,10 @@ impl ProviderFixture for CloudInMemory {
 
     async fn next_delete(&self, lapse: Lapse) {
         self.0.fail_next(ProviderMethod::Delete, fault(lapse));
+    }
+
+    async fn next_look(&self, lapse: Lapse) {
+        self.0.fail_next(ProviderMethod::Look, fault(lapse));
     }
 
     async fn names(&self) -> Vec<String> {

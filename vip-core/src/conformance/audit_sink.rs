@@ -51,6 +51,17 @@ pub async fn a_repeated_batch_adds_nothing(fixture: &dyn AuditSinkFixture) {
     assert_eq!(fixture.kept(&owner).await, records);
 }
 
+pub async fn a_batch_that_comes_twice_at_once_is_kept_once(fixture: &dyn AuditSinkFixture) {
+    let (owner, sink) = (tenant("acme"), fixture.sink());
+    let records = chain(&owner, 24);
+    for batch in records.chunks(8) {
+        let (one, other) = tokio::join!(sink.deliver(&owner, batch), sink.deliver(&owner, batch));
+        one.unwrap();
+        other.unwrap();
+    }
+    assert_eq!(fixture.kept(&owner).await, records);
+}
+
 pub async fn a_number_with_another_hash_is_kept_beside_the_first(fixture: &dyn AuditSinkFixture) {
     let owner = tenant("acme");
     let forgotten = chain(&owner, 4);

@@ -81,7 +81,7 @@ pub trait AuditSinkFixture: fmt::Debug + Send + Sync + 'static {
     async fn close(&self) {}
 }
 
-/// Says how the next mutating request of a provider fixture goes wrong.
+/// Says how the next request of a provider fixture goes wrong; of a look there is nothing to apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lapse {
     /// It is applied, and its answer is lost.
@@ -108,6 +108,12 @@ pub trait ProviderFixture: fmt::Debug + Send + Sync + 'static {
 
     /// Makes the next delete go wrong.
     async fn next_delete(&self, lapse: Lapse);
+
+    /// Makes the next request that changes nothing go wrong, whatever it asks for.
+    async fn next_look(&self, lapse: Lapse);
+
+    /// Ends the session that the client has begun with its credentials, as if its time were over; nothing where there are no sessions.
+    async fn end_session(&self) {}
 
     /// Returns the names of the servers that exist, as the provider itself sees them.
     async fn names(&self) -> Vec<String>;

@@ -1,6 +1,7 @@
 //! The contract of `ProviderClient`: one case for each bullet.
 #![expect(missing_docs, reason = "a case is documented by the contract bullet that names it")]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::fixture::{Lapse, ProviderFixture, seconds};
@@ -8,8 +9,8 @@ use crate::model::{
     InstallationId, Labels, OWNER_LABEL, ProviderActionId, ProviderName, ProviderServerId, SERVER_LABEL, ServerId,
 };
 use crate::ports::{
-    ActionStatus, CreateRequest, Created, Deletion, ProviderError, ProviderErrorKind, RequestContext, Retryability,
-    ServerStatus, ServerView,
+    ActionStatus, CreateRequest, Created, Deletion, InventoryPage, ProviderError, ProviderErrorKind, RequestContext,
+    Retryability, ServerStatus, ServerView,
 };
 
 /// More than fits on any page that we know.
@@ -152,19 +153,70 @@ pub async fn inventory_lists_all_of_an_owner(fixture: &dyn ProviderFixture) {
             fixture.client().create(&theirs, &context()).await.unwrap();
         }
     }
-    let (mut found, mut page) = (Vec::new(), Some(1));
+    let listed: Vec<ServerView> = pages(fixture).await.into_iter().flat_map(|(_, part)| part.servers).collect();
+    // In whichever order: ids need not grow, and one may stand on two pages.
+    let found: BTreeSet<ProviderServerId> = listed.into_iter().map(|server| server.id).collect();
+    assert_eq!(found, wanted.into_iter().collect::<BTreeSet<_>>());
+}
+
+/// Reads the inventory to its end.
+async fn pages(fixture: &dyn ProviderFixture) -> Vec<(u32, InventoryPage)> {
+    let (mut pages, mut page) = (Vec::new(), Some(1));
     while let Some(number) = page {
-        let part = fixture.client().inventory(owner(), number, &context()).await.unwrap();
+        let part = inventory(fixture, number).await;
         assert!(part.next.is_none_or(|next| next > number), "it comes to an end");
-        found.extend(part.servers.into_iter().map(|server| server.id));
         page = part.next;
+        pages.push((number, part));
     }
-    found.dedup();
-    assert_eq!(found, wanted);
+    pages
+}
+
+async fn inventory(fixture: &dyn ProviderFixture, page: u32) -> InventoryPage {
+    fixture.client().inventory(owner(), page, &context()).await.unwrap()
+}
+
+pub async fn a_list_shows_what_a_look_by_id_shows(fixture: &dyn ProviderFixture) {
+    // What an order is confirmed, adopted and removed by.
+    let shown = |view: &ServerView| (view.name.clone(), view.status, view.addresses, view.labels.clone());
+    for number in 1..=3 {
+        let id = create(fixture, number).await.unwrap().server.id;
+        see(fixture, &id, runs).await;
+    }
+    let listed: Vec<ServerView> = pages(fixture).await.into_iter().flat_map(|(_, part)| part.servers).collect();
+    for number in 1..=3 {
+        let found = find(fixture, number).await.unwrap();
+        let by_id = fixture.client().get(&found.id, &context()).await.unwrap().unwrap();
+        assert_eq!(shown(&found), shown(&by_id), "by its name");
+        let by_page = listed.iter().find(|view| view.id == by_id.id).expect("it is listed");
+        assert_eq!(shown(by_page), shown(&by_id), "in the inventory");
+        let labelled = fixture.client().find_labelled(owner(), record(number), &context()).await.unwrap();
+        assert_eq!(labelled.iter().map(shown).collect::<Vec<_>>(), [shown(&by_id)], "by its labels");
+    }
+}
+
+pub async fn any_page_may_be_asked_for_at_any_time(fixture: &dyn ProviderFixture) {
+    for number in 1..=MANY {
+        create(fixture, number).await.unwrap();
+    }
+    let ids = |part: InventoryPage| part.servers.into_iter().map(|server| server.id).collect::<BTreeSet<_>>();
+    let read = pages(fixture).await;
+    let last = read.last().map_or(1, |(number, _)| *number);
+    for (number, part) in read.into_iter().rev() {
+        assert_eq!(ids(inventory(fixture, number).await), ids(part), "page {number} once more");
+    }
+    for beyond in [last + 1, last + 1000] {
+        let part = inventory(fixture, beyond).await;
+        assert_eq!((part.servers, part.next), (Vec::new(), None), "page {beyond} of {last}");
+    }
+}
+
+/// Gives a call far less time than an answer takes that is slow.
+fn soon() -> RequestContext {
+    RequestContext::new(Duration::from_millis(200))
 }
 
 pub async fn a_deadline_ends_a_call(fixture: &dyn ProviderFixture) {
-    let soon = RequestContext::new(Duration::from_millis(200));
+    let soon = soon();
     let limit = seconds(30);
     let client = fixture.client();
     let created = create(fixture, 1).await.unwrap().server;
@@ -176,6 +228,29 @@ pub async fn a_deadline_ends_a_call(fixture: &dyn ProviderFixture) {
     fixture.next_delete(Lapse::Slow).await;
     let answer = tokio::time::timeout(limit, client.delete(&created.id, &soon)).await.expect("the deadline ends it");
     assert_eq!(answer.unwrap_err().kind, ProviderErrorKind::Unknown);
+}
+
+pub async fn a_look_without_an_answer_is_an_error(fixture: &dyn ProviderFixture) {
+    let Created { server, actions, .. } = create(fixture, 1).await.unwrap();
+    see(fixture, &server.id, runs).await;
+    let (client, name) = (fixture.client(), order(fixture, 1).name);
+    for lapse in [Lapse::AnswerLost, Lapse::RequestLost, Lapse::Refused, Lapse::Slow] {
+        let context = if lapse == Lapse::Slow { soon() } else { context() };
+        fixture.next_look(lapse).await;
+        assert!(client.get(&server.id, &context).await.is_err(), "by its id: {lapse:?}");
+        fixture.next_look(lapse).await;
+        assert!(client.find(&name, &context).await.is_err(), "by its name: {lapse:?}");
+        fixture.next_look(lapse).await;
+        assert!(client.find_labelled(owner(), record(1), &context).await.is_err(), "by its labels: {lapse:?}");
+        fixture.next_look(lapse).await;
+        assert!(client.inventory(owner(), 1, &context).await.is_err(), "the inventory: {lapse:?}");
+        // A client without actions asks nobody for them.
+        if !actions.is_empty() {
+            fixture.next_look(lapse).await;
+            assert!(client.actions(&actions, &context).await.is_err(), "its actions: {lapse:?}");
+        }
+    }
+    assert_eq!(find(fixture, 1).await.map(|found| found.id), Some(server.id), "it was there all along");
 }
 
 pub async fn what_is_there_is_found(fixture: &dyn ProviderFixture) {
@@ -202,4 +277,22 @@ pub async fn actions_end_and_unknown_ones_are_left_out(fixture: &dyn ProviderFix
     let actions = fixture.client().actions(&asked, &context()).await.unwrap();
     assert_eq!(actions.len(), created.actions.len(), "{actions:?}");
     assert!(actions.iter().all(|action| action.status == ActionStatus::Succeeded), "{actions:?}");
+}
+
+pub async fn the_digest_stays(fixture: &dyn ProviderFixture) {
+    let client = fixture.client();
+    let digest = client.token_digest();
+    let same = |when: &str| assert_eq!(client.token_digest(), digest, "{when}");
+    let id = create(fixture, 1).await.unwrap().server.id;
+    same("after the first calls");
+    fixture.next_look(Lapse::Refused).await;
+    client.get(&id, &context()).await.unwrap_err();
+    fixture.next_look(Lapse::AnswerLost).await;
+    client.get(&id, &context()).await.unwrap_err();
+    same("after calls without success");
+    fixture.end_session().await;
+    // Whoever needs a new session may begin it with the call that finds the old one ended, or with the next.
+    drop(client.get(&id, &context()).await);
+    assert_eq!(client.get(&id, &context()).await.unwrap().map(|found| found.id), Some(id));
+    same("in another session");
 }

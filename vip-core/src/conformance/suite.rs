@@ -216,9 +216,13 @@ macro_rules! provider_suite {
                 labels_are_there_from_the_start,
                 deleting_twice_is_success,
                 inventory_lists_all_of_an_owner,
+                a_list_shows_what_a_look_by_id_shows,
+                any_page_may_be_asked_for_at_any_time,
                 a_deadline_ends_a_call,
+                a_look_without_an_answer_is_an_error,
                 what_is_there_is_found,
                 actions_end_and_unknown_ones_are_left_out,
+                the_digest_stays,
             );
         }
     };
@@ -259,6 +263,7 @@ macro_rules! audit_sink_suite {
                 batches_arrive_in_order,
                 ok_means_kept,
                 a_repeated_batch_adds_nothing,
+                a_batch_that_comes_twice_at_once_is_kept_once,
                 a_number_with_another_hash_is_kept_beside_the_first,
                 a_refused_batch_may_come_again,
                 tenants_do_not_meet,

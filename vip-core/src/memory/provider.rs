@@ -53,6 +53,8 @@ pub enum ProviderMethod {
     Inventory,
     /// `catalog`
     Catalog,
+    /// Any of those that change nothing, whichever comes next.
+    Look,
 }
 
 /// Says whether a type is in stock in a location.
@@ -212,7 +214,9 @@ impl MemoryProvider {
     }
 
     fn read<T>(&self, method: ProviderMethod, answer: impl FnOnce(&Cloud) -> T) -> Result<T, ProviderError> {
-        let (cloud, fault) = self.begin(method);
+        let (mut cloud, fault) = self.begin(method);
+        *cloud.calls.entry(ProviderMethod::Look).or_default() += 1;
+        let fault = fault.or_else(|| cloud.faults.get_mut(&ProviderMethod::Look).and_then(VecDeque::pop_front));
         match fault {
             None => Ok(answer(&cloud)),
             Some(ProviderFault::Refuse(kind)) => Err(ProviderError::new(kind, "told_to")),

@@ -49,7 +49,8 @@ type Seen = BTreeMap<ProviderActionId, Option<ActionView>>;
 /// Is a client whose looks share requests; everything else goes through as it is.
 ///
 /// A server that a page of the inventory does not show is asked for by its id: lists may hide what is there. One that
-/// it does show is marked as listed: its id was not asked for, so T1 does not hold of it yet.
+/// it does show is marked as listed: its id was not asked for, so T1 does not hold of it yet. A look that has to be by id
+/// alone is asked for by itself.
 #[derive(Debug)]
 pub struct Batched {
     inner: Arc<dyn ProviderClient>,
@@ -273,6 +274,9 @@ impl ProviderClient for Batched {
     }
 
     async fn get(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
+        if context.by_id_alone {
+            return self.ask(id, context).await;
+        }
         if let Some(seen) = self.memory().servers.give(id, Instant::now()) {
             return Ok(Some(seen));
         }

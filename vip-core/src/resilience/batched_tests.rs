@@ -41,6 +41,18 @@ async fn what_a_page_shows_is_marked_as_listed_and_what_was_asked_for_by_its_id_
     assert!(!batched.get(&ids[0], &context()).await.unwrap().unwrap().is_listed);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_look_that_has_to_be_by_id_alone_is_never_answered_by_a_page() {
+    let (provider, batched, _) = cloud(0);
+    let ids = [create(&batched, "a-1").await, create(&batched, "a-2").await, create(&batched, "a-3").await];
+    let context = RequestContext { by_id_alone: true, ..context() };
+    for gets in [3, 6] {
+        let answers = join_all(ids.iter().map(|id| async { batched.get(id, &context).await.unwrap() })).await;
+        assert!(answers.into_iter().all(|seen| seen.is_some_and(|seen| !seen.is_listed)));
+        assert_eq!((provider.calls(ProviderMethod::Inventory), provider.calls(ProviderMethod::Get)), (0, gets));
+    }
+}
+
 /// Creates a server through the client.
 async fn create(batched: &Batched, name: &str) -> ProviderServerId {
     let request = CreateRequest {

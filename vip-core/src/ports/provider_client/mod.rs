@@ -36,6 +36,8 @@ pub struct RequestContext {
     pub priority: Option<Priority>,
     /// What was set aside for the effect that is sent with this context.
     pub reserved: Option<Reserved>,
+    /// Whether a look by id has to be a request for that id; else a list that is read for many looks may answer it.
+    pub by_id_alone: bool,
 }
 
 impl RequestContext {
@@ -48,7 +50,7 @@ impl RequestContext {
         // A `min` that is constant.
         let is_longer = deadline.as_nanos() > Self::DEADLINE_MOST.as_nanos();
         let deadline = if is_longer { Self::DEADLINE_MOST } else { deadline };
-        Self { deadline, request_id: None, trace_parent: None, priority: None, reserved: None }
+        Self { deadline, request_id: None, trace_parent: None, priority: None, reserved: None, by_id_alone: false }
     }
 
     /// Returns this context with a priority.
@@ -79,14 +81,25 @@ impl RequestContext {
 /// * Deleting what is not there is success, told apart (`deleting_twice_is_success`).
 /// * An inventory is complete when its last page says so, and holds only servers with the owner's label
 ///   (`inventory_lists_all_of_an_owner`).
+/// * A list shows of a server what a look by its id shows: its state, addresses and labels. It may answer a look by id
+///   (`a_list_shows_what_a_look_by_id_shows`).
+/// * Any page may be asked for at any time; one beyond the end is empty, and the last (`any_page_may_be_asked_for_at_any_time`).
 /// * No call takes longer than its deadline (`a_deadline_ends_a_call`).
+/// * A look without an answer is an error, whatever went wrong: never "none" and never an empty list, by which servers are given up
+///   (`a_look_without_an_answer_is_an_error`).
 /// * What is there is found by its name, its id and its labels; what is not there is none (`what_is_there_is_found`).
 /// * Actions come to an end, and one that the provider does not know is left out
 ///   (`actions_end_and_unknown_ones_are_left_out`).
+/// * The digest is of the credentials that the client was given, and stays whatever is called, fails or is fetched with them
+///   (`the_digest_stays`).
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait ProviderClient: fmt::Debug + Send + Sync + 'static {
-    /// Identifies the token without revealing it.
+    /// Identifies the credentials that the client was given without revealing them, and the address where it is not the usual one.
+    ///
+    /// What a token may do, and that it has shown the account's servers, is recorded under it for all processes. So it is the same in
+    /// every process and after every restart, and another one for other credentials. A session token that is fetched with them has no
+    /// part in it: each new one would be an unknown token, whose account is closed until it was checked, and would be recorded for ever.
     fn token_digest(&self) -> TokenDigest;
 
     /// Says what is known of the account without a request: whether requests are held back, and what the budget is.
@@ -167,7 +180,9 @@ pub trait ProviderClient: fmt::Debug + Send + Sync + 'static {
         context: &RequestContext,
     ) -> Result<Vec<ActionView>, ProviderError>;
 
-    /// Lists servers that carry the owner's label, ascending by id, from page 1 on.
+    /// Lists servers that carry the owner's label, from page 1 on, in an order that stays: ascending by id, if newer ids are greater.
+    ///
+    /// Several looks by id at a time share pages of it, the last ones first, where new servers are likely to stand.
     ///
     /// # Errors
     ///

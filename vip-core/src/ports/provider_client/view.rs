@@ -141,7 +141,7 @@ pub struct ActionView {
 /// Is a part of the list of an owner's servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InventoryPage {
-    /// Servers, ascending by id; a server may stand on two pages.
+    /// Servers; one may stand on two pages.
     pub servers: Vec<ServerView>,
     /// The next page, if there is one.
     pub next: Option<u32>,

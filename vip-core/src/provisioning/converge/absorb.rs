@@ -54,7 +54,7 @@ pub fn absorb(view: &View<'_>, asked: &Asked, answer: &Answer) -> Change {
         Asked::Look { look, started } => match (look, answer) {
             (Look::Name { account }, Answer::Name(found)) => looks::absorb_name(view, account, *started, found),
             (Look::Id { account, id, why }, Answer::Server(seen)) => match why {
-                LookFor::Confirm => confirm::absorb_confirm_look(view, seen.as_ref()),
+                LookFor::Confirm | LookFor::Timeout => confirm::absorb_confirm_look(view, seen.as_ref()),
                 LookFor::Removal => removal::absorb_removal_look(view, seen.as_ref()),
                 LookFor::Missing => looks::absorb_missing_look(view, account, seen.as_ref()),
                 LookFor::Surplus | LookFor::Resurfaced => looks::absorb_sighting_look(view, account, id, seen.as_ref()),

@@ -15,14 +15,6 @@ const GROWING_LOOKS: u32 = 4;
 /// Decides the next step of a confirmation.
 pub(super) fn next_confirm(view: &View<'_>) -> Step {
     let server = view.server;
-    let is_over = server
-        .waiting_since
-        .zip(server.last_answer)
-        .is_some_and(|(since, last)| last.since(since) >= view.timing.create_timeout);
-    // N11: answers about the server alone can fail an order; silence never, nor an action that does not end.
-    if is_over && server.actions.is_empty() {
-        return Step::Move(Box::new(moves::to_failing(view, FailReason::CreateTimeout)));
-    }
     let Some(own) = &server.provider_ref else {
         // A record gets here only with a reference; without one the create is looked for again.
         let account = server.account.clone().or_else(|| server.candidate().map(|c| c.account.clone()));
@@ -31,12 +23,22 @@ pub(super) fn next_confirm(view: &View<'_>) -> Step {
             None => Step::Settled,
         };
     };
-    // N12; once the time is over the server itself is asked, whatever its actions say.
-    if is_over || server.actions.is_empty() {
-        Step::Look(Look::Id { account: own.account.clone(), id: own.id.clone(), why: LookFor::Confirm })
+    let by_id = |why| Step::Look(Look::Id { account: own.account.clone(), id: own.id.clone(), why });
+    if is_over(server, view) {
+        // N11: the server itself is asked, whatever its actions and the lists say.
+        by_id(LookFor::Timeout)
+    } else if server.actions.is_empty() {
+        // N12
+        by_id(LookFor::Confirm)
     } else {
         Step::Look(Look::Actions { account: own.account.clone(), ids: server.actions.clone() })
     }
+}
+
+/// Says whether answers in an unbroken row have said "not running" for as long as a create may take.
+fn is_over(server: &Server, view: &View<'_>) -> bool {
+    let answers = server.waiting_since.zip(server.last_answer);
+    answers.is_some_and(|(since, last)| last.since(since) >= view.timing.create_timeout)
 }
 
 /// Says what the state of the create's actions changes.
@@ -85,8 +87,13 @@ pub(super) fn absorb_confirm_look(view: &View<'_>, answer: Option<&ServerView>) 
     if ready {
         return moves::to_running(server).of("look_by_id", OutcomeClass::Found);
     }
-    // The server itself was asked: from here on it tells, and N11 decides by what it says.
+    // The server itself was asked: from here on it tells.
     server.actions.clear();
+    // N11: a list may show less of a server than there is. Silence fails no order, nor does an action that does not end.
+    if !seen.is_listed && is_over(&server, view) {
+        let change = moves::fail(server, FailReason::CreateTimeout);
+        return Change { verb: Verb::Look, ..change.of("look_by_id", OutcomeClass::Found) };
+    }
     look_again(&mut server, view);
     let mut change = Change::new(server, Verb::Look).of("look_by_id", OutcomeClass::Found);
     change.only_work = true;

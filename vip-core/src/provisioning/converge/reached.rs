@@ -68,7 +68,7 @@ mod counting {
     const fn of_look(look: &Look) -> &'static str {
         match look {
             Look::Name { .. } => "name",
-            Look::Id { why: LookFor::Confirm, .. } => "id to confirm",
+            Look::Id { why: LookFor::Confirm | LookFor::Timeout, .. } => "id to confirm",
             Look::Id { why: LookFor::Removal, .. } => "id to remove",
             Look::Id { why: LookFor::Surplus, .. } => "id of a surplus",
             Look::Id { why: LookFor::Resurfaced, .. } => "id of a resurfaced",

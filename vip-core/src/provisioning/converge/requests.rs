@@ -8,7 +8,7 @@ use super::looks;
 use super::outlook;
 use super::sane;
 use super::session::{Session, Stop};
-use super::step::{Failure, Look};
+use super::step::{Failure, Look, LookFor};
 use crate::model::{AccountId, Effect, Intent};
 use crate::ports::{CreateRequest, Priority, ProviderError, RecordedRef, RequestContext, StoreError};
 use crate::provisioning::gate;
@@ -80,7 +80,9 @@ impl Session<'_> {
         let Some(client) = self.client(look.account()) else {
             return Answer::Failed(not_sent("no_client"));
         };
-        let context = self.request(left, outlook::of_look(look));
+        let mut context = self.request(left, outlook::of_look(look));
+        // N11 is not decided by a list.
+        context.by_id_alone = matches!(look, Look::Id { why: LookFor::Timeout, .. });
         let answer = async {
             match look {
                 Look::Name { .. } => {

@@ -79,6 +79,8 @@ impl Look {
 pub enum LookFor {
     /// Whether the new server runs.
     Confirm,
+    /// Whether the new server itself says that it does not run, now that its time is over: no list is asked instead.
+    Timeout,
     /// Whether the removed server is gone.
     Removal,
     /// Whether a second server is really ours.

@@ -29,6 +29,8 @@ mod restored;
 mod restored_all;
 #[cfg(all(vip_seeded_bugs, feature = "mocks"))]
 mod seeded_bugs;
+#[cfg(feature = "mocks")]
+mod summaries;
 mod sweep;
 mod sweep_scale;
 #[cfg(feature = "mocks")]

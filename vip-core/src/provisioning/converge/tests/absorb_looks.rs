@@ -221,19 +221,17 @@ fn a_failed_action_fails_the_create_and_a_forgotten_one_is_no_obstacle() {
 fn an_order_is_timed_out_by_what_its_server_says_and_not_by_what_its_actions_say() {
     let ids = vec![ProviderActionId::new("7").unwrap()];
     let action = |status| Answer::Actions(vec![ActionView { id: ids[0].clone(), status }]);
-    let to_server = Look::Id { account: account(), id: id("1"), why: LookFor::Confirm };
-    for status in [ActionStatus::Running, ActionStatus::Succeeded] {
+    // That an action runs is an answer, and with it the time is over; that one has ended says nothing of the server.
+    for (status, why) in [(ActionStatus::Running, LookFor::Timeout), (ActionStatus::Succeeded, LookFor::Confirm)] {
         let mut world = confirming();
         world.server.actions.clone_from(&ids);
         world.server.waiting_since = Some(NOW.minus(seconds(1800)));
         world.server.last_answer = Some(NOW.minus(seconds(3)));
         world.server = ask(&world, Look::Actions { account: account(), ids: ids.clone() }, action(status)).server;
         world.server.not_before = None;
-        assert_eq!(next_step(&world.view()), Step::Look(to_server.clone()));
-        let change = by_id(&world, "1", LookFor::Confirm, Some(seen(&world, "1", ServerStatus::Starting)));
-        assert_eq!((change.server.state, change.server.actions.len()), (ServerState::Confirming, 0));
-        world.server = change.server;
-        let Step::Move(change) = next_step(&world.view()) else { panic!("no move") };
+        assert_eq!(next_step(&world.view()), Step::Look(Look::Id { account: account(), id: id("1"), why }));
+        let change = by_id(&world, "1", why, Some(seen(&world, "1", ServerStatus::Starting)));
+        assert_eq!((change.server.state, change.only_work), (ServerState::Failing, false));
         assert_eq!(change.server.fail_reason, Some(FailReason::CreateTimeout));
     }
 }

@@ -1,9 +1,9 @@
 //! Details of looks that no table names and on which something depends: each was once changed and nobody saw it.
 
 use super::*;
-use crate::model::{Desired, ParkReason, Removal, ServerState, Verb};
+use crate::model::{Desired, FailReason, ParkReason, Removal, ServerState, Verb};
 use crate::ports::Deletion;
-use crate::provisioning::converge::{Answer, Asked, Change, Look, LookFor, NameFinding, absorb};
+use crate::provisioning::converge::{Answer, Asked, Change, Look, LookFor, NameFinding, Step, absorb, next_step};
 
 fn by_name(world: &World, named: Option<ServerView>, labelled: Vec<ServerView>) -> Change {
     let look = Look::Name { account: account() };
@@ -116,6 +116,29 @@ fn an_empty_look_backs_off_a_create_alone_and_is_committed_if_it_proves_somethin
             "{state:?} {desired:?}: it proves that none will come"
         );
     }
+}
+
+#[test]
+fn n11_a_list_that_does_not_show_a_server_running_fails_no_order() {
+    let mut world = in_state(ServerState::Confirming, Desired::Present);
+    world.server.provider_ref = Some(reference("1"));
+    world.server.waiting_since = Some(NOW.minus(seconds(1800)));
+    world.server.last_answer = Some(NOW.minus(seconds(3)));
+    let ask = |world: &World, why, is_listed| {
+        let look = Look::Id { account: account(), id: id("1"), why };
+        let seen = ServerView { is_listed, ..seen(world, "1", ServerStatus::Other) };
+        absorb(&world.view(), &Asked::Look { look, started: NOW }, &Answer::Server(Some(seen)))
+    };
+    let listed = ask(&world, LookFor::Confirm, true);
+    assert!(listed.server.state == ServerState::Confirming && listed.only_work);
+    world.server = listed.server;
+    world.server.not_before = None;
+    let by_itself = Look::Id { account: account(), id: id("1"), why: LookFor::Timeout };
+    assert_eq!(next_step(&world.view()), Step::Look(by_itself));
+    let asked = ask(&world, LookFor::Timeout, false);
+    assert_eq!((asked.server.state, asked.verb), (ServerState::Failing, Verb::Look));
+    assert_eq!(asked.server.fail_reason, Some(FailReason::CreateTimeout));
+    assert_eq!(by_id(&world, "1", LookFor::Timeout, false).server.state, ServerState::Running);
 }
 
 #[test]
