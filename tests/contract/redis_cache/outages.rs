@@ -143,3 +143,19 @@ async fn what_a_restored_server_brings_back_is_not_believed_by_who_lost_contact(
     until_it_answers(&cache).await;
     assert_eq!(cache.get(&key).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_full_server_takes_no_value_and_answers_and_forgets_those_that_it_has() {
+    let server = RedisServer::start();
+    let (cache, key) = (open(&server), key(None, "catalog"));
+    cache.put(&key, b"old", LIFE).await.unwrap();
+    let set: String = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert_eq!(set, "OK");
+    for _ in 0..3 {
+        assert!(cache.put(&key, b"new", LIFE).await.is_err(), "others need what memory there is");
+        let found = cache.get(&key).await.unwrap();
+        assert_eq!(found.as_deref(), Some(&b"old"[..]), "refused as a whole, and no outage");
+    }
+    cache.invalidate(&key).await.unwrap();
+    assert_eq!(cache.get(&key).await.unwrap(), None);
+}

@@ -30,6 +30,7 @@ const JITTER: f64 = 0.1;
 ///   back is not believed.
 /// * If the process ends before that, another one may be answered the old value for as long as it has left to live:
 ///   at most [`RedisConfig::life_most`], 15 minutes by default.
+/// * A full server refuses values and does everything else; that counts as no failure.
 /// * After a failure the server is left alone for 25 ms, doubling up to 1 s; calls meanwhile fail at once.
 /// * No call takes longer than connection and answer deadline, 250 ms each by default, and none longer than its caller
 ///   waits: a dropped call leaves nothing behind.
