@@ -6,6 +6,7 @@ mod guards;
 #[path = "redis_cache/outages.rs"]
 mod outages;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,13 +19,13 @@ use vip_core::ports::{Cache, CacheKey, Randomness};
 use vip_tests::redis_server::RedisServer;
 use vip_tests::site::pause;
 
-/// Draws zeros: no life is shortened by jitter.
-#[derive(Debug)]
-struct NoJitter;
+/// Counts, and so draws shares of zero: no life is shortened by jitter, and no generation is named as one before it.
+#[derive(Debug, Default)]
+struct NoJitter(AtomicU64);
 
 impl Randomness for NoJitter {
     fn next_u64(&self) -> u64 {
-        0
+        self.0.fetch_add(1, Ordering::SeqCst)
     }
 }
 
@@ -80,7 +81,7 @@ fn patient() -> RedisConfig {
 async fn redis_cache() -> RedisFixture {
     let server = RedisServer::start();
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000)));
-    let config = patient().clock(Arc::clone(&clock) as _).randomness(Arc::new(NoJitter));
+    let config = patient().clock(Arc::clone(&clock) as _).randomness(Arc::new(NoJitter::default()));
     let cache = RedisCache::open(&server.url(), config).unwrap();
     RedisFixture { cache, clock, server: Mutex::new(server) }
 }
@@ -108,7 +109,7 @@ async fn an_empty_value_says_that_there_is_nothing_and_is_no_miss() {
 }
 
 #[tokio::test]
-async fn every_key_of_the_server_names_its_tenant_and_ends_by_itself() {
+async fn every_value_names_its_tenant_and_ends_by_itself_and_their_generation_does_not() {
     let server = RedisServer::start_on_port();
     let cache = RedisCache::open(&server.url(), patient().life_most(Duration::from_secs(100))).unwrap();
     for (tenant, name) in [(None, "acme:a"), (Some("acme"), "a"), (Some("globex"), "a")] {
@@ -117,8 +118,10 @@ async fn every_key_of_the_server_names_its_tenant_and_ends_by_itself() {
     let mut keys: Vec<String> = server.ask(&["KEYS", "*"]);
     keys.sort();
     let base = "vip1:cache:{default}";
-    let expected = ["shared:acme:a", "tenant:4:acme:a", "tenant:6:globex:a"];
+    let expected = ["generation", "shared:acme:a", "tenant:4:acme:a", "tenant:6:globex:a"];
     assert_eq!(keys, expected.map(|end| format!("{base}:{end}")));
+    let generation = keys.remove(0);
+    assert_eq!(server.ask::<i64>(&["PTTL", &generation]), -1, "what evicts by expiry takes values alone");
     for key in keys {
         let left: u64 = server.ask(&["PTTL", &key]);
         assert!((85_000..=100_000).contains(&left), "bounded and shortened by at most a tenth: {left} ms");

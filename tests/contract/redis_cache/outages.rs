@@ -60,6 +60,38 @@ async fn an_invalidation_whose_caller_went_away_is_made_good_by_the_next_call() 
     assert_eq!(other.get(&key).await.unwrap(), None, "for nobody");
 }
 
+#[tokio::test]
+async fn a_generation_that_the_server_threw_away_brings_back_nothing_of_before() {
+    let server = RedisServer::start();
+    let (other, cache) = (open(&server), open(&server));
+    let [catalog, second] = ["catalog", "second"].map(|name| key(None, name));
+    other.put(&catalog, b"old", LIFE).await.unwrap();
+    let mut invalidation = cache.invalidate(&catalog);
+    assert!(futures_util::poll!(&mut invalidation).is_pending());
+    drop(invalidation);
+    cache.put(&second, b"new", LIFE).await.unwrap();
+    assert_eq!(other.get(&catalog).await.unwrap(), None, "put in a generation that is over");
+    assert_eq!(server.ask::<i64>(&["DEL", "vip1:cache:{default}:generation"]), 1);
+    assert_eq!(other.get(&catalog).await.unwrap(), None, "without a generation nothing is believed");
+    other.put(&second, b"newer", LIFE).await.unwrap();
+    assert_eq!(other.get(&catalog).await.unwrap(), None, "and the next one is none of those before");
+    assert_eq!(cache.get(&second).await.unwrap().as_deref(), Some(&b"newer"[..]));
+}
+
+#[tokio::test]
+async fn what_could_not_be_invalidated_is_answered_to_nobody_by_a_full_server_either() {
+    let server = RedisServer::start();
+    let (other, cache, key) = (open(&server), open(&server), key(None, "catalog"));
+    other.put(&key, b"old", LIFE).await.unwrap();
+    let set: String = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert_eq!(set, "OK");
+    let mut invalidation = cache.invalidate(&key);
+    assert!(futures_util::poll!(&mut invalidation).is_pending());
+    drop(invalidation);
+    assert_eq!(cache.get(&key).await.unwrap(), None);
+    assert_eq!(other.get(&key).await.unwrap(), None);
+}
+
 /// The process that failed to invalidate ended at once: the promised bound is the life of the value.
 #[tokio::test]
 async fn after_a_failed_invalidation_and_a_restart_another_process_reads_nothing_older_than_the_bound() {
@@ -141,5 +173,21 @@ async fn what_a_restored_server_brings_back_is_not_believed_by_who_lost_contact(
     server.restore_data(backup.path());
     server.restart();
     until_it_answers(&cache).await;
+    assert_eq!(cache.get(&key).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_full_server_takes_no_value_and_answers_and_forgets_those_that_it_has() {
+    let server = RedisServer::start();
+    let (cache, key) = (open(&server), key(None, "catalog"));
+    cache.put(&key, b"old", LIFE).await.unwrap();
+    let set: String = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert_eq!(set, "OK");
+    for _ in 0..3 {
+        assert!(cache.put(&key, b"new", LIFE).await.is_err(), "others need what memory there is");
+        let found = cache.get(&key).await.unwrap();
+        assert_eq!(found.as_deref(), Some(&b"old"[..]), "refused as a whole, and no outage");
+    }
+    cache.invalidate(&key).await.unwrap();
     assert_eq!(cache.get(&key).await.unwrap(), None);
 }

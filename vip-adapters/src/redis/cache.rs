@@ -24,12 +24,13 @@ const JITTER: f64 = 0.1;
 ///
 /// * Each key begins with its tenant, and with its length, so that no two tenants' keys meet.
 /// * Every call answers its error; a failure is never a miss.
-/// * A value carries the generation that it was put in. Whoever lost contact with the server, for whatever call, begins
-///   a new generation with the next call that works: what was put before is not answered any more, to nobody. So a
+/// * A value carries the generation that it was put in. Whoever lost contact with the server, for whatever call, ends
+///   that generation with the next call that works: what was put before is not answered any more, to nobody. So a
 ///   failed invalidation is made good by the next call of the same `RedisCache`, and what a restarted server brings
-///   back is not believed.
+///   back is not believed. A server that evicts may end a generation, and brings none back.
 /// * If the process ends before that, another one may be answered the old value for as long as it has left to live:
 ///   at most [`RedisConfig::life_most`], 15 minutes by default.
+/// * A full server refuses values and does everything else; that counts as no failure.
 /// * After a failure the server is left alone for 25 ms, doubling up to 1 s; calls meanwhile fail at once.
 /// * No call takes longer than connection and answer deadline, 250 ms each by default, and none longer than its caller
 ///   waits: a dropped call leaves nothing behind.
@@ -41,7 +42,7 @@ pub struct RedisCache {
     base: String,
     /// Counts invalidations that ended without an answer, for whatever reason.
     unanswered: AtomicU64,
-    /// How many outages and unanswered invalidations a new generation has made good.
+    /// How many outages and unanswered invalidations the end of a generation has made good.
     renewed: AtomicU64,
 }
 
@@ -81,8 +82,8 @@ impl RedisCache {
     async fn run(&self, script: &Script, key: &CacheKey, more: &[Vec<u8>]) -> Result<Value, Failure> {
         let doubts = self.link.outages() + self.unanswered.load(Ordering::SeqCst);
         let must_renew = doubts > self.renewed.load(Ordering::SeqCst);
-        let generation = if must_renew { self.config.randomness.uuid().to_string() } else { String::new() };
-        let mut arguments = vec![self.config.time().into_bytes(), generation.into_bytes()];
+        let is_over = if must_renew { "over" } else { "" };
+        let mut arguments = vec![self.config.time().into_bytes(), is_over.as_bytes().to_vec()];
         arguments.extend_from_slice(more);
         let keys = [format!("{}:generation", self.base), self.key(key)];
         let answer = self.link.run(script, &keys, &arguments).await?;
@@ -114,7 +115,9 @@ impl Cache for RedisCache {
             return Err(Failure::corrupt(Obstacle::TooMuch { what, most }).into());
         }
         let life = self.life(time_to_live).as_micros().to_string().into_bytes();
-        self.run(&self.scripts.cache_put, key, &[life, value.to_vec()]).await?;
+        // Drawn for each put: whether there is a generation, the server alone knows, and no name may come twice.
+        let generation = self.config.randomness.uuid().to_string().into_bytes();
+        self.run(&self.scripts.cache_put, key, &[life, value.to_vec(), generation]).await?;
         Ok(())
     }
 

@@ -113,7 +113,8 @@ impl RedisConfig {
         self
     }
 
-    /// Sets the source of jitter. Default: the operating system's.
+    /// Sets the source of jitter and of the names of a cache's generations, none of which may come twice. Default: the
+    /// operating system's.
     pub fn randomness(mut self, randomness: Arc<dyn Randomness>) -> Self {
         self.randomness = randomness;
         self

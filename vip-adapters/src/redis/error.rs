@@ -61,6 +61,8 @@ pub enum OpenError {
 pub(super) enum Failure {
     /// Nothing was sent, or the server refused it before it did anything.
     NotDone(Arc<dyn Error + Send + Sync>),
+    /// The server has no memory for it and did nothing; whatever takes none still works.
+    Full(Arc<dyn Error + Send + Sync>),
     /// It was sent, and nobody knows what became of it.
     Unknown(Arc<dyn Error + Send + Sync>),
     /// It will not work later either.
@@ -90,7 +92,7 @@ impl Failure {
     /// Judges it as the failure of a later one of several calls.
     pub(super) fn of_a_part(self) -> Self {
         match self {
-            Self::NotDone(source) => Self::Unknown(source),
+            Self::NotDone(source) | Self::Full(source) => Self::Unknown(source),
             Self::Unknown(_) | Self::Corrupt(_) => self,
         }
     }
@@ -111,34 +113,42 @@ impl Failure {
     pub(super) fn of_answer(error: RedisError) -> Self {
         match judge(&error) {
             Judgement::NotDone => Self::not_done(error),
+            Judgement::Full => Self::Full(Arc::new(error)),
             Judgement::Unknown => Self::unknown(error),
             Judgement::Corrupt => Self::corrupt(error),
         }
     }
 
     /// Says whether contact was lost or the server is not itself: then the next call begins with a new connection.
+    ///
+    /// A full server is itself: what holds leases, and what would empty it, must not wait because an addition was refused.
     pub(super) const fn is_outage(&self) -> bool {
         match self {
             Self::NotDone(_) | Self::Unknown(_) => true,
-            Self::Corrupt(_) => false,
+            Self::Full(_) | Self::Corrupt(_) => false,
         }
     }
 
     pub(super) fn into_source(self) -> Box<dyn Error + Send + Sync> {
         match self {
-            Self::NotDone(source) | Self::Unknown(source) | Self::Corrupt(source) => Box::new(source),
+            Self::NotDone(source) | Self::Full(source) | Self::Unknown(source) | Self::Corrupt(source) => {
+                Box::new(source)
+            }
         }
     }
 }
 
 enum Judgement {
     NotDone,
+    Full,
     Unknown,
     Corrupt,
 }
 
 /// First words of answers that a server gives before it begins a script. A script that has begun to write is finished.
-const REFUSALS: [&str; 5] = ["BUSY", "MISCONF", "NOAUTH", "NOREPLICAS", "OOM"];
+const REFUSALS: [&str; 4] = ["BUSY", "MISCONF", "NOAUTH", "NOREPLICAS"];
+/// First word of the answer of a full server to a script whose first write is an addition.
+const FULL: &str = "OOM";
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the client's list of kinds is open; what it adds is unknown to us")]
 fn judge(error: &RedisError) -> Judgement {
@@ -156,6 +166,7 @@ fn judge(error: &RedisError) -> Judgement {
             | ServerErrorKind::Ask
             | ServerErrorKind::CrossSlot,
         ) => Judgement::NotDone,
+        _ if error.code() == Some(FULL) => Judgement::Full,
         _ if error.code().is_some_and(|code| REFUSALS.contains(&code)) => Judgement::NotDone,
         ErrorKind::Server(_) | ErrorKind::UnexpectedReturnType | ErrorKind::Extension => Judgement::Corrupt,
         ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => Judgement::NotDone,
@@ -166,7 +177,7 @@ fn judge(error: &RedisError) -> Judgement {
 impl From<Failure> for QueueError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::NotDone(source) => Self::Unavailable { source: Box::new(source) },
+            Failure::NotDone(source) | Failure::Full(source) => Self::Unavailable { source: Box::new(source) },
             Failure::Unknown(source) => Self::OutcomeUnknown { source: Box::new(source) },
             Failure::Corrupt(source) => Self::Corrupt { source: Box::new(source) },
         }
