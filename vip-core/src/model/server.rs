@@ -302,6 +302,12 @@ pub struct Server {
     /// When the last answer "out of stock" came, by the store's clock; older records do not have it.
     #[serde(default)]
     pub exhausted_at: Option<Timestamp>,
+    /// Whether a whole round of candidates ended with the wait for stock, and nothing has gone on since; older records do not have it.
+    #[serde(default)]
+    pub sold_out: bool,
+    /// How often the candidate to try next was called busy since it is that; older records do not have it.
+    #[serde(default)]
+    pub busy: u32,
     /// Why it waits, for whoever asks.
     pub wait_reason: Option<WaitReason>,
     /// When it moves again, by the store's clock; none when it rests.

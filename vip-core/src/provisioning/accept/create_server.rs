@@ -247,6 +247,8 @@ fn requested(caller: &Caller, command: &CreateServer, spec: &ValidSpec, ids: &Id
         not_before: None,
         exhausted_since: None,
         exhausted_at: None,
+        sold_out: false,
+        busy: 0,
         wait_reason: Some(WaitReason::Queued),
         wake_at: None,
         fail_reason: None,

@@ -135,6 +135,7 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
         ProviderErrorKind::Busy => {
             let delay = view.backoff(timing.backoff_first, timing.backoff_most);
             moves::back_off(&mut server, view, delay, WaitReason::Busy);
+            server.busy = server.busy.saturating_add(1);
             Change::new(server, Verb::Record)
         }
         ProviderErrorKind::NotSent | ProviderErrorKind::Bug => {
@@ -182,6 +183,7 @@ fn may_have_landed(view: &View<'_>, server: &mut Server, intent: &Intent, taken:
 
 /// Takes the candidate at a place, or ends the round if there is none.
 fn go_on_with(view: &View<'_>, mut server: Server, place: usize) -> Change {
+    server.busy = 0;
     if place < server.candidates.len() {
         server.cursor = place;
         return Change::new(server, Verb::Record);
@@ -234,6 +236,7 @@ fn give_up(mut server: Server, reason: FailReason) -> Change {
 fn wait_for_stock(view: &View<'_>, mut server: Server) -> Change {
     count_sold_out(&mut server, view.now);
     begin_round(&mut server);
+    server.sold_out = true;
     let waited = server.exhausted_since.map_or(Duration::ZERO, |since| view.now.since(since));
     if waited >= view.timing.stock_patience {
         return once_settled(server, |server| give_up(server, FailReason::NoStock));

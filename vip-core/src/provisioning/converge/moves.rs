@@ -22,9 +22,11 @@ pub(super) fn throttled(server: &mut Server, view: &View<'_>, retry_after: Durat
     back_off(server, view, retry_after.min(LONGEST_NAMED), WaitReason::Throttled);
 }
 
-/// Forgets back-offs: something went on.
+/// Forgets back-offs, and what was refused: something went on.
 pub(super) fn progress(server: &mut Server) {
     server.backoff = 0;
+    server.sold_out = false;
+    server.busy = 0;
     server.not_before = None;
     server.wait_reason = None;
 }

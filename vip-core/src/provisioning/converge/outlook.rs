@@ -55,28 +55,28 @@ pub(super) fn usual_create(outlook: &Outlook, candidate: &Candidate) -> Option<D
 pub(super) const fn of_effect(effect: &Effect, server: &Server) -> Priority {
     match (effect, server.state) {
         (Effect::Delete { .. }, ServerState::Failing) => Priority::Settle,
-        (Effect::Create { .. }, _) if waits_for_change(server) => Priority::BestEffort,
+        (Effect::Create { .. }, _) if waits_for_change(server).is_some() => Priority::BestEffort,
         (Effect::Create { .. } | Effect::Delete { .. }, _) => Priority::Change,
     }
 }
 
-/// Says whether an order waits until the provider changes its mind: all that it accepts was refused, for want of stock, by a limit
-/// of the account (then it is parked), or for a while for other work.
-pub(super) const fn waits_for_change(server: &Server) -> bool {
-    // A whole round was: its end is what backs off. Whatever it waited for since, such as a provider that was away.
-    let no_stock = server.exhausted_since.is_some() && server.backoff > 0;
-    let busy = matches!(server.wait_reason, Some(WaitReason::Busy)) && server.backoff >= BUSY_TRIES;
+/// Says what an order waits for until the provider changes its mind, because all that it accepts was refused: for want of stock, for a
+/// while for other work, or by a limit of the account (then it is parked). It stays so whatever it waited for since, such as a provider
+/// that was away; and no other back-off makes it so, for then nobody has asked for its next candidate.
+pub(super) const fn waits_for_change(server: &Server) -> Option<WaitReason> {
     match server.state {
-        ServerState::Creating => no_stock || busy,
-        ServerState::Parked => true,
-        ServerState::Requested
+        ServerState::Creating if server.sold_out => Some(WaitReason::NoStock),
+        ServerState::Creating if server.busy >= BUSY_TRIES => Some(WaitReason::Busy),
+        ServerState::Parked => Some(WaitReason::Parked),
+        ServerState::Creating
+        | ServerState::Requested
         | ServerState::Confirming
         | ServerState::Running
         | ServerState::Lost
         | ServerState::Failing
         | ServerState::Failed
         | ServerState::Deleting
-        | ServerState::Deleted => false,
+        | ServerState::Deleted => None,
     }
 }
 
@@ -134,30 +134,27 @@ mod tests {
 
     #[test]
     fn a_create_comes_after_all_else_once_all_that_its_order_accepts_was_refused() {
-        use WaitReason::{Busy, NoStock, Parked, ProviderUnavailable, Queued, Throttled};
-        for (state, reason, backoff, sold_out, priority) in [
-            (ServerState::Requested, Queued, 0, false, Priority::Change),
-            // The first candidate is out of stock, and the others have not been asked.
-            (ServerState::Creating, Queued, 0, true, Priority::Change),
-            (ServerState::Creating, Throttled, 9, false, Priority::Change),
-            (ServerState::Creating, ProviderUnavailable, 9, false, Priority::Change),
-            (ServerState::Creating, NoStock, 1, true, Priority::BestEffort),
-            // All of them were out of stock, and the provider is away since.
-            (ServerState::Creating, ProviderUnavailable, 2, true, Priority::BestEffort),
-            (ServerState::Creating, Busy, BUSY_TRIES - 1, false, Priority::Change),
-            (ServerState::Creating, Busy, BUSY_TRIES, false, Priority::BestEffort),
-            (ServerState::Parked, Parked, 0, false, Priority::BestEffort),
+        for (state, backoff, sold_out, busy, waits_for) in [
+            (ServerState::Requested, 0, false, 0, None),
+            // The first candidate is out of stock, and whatever the order backed off for, the others have not been asked.
+            (ServerState::Creating, 0, false, 0, None),
+            (ServerState::Creating, 9, false, 0, None),
+            (ServerState::Creating, 1, true, 0, Some(WaitReason::NoStock)),
+            (ServerState::Creating, 9, false, BUSY_TRIES - 1, None),
+            (ServerState::Creating, BUSY_TRIES, false, BUSY_TRIES, Some(WaitReason::Busy)),
+            (ServerState::Parked, 0, false, 0, Some(WaitReason::Parked)),
         ] {
             let mut server = super::super::tests::order();
-            (server.state, server.wait_reason, server.backoff) = (state, Some(reason), backoff);
-            server.exhausted_since = sold_out.then_some(at(0));
-            assert_eq!(
-                of_effect(&Effect::Create { candidate: 0 }, &server),
-                priority,
-                "{state:?} {reason:?} {backoff}"
-            );
+            (server.state, server.backoff, server.sold_out, server.busy) = (state, backoff, sold_out, busy);
+            // Whatever it waited for last, such as a provider that was away.
+            server.wait_reason = Some(WaitReason::ProviderUnavailable);
+            server.exhausted_since = Some(at(0));
+            let case = format!("{state:?} {backoff} {sold_out} {busy}");
+            assert_eq!(waits_for_change(&server), waits_for, "{case}");
+            let priority = if waits_for.is_some() { Priority::BestEffort } else { Priority::Change };
+            assert_eq!(of_effect(&Effect::Create { candidate: 0 }, &server), priority, "{case}");
             let delete = Effect::Delete { id: crate::model::ProviderServerId::new("1").unwrap() };
-            assert_eq!(of_effect(&delete, &server), Priority::Change, "{state:?} {reason:?} {backoff}");
+            assert_eq!(of_effect(&delete, &server), Priority::Change, "{case}");
         }
     }
 

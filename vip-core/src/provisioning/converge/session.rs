@@ -12,9 +12,7 @@ use super::next_step::next_step;
 use super::outlook;
 use super::reached;
 use super::step::{Change, Failure, GateView, Refusal, Step, View};
-use crate::model::{
-    AccountId, Actor, AuditDraft, Intent, Server, ServerId, ServerState, TenantId, Timestamp, WaitReason,
-};
+use crate::model::{AccountId, Actor, AuditDraft, Intent, Server, ServerId, TenantId, Timestamp, WaitReason};
 use crate::ports::{ChangeSet, Guard, Loaded, Note, ProviderClient, StoreError};
 use crate::provisioning::context::Context;
 use crate::provisioning::gate::{self, Others};
@@ -342,11 +340,8 @@ impl<'a> Session<'a> {
         // Whatever was named: not in circles.
         let delay = self.view(&BTreeMap::new()).retry_delay(failure).max(self.context.timing.backoff_first / 2);
         // What was refused before is what it waits for, and not its turn; also if the provider was away since.
-        let server = &self.loaded.server;
-        let sold_out = server.state == ServerState::Creating && server.exhausted_since.is_some();
-        let refused = if sold_out { Some(WaitReason::NoStock) } else { server.wait_reason };
-        let kept = refused.filter(|_| outlook::waits_for_change(server));
-        self.wait(self.now().plus(delay), kept.unwrap_or_else(|| failure.waits_for())).await
+        let refused = outlook::waits_for_change(self.server());
+        self.wait(self.now().plus(delay), refused.unwrap_or_else(|| failure.waits_for())).await
     }
 
     pub(super) fn client(&self, account: &AccountId) -> Option<&Arc<dyn ProviderClient>> {

@@ -19,8 +19,8 @@ const AWAY_LEAST: Duration = Duration::from_secs(1);
 /// Longest time that somebody who leaves is told to stay away.
 const AWAY_MOST: Duration = Duration::from_secs(300);
 
-/// Of so many requests that come back one is for [`Priority::BestEffort`] while less is left than that has to leave free: others may
-/// keep it so for days.
+/// Of so many requests that come back one is for [`Priority::BestEffort`] while less is left than that has to leave free, or others wait
+/// before it: they may keep it so for days.
 const BEST_EFFORT_SHARE: u32 = 20;
 
 /// Returns the percent of the limit that has to stay free after a request of this priority.
@@ -102,7 +102,7 @@ pub(super) struct Ledger {
     away: Away,
     /// The same of [`Priority::BestEffort`]: they are many for long, and nobody else comes back later for it.
     away_best_effort: Away,
-    /// From when on one of them may go by the reserve of a change; empty while there is enough for them.
+    /// From when on one of them may go as a change: by its reserve, and before all who wait for less. Empty while there is enough for them.
     best_effort_from: Option<Duration>,
 }
 
@@ -162,31 +162,37 @@ impl Ledger {
 
     /// Says whether it is a call's turn; if so, it has left the queue and taken what it costs.
     pub(super) fn turn(&mut self, now: Duration, place: Place, want: Want, pace: Option<Pace>) -> Turn {
-        let ready = self.ready(now, want, pace);
-        let before = self.waiting.range(..place).count();
-        if before > 0 {
-            let each = self.interval(pace).mul_f64(f64::from(u32::try_from(before).unwrap_or(u32::MAX)));
-            return Turn::Wait(ready.max(now).saturating_add(each));
-        }
-        let next_share = now.saturating_add(self.interval(None).saturating_mul(BEST_EFFORT_SHARE));
-        if ready > now {
+        let priority = self.goes_as(now, want.priority);
+        let ready = self.ready(now, Want { priority, ..want }, pace);
+        let before = self.waiting.range(..(priority, place.1)).count();
+        let next_share = now.saturating_add(self.interval(pace).saturating_mul(BEST_EFFORT_SHARE));
+        if before > 0 || ready > now {
             if want.priority == Priority::BestEffort {
                 self.best_effort_from.get_or_insert(next_share);
             }
-            return Turn::Wait(ready);
+            let theirs = self.interval(pace).saturating_mul(u32::try_from(before).unwrap_or(u32::MAX));
+            return Turn::Wait(ready.max(now).saturating_add(theirs));
         }
         self.waiting.remove(&place);
-        if let Some((limit, tokens)) = self.left(now) {
-            if want.priority == Priority::BestEffort {
-                let is_scarce = tokens < needed(limit, Priority::BestEffort, want.cost);
-                self.best_effort_from = is_scarce.then_some(next_share);
-            }
+        let left = self.left(now);
+        if want.priority == Priority::BestEffort {
+            let is_scarce = left.is_some_and(|(limit, tokens)| tokens < needed(limit, Priority::BestEffort, want.cost));
+            self.best_effort_from = is_scarce.then_some(next_share);
+        }
+        if let Some((limit, tokens)) = left {
             self.level = Some(Level { limit, tokens: tokens - f64::from(want.cost), at: now });
         }
         self.under_way = self.under_way.saturating_add(1);
         let interval = self.interval(pace).saturating_mul(want.cost);
         self.paced_until = if pace.is_some() { now.saturating_add(interval) } else { Duration::ZERO };
         Turn::Go
+    }
+
+    /// Returns as what a call stands in line and has its turn: what is only tried as a change once its share is due, but not while nobody
+    /// knows how much is left.
+    fn goes_as(&self, now: Duration, priority: Priority) -> Priority {
+        let is_due = !self.doubtful && self.best_effort_from.is_some_and(|from| now >= from);
+        if priority == Priority::BestEffort && is_due { Priority::Change } else { priority }
     }
 
     /// Returns the first time at which the first one who waits may send.
@@ -198,10 +204,7 @@ impl Ledger {
         // After throttling one request asks how much is left, whatever was told then.
         let asks = self.doubtful && self.under_way == 0;
         if let Some((limit, tokens)) = self.left(now).filter(|_| !asks) {
-            let is_its_share =
-                want.priority == Priority::BestEffort && self.best_effort_from.is_some_and(|from| now >= from);
-            let priority = if is_its_share { Priority::Change } else { want.priority };
-            let needed = needed(limit, priority, want.cost);
+            let needed = needed(limit, want.priority, want.cost);
             if tokens < needed {
                 let wait = (needed - tokens) * 3600.0 / f64::from(limit.max(1));
                 ready = ready.max(now.saturating_add(Duration::from_secs_f64(wait)));

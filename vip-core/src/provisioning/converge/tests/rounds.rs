@@ -1,9 +1,14 @@
-//! C6: rounds whose candidates are refused each in its own way, and what their orders wait for.
+//! C5, C6: rounds whose candidates are refused each in its own way, what their orders wait for, and how urgently they are tried again.
 
 use super::*;
 use crate::model::{Candidate, FailReason, ParkReason, ServerState, Shortage, WaitReason};
-use crate::ports::ProviderErrorKind::{self, AccountLimit, Exhausted, InvalidInput, Placement, Protected};
-use crate::provisioning::converge::{Answer, Asked, Change, Failure, Step, absorb, announce, next_step};
+use crate::ports::Priority;
+use crate::ports::ProviderErrorKind::{
+    self, AccountLimit, Busy, Exhausted, InvalidInput, NotSent, Placement, Protected, Throttled, Unknown,
+};
+use crate::provisioning::converge::{
+    Answer, Asked, Change, Failure, NameFinding, Step, absorb, announce, moves, next_step, outlook,
+};
 
 /// Is what comes of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,4 +166,68 @@ fn c6_a_round_ends_only_once_a_create_before_its_last_refusal_is_settled() {
         world.server.land.clear();
         assert_eq!(round(&mut world, &[kind]), End::Room, "{kind:?}");
     }
+}
+
+/// Refuses the create that comes next, looks in vain for one whose answer was lost, and lets the wait pass that follows.
+fn pass(world: &mut World, kind: ProviderErrorKind) {
+    drop(refuse(world, kind));
+    let step = next_step(&world.view());
+    if let Step::Look(look) = step {
+        let asked = Asked::Look { look, started: world.now };
+        world.server = absorb(&world.view(), &asked, &Answer::Name(NameFinding::default())).server;
+    }
+    world.now = world.server.not_before.unwrap_or(world.now);
+}
+
+/// Returns which candidate is asked next, and how urgently.
+fn next_create(world: &World) -> (usize, Priority) {
+    let step = next_step(&world.view());
+    let Step::Call { effect: Effect::Create { candidate }, .. } = step else { panic!("no create: {step:?}") };
+    (candidate, outlook::of_effect(&Effect::Create { candidate }, &world.server))
+}
+
+#[test]
+fn c5_a_candidate_that_nobody_has_asked_is_urgent_whatever_its_order_backed_off_for() {
+    for kind in [Throttled { retry_after: seconds(5) }, NotSent, Busy, Unknown] {
+        let mut world = order_in(&["a", "a"]);
+        pass(&mut world, kind);
+        pass(&mut world, Exhausted);
+        assert_eq!(next_create(&world), (1, Priority::Change), "after {kind:?}");
+        pass(&mut world, kind);
+        assert_eq!(next_create(&world), (1, Priority::Change), "after {kind:?} twice");
+        pass(&mut world, Exhausted);
+        assert_eq!(next_create(&world), (0, Priority::BestEffort), "all were asked, after {kind:?}");
+        pass(&mut world, kind);
+        assert_eq!(next_create(&world), (0, Priority::BestEffort), "whatever it waited for since: {kind:?}");
+    }
+}
+
+#[test]
+fn c5_an_order_that_somebody_resumes_is_urgent_until_all_is_refused_again() {
+    let mut world = order_in(&["a", "a"]);
+    pass(&mut world, Exhausted);
+    pass(&mut world, Exhausted);
+    pass(&mut world, AccountLimit);
+    assert_eq!(next_create(&world), (0, Priority::BestEffort), "it is parked");
+    world.server = moves::resume(&world.view()).server;
+    pass(&mut world, NotSent);
+    assert_eq!(next_create(&world), (0, Priority::Change));
+}
+
+#[test]
+fn a_candidate_is_only_tried_once_it_was_called_busy_six_times_and_an_outage_is_not_busy() {
+    let mut world = order_in(&["a", "a"]);
+    for _ in 0..9 {
+        pass(&mut world, NotSent);
+    }
+    for _ in 0..5 {
+        pass(&mut world, Busy);
+        assert_eq!(next_create(&world), (0, Priority::Change));
+    }
+    pass(&mut world, Busy);
+    assert_eq!(next_create(&world), (0, Priority::BestEffort));
+    pass(&mut world, NotSent);
+    assert_eq!(next_create(&world), (0, Priority::BestEffort), "it was busy when it was last asked");
+    pass(&mut world, Exhausted);
+    assert_eq!(next_create(&world), (1, Priority::Change), "that is another one");
 }

@@ -1,5 +1,7 @@
 //! Tests of the budget: whose turn it is, how long the others wait, and what the headers change.
 
+mod best_effort;
+
 use super::super::breaker::{Breaker, BreakerMode, Guarded};
 use super::state::reserve_percent;
 use super::*;
@@ -155,46 +157,6 @@ fn nobody_comes_back_later_for_those_who_only_try() {
     }
     assert_eq!(away(&mut ledger, Priority::Poll), seconds(20));
     assert_eq!(away(&mut ledger, Priority::BestEffort), seconds(300));
-}
-
-/// Orders that wait for stock ask twice as often as requests come back, for two hours.
-#[test]
-fn who_only_tries_takes_what_is_left_over_and_leaves_to_everybody_else_their_turn() {
-    let mut ledger = knowing(3600, 3600);
-    let mut tries = 0;
-    for second in 0..7200 {
-        for _ in 0..2 {
-            if turn(&mut ledger, seconds(second), Priority::BestEffort) == Turn::Go {
-                ledger.ended(seconds(second), want(Priority::BestEffort), Sent::Answered, None);
-                tries += 1;
-            }
-        }
-    }
-    // Two fifths of the limit, and then what comes back.
-    assert!((8_600..=8_700).contains(&tries), "{tries}");
-    for priority in Priority::ALL.into_iter().filter(|it| *it != Priority::BestEffort) {
-        assert_eq!(turn(&mut ledger, seconds(7200), priority), Turn::Go, "{priority:?}");
-    }
-}
-
-/// Else an order would say "out of stock" for as long as others keep the account busy, and nobody had asked.
-#[test]
-fn who_only_tries_has_one_of_twenty_requests_while_others_leave_less_than_it_leaves_them() {
-    let mut ledger = knowing(3600, 2000);
-    let (mut tries, mut answers) = (0, 1);
-    for second in 0..7200 {
-        for _ in 0..5 {
-            tries += u32::from(turn(&mut ledger, seconds(second), Priority::BestEffort) == Turn::Go);
-        }
-        // Whatever they take, others use up what comes back.
-        answers += 1;
-        ledger.ended(seconds(second), want(Priority::BestEffort), Sent::Answered, rate(3600, 2000, answers));
-    }
-    assert_eq!(tries, 359);
-    // Below what a change leaves free there is none for them either.
-    ledger.ended(seconds(7200), want(Priority::BestEffort), Sent::Answered, rate(3600, 60, answers + 1));
-    assert_ne!(turn(&mut ledger, seconds(7200), Priority::BestEffort), Turn::Go);
-    assert_eq!(turn(&mut ledger, seconds(7200), Priority::Settle), Turn::Go);
 }
 
 #[test]

@@ -1,0 +1,121 @@
+//! Tests of what is only tried: what it takes, and what it leaves to everybody else.
+
+use super::*;
+
+/// Orders that wait for stock ask twice as often as requests come back, for two hours.
+#[test]
+fn who_only_tries_takes_what_is_left_over_and_leaves_to_everybody_else_their_turn() {
+    let mut ledger = knowing(3600, 3600);
+    let mut tries = 0;
+    for second in 0..7200 {
+        for _ in 0..2 {
+            if turn(&mut ledger, seconds(second), Priority::BestEffort) == Turn::Go {
+                ledger.ended(seconds(second), want(Priority::BestEffort), Sent::Answered, None);
+                tries += 1;
+            }
+        }
+    }
+    // Two fifths of the limit, and then what comes back.
+    assert!((8_600..=8_700).contains(&tries), "{tries}");
+    for priority in Priority::ALL.into_iter().filter(|it| *it != Priority::BestEffort) {
+        assert_eq!(turn(&mut ledger, seconds(7200), priority), Turn::Go, "{priority:?}");
+    }
+}
+
+/// Else an order would say "out of stock" for as long as others keep the account busy, and nobody had asked.
+#[test]
+fn who_only_tries_has_one_of_twenty_requests_while_others_leave_less_than_it_leaves_them() {
+    let mut ledger = knowing(3600, 2000);
+    let (mut tries, mut answers) = (0, 1);
+    for second in 0..7200 {
+        for _ in 0..5 {
+            tries += u32::from(turn(&mut ledger, seconds(second), Priority::BestEffort) == Turn::Go);
+        }
+        // Whatever they take, others use up what comes back.
+        answers += 1;
+        ledger.ended(seconds(second), want(Priority::BestEffort), Sent::Answered, rate(3600, 2000, answers));
+    }
+    assert_eq!(tries, 359);
+    // Below what a change leaves free there is none for them either.
+    ledger.ended(seconds(7200), want(Priority::BestEffort), Sent::Answered, rate(3600, 60, answers + 1));
+    assert_ne!(turn(&mut ledger, seconds(7200), Priority::BestEffort), Turn::Go);
+    assert_eq!(turn(&mut ledger, seconds(7200), Priority::Settle), Turn::Go);
+}
+
+/// Sweeps wait for their turn nearly always where they are what keeps the account at the level that they leave free.
+#[test]
+fn who_only_tries_has_its_share_also_while_others_wait_whom_a_change_would_pass() {
+    let mut ledger = knowing(3600, 1080);
+    let sweep = ledger.queue(Priority::Sweep);
+    let (mut tries, mut answers) = (0, 1);
+    for second in 0..3600 {
+        for _ in 0..5 {
+            tries += u32::from(turn(&mut ledger, seconds(second), Priority::BestEffort) == Turn::Go);
+        }
+        answers += 1;
+        ledger.ended(seconds(second), want(Priority::BestEffort), Sent::Answered, rate(3600, 1080, answers));
+        assert_ne!(ledger.turn(seconds(second), sweep, want(Priority::Sweep), None), Turn::Go);
+    }
+    assert_eq!(tries, 179);
+
+    // A change that waits comes before it.
+    let change = ledger.queue(Priority::Change);
+    assert_ne!(turn(&mut ledger, seconds(3600), Priority::BestEffort), Turn::Go);
+    assert_eq!(ledger.turn(seconds(3600), change, want(Priority::Change), None), Turn::Go);
+    assert_eq!(turn(&mut ledger, seconds(3600), Priority::BestEffort), Turn::Go);
+    // Below what a change leaves free there is none for it.
+    ledger.ended(seconds(3620), want(Priority::BestEffort), Sent::Answered, rate(3600, 72, answers + 1));
+    assert_ne!(turn(&mut ledger, seconds(3620), Priority::BestEffort), Turn::Go);
+}
+
+#[test]
+fn whom_it_passes_loses_one_request_of_twenty_and_no_more() {
+    let mut ledger = knowing(3600, 1080);
+    let mut sweep = ledger.queue(Priority::Sweep);
+    let (mut tries, mut sweeps) = (0, 0);
+    for second in 0..3600 {
+        for _ in 0..5 {
+            tries += u32::from(turn(&mut ledger, seconds(second), Priority::BestEffort) == Turn::Go);
+        }
+        while ledger.turn(seconds(second), sweep, want(Priority::Sweep), None) == Turn::Go {
+            sweep = ledger.queue(Priority::Sweep);
+            sweeps += 1;
+        }
+    }
+    // One comes back each second, but in the first.
+    assert_eq!((tries, sweeps), (179, 3599 - 179));
+}
+
+#[test]
+fn who_only_tries_passes_nobody_while_one_asks_how_much_is_left() {
+    let mut ledger = knowing(3600, 1080);
+    let sweep = ledger.queue(Priority::Sweep);
+    assert_ne!(turn(&mut ledger, seconds(0), Priority::BestEffort), Turn::Go);
+    let place = ledger.queue(Priority::Settle);
+    assert_eq!(ledger.turn(seconds(20), place, want(Priority::Settle), None), Turn::Go);
+    ledger.ended(seconds(20), want(Priority::Settle), Sent::Throttled(seconds(1)), rate(3600, 0, 2));
+    assert_ne!(turn(&mut ledger, seconds(21), Priority::BestEffort), Turn::Go, "nothing may be left");
+    assert_eq!(ledger.turn(seconds(21), sweep, want(Priority::Sweep), None), Turn::Go);
+    ledger.ended(seconds(21), want(Priority::Sweep), Sent::Answered, rate(3600, 1080, 3));
+    ledger.queue(Priority::Sweep);
+    assert_eq!(turn(&mut ledger, seconds(21), Priority::BestEffort), Turn::Go);
+}
+
+/// After an outage a part of them goes: its share is one of these.
+#[test]
+fn at_a_part_of_the_rate_the_share_of_who_only_tries_is_a_part_too() {
+    let mut ledger = knowing(3600, 1080);
+    let pace = Some(Pace { percent: 10, full_after: seconds(3600) });
+    let mut place = ledger.queue(Priority::Poll);
+    let (mut tries, mut polls) = (0, 0);
+    for second in 0..1000 {
+        let mine = ledger.queue(Priority::BestEffort);
+        tries += u32::from(ledger.turn(seconds(second), mine, want(Priority::BestEffort), pace) == Turn::Go);
+        ledger.leave(mine);
+        if ledger.turn(seconds(second), place, want(Priority::Poll), pace) == Turn::Go {
+            place = ledger.queue(Priority::Poll);
+            polls += 1;
+        }
+    }
+    assert_eq!((tries, polls), (4, 96));
+}
