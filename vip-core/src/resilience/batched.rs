@@ -17,7 +17,9 @@ use super::gather::Gather;
 use super::pages::{Listed, Most, Pages};
 use super::recent::{Counts, Recent};
 use super::usual::Usual;
-use crate::model::{Effect, InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, TokenDigest};
+use crate::model::{
+    Effect, InstallationId, ProviderActionId, ProviderName, ProviderServerId, ServerId, Timing, TokenDigest,
+};
 use crate::ports::{
     ActionStatus, ActionView, Catalog, CreateRequest, Created, Deletion, InventoryPage, Outlook, ProviderClient,
     ProviderError, ProviderErrorKind, RequestContext, ServerStatus, ServerView, Service,
@@ -72,9 +74,10 @@ struct Memory {
 impl Batched {
     /// Wraps a client of this installation; what was seen counts for two thirds of the time between two looks.
     #[must_use]
-    pub fn new(inner: Arc<dyn ProviderClient>, owner: InstallationId, look_again: Duration) -> Self {
-        let fresh = look_again / 3 * 2;
-        let memory = Memory { actions: Recent::new(fresh), servers: Recent::new(fresh), usual: Usual::default() };
+    pub fn new(inner: Arc<dyn ProviderClient>, owner: InstallationId, timing: &Timing) -> Self {
+        let fresh = timing.look_again / 3 * 2;
+        let usual = Usual::new(timing.look_first, timing.look_again);
+        let memory = Memory { actions: Recent::new(fresh), servers: Recent::new(fresh), usual };
         Self {
             inner,
             owner,
@@ -143,12 +146,23 @@ impl Batched {
             for id in some {
                 let view = answer.remove(id);
                 let counts = match view.as_ref().map(|view| &view.status) {
-                    Some(ActionStatus::Succeeded | ActionStatus::Failed { .. }) => Counts::Final,
-                    Some(ActionStatus::Running) | None => Counts::Now,
+                    Some(ActionStatus::Succeeded) => {
+                        memory.usual.action_ended(id, now);
+                        Counts::Final
+                    }
+                    Some(ActionStatus::Running) => {
+                        memory.usual.action_is_open(id, asked);
+                        Counts::Now
+                    }
+                    Some(ActionStatus::Failed { .. }) => {
+                        memory.usual.action_says_nothing(id);
+                        Counts::Final
+                    }
+                    None => {
+                        memory.usual.action_says_nothing(id);
+                        Counts::Now
+                    }
                 };
-                if counts == Counts::Final || view.is_none() {
-                    memory.usual.action_ended(id, now);
-                }
                 memory.actions.put(id.clone(), view.clone(), asked, counts);
                 all.insert(id.clone(), view);
             }
@@ -189,9 +203,15 @@ impl Batched {
     }
 
     async fn ask(&self, id: &ProviderServerId, context: &RequestContext) -> Result<Option<ServerView>, ProviderError> {
+        let asked = Instant::now();
         let seen = self.inner.get(id, context).await?;
-        if seen.as_ref().is_some_and(|view| view.status == ServerStatus::Running) {
-            self.memory().usual.is_running(id, Instant::now());
+        if let Some(view) = &seen {
+            let usual = &mut self.memory().usual;
+            if view.status == ServerStatus::Running {
+                usual.is_running(id, Instant::now());
+            } else {
+                usual.is_open(id, asked);
+            }
         }
         Ok(seen)
     }
@@ -211,6 +231,8 @@ impl Batched {
             let runs = view.status == ServerStatus::Running;
             if runs {
                 memory.usual.is_running(&view.id, now);
+            } else {
+                memory.usual.is_open(&view.id, asked);
             }
             // Whoever wants it now is given it now.
             let counts = if runs && !wanted.contains(&view.id) { Counts::Once } else { Counts::Now };

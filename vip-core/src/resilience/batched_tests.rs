@@ -17,7 +17,7 @@ fn cloud(count: u32) -> (MemoryProvider, Batched, Vec<ProviderServerId>) {
     let provider = MemoryProvider::default();
     let labels = Labels::from([(OWNER_LABEL.to_owned(), owner().to_string())]);
     let ids = (0..count).map(|n| provider.put(format!("s{n}"), labels.clone()).unwrap()).collect();
-    let batched = Batched::new(Arc::new(provider.clone()), owner(), Duration::from_secs(3));
+    let batched = Batched::new(Arc::new(provider.clone()), owner(), &Timing::default());
     (provider, batched, ids)
 }
 
@@ -134,4 +134,59 @@ async fn a_failed_request_is_told_to_all_and_shows_nothing_as_absent() {
     provider.fail_next(ProviderMethod::Inventory, fault);
     let answers = join_all(ids.iter().map(|id| async { batched.get(id, &context()).await })).await;
     assert!(answers.iter().all(|answer| answer.as_ref().is_err_and(|e| e.kind == ProviderErrorKind::Unknown)));
+}
+
+/// Creates servers whose actions have these numbers; the cloud itself makes none.
+async fn create_with_actions(batched: &Batched, numbers: std::ops::Range<u32>) -> Vec<ProviderActionId> {
+    let mut actions = Vec::new();
+    for n in numbers {
+        let (id, action) = (create(batched, &format!("c-{n}")).await, ProviderActionId::new(n.to_string()).unwrap());
+        batched.memory().usual.began(&id, "small", std::slice::from_ref(&action), Instant::now());
+        actions.push(action);
+    }
+    actions
+}
+
+#[tokio::test(start_paused = true)]
+async fn creates_that_another_process_looked_after_say_nothing_of_how_long_they_take() {
+    let (provider, creator, _) = cloud(0);
+    let other = Batched::new(Arc::new(provider.clone()), owner(), &Timing::default());
+    let actions = create_with_actions(&creator, 0..3).await;
+    let unrelated = [ProviderActionId::new("99").unwrap()];
+    provider.put_actions(actions.iter().chain(&unrelated).cloned());
+    tokio::time::advance(Duration::from_secs(11)).await;
+    assert_eq!(other.actions(&actions, &context()).await.unwrap().len(), 3);
+    // Minutes later the first one asks for another action, and the request is filled up with these.
+    tokio::time::advance(Duration::from_secs(289)).await;
+    assert_eq!(creator.actions(&unrelated, &context()).await.unwrap().len(), 1);
+    assert!(creator.memory().usual.open_actions(9).is_empty());
+    assert!(creator.outlook().usual_creates.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_a_page_shows_long_after_they_ran_say_nothing_of_how_long_creates_take() {
+    let (provider, batched, _) = cloud(0);
+    for name in ["a-1", "a-2", "a-3"] {
+        create(&batched, name).await;
+    }
+    tokio::time::advance(Duration::from_secs(300)).await;
+    let ids = [create(&batched, "a-4").await, create(&batched, "a-5").await];
+    let looks = ids.iter().map(|id| async { batched.get(id, &context()).await.unwrap() });
+    assert_eq!(join_all(looks).await.into_iter().flatten().count(), 2);
+    assert_eq!((provider.calls(ProviderMethod::Inventory), batched.memory().usual.watched(Instant::now())), (1, 2));
+    assert!(batched.outlook().usual_creates.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_that_nobody_knows_is_not_learned_from_and_one_that_is_looked_at_in_time_is() {
+    let (provider, batched, _) = cloud(0);
+    let unknown = create_with_actions(&batched, 0..3).await;
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert!(batched.actions(&unknown, &context()).await.unwrap().is_empty());
+    assert!(batched.outlook().usual_creates.is_empty());
+    let known = create_with_actions(&batched, 3..6).await;
+    provider.put_actions(known.iter().cloned());
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(batched.actions(&known, &context()).await.unwrap().len(), 3);
+    assert_eq!(batched.outlook().usual_creates.get("small").map(Duration::as_secs), Some(10));
 }

@@ -99,7 +99,7 @@ impl Stack {
         let guarded = Arc::new(Guarded::new(client, breaker.clone(), installation));
         let budgeted = Arc::new(Budgeted::new(guarded, budget.clone()));
         let retrying = Arc::new(Retrying::new(budgeted, settings.retry.clone(), (*randomness).clone()));
-        Ok(Self { client: Arc::new(Batched::new(retrying, installation, timing.look_again)), breaker, budget })
+        Ok(Self { client: Arc::new(Batched::new(retrying, installation, timing)), breaker, budget })
     }
 }
 

@@ -16,25 +16,35 @@ const TYPES_MOST: usize = 100;
 const SAMPLES: usize = 31;
 /// Durations that it takes to say what is usual.
 const SAMPLES_LEAST: usize = 3;
-/// Longest duration that is learned from: beyond it nobody was looking.
+/// Longest duration that is learned from, and for which a create is watched.
 const LONGEST: Duration = Duration::from_secs(600);
+/// Pauses by which a look is still in time: it comes up to four after the one before, at the next common time, and is answered.
+const PAUSES_MOST: u32 = 6;
+/// Creates in a row that nobody saw open when they should have ended; after them first looks come in half of the time.
+const EARLY_MOST: u32 = 8;
 
 /// Is what was seen of creates so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Usual {
     watched: BTreeMap<ProviderServerId, Watched>,
     /// Created here and not seen running yet; its actions may have ended.
     unseen: BTreeMap<ProviderServerId, Unseen>,
     servers: BTreeMap<ProviderActionId, ProviderServerId>,
     open: VecDeque<ProviderActionId>,
-    samples: BTreeMap<String, VecDeque<Duration>>,
+    learned: BTreeMap<String, Learned>,
     published: Arc<BTreeMap<String, Duration>>,
+    /// What counts as usual while nothing is known.
+    first: Duration,
+    /// Time between two looks at one server.
+    pause: Duration,
 }
 
 #[derive(Debug)]
 struct Watched {
     server_type: String,
     began: Instant,
+    /// How old it was when it was seen last that it had not ended.
+    open: Option<Duration>,
     actions: BTreeSet<ProviderActionId>,
 }
 
@@ -45,7 +55,64 @@ struct Unseen {
     page: Option<u32>,
 }
 
+/// Is what was learned of one server type.
+#[derive(Debug, Default)]
+struct Learned {
+    samples: VecDeque<Duration>,
+    /// Creates in a row that nobody saw open when they should have ended.
+    early: u32,
+}
+
+impl Learned {
+    /// Returns the middle of the durations, once there are enough.
+    fn middle(&self) -> Option<Duration> {
+        if self.samples.len() < SAMPLES_LEAST {
+            return None;
+        }
+        let mut sorted: Vec<Duration> = self.samples.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied()
+    }
+
+    /// Returns what to go by: the middle, or half of it to find out whether it has become too long.
+    fn figure(&self) -> Option<Duration> {
+        let middle = self.middle()?;
+        Some(if self.early >= EARLY_MOST { middle / 2 } else { middle })
+    }
+
+    /// Adds a create that had ended when it was `took` old; `open` is a pause more than the age at which it was seen open last.
+    ///
+    /// The one is a bound from above and nothing more, so the other alone makes the usual time longer.
+    fn add(&mut self, took: Duration, open: Duration, first: Duration) {
+        let expected = self.figure().unwrap_or(first);
+        let most = self.middle().unwrap_or(first).max(open);
+        if self.early >= EARLY_MOST {
+            // What an early look finds out counts for more than what was assumed of all those before.
+            self.samples.iter_mut().for_each(|sample| *sample = took.min(*sample));
+        }
+        self.early = if open >= expected { 0 } else { self.early.saturating_add(1) };
+        self.samples.push_back(took.min(most));
+        if self.samples.len() > SAMPLES {
+            self.samples.pop_front();
+        }
+    }
+}
+
 impl Usual {
+    /// Knows nothing yet but how long is waited for a first look, and between two others.
+    pub(super) fn new(first: Duration, pause: Duration) -> Self {
+        Self {
+            watched: BTreeMap::new(),
+            unseen: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            open: VecDeque::new(),
+            learned: BTreeMap::new(),
+            published: Arc::default(),
+            first,
+            pause,
+        }
+    }
+
     /// Begins to watch a create that was answered.
     pub(super) fn began(
         &mut self,
@@ -61,8 +128,12 @@ impl Usual {
             return;
         }
         self.unseen.insert(id.clone(), Unseen { began: now, page: None });
-        let watched =
-            Watched { server_type: server_type.to_owned(), began: now, actions: actions.iter().cloned().collect() };
+        let watched = Watched {
+            server_type: server_type.to_owned(),
+            began: now,
+            open: None,
+            actions: actions.iter().cloned().collect(),
+        };
         self.watched.insert(id.clone(), watched);
         for action in actions {
             self.servers.insert(action.clone(), id.clone());
@@ -84,6 +155,28 @@ impl Usual {
         }
     }
 
+    /// Takes note that an action had not ended at a time.
+    pub(super) fn action_is_open(&mut self, action: &ProviderActionId, at: Instant) {
+        if let Some(server) = self.servers.get(action).cloned() {
+            self.is_open(&server, at);
+        }
+    }
+
+    /// Takes note that an action failed, or that the provider does not know it: it says nothing of how long creates take.
+    pub(super) fn action_says_nothing(&mut self, action: &ProviderActionId) {
+        if let Some(server) = self.servers.get(action).cloned() {
+            drop(self.forget(&server));
+        }
+    }
+
+    /// Takes note that a server did not run yet at a time.
+    pub(super) fn is_open(&mut self, id: &ProviderServerId, at: Instant) {
+        if let Some(watched) = self.watched.get_mut(id) {
+            let age = at.saturating_duration_since(watched.began);
+            watched.open = watched.open.max(Some(age));
+        }
+    }
+
     /// Takes note that a server runs.
     pub(super) fn is_running(&mut self, id: &ProviderServerId, now: Instant) {
         self.unseen.remove(id);
@@ -94,23 +187,20 @@ impl Usual {
         let Some(watched) = self.forget(id) else {
             return;
         };
-        let took = now.saturating_duration_since(watched.began);
-        if took > LONGEST || (self.samples.len() >= TYPES_MOST && !self.samples.contains_key(&watched.server_type)) {
+        let (learned, took) = (self.learned.get(&watched.server_type), now.saturating_duration_since(watched.began));
+        let open = watched.open.map_or(Duration::ZERO, |age| age.saturating_add(self.pause));
+        let known = learned.and_then(Learned::middle).unwrap_or(self.first).max(open);
+        // Later than that nobody was looking: another process looked after it, or nobody could.
+        let is_late = took > LONGEST || took > known.saturating_add(self.pause.saturating_mul(PAUSES_MOST));
+        if is_late || (learned.is_none() && self.learned.len() >= TYPES_MOST) {
             return;
         }
-        let samples = self.samples.entry(watched.server_type.clone()).or_default();
-        samples.push_back(took);
-        if samples.len() > SAMPLES {
-            samples.pop_front();
-        }
-        if samples.len() >= SAMPLES_LEAST {
-            let mut sorted: Vec<Duration> = samples.iter().copied().collect();
-            sorted.sort_unstable();
-            if let Some(middle) = sorted.get(sorted.len() / 2) {
-                let mut known = (*self.published).clone();
-                known.insert(watched.server_type, *middle);
-                self.published = Arc::new(known);
-            }
+        let learned = self.learned.entry(watched.server_type.clone()).or_default();
+        learned.add(took, open, self.first);
+        if let Some(figure) = learned.figure() {
+            let mut all = (*self.published).clone();
+            all.insert(watched.server_type, figure);
+            self.published = Arc::new(all);
         }
     }
 
@@ -166,93 +256,12 @@ impl Usual {
         self.open.iter().take(most).cloned().collect()
     }
 
-    /// Returns what is usual, by server type.
+    /// Returns what is usual, by server type; now and then less, to find out whether it has become too long.
     pub(super) fn published(&self) -> Arc<BTreeMap<String, Duration>> {
         self.published.clone()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server(n: usize) -> ProviderServerId {
-        ProviderServerId::new(n.to_string()).unwrap()
-    }
-
-    fn action(n: usize) -> ProviderActionId {
-        ProviderActionId::new(n.to_string()).unwrap()
-    }
-
-    fn seconds(n: u64) -> Duration {
-        Duration::from_secs(n)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_usual_time_is_the_median_of_the_last_creates_and_known_after_three() {
-        let (mut usual, start) = (Usual::default(), Instant::now());
-        for (n, took) in [10, 11, 300].into_iter().enumerate() {
-            assert!(usual.published().is_empty());
-            usual.began(&server(n), "small", &[action(n)], start);
-            usual.action_ended(&action(n), start + seconds(took));
-        }
-        assert_eq!(usual.published().get("small"), Some(&seconds(11)));
-        for n in 0..SAMPLES {
-            usual.began(&server(n), "small", &[], start);
-            usual.is_running(&server(n), start + seconds(20));
-        }
-        assert_eq!(usual.published().get("small"), Some(&seconds(20)));
-        assert_eq!(usual.samples["small"].len(), SAMPLES);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_time_that_is_too_long_is_not_learned_from_and_one_at_the_bound_is() {
-        let (mut usual, start) = (Usual::default(), Instant::now());
-        for (n, took) in [LONGEST + Duration::from_micros(1), LONGEST, LONGEST].into_iter().enumerate() {
-            usual.began(&server(n), "small", &[], start);
-            usual.is_running(&server(n), start + took);
-        }
-        assert_eq!(usual.samples["small"].len(), 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_more_creates_and_types_are_watched_than_the_bounds_say() {
-        let (mut usual, start) = (Usual::default(), Instant::now());
-        for n in 0..=WATCHED_MOST {
-            usual.began(&server(n), "small", &[], start);
-        }
-        assert_eq!(usual.watched(start), WATCHED_MOST);
-        // Those that nobody looked after here make room.
-        usual.began(&server(WATCHED_MOST), "small", &[], start + LONGEST + seconds(1));
-        assert_eq!(usual.watched(start + LONGEST + seconds(1)), 1);
-        let mut usual = Usual::default();
-        for n in 0..=TYPES_MOST {
-            usual.began(&server(n), &format!("type-{n}"), &[], start);
-            usual.is_running(&server(n), start);
-        }
-        assert_eq!(usual.samples.len(), TYPES_MOST);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn open_actions_are_those_that_have_not_ended_and_whose_server_is_still_wanted() {
-        let (mut usual, start) = (Usual::default(), Instant::now());
-        for n in 0..4 {
-            usual.began(&server(n), "small", &[action(n), action(n + 10)], start);
-        }
-        usual.action_ended(&action(0), start);
-        usual.removed(&server(1));
-        usual.is_running(&server(2), start);
-        assert_eq!(usual.open_actions(9), [action(10), action(3), action(13)]);
-        assert_eq!(usual.open_actions(2), [action(10), action(3)]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_server_whose_actions_have_ended_is_new_until_it_is_seen_running() {
-        let (mut usual, start) = (Usual::default(), Instant::now());
-        usual.began(&server(1), "small", &[action(1)], start);
-        usual.action_ended(&action(1), start);
-        assert!(usual.watches(&server(1)));
-        usual.is_running(&server(1), start);
-        assert!(!usual.watches(&server(1)));
-    }
-}
+#[path = "usual_tests.rs"]
+mod tests;

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use vip_core::model::{OWNER_LABEL, ProviderActionId, ProviderServerId, SERVER_LABEL};
+use vip_core::model::{OWNER_LABEL, ProviderActionId, ProviderServerId, SERVER_LABEL, Timing};
 use vip_core::ports::{
     ActionStatus, ActionView, InventoryPage, ProviderClient, ProviderError, ProviderErrorKind as Kind, Service,
 };
@@ -168,7 +167,7 @@ async fn what_is_around_a_server_has_to_be_right_all_the_same() {
 async fn of_looks_that_share_a_list_only_that_at_the_odd_server_fails() {
     let list = || ok(&page("servers", &[odd(7), server(42, "running"), server(43, "off")], None));
     let (client, script) = Script::client([list(), list(), ok(&json!({"server": odd(7)}))]);
-    let shared = Batched::new(Arc::new(client), owner(), Duration::from_secs(3));
+    let shared = Batched::new(Arc::new(client), owner(), &Timing::default());
     let (context, ids) = (context(), [id(42), id(43), id(7)]);
     let (one, other) = tokio::join!(shared.get(&ids[0], &context), shared.get(&ids[1], &context));
     assert_eq!((one.unwrap().unwrap().id, other.unwrap().unwrap().id), (id(42), id(43)));
@@ -235,7 +234,7 @@ async fn an_action_that_cannot_be_read_is_told_once_also_if_its_id_cannot_be_rea
 async fn of_looks_that_share_a_request_for_actions_none_fails_for_an_odd_one() {
     let odd = with(action(2, "running"), "/status", json!(null));
     let (client, script) = Script::client([ok(&json!({"actions": [odd, action(1, "success")]}))]);
-    let shared = Batched::new(Arc::new(client), owner(), Duration::from_secs(3));
+    let shared = Batched::new(Arc::new(client), owner(), &Timing::default());
     let (context, one, two) = (context(), [action_id(1)], [action_id(2)]);
     let (first, second) = tokio::join!(shared.actions(&one, &context), shared.actions(&two, &context));
     assert_eq!(first.unwrap(), [succeeded(1)]);

@@ -90,6 +90,6 @@ pub struct Outlook {
     pub creates_shut_in: BTreeMap<String, Shut>,
     /// How much of the rate may be used, shortly after an outage.
     pub pace: Option<Pace>,
-    /// How long a create usually takes until its server runs, by server type.
+    /// How long a create usually takes until its server runs, by server type; now and then less, to see whether it still takes so long.
     pub usual_creates: Arc<BTreeMap<String, Duration>>,
 }
