@@ -85,7 +85,7 @@ impl Host {
     /// Waits until so many others wait for a transaction to end.
     async fn until_waiting(&self, others: i64) {
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
-        while self.count(waiting).await < others {}
+        site::until(waiting, async || self.count(waiting).await >= others).await;
     }
 
     /// Ends it, and demands that each version of each server has its one audit record.
@@ -220,7 +220,7 @@ async fn a_host_that_crashes_before_its_commit_has_ordered_nothing_and_one_that_
     assert!(transaction.commit().await.is_err());
     let sessions = "SELECT count(*) FROM pg_stat_activity
         WHERE state = 'idle in transaction' AND datname = current_database()";
-    while host.count(sessions).await > 0 {}
+    site::until("its session has ended", async || host.count(sessions).await == 0).await;
     assert_eq!((host.count(TRACES).await, host.own_rows().await), (0, 0));
     // It has no key, and nobody knows which of these commits counted: it is one order.
     let first = host.accept(&order).await.unwrap();

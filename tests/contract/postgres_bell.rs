@@ -22,7 +22,7 @@ use vip_core::provisioning::kinds::CONVERGE;
 use vip_tests::postgres::Server;
 use vip_tests::{site, timing};
 
-use crate::postgres_database::open;
+use crate::postgres_database::{open, until_yes};
 use crate::{ACTOR, server};
 
 /// Between two polls: nothing that a test waits for comes by polling.
@@ -63,7 +63,7 @@ async fn until_listening(watching: &mut PgConnection) {
 }
 
 async fn until_so_many_listen(watching: &mut PgConnection, many: i64) {
-    while sqlx::query_scalar::<_, i64>(LISTENERS).fetch_one(&mut *watching).await.unwrap() < many {}
+    until_yes(watching, &format!("SELECT ({LISTENERS}) >= {many}")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,7 +79,7 @@ async fn after_the_server_was_away_a_job_of_another_process_is_heard_of_again() 
     server.crash();
     server.restart();
     let mut watching = PgConnection::connect(&server.url(&database)).await.unwrap();
-    timeout(PATIENCE, until_listening(&mut watching)).await.unwrap();
+    until_listening(&mut watching).await;
     let producer = PostgresBackend::connect(&server.url(&database), PostgresConfig::default()).await.unwrap();
     producer.enqueue(&[job("a")]).await.unwrap();
     let found = timeout(PATIENCE, waiting.join_next()).await.unwrap().unwrap().unwrap();

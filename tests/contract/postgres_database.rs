@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use vip_adapters::hetzner::HetznerClient;
@@ -23,6 +24,15 @@ const NEVER: Duration = Duration::from_secs(30);
 /// Opens a database as one process more would.
 pub(crate) async fn open(database: &str) -> PostgresBackend {
     PostgresBackend::connect(&server().url(database), PostgresConfig::default()).await.unwrap()
+}
+
+/// Asks a server until it says yes, for as long as anything may take.
+pub(crate) async fn until_yes(connection: &mut PgConnection, question: &str) {
+    let is_yes = async || {
+        let question = AssertSqlSafe(question.to_owned());
+        sqlx::query_scalar::<sqlx::Postgres, bool>(question).fetch_one(&mut *connection).await.unwrap()
+    };
+    site::until(question, is_yes).await;
 }
 
 /// A claim that holds a prolonged lease beside an expired one gives back the expired one alone.

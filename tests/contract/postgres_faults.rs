@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ use vip_tests::postgres::Server;
 use vip_tests::site::pause;
 
 use crate::postgres_bell::Wire;
-use crate::postgres_database::{is_applied, open, whole_order};
+use crate::postgres_database::{is_applied, open, until_yes, whole_order};
 use crate::{ACTOR, server};
 
 /// Longer than any test.
@@ -103,16 +103,14 @@ async fn a_call_that_is_taken_back_to_end_a_deadlock_is_tried_again() {
     // Two statements of one transaction: it holds `a` when it waits for `d`.
     calls.spawn(async move { enqueuing.enqueue(&[job("a"), job("a"), job("d")]).await });
     let mut watching = PgConnection::connect(&server().url(&database)).await.unwrap();
-    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
-    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watching).await.unwrap() == 0 {}
+    let waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
+    until_yes(&mut watching, waits).await;
     sqlx::raw_sql("SELECT FROM vip.jobs WHERE key = 'a' FOR UPDATE").execute(&mut other).await.unwrap();
     let_go(other).await;
     assert_eq!(calls.join_next().await.unwrap().unwrap().unwrap(), [Enqueued::Merged; 3]);
-    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     // The server counts it a moment later.
-    while sqlx::query_scalar::<_, i64>(deadlocks).fetch_one(&mut watching).await.unwrap() == 0 {
-        pause(10 * MILLI).await;
-    }
+    let deadlocks = "SELECT deadlocks > 0 FROM pg_stat_database WHERE datname = current_database()";
+    until_yes(&mut watching, deadlocks).await;
     watching.close().await.unwrap();
     backend.close().await.unwrap();
 }
@@ -207,9 +205,8 @@ async fn a_commit_whose_answer_was_lost_is_repeated_and_found_applied() {
     calls.spawn(async move { (committing.commit(&change).await, change) });
     let mut watching = PgConnection::connect(&server.url("postgres")).await.unwrap();
     let waits =
-        format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND wait_event = 'SyncRep'");
-    let waits = || sqlx::query_scalar::<_, i64>(AssertSqlSafe(waits.clone()));
-    while waits().fetch_one(&mut watching).await.unwrap() == 0 {}
+        format!("SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = '{database}' AND wait_event = 'SyncRep'");
+    until_yes(&mut watching, &waits).await;
     end_connections(&server, &database).await;
     let (answer, change) = calls.join_next().await.unwrap().unwrap();
     let committed = answer.unwrap();
@@ -304,8 +301,8 @@ fn held_up(name: &str, text: &'static str) -> Cow<'static, str> {
 }
 
 async fn until_held_up(holder: &mut PgConnection, claims: i64) {
-    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'";
-    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut *holder).await.unwrap() < claims {}
+    let wait = format!("SELECT count(*) >= {claims} FROM pg_locks WHERE NOT granted AND locktype = 'advisory'");
+    until_yes(holder, &wait).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

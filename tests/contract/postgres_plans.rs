@@ -11,6 +11,7 @@ use vip_core::conformance::samples::{change, key_of, order, server as record, te
 use vip_core::model::{JobId, JobState, PageLimit, PageRequest};
 use vip_core::ports::{Enqueued, Guard, JobQueue, QuotaChange, Retention, Settled, Store, Verdict};
 
+use crate::postgres_database::until_yes;
 use crate::server;
 
 /// Rows that come into each table after the plans were made.
@@ -107,8 +108,9 @@ async fn grows(database: &str, backend: PostgresBackend) {
 async fn rows_looked_at(database: &str) -> (i64, Vec<(String, i64)>) {
     // The server adds up what a session has read when that ends.
     let mut watching = PgConnection::connect(&server().url(database)).await.unwrap();
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'vip'";
-    while sqlx::query_scalar::<_, i64>(open).fetch_one(&mut watching).await.unwrap() > 0 {}
+    let ended =
+        "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'vip'";
+    until_yes(&mut watching, ended).await;
     let read = "SELECT relname AS name, seq_tup_read AS rows FROM pg_stat_user_tables WHERE schemaname = 'vip'
         UNION ALL SELECT indexrelname, idx_tup_read FROM pg_stat_user_indexes WHERE schemaname = 'vip' ORDER BY 2 DESC";
     let read = sqlx::raw_sql(read).fetch_all(&mut watching).await.unwrap();

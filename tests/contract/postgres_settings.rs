@@ -10,7 +10,7 @@ use vip_adapters::postgres::{OpenError, PostgresBackend, PostgresConfig};
 use vip_core::conformance::job_queue::{claim, job, settle};
 use vip_core::ports::{JobQueue, Retryability, Settled, Store, Verdict};
 
-use crate::postgres_database::{open, whole_order};
+use crate::postgres_database::{open, until_yes, whole_order};
 use crate::server;
 
 /// Returns settings whose reads answer with a number that a statement makes of the session's own.
@@ -196,9 +196,9 @@ async fn an_opening_that_waited_for_another_one_does_not_set_the_epochs_back() {
     let url = server().url(&database);
     let mut opening = JoinSet::new();
     opening.spawn(async move { PostgresBackend::connect(&url, PostgresConfig::default()).await });
-    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
+    let waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut other).await.unwrap() == 0 {}
+    until_yes(&mut other, waits).await;
     // The other one has a clock that is ahead.
     sqlx::raw_sql("SELECT setval('vip.epochs', 9000000000000000000)").execute(&mut other).await.unwrap();
     sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
 use vip_core::ports::{ChangeSet, Store, StoreError};
 use vip_tests::postgres::Server;
-use vip_tests::site::pause;
+use vip_tests::site::until;
 
 use crate::postgres_bell::Wire;
 use crate::postgres_database::whole_order;
@@ -59,7 +59,7 @@ async fn commits_that_hang_leave_the_server_with_twice_the_connections_at_most_a
     let mut watching = PgConnection::connect(&server.url("postgres")).await.unwrap();
     let mut probing = JoinSet::new();
     probing.spawn(probe(server.url(&database)));
-    while hanging(&mut watching, "probe").await == 0 {}
+    until("a commit hangs", async || hanging(&mut watching, "probe").await > 0).await;
     let changes: Vec<ChangeSet> = (0..5).map(by_itself).collect();
     let mut answers = Vec::new();
     for change in &changes {
@@ -78,9 +78,7 @@ async fn commits_that_hang_leave_the_server_with_twice_the_connections_at_most_a
     server.run("postgres", "ALTER SYSTEM RESET synchronous_standby_names").await;
     server.run("postgres", "SELECT pg_reload_conf()").await;
     // The server answers those that nobody waits for, and that is their end.
-    while open_for_commits(&backend) > 0 {
-        pause(10 * MILLI).await;
-    }
+    until("none is open", async || open_for_commits(&backend) == 0).await;
     assert!(backend.commit(&changes[0]).await.unwrap().replayed, "it was on the disk all the time");
     assert!(!backend.commit(&changes[4]).await.unwrap().replayed, "it was never sent");
     backend.close().await.unwrap();

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
 use vip_core::conformance::job_queue::{claim, job, settle};
 use vip_core::ports::{ChangeSet, JobQueue, Settled, Store, StoreError, Verdict};
+use vip_tests::site::until;
 
 use crate::postgres_bell::Wire;
 use crate::postgres_database::whole_order;
@@ -21,14 +23,19 @@ pub(crate) async fn pass(time: Duration) {
     tokio::time::resume();
 }
 
+/// Opens a new database over a wire, which lies as long as what is returned beside it is kept.
+async fn open_over(wire: &Wire, config: PostgresConfig) -> (PostgresBackend, JoinSet<()>) {
+    let database = server().new_database().await;
+    let (address, laid) = wire.lay(server().folder()).await;
+    let url = format!("postgres://vip@{address}/{database}?sslmode=disable");
+    let config = config.call_deadline(Duration::from_millis(500));
+    (PostgresBackend::connect(&url, config).await.unwrap(), laid)
+}
+
 #[tokio::test]
 async fn a_connection_that_nobody_has_used_for_a_minute_is_not_used_again() {
-    let database = server().new_database().await;
     let wire = Wire::default();
-    let (address, _laid) = wire.lay(server().folder()).await;
-    let url = format!("postgres://vip@{address}/{database}?sslmode=disable");
-    let config = PostgresConfig::default().call_deadline(Duration::from_millis(500));
-    let backend = PostgresBackend::connect(&url, config).await.unwrap();
+    let (backend, _laid) = open_over(&wire, PostgresConfig::default()).await;
     backend.enqueue(&[job("a"), job("b")]).await.unwrap();
     let claimed = claim(&backend, 2).await;
     assert_eq!(settle(&backend, claimed[0].lease.reference, Verdict::Done).await, Settled::Applied);
@@ -41,21 +48,15 @@ async fn a_connection_that_nobody_has_used_for_a_minute_is_not_used_again() {
 
 #[tokio::test]
 async fn a_connection_that_went_from_call_to_call_for_a_minute_is_not_used_either_after_nobody_has_for_another() {
-    let database = server().new_database().await;
     let wire = Wire::default();
-    let (address, _laid) = wire.lay(server().folder()).await;
-    let url = format!("postgres://vip@{address}/{database}?sslmode=disable");
-    let config = PostgresConfig::default().call_deadline(Duration::from_millis(500));
-    let backend = PostgresBackend::connect(&url, config).await.unwrap();
+    let (backend, _laid) = open_over(&wire, PostgresConfig::default()).await;
     backend.enqueue(&[job("a"), job("b"), job("c"), job("d")]).await.unwrap();
     let idle = || backend.pool_figures().into_iter().find(|it| it.purpose == "leases").unwrap().idle;
     let claimed = claim(&backend, 4).await;
     for one in claimed.iter().take(3) {
         assert_eq!(settle(&backend, one.lease.reference, Verdict::Done).await, Settled::Applied);
         // Whoever gets it back may ask it something first.
-        while idle() == 0 {
-            tokio::task::yield_now().await;
-        }
+        until("the connection rests", async || idle() > 0).await;
         pass(2 * UNUSED / 3).await;
     }
     wire.cut_all_of_now();
@@ -66,12 +67,8 @@ async fn a_connection_that_went_from_call_to_call_for_a_minute_is_not_used_eithe
 
 #[tokio::test]
 async fn a_connection_that_the_network_loses_after_a_change_was_refused_takes_no_place_of_another() {
-    let database = server().new_database().await;
     let wire = Wire::default();
-    let (address, _laid) = wire.lay(server().folder()).await;
-    let url = format!("postgres://vip@{address}/{database}?sslmode=disable");
-    let config = PostgresConfig::default().connections(1).call_deadline(Duration::from_millis(500));
-    let backend = PostgresBackend::connect(&url, config).await.unwrap();
+    let (backend, _laid) = open_over(&wire, PostgresConfig::default().connections(1)).await;
     // Without a job it is no order that goes along with others. Both have the same key.
     let by_itself = || ChangeSet { job: None, ..whole_order(0) };
     assert!(!backend.commit(&by_itself()).await.unwrap().replayed);

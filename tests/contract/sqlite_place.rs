@@ -9,6 +9,7 @@ use vip_adapters::sqlite::{OpenError, SqliteBackend, SqliteConfig};
 use vip_core::conformance::job_queue::{claim, job};
 use vip_core::model::AccountId;
 use vip_core::ports::{JobQueue, Store};
+use vip_core::telemetry::causes;
 use vip_tests::site::pause;
 
 use crate::sqlite_file::{File, open, yields};
@@ -144,6 +145,61 @@ async fn a_file_with_a_second_name_is_opened_under_neither_because_each_would_ha
     let again = file.open().await;
     assert!(again.find(&job("after").key).await.unwrap().is_some());
     again.close().await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_cannot_be_looked_at_for_a_while_is_used_again_afterwards() {
+    let file = File::new();
+    let [folder, away] = ["folder", "away"].map(|name| file.folder.path().join(name));
+    std::fs::create_dir(&folder).unwrap();
+    let backend = open(&folder.join("vip.db")).await;
+    backend.enqueue(&[job("before")]).await.unwrap();
+    std::fs::rename(&folder, &away).unwrap();
+    // It leads to itself: whoever looks for something inside it is told that there are too many links.
+    std::os::unix::fs::symlink(&folder, &folder).unwrap();
+    let refused = backend.enqueue(&[job("meanwhile")]).await.unwrap_err();
+    assert!(causes(&refused).to_string().contains("cannot be looked at"), "{refused:?}");
+    let refused = Store::now(&backend).await.unwrap_err();
+    assert!(causes(&refused).to_string().contains("cannot be looked at"), "{refused:?}");
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    backend.enqueue(&[job("after")]).await.unwrap();
+    assert!(Store::now(&backend).await.is_ok());
+    for (key, is_kept) in [("before", true), ("meanwhile", false), ("after", true)] {
+        assert_eq!(backend.find(&job(key).key).await.unwrap().is_some(), is_kept, "{key}");
+    }
+    backend.close().await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_folder_that_was_gone_when_something_was_to_be_kept_is_left_to_a_new_process_when_it_is_back() {
+    for has_follower in [false, true] {
+        let file = File::new();
+        let [folder, away] = ["folder", "away"].map(|name| file.folder.path().join(name));
+        std::fs::create_dir(&folder).unwrap();
+        let backend = open(&folder.join("vip.db")).await;
+        backend.enqueue(&[job("before")]).await.unwrap();
+        std::fs::rename(&folder, &away).unwrap();
+        if has_follower {
+            std::fs::write(&folder, b"a file in its place").unwrap();
+        }
+        backend.enqueue(&[job("meanwhile")]).await.unwrap_err();
+        if has_follower {
+            std::fs::remove_file(&folder).unwrap();
+        }
+        std::fs::rename(&away, &folder).unwrap();
+        let refused = backend.enqueue(&[job("after")]).await.unwrap_err();
+        assert!(causes(&refused).to_string().contains("start anew"), "{refused:?}");
+        Store::now(&backend).await.unwrap_err();
+        backend.close().await.unwrap();
+        let again = open(&folder.join("vip.db")).await;
+        for (key, is_kept) in [("before", true), ("meanwhile", false), ("after", false)] {
+            assert_eq!(again.find(&job(key).key).await.unwrap().is_some(), is_kept, "{key}");
+        }
+        again.close().await.unwrap();
+    }
 }
 
 /// As another process sees to that opens the file once its locks are gone.

@@ -69,14 +69,14 @@ impl Connector {
         Instant::now() + self.busy_deadline
     }
 
-    /// Says whether the file still stands where it was opened.
-    pub(super) fn is_in_place(&self) -> bool {
-        self.place.get().is_none_or(Place::is_kept)
+    /// Checks that the file still stands where it was opened.
+    pub(super) fn in_place(&self) -> Result<(), Obstacle> {
+        self.place.get().map_or(Ok(()), Place::check)
     }
 
     /// Returns how many bytes the log beside the file has, if both, and the locks, still stand where they were opened.
-    pub(super) fn log_in_place(&self) -> Option<u64> {
-        self.place.get().map_or(Some(0), Place::log_of_kept)
+    pub(super) fn log_in_place(&self) -> Result<u64, Obstacle> {
+        self.place.get().map_or(Ok(0), Place::log_of_kept)
     }
 
     /// Says whether others use the file beside us under locks of their own.

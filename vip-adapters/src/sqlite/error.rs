@@ -1,6 +1,7 @@
 //! What can go wrong in the SQLite adapter, and what it means for the ports above it.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,6 +126,8 @@ pub(super) enum Obstacle {
          back and start anew"
     )]
     Moved,
+    #[error("the file, or its log or locks (`-wal`, `-shm`), cannot be looked at ({0}); each call looks again")]
+    Unseen(ErrorKind),
     #[error("the answer of the writer was lost")]
     AnswerLost,
     #[error("the writer panicked")]

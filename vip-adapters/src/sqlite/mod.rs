@@ -45,8 +45,8 @@ use crate::unread_accounts::UnreadAccounts;
 
 pub use config::{SqliteConfig, Synchronous};
 use connection::Connector;
+use error::Failure;
 pub use error::OpenError;
-use error::{Failure, Obstacle};
 use outcomes::Outcomes;
 use queries::Queries;
 use reader::Reader;
@@ -66,7 +66,8 @@ pub(crate) fn check_url(url: &str) -> Result<(), OpenError> {
 /// * A change is committed whole or not at all, also if its future is dropped or the process is killed.
 /// * With [`Synchronous::Full`] a commit is on the disk when it is answered.
 /// * Nothing is answered as committed once the file, or the log or the locks beside it (`-wal`, `-shm`), are no longer those that
-///   were opened: removed, moved or replaced. The store is then unavailable until the process opens it anew.
+///   were opened: removed, moved or replaced. The store is then unavailable until the process opens it anew; while they cannot be
+///   looked at (a right is gone, the disk fails), until they can.
 /// * A file whose log would be another one for others is refused ([`OpenError::Apart`]): one with a second name, or mounted by
 ///   itself from another file system. One that is mounted by itself from the same file system is not noticed.
 /// * A panic in a write, such as one of a host's clock, leaves its outcome and that of those that share its commit unknown; what
@@ -203,7 +204,7 @@ impl SqliteBackend {
 
     /// Says no once what is written would be lost with the process.
     fn in_place(&self) -> Result<(), Failure> {
-        if self.shared.connector.is_in_place() { Ok(()) } else { Err(Failure::unavailable(Obstacle::Moved)) }
+        self.shared.connector.in_place().map_err(Failure::unavailable)
     }
 
     fn broken_chains(&self) -> &BrokenChains {

@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs::Metadata;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::error::Obstacle;
 
 /// Is where the database stood when it was opened, and beside it the write-ahead log and the locks of those who use that.
 ///
@@ -25,6 +27,34 @@ pub(super) struct Place {
 struct Spot {
     path: PathBuf,
     identity: Identity,
+}
+
+/// Says why a file is not found at its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absence {
+    /// Another one stands there.
+    Replaced,
+    /// None stands there.
+    Gone,
+    /// Nobody could look: it may stand there as ever.
+    Unseen(ErrorKind),
+}
+
+impl Absence {
+    fn of(error: &io::Error) -> Self {
+        // That something above it is no folder any more is an answer, too: it was moved with its folder.
+        let is_gone = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+        if is_gone { Self::Gone } else { Self::Unseen(error.kind()) }
+    }
+}
+
+impl From<Absence> for Obstacle {
+    fn from(absence: Absence) -> Self {
+        match absence {
+            Absence::Replaced | Absence::Gone => Self::Moved,
+            Absence::Unseen(why) => Self::Unseen(why),
+        }
+    }
 }
 
 /// Tells files apart that stood at one path one after the other: the device and the number there.
@@ -49,11 +79,11 @@ impl Spot {
         Ok(Self { path, identity })
     }
 
-    /// Returns how many bytes the file has; none if it is another one by now.
-    fn look(&self) -> io::Result<Option<u64>> {
+    /// Returns how many bytes the file has, if it is found.
+    fn look(&self) -> Result<u64, Absence> {
         // A call of the system that is answered from memory: some microseconds beside a commit's way to the disk.
-        let found = std::fs::metadata(&self.path)?;
-        Ok((identity_of(&found) == self.identity).then_some(found.len()))
+        let found = std::fs::metadata(&self.path).map_err(|error| Absence::of(&error))?;
+        if identity_of(&found) == self.identity { Ok(found.len()) } else { Err(Absence::Replaced) }
     }
 }
 
@@ -89,28 +119,32 @@ impl Place {
         None
     }
 
-    /// Says whether the file is still found there; one that cannot be looked at is not.
-    pub(super) fn is_kept(&self) -> bool {
+    /// Checks that the file is still found there; one that cannot be looked at is not, until it can.
+    pub(super) fn check(&self) -> Result<(), Obstacle> {
         let found = self.file.look();
-        if matches!(found, Ok(None)) {
+        if found == Err(Absence::Replaced) {
             self.is_lost.store(true, Ordering::SeqCst);
         }
-        found.is_ok() && !self.is_lost.load(Ordering::SeqCst)
+        if self.is_lost.load(Ordering::SeqCst) {
+            return Err(Obstacle::Moved);
+        }
+        found.map(drop).map_err(Obstacle::from)
     }
 
     /// Says whether somebody has made other locks since: who uses those has a log under the old name, too, of which we know nothing.
     pub(super) fn has_successor(&self) -> bool {
-        matches!(self.locks.look(), Ok(None))
+        self.locks.look() == Err(Absence::Replaced)
     }
 
     /// Returns how many bytes the log has, if the file and what belongs to it are still found there. Once the log or the locks were
-    /// gone, or others, only a new process knows what is left.
-    pub(super) fn log_of_kept(&self) -> Option<u64> {
-        let [log, locks] = [&self.log, &self.locks].map(|spot| spot.look().ok().flatten());
-        if log.is_none() || locks.is_none() {
+    /// gone, or others, only a new process knows what is left. A look that failed says nothing of them, and the next one may not.
+    pub(super) fn log_of_kept(&self) -> Result<u64, Obstacle> {
+        let [log, locks] = [&self.log, &self.locks].map(Spot::look);
+        if [log, locks].iter().any(|found| matches!(found, Err(Absence::Replaced | Absence::Gone))) {
             self.is_lost.store(true, Ordering::SeqCst);
         }
-        log.filter(|_| self.is_kept())
+        self.check()?;
+        locks.and(log).map_err(Obstacle::from)
     }
 }
 
@@ -144,6 +178,47 @@ const fn fault_of_devices(file: u64, log: u64) -> Option<&'static str> {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+
+    const LOG_BYTES: u64 = 3;
+
+    /// Makes a file with a log and locks beside it.
+    fn place(folder: &Path) -> Place {
+        let path = folder.join("vip.db");
+        for suffix in ["", "-wal", "-shm"] {
+            std::fs::write(folder.join(format!("vip.db{suffix}")), b"log").unwrap();
+        }
+        Place::of(&path).unwrap()
+    }
+
+    #[test]
+    fn a_log_or_locks_that_cannot_be_looked_at_are_looked_for_again_and_once_they_were_gone_they_are_lost() {
+        for name in ["vip.db-wal", "vip.db-shm"] {
+            let folder = tempfile::tempdir().unwrap();
+            let place = place(folder.path());
+            let (there, away) = (folder.path().join(name), folder.path().join("away"));
+            std::fs::rename(&there, &away).unwrap();
+            std::os::unix::fs::symlink(&there, &there).unwrap();
+            assert!(matches!(place.log_of_kept(), Err(Obstacle::Unseen(_))), "{name}: {place:?}");
+            std::fs::remove_file(&there).unwrap();
+            std::fs::rename(&away, &there).unwrap();
+            assert_eq!(place.log_of_kept(), Ok(LOG_BYTES), "{name}");
+            std::fs::rename(&there, &away).unwrap();
+            assert_eq!(place.log_of_kept(), Err(Obstacle::Moved), "{name}");
+            std::fs::rename(&away, &there).unwrap();
+            assert_eq!(place.log_of_kept(), Err(Obstacle::Moved), "{name}: there may have been others");
+            assert_eq!(place.check(), Err(Obstacle::Moved), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_gone_where_its_path_leads_nowhere_and_not_where_nobody_can_follow_it() {
+        for kind in [ErrorKind::NotFound, ErrorKind::NotADirectory] {
+            assert_eq!(Absence::of(&io::Error::from(kind)), Absence::Gone);
+        }
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::OutOfMemory, ErrorKind::TimedOut, ErrorKind::Other] {
+            assert_eq!(Absence::of(&io::Error::from(kind)), Absence::Unseen(kind));
+        }
+    }
 
     #[test]
     fn a_file_and_its_log_on_two_devices_do_not_belong_together() {

@@ -6,7 +6,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
 
 use super::connection::Connector;
-use super::error::{Failure, Obstacle, is_busy};
+use super::error::{Failure, is_busy};
 use super::queries::{Queries, Query};
 
 /// Runs statements that read.
@@ -27,9 +27,7 @@ impl Reader {
         let (mut backoff, deadline) = (self.connector.backoff(), self.connector.deadline());
         loop {
             // A reader is opened when it is needed, and would open what stands there now.
-            if !self.connector.is_in_place() {
-                return Err(Failure::unavailable(Obstacle::Moved));
-            }
+            self.connector.in_place().map_err(Failure::unavailable)?;
             match query(&self.queries).fetch_all(&self.pool).await {
                 Err(error) if is_busy(&error) && backoff.pause(deadline).await => {}
                 other => return other.map_err(Failure::from),

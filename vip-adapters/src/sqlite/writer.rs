@@ -268,9 +268,11 @@ impl Writer {
     async fn begin(&mut self, group: &mut Vec<Request>) -> Result<Option<SqliteConnection>, Failure> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            // Beside the log of a file that was here before, another one must not be opened.
-            None if self.connector.log_in_place().is_none() => return Err(Failure::unavailable(Obstacle::Moved)),
-            None => self.connector.reconnect().await?,
+            None => {
+                // Beside the log of a file that was here before, another one must not be opened.
+                self.connector.log_in_place().map_err(Failure::unavailable)?;
+                self.connector.reconnect().await?
+            }
         };
         let mut backoff = self.connector.backoff();
         loop {
@@ -305,11 +307,9 @@ impl Writer {
         // Read inside the transaction: times of commits then never go backwards between processes.
         let mut transaction = WriteTransaction::new(&mut connection, &self.queries, self.clock.now());
         let written = run_each(&mut transaction, group).await?;
-        if self.connector.log_in_place().is_none() {
-            // Before the commit: with other locks somebody else may be writing to the same place of the log. The connection goes with
-            // it, and takes the transaction back.
-            return Err(Failure::unavailable(Obstacle::Moved));
-        }
+        // Before the commit: with other locks somebody else may be writing to the same place of the log. The connection goes with it,
+        // and takes the transaction back.
+        self.connector.log_in_place().map_err(Failure::unavailable)?;
         if written.requests == 0 {
             match transaction.control("ROLLBACK").await {
                 Ok(()) => self.connection = Some(connection),
@@ -320,9 +320,7 @@ impl Writer {
         }
         transaction.control("COMMIT").await.map_err(Failure::of_commit)?;
         // Asked once more: it may have gone while this was written, and a commit is answered only where the next process finds it.
-        let Some(log_bytes) = self.connector.log_in_place() else {
-            return Err(Failure::Unknown(Arc::new(Obstacle::Moved)));
-        };
+        let log_bytes = self.connector.log_in_place().map_err(|obstacle| Failure::Unknown(Arc::new(obstacle)))?;
         self.connection = Some(connection);
         if written.has_changed {
             self.outcomes.kept(Instant::now());
@@ -347,7 +345,7 @@ impl Writer {
 
     async fn checkpoint(&mut self) {
         let Some(connection) = self.connection.as_mut() else { return };
-        if self.connector.log_in_place().is_none() {
+        if self.connector.log_in_place().is_err() {
             // By what we know of the log it would cut off what others have written to it.
             return;
         }
