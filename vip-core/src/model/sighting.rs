@@ -146,6 +146,11 @@ impl GateEntry {
     pub const fn is_known(&self) -> bool {
         self.shown || self.vouched.is_some()
     }
+
+    /// Says whether the token is believed for no other reason than that there was nothing to see.
+    pub(crate) fn is_only_believed(&self) -> bool {
+        self.gate == Gate::Open && !self.is_known()
+    }
 }
 
 /// Says who vouched for a token. An account belongs to no tenant, so that no audit chain could say it.
@@ -209,7 +214,7 @@ impl Account {
         for entry in self.gates.iter_mut().filter(|entry| &entry.digest == digest) {
             entry.shown = true;
         }
-        self.gates.retain(|entry| entry.is_known() || entry.gate != Gate::Open);
+        self.gates.retain(|entry| !entry.is_only_believed());
         self
     }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::model::AccountId;
 use crate::ports::StoreError;
-use crate::provisioning::Context;
+use crate::provisioning::{Context, is_closed};
 use crate::resilience::cached::{Ages, CachedSource, Source};
 use crate::telemetry;
 
@@ -20,9 +21,11 @@ pub enum Placement {
     /// As the builder lists them.
     #[default]
     Named,
-    /// The account with the fewest recorded servers first; of equals the one that the builder lists first.
+    /// The account with the fewest recorded servers first; of equals the one that the builder lists first. Those whose gate is
+    /// closed to this process come last, however few they have.
     ///
-    /// The counts are some seconds old, and each process adds what it accepted since: loads come out even, not equal.
+    /// Counts and gates are some seconds old: loads come out even, not equal. An order is recorded in an account once a create is
+    /// announced there; before that only the process that accepted it counts it, until it reads the counts anew.
     LeastLoaded,
 }
 
@@ -34,16 +37,25 @@ pub(super) struct Placer {
     accepted: Mutex<Accepted>,
 }
 
-type Loads = BTreeMap<AccountId, u64>;
+/// Is what speaks against an account.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Load {
+    /// Whether its gate is closed: what is placed there waits, and is recorded nowhere meanwhile, so that the account stays the one
+    /// with the fewest servers.
+    is_closed: bool,
+    servers: u64,
+}
+
+type Loads = BTreeMap<AccountId, Load>;
 
 /// Is what this process placed since the counts were read.
 #[derive(Debug, Default)]
 struct Accepted {
     since: Option<Arc<Loads>>,
-    more: Loads,
+    more: BTreeMap<AccountId, u64>,
 }
 
-/// Counts the servers that are recorded in each account and not gone.
+/// Counts the servers that are recorded in each account and not gone, and looks at its gate.
 #[derive(Debug)]
 struct RecordedLoads {
     context: Context,
@@ -63,9 +75,21 @@ impl Source for RecordedLoads {
         let mut loads = Loads::new();
         for account in self.accounts.iter() {
             let recorded = self.context.store.references(account).await?.len();
-            loads.insert(account.clone(), u64::try_from(recorded).unwrap_or(u64::MAX));
+            let servers = u64::try_from(recorded).unwrap_or(u64::MAX);
+            loads.insert(account.clone(), Load { is_closed: self.is_closed(account).await?, servers });
         }
         Ok(loads)
+    }
+}
+
+impl RecordedLoads {
+    async fn is_closed(&self, account: &AccountId) -> Result<bool, StoreError> {
+        match self.context.store.account(account).await {
+            Ok(known) => Ok(is_closed(&self.context, &known)),
+            // One that cannot be read is closed to all, and puts no order of the others off.
+            Err(StoreError::Corrupt { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -93,10 +117,13 @@ impl Placer {
         };
         let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         if !accepted.since.as_ref().is_some_and(|since| Arc::ptr_eq(since, &loads)) {
-            *accepted = Accepted { since: Some(loads.clone()), more: Loads::new() };
+            *accepted = Accepted { since: Some(loads.clone()), more: BTreeMap::new() };
         }
-        let count = |of: &Loads, account: &AccountId| of.get(account).copied().unwrap_or(0);
-        ordered.sort_by_key(|account| count(&loads, account).saturating_add(count(&accepted.more, account)));
+        ordered.sort_by_key(|account| {
+            let load = loads.get(account).copied().unwrap_or_default();
+            let more = accepted.more.get(account).copied().unwrap_or(0);
+            (load.is_closed, load.servers.saturating_add(more))
+        });
         if let Some(first) = ordered.first() {
             *accepted.more.entry(first.clone()).or_default() += 1;
         }

@@ -295,7 +295,8 @@ async fn ask(
 }
 
 /// Notes that this process's token has shown a recorded server: it belongs to the account. What was believed of others because
-/// there was nothing to see is believed no more: they have to show one, too.
+/// there was nothing to see is believed no more: they have to show one, too. An account can be empty again long after this token was
+/// known, so that others come to be believed like that later, too.
 ///
 /// # Errors
 ///
@@ -305,7 +306,10 @@ pub(super) async fn note_shown(context: &Context, known: &Account) -> Result<(),
         return Ok(());
     };
     let digest = client.token_digest();
-    let is_news = |account: &Account| account.gate(&digest).is_some_and(|entry| !entry.shown);
+    let is_news = |account: &Account| {
+        let others = || account.gates.iter().any(GateEntry::is_only_believed);
+        account.gate(&digest).is_some_and(|own| !own.shown || others())
+    };
     if !is_news(known) {
         return Ok(());
     }

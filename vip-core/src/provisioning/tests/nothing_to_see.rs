@@ -74,6 +74,28 @@ async fn a_token_of_another_project_that_is_in_use_is_used_no_more_once_another_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_was_believed_while_an_account_was_empty_again_is_checked_once_it_is_not() {
+    let production = Product::new().await;
+    let first = running(&production).await;
+    drop(production.delete(first).await.unwrap());
+    production.settle_within(LONG).await;
+    assert_eq!(production.server(first).await.state, ServerState::Deleted);
+    assert!(entry(&production).await.unwrap().is_known(), "by a server that is gone");
+    let staging = MemoryProvider::with_token(Duration::from_secs(10), "staging");
+    let (wrong, check) = started(&production, &staging).await;
+    assert_eq!(check, TokenCheck::Open);
+
+    let server = running(&production).await;
+    assert_eq!(entry(&wrong).await, None);
+    drop(production.delete(server).await.unwrap());
+    drop(wrong.run(wrong.claim().await.unwrap()).await);
+    assert_eq!(wrong.server(server).await.state, ServerState::Deleting);
+    assert_eq!((staging.calls(ProviderMethod::Delete), production.provider.servers().len()), (0, 1));
+    let (_back, check) = started(&production, &staging).await;
+    assert!(matches!(check, TokenCheck::Suspect { .. }), "{check:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_is_known_by_the_servers_that_it_has_made_and_no_list_is_read_for_that() {
     let product = Product::new().await;
     let lists = product.provider.calls(ProviderMethod::Inventory);
