@@ -1,9 +1,14 @@
 //! The simulated cloud of these stories: two projects, quick servers, and what its ledger says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use vip_adapters::hetzner::HetznerClient;
-use vip_adapters::hetzner::simulator::{Ledger, Simulator};
+use vip_adapters::hetzner::simulator::{DEFAULT_TOKEN, Ledger, Simulator};
+use vip_core::Provisioner;
+use vip_core::memory::{MemoryBackend, VirtualClock};
+use vip_core::model::{InstallationId, Timestamp};
+use vip_core::ports::SeededRandomness;
 
 /// The project that stories play in, and its token.
 pub(crate) const PROJECT: (&str, &str) = ("first", "first0000token00000000000000000000000000000000000000000000000000");
@@ -24,6 +29,14 @@ pub(crate) fn simulator() -> Simulator {
 
 pub(crate) fn client(simulator: &Simulator) -> HetznerClient {
     HetznerClient::in_process(simulator, PROJECT.1).unwrap()
+}
+
+/// Starts a product in virtual time, with the limit that the provider gives.
+pub(crate) async fn in_virtual_time(simulator: &Simulator) -> Provisioner {
+    let clock = Arc::new(VirtualClock::new(Timestamp::from_micros(1_800_000_000_000_000)));
+    let backend = MemoryBackend::new(clock.clone(), InstallationId::from_uuid(uuid::Uuid::from_u128(7)));
+    let builder = Provisioner::builder(backend).provider(HetznerClient::in_process(simulator, DEFAULT_TOKEN).unwrap());
+    builder.clock(*clock).randomness(SeededRandomness::new(7)).start().await.unwrap()
 }
 
 /// Counts requests that can change something.

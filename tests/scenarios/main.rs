@@ -13,6 +13,7 @@ mod orders;
 mod owners;
 mod panics;
 mod patient;
+mod removals;
 mod shutdown;
 mod stock;
 mod tokens;

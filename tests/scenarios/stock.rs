@@ -1,21 +1,18 @@
 //! Stock, several accounts and prices over the real protocol: candidates in the order of preference, one server each.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use vip_adapters::hetzner::HetznerClient;
 use vip_adapters::hetzner::simulator::{
-    DEFAULT_TOKEN, Effect, Failure, Fault, FaultRule, ForeignServer, RouteMatcher, Simulator, When,
+    Effect, Failure, Fault, FaultRule, ForeignServer, RouteMatcher, Simulator, When,
 };
 use vip_core::Provisioner;
-use vip_core::memory::{MemoryBackend, VirtualClock};
-use vip_core::model::{AccountId, InstallationId, OWNER_LABEL, ServerSpec, ServerState, Timestamp, WaitReason};
-use vip_core::ports::SeededRandomness;
+use vip_core::model::{AccountId, OWNER_LABEL, ServerSpec, ServerState, WaitReason};
 use vip_core::provisioning::sweep::SweepMode;
 use vip_tests::site::{Site, patient, pause, spec};
 use vip_tests::truth;
 
-use crate::cloud::{OTHER_PROJECT, PROJECT, TENANT, client, simulator};
+use crate::cloud::{OTHER_PROJECT, PROJECT, TENANT, client, in_virtual_time, simulator};
 
 fn choice(name: &str) -> ServerSpec {
     spec(name).server_type("cpx32").location("nbg1")
@@ -107,14 +104,6 @@ async fn the_catalog_has_prices_and_a_sweep_says_what_a_server_costs_that_nobody
     let extra = report.extra_cost().unwrap();
     assert_eq!((extra.priced, extra.unpriced, report.unpriced_because), (1, 0, None));
     assert!(extra.gross.is_some_and(|gross| gross.micros > 1_000_000));
-}
-
-/// Starts a product in virtual time, with the limit that the provider gives.
-async fn in_virtual_time(simulator: &Simulator) -> Provisioner {
-    let clock = Arc::new(VirtualClock::new(Timestamp::from_micros(1_800_000_000_000_000)));
-    let backend = MemoryBackend::new(clock.clone(), InstallationId::from_uuid(uuid::Uuid::from_u128(7)));
-    let builder = Provisioner::builder(backend).provider(HetznerClient::in_process(simulator, DEFAULT_TOKEN).unwrap());
-    builder.clock(*clock).randomness(SeededRandomness::new(7)).start().await.unwrap()
 }
 
 /// They may ask 800 times in ten minutes, in which 600 requests come back.

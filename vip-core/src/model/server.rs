@@ -305,7 +305,8 @@ pub struct Server {
     /// Whether a whole round of candidates ended with the wait for stock, and nothing has gone on since; older records do not have it.
     #[serde(default)]
     pub sold_out: bool,
-    /// How often the candidate to try next was called busy since it is that; older records do not have it.
+    /// How often the candidate to try next was called busy since it is that, or a delete refused since something went on; older records
+    /// do not have it.
     #[serde(default)]
     pub busy: u32,
     /// Why it waits, for whoever asks.

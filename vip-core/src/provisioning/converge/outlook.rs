@@ -20,6 +20,10 @@ const PATIENCE_MOST: Duration = Duration::from_secs(120);
 /// Tries after which "busy" is no passing answer any more: some minute, for the pauses double from a second.
 const BUSY_TRIES: u32 = 6;
 
+/// Refusals of a delete after which it is only tried: one may have passed a second later, and thousands that are refused at once take
+/// all of the account's requests for as long as this allows.
+const REFUSED_TRIES: u32 = 2;
+
 /// Counts what is held back in the location of the candidate that comes next, and in no other.
 pub(super) fn of_candidate(mut outlook: Outlook, next: Option<&Candidate>) -> Outlook {
     let there = next.and_then(|candidate| outlook.creates_shut_in.remove(&candidate.location));
@@ -54,20 +58,28 @@ pub(super) fn usual_create(outlook: &Outlook, candidate: &Candidate) -> Option<D
 /// Says how urgent an effect is: undoing a failed order comes before new work, and a try that is likely in vain after all else.
 pub(super) const fn of_effect(effect: &Effect, server: &Server) -> Priority {
     match (effect, server.state) {
+        _ if waits_for_change(server).is_some() => Priority::BestEffort,
         (Effect::Delete { .. }, ServerState::Failing) => Priority::Settle,
-        (Effect::Create { .. }, _) if waits_for_change(server).is_some() => Priority::BestEffort,
         (Effect::Create { .. } | Effect::Delete { .. }, _) => Priority::Change,
     }
 }
 
-/// Says what an order waits for until the provider changes its mind, because all that it accepts was refused: for want of stock, for a
-/// while for other work, or by a limit of the account (then it is parked). It stays so whatever it waited for since, such as a provider
-/// that was away; and no other back-off makes it so, for then nobody has asked for its next candidate.
+/// Says what a record waits for until the provider changes its mind, because all that its order accepts was refused (for want of stock,
+/// for a while for other work, or by a limit of the account: then it is parked), or its delete was. It stays so whatever it waited for
+/// since, such as a provider that was away; and no other back-off makes it so, for then nobody has asked for what comes next.
 pub(super) const fn waits_for_change(server: &Server) -> Option<WaitReason> {
     match server.state {
         ServerState::Creating if server.sold_out => Some(WaitReason::NoStock),
         ServerState::Creating if server.busy >= BUSY_TRIES => Some(WaitReason::Busy),
         ServerState::Parked => Some(WaitReason::Parked),
+        // Of a second server, too, while its order runs or is lost.
+        ServerState::Deleting | ServerState::Failing | ServerState::Running | ServerState::Lost
+            if server.busy >= REFUSED_TRIES =>
+        {
+            // Where something else was waited for since, it is not known any more which of the two it was.
+            let is_busy = matches!(server.wait_reason, Some(WaitReason::Busy));
+            Some(if is_busy { WaitReason::Busy } else { WaitReason::RemovalRefused })
+        }
         ServerState::Creating
         | ServerState::Requested
         | ServerState::Confirming
@@ -153,8 +165,32 @@ mod tests {
             assert_eq!(waits_for_change(&server), waits_for, "{case}");
             let priority = if waits_for.is_some() { Priority::BestEffort } else { Priority::Change };
             assert_eq!(of_effect(&Effect::Create { candidate: 0 }, &server), priority, "{case}");
-            let delete = Effect::Delete { id: crate::model::ProviderServerId::new("1").unwrap() };
-            assert_eq!(of_effect(&delete, &server), Priority::Change, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_delete_comes_after_all_else_once_it_was_refused_twice_and_says_by_what() {
+        let delete = Effect::Delete { id: crate::model::ProviderServerId::new("1").unwrap() };
+        for (state, urgent) in [
+            (ServerState::Deleting, Priority::Change),
+            (ServerState::Failing, Priority::Settle),
+            (ServerState::Running, Priority::Change),
+            (ServerState::Lost, Priority::Change),
+        ] {
+            let mut server = super::super::tests::order();
+            (server.state, server.backoff, server.busy) = (state, 9, REFUSED_TRIES - 1);
+            server.wait_reason = Some(WaitReason::Busy);
+            assert_eq!((waits_for_change(&server), of_effect(&delete, &server)), (None, urgent), "{state:?}");
+            server.busy = REFUSED_TRIES;
+            assert_eq!(of_effect(&delete, &server), Priority::BestEffort, "{state:?}");
+            for (before, told) in [
+                (WaitReason::Busy, WaitReason::Busy),
+                (WaitReason::RemovalRefused, WaitReason::RemovalRefused),
+                (WaitReason::ProviderUnavailable, WaitReason::RemovalRefused),
+            ] {
+                server.wait_reason = Some(before);
+                assert_eq!(waits_for_change(&server), Some(told), "{state:?} {before:?}");
+            }
         }
     }
 

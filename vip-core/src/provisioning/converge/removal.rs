@@ -197,6 +197,9 @@ fn refused(view: &View<'_>, mut server: Server, intent: &Intent, failure: &Failu
         }
     };
     moves::back_off(&mut server, view, delay, reason);
+    if matches!(reason, WaitReason::Busy | WaitReason::RemovalRefused) {
+        server.busy = server.busy.saturating_add(1);
+    }
     let mut change = Change::new(server, Verb::Record);
     change.bug = failure.kind == ProviderErrorKind::Bug;
     change

@@ -60,7 +60,7 @@ impl Budgeted {
 
     fn end<T>(&self, turned: Turned, result: Result<T, ProviderError>) -> Result<T, ProviderError> {
         let sent = match &result {
-            Ok(_) => Sent::Answered,
+            Ok(_) => Sent::Done,
             Err(error) => match (error.kind, error.service) {
                 (ProviderErrorKind::Throttled { retry_after }, _) => Sent::Throttled(retry_after),
                 (_, Service::Unasked) => Sent::No,

@@ -22,6 +22,8 @@ const AWAY_MOST: Duration = Duration::from_secs(300);
 /// Of so many requests that come back one is for [`Priority::BestEffort`] while less is left than that has to leave free, or others wait
 /// before it: they may keep it so for days.
 const BEST_EFFORT_SHARE: u32 = 20;
+/// The same after one that was not in vain, for the next may not be either; less than all, so that looks have a turn at what it changed.
+const DONE_SHARE: u32 = 2;
 
 /// Returns the percent of the limit that has to stay free after a request of this priority.
 pub(super) const fn reserve_percent(priority: Priority) -> u8 {
@@ -68,6 +70,8 @@ pub(super) enum Turn {
 /// Says how a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sent {
+    /// It was answered, and what was asked is done.
+    Done,
     /// It was answered, whatever was said.
     Answered,
     /// It was sent, or may have been, and no answer says how much is left.
@@ -102,8 +106,11 @@ pub(super) struct Ledger {
     away: Away,
     /// The same of [`Priority::BestEffort`]: they are many for long, and nobody else comes back later for it.
     away_best_effort: Away,
-    /// From when on one of them may go as a change: by its reserve, and before all who wait for less. Empty while there is enough for them.
-    best_effort_from: Option<Duration>,
+    /// From when on one of these creates may go as a change: by its reserve, and before all who wait for less. Empty while there is
+    /// enough for them.
+    creates_from: Option<Duration>,
+    /// The same of deletes: a server that is paid for does not stand back for orders that wait for stock.
+    deletes_from: Option<Duration>,
 }
 
 /// Counts those who were told to come back, less those whose time has come.
@@ -131,7 +138,8 @@ impl Ledger {
             places: 0,
             away: Away::NOBODY,
             away_best_effort: Away::NOBODY,
-            best_effort_from: None,
+            creates_from: None,
+            deletes_from: None,
         }
     }
 
@@ -162,13 +170,13 @@ impl Ledger {
 
     /// Says whether it is a call's turn; if so, it has left the queue and taken what it costs.
     pub(super) fn turn(&mut self, now: Duration, place: Place, want: Want, pace: Option<Pace>) -> Turn {
-        let priority = self.goes_as(now, want.priority);
+        let priority = self.goes_as(now, want);
         let ready = self.ready(now, Want { priority, ..want }, pace);
         let before = self.waiting.range(..(priority, place.1)).count();
         let next_share = now.saturating_add(self.interval(pace).saturating_mul(BEST_EFFORT_SHARE));
         if before > 0 || ready > now {
             if want.priority == Priority::BestEffort {
-                self.best_effort_from.get_or_insert(next_share);
+                self.share_from(want).get_or_insert(next_share);
             }
             let theirs = self.interval(pace).saturating_mul(u32::try_from(before).unwrap_or(u32::MAX));
             return Turn::Wait(ready.max(now).saturating_add(theirs));
@@ -177,7 +185,7 @@ impl Ledger {
         let left = self.left(now);
         if want.priority == Priority::BestEffort {
             let is_scarce = left.is_some_and(|(limit, tokens)| tokens < needed(limit, Priority::BestEffort, want.cost));
-            self.best_effort_from = is_scarce.then_some(next_share);
+            *self.share_from(want) = is_scarce.then_some(next_share);
         }
         if let Some((limit, tokens)) = left {
             self.level = Some(Level { limit, tokens: tokens - f64::from(want.cost), at: now });
@@ -190,9 +198,13 @@ impl Ledger {
 
     /// Returns as what a call stands in line and has its turn: what is only tried as a change once its share is due, but not while nobody
     /// knows how much is left.
-    fn goes_as(&self, now: Duration, priority: Priority) -> Priority {
-        let is_due = !self.doubtful && self.best_effort_from.is_some_and(|from| now >= from);
-        if priority == Priority::BestEffort && is_due { Priority::Change } else { priority }
+    fn goes_as(&mut self, now: Duration, want: Want) -> Priority {
+        let is_due = !self.doubtful && self.share_from(want).is_some_and(|from| now >= from);
+        if want.priority == Priority::BestEffort && is_due { Priority::Change } else { want.priority }
+    }
+
+    fn share_from(&mut self, want: Want) -> &mut Option<Duration> {
+        if want.is_create { &mut self.creates_from } else { &mut self.deletes_from }
     }
 
     /// Returns the first time at which the first one who waits may send.
@@ -263,9 +275,13 @@ impl Ledger {
         }
         match sent {
             Sent::Unanswered => {}
-            Sent::Answered => {
+            Sent::Done | Sent::Answered => {
                 self.throttles = 0;
                 self.doubtful = false;
+                if sent == Sent::Done && want.priority == Priority::BestEffort {
+                    let soon = now.saturating_add(self.interval(None).saturating_mul(DONE_SHARE));
+                    *self.share_from(want) = Some(soon);
+                }
             }
             Sent::No => {
                 if let Some((limit, tokens)) = self.left(now) {

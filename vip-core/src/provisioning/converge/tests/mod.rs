@@ -7,6 +7,7 @@ mod delays;
 mod kept;
 mod kept_looks;
 mod next_step;
+mod removals;
 mod rounds;
 mod walk;
 

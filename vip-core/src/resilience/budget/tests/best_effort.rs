@@ -119,3 +119,67 @@ fn at_a_part_of_the_rate_the_share_of_who_only_tries_is_a_part_too() {
     }
     assert_eq!((tries, polls), (4, 96));
 }
+
+/// Asks twenty creates for one delete, as where much is out of stock and something is locked.
+#[test]
+fn a_delete_that_is_only_tried_does_not_share_with_creates_that_are() {
+    let mut ledger = knowing(3600, 1080);
+    let (mut creates, mut deletes, mut answers) = (0, 0, 1);
+    for second in 0..3600 {
+        for count in 0..=20 {
+            let tried = Want { is_create: count < 20, ..want(Priority::BestEffort) };
+            let place = ledger.queue(Priority::BestEffort);
+            let went = u32::from(ledger.turn(seconds(second), place, tried, None) == Turn::Go);
+            ledger.leave(place);
+            if tried.is_create { creates += went } else { deletes += went }
+        }
+        answers += 1;
+        ledger.ended(seconds(second), want(Priority::Sweep), Sent::Answered, rate(3600, 1080, answers));
+    }
+    assert_eq!((creates, deletes), (179, 179));
+}
+
+/// Else thousands of servers that were locked for a day are removed at the pace of tries in vain.
+#[test]
+fn after_a_try_that_was_not_in_vain_every_second_request_is_for_those_who_only_try() {
+    let mut ledger = knowing(3600, 1080);
+    let (mut tries, mut answers) = (0, 1);
+    for second in 0..3600 {
+        for _ in 0..5 {
+            if turn(&mut ledger, seconds(second), Priority::BestEffort) == Turn::Go {
+                ledger.ended(seconds(second), want(Priority::BestEffort), Sent::Done, None);
+                tries += 1;
+            }
+        }
+        answers += 1;
+        ledger.ended(seconds(second), want(Priority::Sweep), Sent::Answered, rate(3600, 1080, answers));
+    }
+    // The first one has to wait for its share of twenty.
+    assert_eq!(tries, (3600 - 20) / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_is_done_is_not_in_vain_and_one_that_is_refused_is() {
+    let provider = crate::memory::MemoryProvider::default();
+    let budget = budget(1);
+    go(&budget, want(Priority::Settle), seconds(30)).await.unwrap().ended(Sent::Answered, rate(3600, 1080, 1));
+    let client = Budgeted::new(Arc::new(provider.clone()), budget);
+    let context = RequestContext::new(seconds(30)).with_priority(Priority::BestEffort);
+    let id = ProviderServerId::new("7").unwrap();
+    let has_turn = async || client.delete(&id, &context).await.is_ok();
+    assert!(!has_turn().await);
+    tokio::time::advance(seconds(20)).await;
+    assert!(has_turn().await, "one of twenty");
+    tokio::time::advance(seconds(1)).await;
+    assert!(!has_turn().await);
+    tokio::time::advance(seconds(1)).await;
+    assert!(has_turn().await, "one of two");
+    tokio::time::advance(seconds(2)).await;
+    let refused = crate::memory::ProviderFault::Refuse(ProviderErrorKind::Busy);
+    provider.fail_next(crate::memory::ProviderMethod::Delete, refused);
+    assert_eq!(client.delete(&id, &context).await.unwrap_err().kind, ProviderErrorKind::Busy);
+    tokio::time::advance(seconds(19)).await;
+    assert!(!has_turn().await);
+    tokio::time::advance(seconds(1)).await;
+    assert!(has_turn().await, "one of twenty");
+}
