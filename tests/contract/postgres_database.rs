@@ -147,7 +147,7 @@ pub(crate) async fn is_applied(backend: &PostgresBackend, change: &ChangeSet) ->
         backend.operation(&record.tenant, record.create_operation).await.unwrap().is_some(),
         backend.key(&record.tenant, key).await.unwrap().is_some(),
         backend.find(&job_of(record).key).await.unwrap().is_some(),
-        backend.versions(&record.tenant).await.unwrap().recorded.contains_key(&record.id),
+        backend.versions(&record.tenant, None, u32::MAX).await.unwrap().recorded.contains_key(&record.id),
     ];
     assert!(parts.iter().all(|part| *part == parts[0]), "applied in part: {parts:?}");
     parts[0]

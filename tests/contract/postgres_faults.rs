@@ -212,7 +212,7 @@ async fn a_commit_whose_answer_was_lost_is_repeated_and_found_applied() {
     let committed = answer.unwrap();
     assert!(committed.replayed, "the first one was on the disk, and the second one found it");
     assert_eq!(committed.server.version, 1);
-    let versions = backend.versions(&tenant("acme")).await.unwrap();
+    let versions = backend.versions(&tenant("acme"), None, u32::MAX).await.unwrap();
     verify_versions(&versions.current, &versions.recorded).unwrap();
     assert_eq!(versions.current.len(), 1);
     assert!(is_applied(&backend, &change).await);

@@ -9,6 +9,7 @@ mod health;
 mod identity;
 mod limits;
 mod logs;
+mod long_audits;
 mod metrics;
 mod operators;
 mod orders;

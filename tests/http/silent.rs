@@ -1,4 +1,4 @@
-//! A backend whose counts and sightings are never answered, as those of a database that is silent.
+//! A backend whose counts and sightings are never answered, as those of a database that is silent, and whose audit may be slow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +13,22 @@ use vip_core::ports::{
     LeaseRef, Loaded, Note, QueueError, QueueStats, RecordedRef, Retention, SealReport, ServerVersions, Settled,
     Settlement, SinkName, Stalled, Store, StoreError, StoreStats, Trimmed,
 };
+use vip_tests::site::pause;
 
 /// Takes counts and sightings away from a backend.
 pub(crate) fn silent(backend: impl Into<Backend>) -> Backend {
-    let backend = backend.into();
-    Backend::new(Arc::new(SilentStore(backend.store)), Arc::new(SilentQueue(backend.queue)))
+    slow_audit(backend, Duration::ZERO)
 }
 
+/// Makes each read of sealed records take its time, besides.
+pub(crate) fn slow_audit(backend: impl Into<Backend>, read: Duration) -> Backend {
+    let backend = backend.into();
+    Backend::new(Arc::new(SilentStore(backend.store, read)), Arc::new(SilentQueue(backend.queue)))
+}
+
+/// Is a store, and how long a read of sealed records takes.
 #[derive(Debug)]
-struct SilentStore(Arc<dyn Store>);
+struct SilentStore(Arc<dyn Store>, Duration);
 
 #[derive(Debug)]
 struct SilentQueue(Arc<dyn JobQueue>);
@@ -89,13 +96,19 @@ impl Store for SilentStore {
         self.0.seal(most).await
     }
     async fn sealed(&self, tenant: &TenantId, after: u64, most: u32) -> Result<Vec<SealedRecord>, StoreError> {
+        pause(self.1).await;
         self.0.sealed(tenant, after, most).await
     }
     async fn chain_head(&self, tenant: &TenantId) -> Result<ChainHead, StoreError> {
         self.0.chain_head(tenant).await
     }
-    async fn versions(&self, tenant: &TenantId) -> Result<ServerVersions, StoreError> {
-        self.0.versions(tenant).await
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        after: Option<ServerId>,
+        most: u32,
+    ) -> Result<ServerVersions, StoreError> {
+        self.0.versions(tenant, after, most).await
     }
     async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError> {
         self.0.tenants(after, most).await

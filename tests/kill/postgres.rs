@@ -146,7 +146,7 @@ async fn a_database_server_that_crashes_under_load_loses_no_commit_and_doubles_n
 
 async fn check(backend: &PostgresBackend, answered: &Answered, crashes: u32) {
     let acme = tenant("acme");
-    let versions = backend.versions(&acme).await.unwrap();
+    let versions = backend.versions(&acme, None, u32::MAX).await.unwrap();
     verify_versions(&versions.current, &versions.recorded).unwrap();
     assert_eq!(versions.current.len(), answered.orders.len(), "as many servers as orders");
     for whole in &answered.orders {

@@ -273,8 +273,13 @@ impl Store for ObservedStore {
     async fn chain_head(&self, tenant: &TenantId) -> Result<ChainHead, StoreError> {
         self.inner.chain_head(tenant).await
     }
-    async fn versions(&self, tenant: &TenantId) -> Result<ServerVersions, StoreError> {
-        self.inner.versions(tenant).await
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        after: Option<ServerId>,
+        most: u32,
+    ) -> Result<ServerVersions, StoreError> {
+        self.inner.versions(tenant, after, most).await
     }
     async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError> {
         self.inner.tenants(after, most).await

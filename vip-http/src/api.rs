@@ -117,8 +117,8 @@ impl Api {
         self
     }
 
-    /// Sets how long a handler may take, waiting on purpose and for the provider, and a replay of dead jobs, not counted.
-    /// Default 10 s; beyond it the answer is 503.
+    /// Sets how long a handler may take, waiting on purpose and for the provider, a replay of dead jobs, and the verification of an
+    /// audit not counted. Default 10 s; beyond it the answer is 503.
     pub const fn handler_limit(mut self, limit: Duration) -> Self {
         self.limit = HandlerLimit(limit);
         self

@@ -26,11 +26,12 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NO_ROUTE: &str = "none";
 
 /// Routes that wait for the provider or do many things, by the ends of their paths as a host may nest them, and how long at
-/// the most: they bound that themselves, and say whom they have waited for, or how far they came.
-const TAKE_LONGER: [(&str, Duration); 3] = [
+/// the most: they bound that themselves, and say what took so long, or how far they came.
+const TAKE_LONGER: [(&str, Duration); 4] = [
     ("/v1/catalog", limits::CATALOG),
     ("/v1/operator/accounts/{account}/sweep", limits::SWEEP),
     ("/v1/operator/jobs/replay", limits::REPLAY),
+    ("/v1/operator/tenants/{tenant}/audit/verify", limits::VERIFY),
 ];
 
 /// Is how long a handler may take; a route that waits on purpose has more.

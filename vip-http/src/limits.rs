@@ -26,7 +26,7 @@ pub const WAITING_OF_TENANT: usize = 100;
 /// How long a request is kept that gets no place to wait, or begins to while the process drains: whoever asks again at once shall not
 /// ask all the time.
 pub const NO_PLACE: Duration = Duration::from_secs(1);
-/// Longest time that a handler may take, what it waits for on purpose and for the provider, and a replay, not counted.
+/// Longest time that a handler may take, what it waits for on purpose and for the provider, a replay, and a verification, not counted.
 pub const HANDLER: Duration = Duration::from_secs(10);
 /// Longest time that a request waits for a catalog that is loaded; the load goes on, and the next request finds it.
 pub const CATALOG: Duration = Duration::from_secs(10);
@@ -34,6 +34,8 @@ pub const CATALOG: Duration = Duration::from_secs(10);
 pub const SWEEP: Duration = Duration::from_secs(120);
 /// Longest replay of dead jobs: it ends by itself then, and has the time of a handler for the job that it is at.
 pub const REPLAY: Duration = vip_core::provisioner::REPLAY_TIME;
+/// Longest verification of an audit that a request may ask for: ten million records, a minute for each million. The SDK has no limit.
+pub const VERIFY: Duration = Duration::from_secs(600);
 /// Items of a page when nobody says how many.
 pub const PAGE_DEFAULT: u32 = 50;
 /// Longest cursor, in bytes; ours have 44.

@@ -144,8 +144,13 @@ impl Store for FaultyStore {
         self.link.read(Method::StoreUpkeep, tenant, || self.inner.chain_head(tenant), |_| None).await
     }
 
-    async fn versions(&self, tenant: &TenantId) -> Result<ServerVersions, StoreError> {
-        self.link.read(Method::StoreUpkeep, tenant, || self.inner.versions(tenant), |_| None).await
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        after: Option<ServerId>,
+        most: u32,
+    ) -> Result<ServerVersions, StoreError> {
+        self.link.read(Method::StoreUpkeep, tenant, || self.inner.versions(tenant, after, most), |_| None).await
     }
 
     async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError> {

@@ -187,9 +187,18 @@ impl Store for PostgresBackend {
         Ok(row.map_or_else(|| Ok(ChainHead::empty(tenant)), |row| rows::chain_head(&row))?)
     }
 
-    async fn versions(&self, tenant: &TenantId) -> Result<ServerVersions, StoreError> {
-        let rows = self.sessions().rows(|queries| queries.server_versions.query().bind(tenant.to_string())).await?;
-        Ok(versions(&rows)?)
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        after: Option<ServerId>,
+        most: u32,
+    ) -> Result<ServerVersions, StoreError> {
+        // Every id is above the nil one. With `$2 IS NULL OR` a plan for all values would begin each page at the first server.
+        let after = after.map_or_else(Uuid::nil, |after| after.as_uuid());
+        let rows = self
+            .sessions()
+            .rows(|queries| queries.server_versions.query().bind(tenant.to_string()).bind(after).bind(i64::from(most)));
+        Ok(versions(&rows.await?)?)
     }
 
     async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError> {

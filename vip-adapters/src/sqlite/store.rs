@@ -178,9 +178,18 @@ impl Store for SqliteBackend {
         Ok(row.map_or_else(|| Ok(ChainHead::empty(tenant)), |row| rows::chain_head(&row))?)
     }
 
-    async fn versions(&self, tenant: &TenantId) -> Result<ServerVersions, StoreError> {
-        let rows = self.reader().rows(|queries| queries.server_versions.query().bind(tenant.to_string())).await?;
-        Ok(versions(&rows)?)
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        after: Option<ServerId>,
+        most: u32,
+    ) -> Result<ServerVersions, StoreError> {
+        // Every id is above the empty text.
+        let after = after.map(|after| after.to_string()).unwrap_or_default();
+        let rows = self
+            .reader()
+            .rows(|queries| queries.server_versions.query().bind(tenant.to_string()).bind(after.clone()).bind(most));
+        Ok(versions(&rows.await?)?)
     }
 
     async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError> {

@@ -319,7 +319,7 @@ fn check_fence(written: &[&Written]) {
 }
 
 async fn check_audit(store: &dyn Store, record: &Server) {
-    let versions = store.versions(&record.tenant).await.unwrap();
+    let versions = store.versions(&record.tenant, None, u32::MAX).await.unwrap();
     verify_versions(&versions.current, &versions.recorded).unwrap();
     while store.seal(50).await.unwrap().more {}
     let sealed = store.sealed(&record.tenant, 0, 10_000).await.unwrap();
@@ -369,6 +369,6 @@ pub async fn many_orders_keep_key_and_quota(fixture: &dyn BackendFixture) {
     for (_, server) in &won {
         assert!(fixture.queue().find(&JobKey::new(format!("server:{server}")).unwrap()).await.unwrap().is_some());
     }
-    let versions = fixture.store().versions(&tenant("acme")).await.unwrap();
+    let versions = fixture.store().versions(&tenant("acme"), None, u32::MAX).await.unwrap();
     assert_eq!(versions.current.len(), won.len(), "who lost left nothing");
 }

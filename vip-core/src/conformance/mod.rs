@@ -37,6 +37,7 @@ pub mod sequences;
 pub mod store;
 pub mod store_removal;
 pub mod store_upkeep;
+pub mod store_versions;
 mod suite;
 
 pub use fixture::{

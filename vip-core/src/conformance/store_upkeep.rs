@@ -22,7 +22,7 @@ pub async fn one_audit_record_per_version(fixture: &dyn BackendFixture) {
         assert_eq!(record.version, version);
     }
     accepted(fixture, "other").await;
-    let versions = store.versions(&record.tenant).await.unwrap();
+    let versions = store.versions(&record.tenant, None, u32::MAX).await.unwrap();
     assert_eq!(versions.current, BTreeMap::from([(record.id, 4)]));
     assert_eq!(versions.recorded[&record.id], BTreeMap::from([(1, 1), (2, 1), (3, 1), (4, 1)]));
     verify_versions(&versions.current, &versions.recorded).unwrap();
@@ -108,7 +108,7 @@ pub async fn tenants_do_not_meet(fixture: &dyn BackendFixture) {
     assert!(store.key(&stranger, &key_of(&mine, "order-1").key).await.unwrap().is_none());
     assert!(store.servers(&stranger, &all).await.unwrap().items.is_empty());
     assert!(store.operations(&stranger, &all).await.unwrap().items.is_empty());
-    assert!(store.versions(&stranger).await.unwrap().current.is_empty());
+    assert!(store.versions(&stranger, None, u32::MAX).await.unwrap().current.is_empty());
     store.seal(9).await.unwrap();
     assert!(store.sealed(&stranger, 0, 9).await.unwrap().is_empty());
     let claim = super::fixture::claim_id();

@@ -173,6 +173,12 @@ macro_rules! backend_suite {
             );
         }
 
+        mod store_versions_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, store_versions, BackendFixture: versions_are_read_in_pages,);
+        }
+
         mod history_contract {
             use $crate::conformance::conformance_cases as cases;
 

@@ -189,10 +189,23 @@ impl Store for MemoryStore {
         Ok(self.lock().tables.heads.get(tenant).cloned().unwrap_or_else(|| ChainHead::empty(tenant)))
     }
 
-    async fn versions(&self, tenant: &TenantId) -> Result<ServerVersions, StoreError> {
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        after: Option<ServerId>,
+        most: u32,
+    ) -> Result<ServerVersions, StoreError> {
         let state = self.lock();
-        let of_tenant = state.tables.servers.values().filter(|server| &server.tenant == tenant);
-        let current: BTreeMap<ServerId, u64> = of_tenant.map(|server| (server.id, server.version)).collect();
+        let following = state.tables.servers.values().filter(|server| after.is_none_or(|after| server.id > after));
+        let of_tenant =
+            following.filter(|server| &server.tenant == tenant).take(usize::try_from(most).unwrap_or(usize::MAX));
+        let (room, mut total) = (u64::from(most), 0_u64);
+        let fitting = of_tenant.take_while(|server| {
+            // Of one server alone no more is counted than fits: the first one always does.
+            total = total.saturating_add(server.version.min(room));
+            total <= room
+        });
+        let current: BTreeMap<ServerId, u64> = fitting.map(|server| (server.id, server.version)).collect();
         let mut recorded: BTreeMap<ServerId, BTreeMap<u64, u64>> = BTreeMap::new();
         for (server, version, _) in state.tables.audited.values() {
             if current.contains_key(server) {

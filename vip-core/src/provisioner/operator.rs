@@ -28,6 +28,8 @@ impl Operator {
     /// Seals what is committed and verifies a tenant's audit chain, against an exported head if there is one. A store may
     /// leave a chain that it found broken alone for a minute, also if it was repaired meanwhile: SQLite does.
     ///
+    /// Every record of the tenant is read, in batches and however many there are: plan a minute for each million.
+    ///
     /// # Errors
     ///
     /// [`AuditFault`] names the sequence number, or the version, that does not fit.
@@ -47,6 +49,16 @@ impl Operator {
     /// [`StoreError`] if the store cannot be asked.
     pub async fn audit(&self, tenant: &TenantId, after: u64) -> Result<Vec<SealedRecord>, StoreError> {
         self.shared.context.store.sealed(tenant, after, 500).await
+    }
+
+    /// Reads the end of a tenant's chain as the store remembers it, without verifying anything. The last records are those above its
+    /// number less 500.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store cannot be asked.
+    pub async fn audit_head(&self, tenant: &TenantId) -> Result<ChainHead, StoreError> {
+        self.shared.context.store.chain_head(tenant).await
     }
 
     /// Sweeps an account now, beside the scheduled sweeps.

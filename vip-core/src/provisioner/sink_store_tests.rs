@@ -137,8 +137,13 @@ impl Store for FailingStore {
         self.inner.chain_head(tenant).await
     }
 
-    async fn versions(&self, tenant: &TenantId) -> Result<ServerVersions, StoreError> {
-        self.inner.versions(tenant).await
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        after: Option<ServerId>,
+        most: u32,
+    ) -> Result<ServerVersions, StoreError> {
+        self.inner.versions(tenant, after, most).await
     }
 
     async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError> {

@@ -6,8 +6,11 @@ use crate::ports::{Store, StoreError};
 
 /// Sealed records that are read at once.
 const BATCH: u32 = 500;
-/// Most batches of one verification: ten million records.
-const BATCHES: u32 = 20_000;
+/// Most batches that are read behind the last record that has to be there: what was sealed meanwhile, and what stands there although
+/// the store remembers a shorter chain. Ten million records.
+const BATCHES_BEHIND: u32 = 20_000;
+/// Versions that are compared at once: no call takes longer because a tenant has more servers.
+const VERSIONS: u32 = 5_000;
 
 /// Says that a chain is whole, and how far it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +60,26 @@ pub(super) async fn verify(
 ) -> Result<AuditReport, AuditFault> {
     // The remembered head first: records sealed meanwhile are then beyond it, never missing.
     let remembered = store.chain_head(tenant).await?;
+    let needed = exported.map_or(0, |exported| exported.sequence).max(remembered.sequence);
+    let head = verify_records(store, tenant, exported, needed).await?;
+    if head.sequence < needed {
+        return Err(ChainFault::Truncated { found: head.sequence, exported: needed }.into());
+    }
+    let servers = compare_versions(store, tenant).await?;
+    Ok(AuditReport { records: head.sequence, servers, head })
+}
+
+/// Verifies sealed records from the first one on; returns the end of the chain, which may be before the number that is needed.
+async fn verify_records(
+    store: &dyn Store,
+    tenant: &TenantId,
+    exported: Option<&ChainHead>,
+    needed: u64,
+) -> Result<ChainHead, AuditFault> {
     let mut head = ChainHead::empty(tenant);
-    for _ in 0..BATCHES {
+    let mut behind = 0;
+    // Up to what is needed however many batches that are: a chain that is read in part alone would be called truncated.
+    while behind < BATCHES_BEHIND {
         let records = store.sealed(tenant, head.sequence, BATCH).await?;
         if records.is_empty() {
             break;
@@ -73,12 +94,22 @@ pub(super) async fn verify(
             }
             head = next;
         }
+        if head.sequence >= needed {
+            behind += 1;
+        }
     }
-    let needed = exported.map_or(0, |exported| exported.sequence).max(remembered.sequence);
-    if head.sequence < needed {
-        return Err(ChainFault::Truncated { found: head.sequence, exported: needed }.into());
+    Ok(head)
+}
+
+/// Compares the versions of all servers with their audit records, page by page; returns how many servers there are.
+async fn compare_versions(store: &dyn Store, tenant: &TenantId) -> Result<usize, AuditFault> {
+    let (mut servers, mut last) = (0, None);
+    loop {
+        let page = store.versions(tenant, last, VERSIONS).await?;
+        // Ids rise from page to page, so there is a last one.
+        let Some((id, _)) = page.current.last_key_value() else { return Ok(servers) };
+        last = Some(*id);
+        verify_versions(&page.current, &page.recorded)?;
+        servers += page.current.len();
     }
-    let versions = store.versions(tenant).await?;
-    verify_versions(&versions.current, &versions.recorded)?;
-    Ok(AuditReport { records: head.sequence, servers: versions.current.len(), head })
 }

@@ -195,10 +195,10 @@ codes! {
         caller: "Repeat it after `Retry-After`, on a new connection. Nothing was changed.",
         operator: "Nothing, during a deployment.",
         support: "Nothing.";
-    /// A read took too long.
+    /// A read, or the verification of an audit, took too long.
     TimedOut = "timed_out", SERVICE_UNAVAILABLE, "It took too long.",
         caller: "Repeat it after `Retry-After`. It was a read: nothing was changed.",
-        operator: "Look at the store: it answers slowly.",
+        operator: "Look at the store: it answers slowly. For a long audit `Operator::verify_audit` has no limit.",
         support: "Nothing.";
 }
 

@@ -5,9 +5,11 @@ use vip_core::model::ChainHead;
 use vip_core::provisioning::AuditFault;
 use vip_core::telemetry;
 
+use super::in_time;
 use crate::auth::OperatorCaller;
 use crate::extract::{JsonBody, Query, TenantName};
-use crate::problem::{Problem, ProblemBody};
+use crate::limits;
+use crate::problem::{Problem, ProblemBody, ProblemCode};
 use crate::wire::{AuditBody, AuditQuery, VerifiedBody, VerifyBody};
 
 /// Lists sealed audit records of a tenant.
@@ -25,8 +27,9 @@ pub(super) async fn list(
     TenantName(tenant): TenantName,
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<AuditBody>, Problem> {
+    let head = caller.operator.audit_head(&tenant).await?;
     let records = caller.operator.audit(&tenant, query.after).await?;
-    Ok(Json(AuditBody { items: records.into_iter().map(Into::into).collect() }))
+    Ok(Json(AuditBody { items: records.into_iter().map(Into::into).collect(), head: head.into() }))
 }
 
 /// Seals what is committed and verifies a tenant's chain.
@@ -46,7 +49,9 @@ pub(super) async fn verify(
     JsonBody(body): JsonBody<VerifyBody>,
 ) -> Result<Json<VerifiedBody>, Problem> {
     let exported = body.exported.map(ChainHead::try_from).transpose()?;
-    match caller.operator.verify_audit(&tenant, exported.as_ref()).await {
+    let verification = caller.operator.verify_audit(&tenant, exported.as_ref());
+    // Cut off, it has changed nothing, and that is what the code says.
+    match in_time(limits::VERIFY, ProblemCode::TimedOut, verification).await? {
         Ok(report) => Ok(Json(report.into())),
         Err(AuditFault::Store(error)) => Err(error.into()),
         // A chain that is not whole is an answer, not a failure of this request.

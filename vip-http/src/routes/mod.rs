@@ -54,10 +54,14 @@ async fn of_provider<T, E>(most: Duration, work: impl Future<Output = Result<T, 
 where
     E: Into<Problem>,
 {
+    in_time(most, ProblemCode::ProviderUnavailable, work).await?.map_err(Into::into)
+}
+
+/// Waits for work with a limit of its own; the code says what took so long.
+async fn in_time<T>(most: Duration, code: ProblemCode, work: impl Future<Output = T> + Send) -> Result<T, Problem> {
     match tokio::time::timeout(most, work).await {
-        Ok(ended) => ended.map_err(Into::into),
+        Ok(ended) => Ok(ended),
         Err(elapsed) => {
-            let code = ProblemCode::ProviderUnavailable;
             telemetry::tell(|| tracing::warn!({ telemetry::ERROR } = %elapsed, code = code.as_str(), "request failed"));
             Err(Problem::new(code))
         }

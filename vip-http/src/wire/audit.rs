@@ -39,6 +39,8 @@ impl From<SealedRecord> for SealedBody {
 pub(crate) struct AuditBody {
     /// At most 500, in the order of their numbers.
     pub(crate) items: Vec<SealedBody>,
+    /// End of the chain, not verified: the last records are those after its number less 500.
+    pub(crate) head: HeadBody,
 }
 
 /// Digits of a hash of the chain: SHA-256 in hexadecimal.
@@ -53,6 +55,12 @@ pub(crate) struct HeadBody {
     /// Hash of its last record: 64 hexadecimal digits.
     #[schema(min_length = 64, max_length = 64, pattern = "^[0-9a-f]+$")]
     hash: String,
+}
+
+impl From<ChainHead> for HeadBody {
+    fn from(head: ChainHead) -> Self {
+        Self { sequence: head.sequence, hash: head.hash.as_str().to_owned() }
+    }
 }
 
 impl TryFrom<HeadBody> for ChainHead {
@@ -97,7 +105,6 @@ pub(crate) struct VerifiedBody {
 
 impl From<AuditReport> for VerifiedBody {
     fn from(report: AuditReport) -> Self {
-        let head = HeadBody { sequence: report.head.sequence, hash: report.head.hash.as_str().to_owned() };
-        Self { whole: true, fault: None, records: Some(report.records), head: Some(head) }
+        Self { whole: true, fault: None, records: Some(report.records), head: Some(report.head.into()) }
     }
 }

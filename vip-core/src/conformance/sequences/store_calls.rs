@@ -261,7 +261,7 @@ async fn view(side: &Side<'_>, slots: &[Server]) -> Vec<String> {
         view.push(format!("{:?}", store.key(&slot.tenant, &key_of(slot, "order-1").key).await.unwrap()));
     }
     for tenant in TENANTS.map(tenant) {
-        view.push(format!("{:?}", store.versions(&tenant).await.unwrap()));
+        view.push(format!("{:?}", store.versions(&tenant, None, ALL).await.unwrap()));
         view.push(store.chain_head(&tenant).await.unwrap().sequence.to_string());
         // Across servers the order within a chain is open.
         let mut bodies: Vec<String> =

@@ -44,6 +44,8 @@ use crate::model::{
 /// * An operation that is final does not change any more (`a_final_operation_stays`).
 /// * A note writes under the guard without a new stamp, version or audit record (`a_note_makes_no_version`).
 /// * Versions count 1, 2, 3 …, one audit record each (`one_audit_record_per_version`).
+/// * Pages of versions hold each server once, by rising ids, and no more versions than asked for unless one server alone has more
+///   (`versions_are_read_in_pages`).
 /// * Sealing numbers each tenant's records without a gap, in version order per server, and chains their hashes
 ///   (`sealing_makes_a_gapless_chain`).
 /// * Nothing of a tenant is found under another (`tenants_do_not_meet`).
@@ -225,12 +227,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`] if the store cannot be asked.
     async fn chain_head(&self, tenant: &TenantId) -> Result<ChainHead, StoreError>;
 
-    /// Reads, of one snapshot, each server's version and how many audit records each of its versions has.
+    /// Reads, of one snapshot, servers' versions and how many audit records each version has: of the servers with ids above `after`,
+    /// ascending, as many as have `most` versions together, but at least one. A page without a server is the end.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the store cannot be asked.
-    async fn versions(&self, tenant: &TenantId) -> Result<ServerVersions, StoreError>;
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        after: Option<ServerId>,
+        most: u32,
+    ) -> Result<ServerVersions, StoreError>;
 
     /// Lists tenants that have a record, ascending, above `after`, at most `most`.
     ///

@@ -100,7 +100,7 @@ pub struct SealReport {
     pub more: bool,
 }
 
-/// Holds each server's version and how many audit records each of its versions has.
+/// Holds the versions of servers, and how many audit records each version has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServerVersions {
     /// Server → present version.

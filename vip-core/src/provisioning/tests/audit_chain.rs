@@ -1,16 +1,18 @@
 //! Whoever changes an audit chain is found, whatever was changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use uuid::Uuid;
 
 use super::tenant;
 use crate::mocks::MockStore;
-use crate::model::{ChainHash, ChainHead, SealedRecord, seal_hash};
+use crate::model::{ChainHash, ChainHead, SealedRecord, ServerId, seal_hash};
 use crate::ports::{ServerVersions, Store};
-use crate::provisioning::verify::verify;
+use crate::provisioning::verify::{AuditFault, verify};
 
 /// Is one thing that somebody does to the records of a store.
 #[derive(Debug, Clone)]
@@ -122,7 +124,7 @@ fn is_whole(records: &[SealedRecord], head: &ChainHead, exported: Option<&ChainH
         found.truncate(most as usize);
         Ok(found)
     });
-    store.expect_versions().returning(|_| Ok(ServerVersions::default()));
+    store.expect_versions().returning(|_, _, _| Ok(ServerVersions::default()));
     let store: &dyn Store = &store;
     verify(store, &tenant(), exported).now_or_never().unwrap().is_ok()
 }
@@ -140,6 +142,47 @@ fn a_chain_that_ends_before_a_head_that_somebody_has_is_not_whole() {
     assert!(is_whole(&whole, &head, Some(&head)) && is_whole(&whole[..2], &short, Some(&short)));
     assert!(!is_whole(&whole[..2], &head, None), "the store remembers a longer one");
     assert!(!is_whole(&whole[..2], &short, Some(&head)), "somebody else does");
+}
+
+#[test]
+fn a_long_chain_is_read_to_its_end_in_however_many_batches_and_what_was_sealed_meanwhile_with_it() {
+    // A store may answer with less than it is asked for: here each record is a batch.
+    let whole = chain((0..20_050).map(|number| number.to_string()));
+    let (remembered, last) = (head_of(whole.get(..20_010).unwrap()), head_of(&whole));
+    let mut store = MockStore::new();
+    store.expect_chain_head().returning(move |_| Ok(remembered.clone()));
+    store.expect_sealed().returning(move |_, after, _| {
+        let next = usize::try_from(after).unwrap();
+        Ok(whole.get(next).cloned().into_iter().collect())
+    });
+    store.expect_versions().returning(|_, _, _| Ok(ServerVersions::default()));
+    let report = verify(&store, &tenant(), None).now_or_never().unwrap().unwrap();
+    assert_eq!((report.records, report.head), (20_050, last));
+}
+
+#[test]
+fn a_version_without_its_record_is_found_on_whatever_page_it_stands() {
+    let servers = [1, 2, 3].map(|number| ServerId::from_uuid(Uuid::from_u128(number)));
+    let verified = |missing: Option<ServerId>| {
+        let mut store = MockStore::new();
+        store.expect_chain_head().returning(|tenant| Ok(ChainHead::empty(tenant)));
+        store.expect_sealed().returning(|_, _, _| Ok(Vec::new()));
+        store.expect_versions().returning(move |_, after, _| {
+            let mut page = ServerVersions::default();
+            if let Some(next) = servers.into_iter().find(|server| after.is_none_or(|after| *server > after)) {
+                page.current.insert(next, 1);
+                let count = u64::from(missing != Some(next));
+                page.recorded.insert(next, BTreeMap::from([(1, count)]));
+            }
+            Ok(page)
+        });
+        verify(&store, &tenant(), None).now_or_never().unwrap()
+    };
+    assert_eq!(verified(None).unwrap().servers, 3);
+    for server in servers {
+        let fault = verified(Some(server)).unwrap_err();
+        assert!(matches!(&fault, AuditFault::Version(found) if found.server == server), "{fault:?}");
+    }
 }
 
 proptest! {

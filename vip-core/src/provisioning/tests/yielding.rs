@@ -157,8 +157,13 @@ impl Store for YieldingStore {
         yields(self.inner.chain_head(tenant)).await
     }
 
-    async fn versions(&self, tenant: &TenantId) -> Result<ServerVersions, StoreError> {
-        yields(self.inner.versions(tenant)).await
+    async fn versions(
+        &self,
+        tenant: &TenantId,
+        after: Option<ServerId>,
+        most: u32,
+    ) -> Result<ServerVersions, StoreError> {
+        yields(self.inner.versions(tenant, after, most)).await
     }
 
     async fn tenants(&self, after: Option<TenantId>, most: u32) -> Result<Vec<TenantId>, StoreError> {
