@@ -268,6 +268,18 @@ async fn lists_of_dead_and_leased_jobs_do_not_look_at_those_that_wait() {
 }
 
 #[tokio::test]
+async fn a_page_begins_where_the_one_before_ended() {
+    let rows = looked_at(&GROW.replace("'other',", "'acme',"), async |backend| {
+        let behind = PageRequest::after(Uuid::max(), PageLimit::new(10).unwrap());
+        assert!(backend.servers(&tenant("acme"), &behind).await.unwrap().items.is_empty());
+        assert!(backend.operations(&tenant("acme"), &behind).await.unwrap().items.is_empty());
+        assert!(page_of(backend, JobState::Waiting, behind.after).await.is_empty());
+    });
+    let rows = rows.await;
+    assert!(rows < LOOKED_AT_MOST, "{rows}");
+}
+
+#[tokio::test]
 async fn counts_of_what_was_seen_at_the_provider_stop_at_their_bound() {
     let most = 100_000;
     for (number, counted) in [(most, most), (most + 1, most)] {

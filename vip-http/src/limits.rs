@@ -34,7 +34,7 @@ pub const CATALOG: Duration = Duration::from_secs(10);
 pub const SWEEP: Duration = Duration::from_secs(120);
 /// Longest replay of dead jobs: it ends by itself then, and has the time of a handler for the job that it is at.
 pub const REPLAY: Duration = vip_core::provisioner::REPLAY_TIME;
-/// Longest verification of an audit that a request may ask for: ten million records, a minute for each million. The SDK has no limit.
+/// Longest verification of an audit that a request may ask for. The SDK has no limit.
 pub const VERIFY: Duration = Duration::from_secs(600);
 /// Items of a page when nobody says how many.
 pub const PAGE_DEFAULT: u32 = 50;

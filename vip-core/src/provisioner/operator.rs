@@ -28,7 +28,7 @@ impl Operator {
     /// Seals what is committed and verifies a tenant's audit chain, against an exported head if there is one. A store may
     /// leave a chain that it found broken alone for a minute, also if it was repaired meanwhile: SQLite does.
     ///
-    /// Every record of the tenant is read, in batches and however many there are: plan a minute for each million.
+    /// Every record of the tenant is read, in batches and however many there are.
     ///
     /// # Errors
     ///

@@ -4,6 +4,8 @@ SELECT
     claim, epoch, lease_until, last_error
 FROM vip.jobs
 WHERE state = 0
-  AND ($1::uuid IS NULL OR id > $1)
+  -- Behind $1, if there is one; said so that the index begins there.
+  AND id >= coalesce($1::uuid, '00000000-0000-0000-0000-000000000000')
+  AND id IS DISTINCT FROM $1
 ORDER BY id
 LIMIT $2

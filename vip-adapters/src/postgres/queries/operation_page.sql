@@ -1,6 +1,8 @@
 SELECT id, tenant, server, verb, status, code, request_id, created_at, updated_at
 FROM vip.operations
 WHERE tenant = $1
-  AND ($2::uuid IS NULL OR id > $2)
+  -- Behind $2, if there is one; said so that the index begins there.
+  AND id >= coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')
+  AND id IS DISTINCT FROM $2
 ORDER BY id
 LIMIT $3
