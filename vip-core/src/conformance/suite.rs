@@ -173,6 +173,15 @@ macro_rules! backend_suite {
             );
         }
 
+        mod store_trim_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, store_trim, BackendFixture:
+                a_key_is_trimmed_whenever_it_came,
+                many_keys_of_one_record_are_trimmed_a_few_at_a_time,
+            );
+        }
+
         mod history_contract {
             use $crate::conformance::conformance_cases as cases;
 
