@@ -18,6 +18,7 @@ mod postgres_together;
 mod postgres_upkeep;
 mod postgres_warm;
 mod postgres_writable;
+mod trimming;
 
 use std::borrow::Cow;
 use std::path::Path;

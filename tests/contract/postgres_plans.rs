@@ -8,7 +8,7 @@ use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
 use vip_core::conformance::claim_id;
 use vip_core::conformance::job_queue::{claim, job, kind, settle};
 use vip_core::conformance::samples::{change, key_of, order, server as record, tenant};
-use vip_core::model::{JobId, JobState, PageLimit, PageRequest};
+use vip_core::model::{JobId, JobState, PageLimit, PageRequest, ServerState};
 use vip_core::ports::{Enqueued, Guard, JobQueue, QuotaChange, Retention, Settled, Store, Verdict};
 
 use crate::postgres_database::until_yes;
@@ -55,6 +55,13 @@ const GROW_JOBS: &str = "
 const GROW_SIGHTINGS: &str = "
     INSERT INTO vip.sightings (account, provider_id, server, class, first_seen, last_seen, count, ripe)
         SELECT 'other', number, gen_random_uuid(), 'surplus', 0, 0, 1, false FROM generate_series(1, 20000) AS number";
+
+/// Records that ended years ago and are kept still, without keys.
+const GROW_ENDED: &str = "
+    INSERT INTO vip.servers (id, stamp, version, holder_epoch, created_at, gone_at, quota_held, tenant, state, desired,
+            provider_name, create_hash, body)
+        SELECT gen_random_uuid(), gen_random_uuid(), 1, 0, 0, 1, false, 'other', 'deleted', 'absent', 'ended-' || number, '', '{}'
+        FROM generate_series(1, 20000) AS number";
 
 /// Uses every connection, and each of the calls that come all the time.
 async fn one_of_each(backend: &PostgresBackend, name: &str) {
@@ -269,7 +276,8 @@ async fn lists_of_dead_and_leased_jobs_do_not_look_at_those_that_wait() {
 
 #[tokio::test]
 async fn a_page_begins_where_the_one_before_ended() {
-    let rows = looked_at(&GROW.replace("'other',", "'acme',"), async |backend| {
+    let of_one_tenant = GROW.replace("'other',", "'acme',");
+    let rows = looked_at(&of_one_tenant, async |backend| {
         let behind = PageRequest::after(Uuid::max(), PageLimit::new(10).unwrap());
         assert!(backend.servers(&tenant("acme"), &behind).await.unwrap().items.is_empty());
         assert!(backend.operations(&tenant("acme"), &behind).await.unwrap().items.is_empty());
@@ -290,4 +298,27 @@ async fn counts_of_what_was_seen_at_the_provider_stop_at_their_bound() {
         assert_eq!(seen.into_values().collect::<Vec<_>>(), [counted]);
         backend.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn trimming_looks_at_no_record_whose_keys_are_gone_until_it_is_trimmed_itself() {
+    let years = Duration::from_secs(100 * 365 * 86_400);
+    let retention = Retention { keys: Duration::ZERO, records: years, most: 2 };
+    let rows = looked_at(GROW_ENDED, async |backend| {
+        for number in 0..6 {
+            let mut whole = order(record(&tenant("acme")));
+            whole.key = Some(key_of(&whole.server, &format!("order-{number}")));
+            let mut ended = backend.commit(&whole).await.unwrap().server;
+            ended.state = ServerState::Failed;
+            let guard = Guard::Operator { stamp: ended.stamp, claim: claim_id() };
+            drop(backend.commit(&change(ended, guard)).await.unwrap());
+        }
+        let mut keys = Vec::new();
+        for _ in 0..4 {
+            keys.push(backend.trim(&retention).await.unwrap().keys);
+        }
+        assert_eq!(keys, [2, 2, 2, 0]);
+    });
+    let rows = rows.await;
+    assert!(rows < LOOKED_AT_MOST, "{rows}");
 }

@@ -6,6 +6,7 @@ mod sqlite_damage;
 mod sqlite_file;
 mod sqlite_place;
 mod sqlite_writable;
+mod trimming;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -168,6 +168,7 @@ fn every_contract_bullet_names_a_case_and_every_case_is_named_by_a_bullet() {
     let queue = queue.chain(names(job_clock_contract::CASES)).chain(of_history("many_workers"));
     let store = names(store_contract::CASES).into_iter().chain(names(store_upkeep_contract::CASES));
     let store = store.chain(names(store_removal_contract::CASES)).chain(names(store_versions_contract::CASES));
+    let store = store.chain(names(store_trim_contract::CASES));
     let histories = ["many_writers", "many_orders", "first_orders"].into_iter().flat_map(of_history);
     let store = store.chain(histories);
     let ports = [

@@ -22,7 +22,7 @@ use super::error::{Failure, Obstacle};
 use super::orders::is_order;
 use super::rows::{self, count, integer, word};
 use super::seal::{Seal, Way};
-use super::upkeep::{Delivered, Sight};
+use super::upkeep::{Delivered, Sight, TrimKeys, TrimOperations, TrimRecords};
 use crate::unlisted;
 
 /// Where counts end: whoever has this many of something has seen enough.
@@ -222,7 +222,11 @@ impl Store for PostgresBackend {
     }
 
     async fn trim(&self, retention: &Retention) -> Result<Trimmed, StoreError> {
-        Ok(self.write(*retention).await?)
+        // Each by itself: one that fails takes nothing back of the others, and keeps none from being tried.
+        let keys = self.write(TrimKeys(*retention)).await;
+        let operations = self.write(TrimOperations(*retention)).await;
+        let records = self.write(TrimRecords(*retention)).await;
+        Ok(Trimmed { keys: keys?, operations: operations?, records: records? })
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use sqlx::Row;
 use uuid::Uuid;
-use vip_core::model::{Account, AccountId, Addresses, InstallationId, Server, Sighting, TenantId, Timestamp};
-use vip_core::ports::{Retention, SinkName, Trimmed};
+use vip_core::model::{Account, AccountId, Addresses, InstallationId, Server, Sighting, TenantId};
+use vip_core::ports::{Retention, SinkName};
 
 use crate::untrimmed::Untrimmed;
 
@@ -15,27 +15,70 @@ use super::rows::{self, integer, to_json};
 use super::session::{Repeat, Write};
 use super::transaction::Transaction;
 
-#[async_trait]
-impl Write for Retention {
-    type Answer = Trimmed;
+/// Forgets the keys of records that ended long enough ago.
+#[derive(Debug)]
+pub(super) struct TrimKeys(pub(super) Retention);
 
-    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<Trimmed, Failure> {
+#[async_trait]
+impl Write for TrimKeys {
+    type Answer = u64;
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<u64, Failure> {
         let queries = transaction.queries();
-        let now: Timestamp = transaction.now();
-        let (keys_before, records_before) = (now.minus(self.keys).as_micros(), now.minus(self.records).as_micros());
-        let keys = transaction.execute(queries.key_trim.query().bind(keys_before).bind(i64::from(self.most))).await?;
-        let operations = queries.operation_trim.query().bind(records_before).bind(i64::from(self.most));
-        let operations = transaction.execute(operations).await?;
-        let most = usize::try_from(self.most).unwrap_or(usize::MAX);
-        let tombstones = tombstones(transaction, records_before, most).await?;
+        let before = transaction.now().minus(self.0.keys).as_micros();
+        let ended = queries.key_servers.query().bind(before).bind(i64::from(self.0.most));
+        let ended = transaction.rows(ended).await?;
+        if ended.is_empty() {
+            return Ok(0);
+        }
+        // In the order of their ids, in which the rows are locked: two that trim at once never wait in a circle.
+        let ended = ended.iter().map(|row| -> Result<(Uuid, Uuid), Failure> {
+            Ok((row.try_get::<Uuid, _>("id")?, row.try_get::<Uuid, _>("stamp")?))
+        });
+        let ended = ended.collect::<Result<BTreeMap<Uuid, Uuid>, Failure>>()?;
+        let (ids, stamps): (Vec<Uuid>, Vec<Uuid>) = ended.into_iter().unzip();
+        let trim = queries.key_trim.query().bind(ids.clone()).bind(i64::from(self.0.most));
+        let keys = transaction.execute(trim).await?;
+        transaction.execute(queries.key_trimmed.query().bind(ids).bind(stamps)).await?;
+        Ok(keys)
+    }
+}
+
+/// Forgets the operations of records that ended long enough ago.
+#[derive(Debug)]
+pub(super) struct TrimOperations(pub(super) Retention);
+
+#[async_trait]
+impl Write for TrimOperations {
+    type Answer = u64;
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<u64, Failure> {
+        let before = transaction.now().minus(self.0.records).as_micros();
+        let trim = transaction.queries().operation_trim.query().bind(before).bind(i64::from(self.0.most));
+        transaction.execute(trim).await
+    }
+}
+
+/// Forgets all but the tombstone of records that ended long enough ago.
+#[derive(Debug)]
+pub(super) struct TrimRecords(pub(super) Retention);
+
+#[async_trait]
+impl Write for TrimRecords {
+    type Answer = u64;
+
+    async fn write(&self, transaction: &mut Transaction<'_>) -> Result<u64, Failure> {
+        let before = transaction.now().minus(self.0.records).as_micros();
+        let most = usize::try_from(self.0.most).unwrap_or(usize::MAX);
+        let tombstones = tombstones(transaction, before, most).await?;
         if tombstones.is_empty() {
-            return Ok(Trimmed { keys, operations, records: 0 });
+            return Ok(0);
         }
         let bodies = tombstones.values().map(to_json).collect::<Result<Vec<String>, Failure>>()?;
-        let trim = queries.server_trim.query().bind(tombstones.keys().copied().collect::<Vec<_>>()).bind(bodies);
+        let trim = transaction.queries().server_trim.query();
+        let trim = trim.bind(tombstones.keys().copied().collect::<Vec<_>>()).bind(bodies);
         let trim = trim.bind(tombstones.values().map(|server| server.stamp.as_uuid()).collect::<Vec<_>>());
-        let records = transaction.execute(trim).await?;
-        Ok(Trimmed { keys, operations, records })
+        transaction.execute(trim).await
     }
 }
 

@@ -23,7 +23,7 @@ impl Write for ChangeSet {
         let queries = transaction.queries();
         let now = transaction.now();
         let mut written = self.written(now);
-        let Some(row) = transaction.changed_row(write_query(queries, &self.guard, &written)?).await? else {
+        let Some(row) = transaction.changed_row(write_query(queries, self, &written)?).await? else {
             // A change that was applied before always ends here: its own stamp stands where the guard wants another.
             return replayed(transaction, self).await?.ok_or(CONFLICT);
         };
@@ -80,16 +80,17 @@ async fn replayed(transaction: &mut WriteTransaction<'_>, change: &ChangeSet) ->
     Ok(Some(Committed { server: rows::server(&row)?, at: rows::time(&record, "at")?, replayed: true }))
 }
 
-/// Picks the statement whose WHERE is the guard.
-fn write_query(queries: &Queries, guard: &Guard, written: &Server) -> Result<Query, Failure> {
+/// Picks the statement whose WHERE is the guard. Bound last, as `?20` or `?19` of a new server, is whether a key comes with it.
+fn write_query(queries: &Queries, change: &ChangeSet, written: &Server) -> Result<Query, Failure> {
+    let (guard, has_key) = (&change.guard, change.key.is_some());
     let statement = match guard {
-        Guard::New => return insert_query(queries, written),
+        Guard::New => return Ok(insert_query(queries, written)?.bind(has_key)),
         Guard::Command { .. } => &queries.server_command,
         Guard::Takeover { .. } => &queries.server_takeover,
         Guard::Holder { .. } => &queries.server_hold,
         Guard::Operator { .. } => &queries.server_operate,
     };
-    Ok(bind_guard(bind_server(statement, written)?, guard))
+    Ok(bind_guard(bind_server(statement, written)?, guard).bind(has_key))
 }
 
 /// Binds `?1` to `?13`, which mean the same in every statement that writes a server.

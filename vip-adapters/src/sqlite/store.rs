@@ -20,7 +20,7 @@ use super::SqliteBackend;
 use super::error::{Failure, Obstacle};
 use super::rows::{self, count, integer, to_json, word};
 use super::seal::Seal;
-use super::upkeep::{Delivered, Sight};
+use super::upkeep::{Delivered, Sight, TrimKeys, TrimOperations, TrimRecords};
 use crate::unlisted;
 
 /// Cuts rows, of which one more than wanted was read, to a page; `read` has what they hold, in their order.
@@ -212,10 +212,13 @@ impl Store for SqliteBackend {
     }
 
     async fn trim(&self, retention: &Retention) -> Result<Trimmed, StoreError> {
-        let trimmed = self.write(*retention).await?;
+        // Each by itself: one that fails takes nothing back of the others, and keeps none from being tried.
+        let keys = self.write(TrimKeys(*retention)).await;
+        let operations = self.write(TrimOperations(*retention)).await;
+        let records = self.write(TrimRecords(*retention)).await;
         // What was erased is overwritten in the file, but the log still holds the pages of before.
         self.checkpoint().await?;
-        Ok(trimmed)
+        Ok(Trimmed { keys: keys?, operations: operations?, records: records? })
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use vip_core::model::{Account, AccountId, Addresses, InstallationId, Server, Sighting, TenantId, Timestamp};
-use vip_core::ports::{Retention, SinkName, Trimmed};
+use vip_core::model::{Account, AccountId, Addresses, InstallationId, Server, Sighting, TenantId};
+use vip_core::ports::{Retention, SinkName};
 
 use crate::untrimmed::Untrimmed;
 
@@ -13,19 +13,56 @@ use super::rows::{self, integer, to_json};
 use super::transaction::WriteTransaction;
 use super::writer::Write;
 
-#[async_trait]
-impl Write for Retention {
-    type Answer = Trimmed;
+/// Forgets the keys of records that ended long enough ago.
+#[derive(Debug)]
+pub(super) struct TrimKeys(pub(super) Retention);
 
-    async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<Trimmed, Failure> {
+#[async_trait]
+impl Write for TrimKeys {
+    type Answer = u64;
+
+    async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<u64, Failure> {
         let queries = transaction.queries();
-        let now: Timestamp = transaction.now();
-        let (keys_before, records_before) = (now.minus(self.keys).as_micros(), now.minus(self.records).as_micros());
-        let keys = transaction.execute(queries.key_trim.query().bind(keys_before).bind(self.most)).await?;
-        let operations = queries.operation_trim.query().bind(records_before).bind(self.most);
-        let operations = transaction.execute(operations).await?;
-        let records = trim_records(transaction, records_before, u64::from(self.most)).await?;
-        Ok(Trimmed { keys, operations, records })
+        let before = transaction.now().minus(self.0.keys).as_micros();
+        let ended = transaction.rows(queries.key_servers.query().bind(before).bind(self.0.most)).await?;
+        if ended.is_empty() {
+            return Ok(0);
+        }
+        let ended = ended.iter().map(|row| row.try_get::<String, _>("id"));
+        let ids = to_json(&ended.collect::<Result<Vec<String>, sqlx::Error>>()?)?;
+        let trim = queries.key_trim.query().bind(ids.clone()).bind(self.0.most);
+        let keys = transaction.execute(trim).await?;
+        transaction.execute(queries.key_trimmed.query().bind(ids)).await?;
+        Ok(keys)
+    }
+}
+
+/// Forgets the operations of records that ended long enough ago.
+#[derive(Debug)]
+pub(super) struct TrimOperations(pub(super) Retention);
+
+#[async_trait]
+impl Write for TrimOperations {
+    type Answer = u64;
+
+    async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<u64, Failure> {
+        let before = transaction.now().minus(self.0.records).as_micros();
+        let trim = transaction.queries().operation_trim.query().bind(before).bind(self.0.most);
+        transaction.execute(trim).await
+    }
+}
+
+/// Forgets all but the tombstone of records that ended long enough ago.
+#[derive(Debug)]
+pub(super) struct TrimRecords(pub(super) Retention);
+
+#[async_trait]
+impl Write for TrimRecords {
+    type Answer = u64;
+
+    async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<u64, Failure> {
+        let before = transaction.now().minus(self.0.records).as_micros();
+        trim_records(transaction, before, u64::from(self.0.most)).await
     }
 }
 

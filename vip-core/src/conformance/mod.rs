@@ -36,6 +36,7 @@ pub mod samples;
 pub mod sequences;
 pub mod store;
 pub mod store_removal;
+pub mod store_trim;
 pub mod store_upkeep;
 pub mod store_versions;
 mod suite;

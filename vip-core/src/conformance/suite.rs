@@ -179,6 +179,15 @@ macro_rules! backend_suite {
             cases!($fixture, store_versions, BackendFixture: versions_are_read_in_pages,);
         }
 
+        mod store_trim_contract {
+            use $crate::conformance::conformance_cases as cases;
+
+            cases!($fixture, store_trim, BackendFixture:
+                a_key_is_trimmed_whenever_it_came,
+                many_keys_of_one_record_are_trimmed_a_few_at_a_time,
+            );
+        }
+
         mod history_contract {
             use $crate::conformance::conformance_cases as cases;
 

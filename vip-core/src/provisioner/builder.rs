@@ -9,7 +9,8 @@ use super::catalogs::Catalogs;
 use super::health::{AccountHealth, PoolHealth, QueueHealth, RecordsHealth, RelayHealth, StoreHealth};
 use super::placement::{Placement, Placer};
 use super::provider_health::ProviderHealth;
-use super::relay::{Relay, RelayEnds};
+use super::relay::Relay;
+use super::round_ends::RoundEnds;
 use super::sinks::Audit;
 use super::{Inner, Provisioner, Shared, loops, relay};
 use crate::model::{AccountId, JobId, NameError, Timing, TimingError};
@@ -279,12 +280,12 @@ impl Builder {
         let health = watch(&shared, RecordsHealth { context: context.clone(), works: true });
         let relay = context.outbox.as_ref().map(|outbox| {
             let stall_after = context.timing.stall_after;
-            let ends = Arc::new(RelayEnds::new(stall_after));
+            let ends = Arc::new(RoundEnds::new(stall_after));
             health.watch(Arc::new(RelayHealth { outbox: outbox.clone(), stall_after, ends: ends.clone() }));
             relay::start(&supervisor, &context, Relay { outbox: outbox.clone(), kinds: worker.kinds(), ends })
         });
         let gates = loops::gates(&supervisor, &context);
-        let trim = loops::trim(&supervisor, &context);
+        let trim = loops::trim(&supervisor, &context, &health);
         let sweeps = loops::sweeps(&supervisor, &context);
         let audit = Audit::start(&supervisor, &context, self.sinks);
         let worker = Arc::new(worker.start(&supervisor));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::relay::RelayEnds;
+use super::round_ends::{RoundEnds, RoundFault};
 use crate::model::{AccountId, Gate, JobState, PageLimit, PageRequest, SightingClass};
 use crate::ports::{Connections, Durability, JobQueue, PoolFigures, QueueError, QueueStats, StoreError, StoreStats};
 use crate::provisioning::Context;
@@ -162,7 +162,7 @@ fn kept(durability: Durability, is_apart: bool, detail: String) -> (bool, String
 pub(super) struct RelayHealth {
     pub(super) outbox: Arc<dyn JobQueue>,
     pub(super) stall_after: Duration,
-    pub(super) ends: Arc<RelayEnds>,
+    pub(super) ends: Arc<RoundEnds>,
 }
 
 impl RelayHealth {
@@ -201,6 +201,27 @@ impl HealthSource for RelayHealth {
             Err(error) => PartHealth::new("relay", HealthStatus::Down, Some(error.to_string())),
         };
         vec![part]
+    }
+}
+
+/// Tells of trimming that fails for long: what should be forgotten is kept, and what was ordered with it. Else it says nothing.
+#[derive(Debug)]
+pub(super) struct TrimHealth(pub(super) Arc<RoundEnds>);
+
+#[async_trait]
+impl HealthSource for TrimHealth {
+    fn name(&self) -> &str {
+        "trim"
+    }
+
+    async fn parts(&self) -> Vec<PartHealth> {
+        let of = |fault: RoundFault| {
+            let lasts = fault.lasts.as_secs();
+            let detail =
+                format!("what has outlived its retention is kept: rounds have failed for {lasts} s: {}", fault.cause);
+            PartHealth::new("trim", HealthStatus::Degraded, Some(detail))
+        };
+        self.0.fault().map(of).into_iter().collect()
     }
 }
 

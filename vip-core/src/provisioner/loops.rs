@@ -8,12 +8,14 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::health::TrimHealth;
 use super::pace::Pace;
+use super::round_ends::RoundEnds;
 use crate::model::{AccountId, JobId, JobState};
 use crate::ports::{AuditSink, DELIVERY_LIMIT, QueueError, Retention, Store, StoreError, Trimmed};
 use crate::provisioning::{self, Context, TokenCheck, kinds};
 use crate::relay;
-use crate::runtime::{LoopHandle, LoopPolicy, Supervisor, panic_message};
+use crate::runtime::{Health, LoopHandle, LoopPolicy, Supervisor, panic_message};
 use crate::telemetry;
 
 /// Pause between two rounds of sealing: a record is sealed within a second.
@@ -26,6 +28,8 @@ const DELIVER_PAUSE_MOST: Duration = Duration::from_secs(60);
 const TRIM_EVERY: Duration = Duration::from_secs(600);
 /// Pause after a round that removed all it may: there is more.
 const TRIM_AGAIN: Duration = Duration::from_secs(1);
+/// How long rounds of trimming have to fail until health tells it: several of them, so none that met a busy moment.
+const TRIM_PATIENCE: Duration = Duration::from_secs(3600);
 /// Rows of each kind that one round of trimming removes at the most.
 const TRIM_MOST: u32 = 1000;
 
@@ -168,17 +172,19 @@ pub(super) fn deliver(
     })
 }
 
-/// Forgets what has outlived its retention.
-pub(super) fn trim(supervisor: &Supervisor, context: &Context) -> LoopHandle {
-    let context = context.clone();
+/// Forgets what has outlived its retention; health tells if it fails for long.
+pub(super) fn trim(supervisor: &Supervisor, context: &Context, health: &Health) -> LoopHandle {
+    let (context, ends) = (context.clone(), Arc::new(RoundEnds::new(TRIM_PATIENCE)));
+    health.watch(Arc::new(TrimHealth(ends.clone())));
     supervisor.spawn("trim", LoopPolicy::Restartable, move |tick| {
-        let context = context.clone();
+        let (context, ends) = (context.clone(), ends.clone());
         async move {
             let mut pace = Pace::new(Instant::now());
             while !tick.is_stopping() {
                 tick.beat();
                 let pause = match trim_once(&context, &mut pace).await {
                     Ok(trimmed) => {
+                        ends.succeeded();
                         telemetry::tell(|| {
                             tracing::debug!(trimmed.keys, trimmed.operations, trimmed.records, "trimmed");
                         });
@@ -186,6 +192,7 @@ pub(super) fn trim(supervisor: &Supervisor, context: &Context) -> LoopHandle {
                     }
                     Err(error) => {
                         failed("trim", &error);
+                        ends.failed(telemetry::causes(&error).to_string());
                         TRIM_EVERY
                     }
                 };

@@ -27,6 +27,7 @@ mod relay_tests;
 #[cfg(test)]
 mod removal_tests;
 mod replay;
+mod round_ends;
 #[cfg(test)]
 mod sink_store_tests;
 #[cfg(test)]

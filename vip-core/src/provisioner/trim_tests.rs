@@ -1,4 +1,4 @@
-//! What is forgotten while the store's clock is a year ahead, and afterwards.
+//! What is forgotten while the store's clock is a year ahead, and afterwards; and who hears of it if nothing is.
 
 use tokio::time::Instant;
 
@@ -68,4 +68,27 @@ async fn what_has_outlived_its_retention_is_forgotten_by_a_clock_that_keeps_pace
     assert_eq!(loops::trim_once(context, &mut pace).await.unwrap().keys, 0, "it has only just begun");
     tokio::time::advance(HOUR).await;
     assert_eq!(loops::trim_once(context, &mut pace).await.unwrap().keys, 1);
+}
+
+#[cfg(feature = "mocks")]
+#[tokio::test(start_paused = true)]
+async fn trimming_that_fails_for_an_hour_is_told_by_health_until_a_round_succeeds() {
+    use crate::ports::{StoreError, Trimmed};
+    let (product, begun) = (on(&at_the_start()).client_only().await.unwrap(), Instant::now());
+    let mut store = crate::mocks::MockStore::new();
+    store.expect_now().returning(move || Ok(Timestamp::from_micros(1).plus(begun.elapsed())));
+    store.expect_trim().times(9).returning(|_| Err(StoreError::Unavailable { source: "it took too long".into() }));
+    store.expect_trim().returning(|_| Ok(Trimmed::default()));
+    let context = Context { store: Arc::new(store), ..product.inner.shared.context.clone() };
+    let (supervisor, health) = (Supervisor::new(context.randomness.clone()), Health::new());
+    let _trim = loops::trim(&supervisor, &context, &health);
+    // An hour after the start it is tried for the first time, and from then on about every ten minutes.
+    for (minutes, told) in [(110, false), (22, true), (48, false)] {
+        passes(60 * Duration::from_secs(minutes)).await;
+        let parts = health.report().await.parts;
+        assert_eq!(parts.iter().any(|part| part.name == "trim"), told, "{parts:?}");
+        let because =
+            |part: &crate::runtime::PartHealth| part.detail.as_ref().is_some_and(|it| it.contains("too long"));
+        assert!(parts.iter().all(because), "{parts:?}");
+    }
 }

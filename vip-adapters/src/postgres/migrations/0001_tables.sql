@@ -29,6 +29,8 @@ CREATE TABLE vip.servers (
     quota_held boolean NOT NULL,
     -- Whether retention took all of it but its tombstone.
     trimmed boolean NOT NULL DEFAULT false,
+    -- Whether it may have keys: true with the first one, false once retention took the last one.
+    keyed boolean NOT NULL DEFAULT false,
     tenant text COLLATE "C" NOT NULL,
     state text COLLATE "C" NOT NULL,
     desired text COLLATE "C" NOT NULL,
@@ -47,7 +49,9 @@ CREATE INDEX servers_to_wake ON vip.servers (wake_at, id) WHERE wake_at IS NOT N
 CREATE INDEX servers_by_account ON vip.servers (account) WHERE state NOT IN ('failed', 'deleted');
 CREATE INDEX servers_by_provider_account ON vip.servers (provider_account) WHERE state NOT IN ('failed', 'deleted');
 CREATE INDEX servers_parked ON vip.servers (id) WHERE state = 'parked';
-CREATE INDEX servers_to_trim ON vip.servers (gone_at) WHERE gone_at IS NOT NULL AND NOT trimmed;
+-- Two, because keys may be kept for shorter than records: whose keys are gone is not looked at again until it is trimmed itself.
+CREATE INDEX servers_keyed ON vip.servers (gone_at) WHERE gone_at IS NOT NULL AND keyed;
+CREATE INDEX servers_to_trim ON vip.servers (gone_at) WHERE gone_at IS NOT NULL AND NOT trimmed AND NOT keyed;
 
 CREATE TABLE vip.operations (
     id uuid NOT NULL PRIMARY KEY,

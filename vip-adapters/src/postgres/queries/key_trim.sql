@@ -2,11 +2,7 @@
 DELETE FROM vip.keys
 WHERE ctid = ANY (ARRAY(
     SELECT keys.ctid
-    FROM vip.servers
-    JOIN vip.keys ON keys.server = ANY (ARRAY[servers.id])
-    WHERE NOT servers.trimmed
-      AND servers.gone_at IS NOT NULL
-      AND servers.state IN ('failed', 'deleted')
-      AND servers.gone_at <= $1 -- guard: retention
+    FROM unnest($1::uuid[]) AS ended(id)
+    JOIN vip.keys ON keys.server = ANY (ARRAY[ended.id])
     LIMIT $2
 ))

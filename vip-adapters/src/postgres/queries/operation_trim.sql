@@ -5,6 +5,8 @@ WHERE id = ANY (ARRAY(
     FROM vip.servers
     JOIN vip.operations ON operations.server = ANY (ARRAY[servers.id])
     WHERE NOT servers.trimmed
+      -- Whoever repeats a command is answered the operation that its key names.
+      AND NOT servers.keyed
       AND servers.gone_at IS NOT NULL
       AND servers.state IN ('failed', 'deleted')
       AND servers.gone_at <= $1 -- guard: retention

@@ -39,9 +39,12 @@ fit AS MATERIALIZED (
 ),
 servers AS (
     INSERT INTO vip.servers (
-        id, tenant, state, desired, stamp, wake_at, quota_held, body, version, holder_epoch, provider_name, create_hash, created_at
+        id, tenant, state, desired, stamp, wake_at, quota_held, body, version, holder_epoch, provider_name, create_hash, created_at,
+        keyed
     )
-    SELECT id, tenant, state, desired, stamp, $1, quota_held, body::json, 1, 0, provider_name, create_hash, $1 FROM fit
+    SELECT
+        id, tenant, state, desired, stamp, $1, quota_held, body::json, 1, 0, provider_name, create_hash, $1, key IS NOT NULL
+    FROM fit
 ),
 operations AS (
     INSERT INTO vip.operations (id, tenant, server, verb, status, request_id, created_at, updated_at)

@@ -14,6 +14,7 @@ SET
     quota_held = $12,
     -- A record that is opened again is whole again.
     trimmed = false,
+    keyed = keyed OR $20,
     body = $13::text::json
 WHERE id = $1
   AND tenant = $2 -- guard: tenant

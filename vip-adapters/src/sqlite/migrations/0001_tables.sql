@@ -32,6 +32,8 @@ CREATE TABLE vip_servers (
     created_at INTEGER NOT NULL,
     -- Whether retention took all of it but its tombstone.
     trimmed INTEGER NOT NULL DEFAULT 0 CHECK (trimmed IN (0, 1)),
+    -- Whether it may have keys: 1 with the first one, 0 once retention took the last one.
+    keyed INTEGER NOT NULL DEFAULT 0 CHECK (keyed IN (0, 1)),
     body TEXT NOT NULL
 ) STRICT;
 CREATE INDEX vip_servers_by_tenant ON vip_servers (tenant, id);
@@ -39,7 +41,9 @@ CREATE INDEX vip_servers_to_wake ON vip_servers (wake_at) WHERE wake_at IS NOT N
 CREATE INDEX vip_servers_by_account ON vip_servers (account) WHERE state NOT IN ('failed', 'deleted');
 CREATE INDEX vip_servers_by_provider_account ON vip_servers (provider_account) WHERE state NOT IN ('failed', 'deleted');
 CREATE INDEX vip_servers_parked ON vip_servers (id) WHERE state = 'parked';
-CREATE INDEX vip_servers_to_trim ON vip_servers (gone_at) WHERE gone_at IS NOT NULL AND trimmed = 0;
+-- Two, because keys may be kept for shorter than records: whose keys are gone is not looked at again until it is trimmed itself.
+CREATE INDEX vip_servers_keyed ON vip_servers (gone_at) WHERE gone_at IS NOT NULL AND keyed = 1;
+CREATE INDEX vip_servers_to_trim ON vip_servers (gone_at) WHERE gone_at IS NOT NULL AND trimmed = 0 AND keyed = 0;
 
 CREATE TABLE vip_operations (
     id TEXT NOT NULL PRIMARY KEY,

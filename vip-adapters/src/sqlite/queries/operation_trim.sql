@@ -5,6 +5,8 @@ WHERE id IN (
     FROM vip_servers
     CROSS JOIN vip_operations ON vip_operations.server = vip_servers.id
     WHERE vip_servers.trimmed = 0
+      -- Whoever repeats a command is answered the operation that its key names.
+      AND vip_servers.keyed = 0
       AND vip_servers.gone_at IS NOT NULL
       AND vip_servers.state IN ('failed', 'deleted')
       AND vip_servers.gone_at <= ?1 -- guard: retention

@@ -14,6 +14,7 @@ SET
     quota_held = ?12,
     -- A record that is opened again is whole again.
     trimmed = 0,
+    keyed = keyed OR ?20,
     body = ?13
 WHERE id = ?1
   AND tenant = ?2 -- guard: tenant

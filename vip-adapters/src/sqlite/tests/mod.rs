@@ -73,6 +73,25 @@ async fn no_statement_walks_through_a_table_that_grows() {
 }
 
 #[tokio::test]
+async fn keys_are_trimmed_without_a_look_at_records_whose_keys_are_gone() {
+    let (_folder, path) = folder();
+    let mut connection = raw(&path).await;
+    migrate(&connector(&path), &mut connection, migrations()).await.unwrap();
+    let explaining: QueryFilter = Arc::new(|_, text| format!("EXPLAIN QUERY PLAN {text}").into());
+    let queries = Queries::load(&explaining);
+    for (statement, index) in [
+        (&queries.key_servers, "vip_servers_keyed"),
+        (&queries.operation_trim, "vip_servers_to_trim"),
+        (&queries.server_to_trim, "vip_servers_to_trim"),
+    ] {
+        let steps = statement.query().fetch_all(&mut connection).await.unwrap();
+        let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
+        let way = format!("SEARCH vip_servers USING INDEX {index} (gone_at");
+        assert!(steps.iter().any(|step| step.starts_with(&way)), "{steps:#?}");
+    }
+}
+
+#[tokio::test]
 async fn sixteen_openings_at_once_agree_on_one_installation() {
     let (_folder, path) = folder();
     let mut opening = JoinSet::new();

@@ -67,6 +67,8 @@ use crate::model::{
 ///   `a_server_that_waits_for_a_time_beyond_any_is_stalled`).
 /// * Trimming takes keys, operations and all of a final record but its tombstone; dead jobs stay
 ///   (`trimming_leaves_a_tombstone`).
+/// * A key is trimmed by the end of its record, whenever it came, and of many of one record no more at once than was said
+///   (`a_key_is_trimmed_whenever_it_came`, `many_keys_of_one_record_are_trimmed_a_few_at_a_time`).
 /// * All of this holds for 32 callers at once (`many_writers_are_fenced`, `many_orders_keep_key_and_quota`,
 ///   `first_orders_at_once_fill_the_quota`).
 /// * Any sequence of calls answers as the in-memory store does (`random_calls_of_a_store_answer_as_in_memory`).
@@ -266,7 +268,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; repeating it is harmless.
+    /// [`StoreError`] if one of the three could not be done, whatever became of the others; repeating it is harmless.
     async fn trim(&self, retention: &Retention) -> Result<Trimmed, StoreError>;
 
     /// Counts what an operator should see.

@@ -1,0 +1,8 @@
+-- Ended records that may have keys: each of them loses some, or is not looked at again. So their order does not matter.
+SELECT id, stamp
+FROM vip.servers
+WHERE keyed
+  AND gone_at IS NOT NULL
+  AND state IN ('failed', 'deleted')
+  AND gone_at <= $1 -- guard: retention
+LIMIT $2
