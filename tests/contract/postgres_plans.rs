@@ -276,7 +276,8 @@ async fn lists_of_dead_and_leased_jobs_do_not_look_at_those_that_wait() {
 
 #[tokio::test]
 async fn a_page_begins_where_the_one_before_ended() {
-    let of_one_tenant = GROW.replace("'other',", "'acme',");
+    let lists = GROW.split_inclusive(';').take(3).collect::<String>();
+    let of_one_tenant = lists.replace("'other',", "'acme',");
     let rows = looked_at(&of_one_tenant, async |backend| {
         let behind = PageRequest::after(Uuid::max(), PageLimit::new(10).unwrap());
         assert!(backend.servers(&tenant("acme"), &behind).await.unwrap().items.is_empty());
