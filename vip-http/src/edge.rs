@@ -112,7 +112,7 @@ pub(crate) async fn around(State(edge): State<Edge>, mut request: Request, next:
         // Whoever keeps a connection goes to another process with the next request, not into the end of this one.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    count(&route, &method, response.status(), started.elapsed());
+    count(&route, Some(&method), response.status(), started.elapsed());
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     telemetry::tell(|| {
         tracing::debug!(
@@ -138,14 +138,26 @@ pub(crate) fn refuse(headers: &HeaderMap, method: &Method, problem: Problem) -> 
         );
     });
     let response = shaped(problem.render(Some(&request_id)), &request_id);
-    count(NO_ROUTE, method, response.status(), Duration::ZERO);
+    count(NO_ROUTE, Some(method), response.status(), Duration::ZERO);
     response
 }
 
+/// Tells and counts a head that was refused before it was a request: it has no method and no id that anybody could read.
+pub(crate) fn head_refused(status: StatusCode) {
+    telemetry::tell(|| {
+        tracing::info!(
+            { telemetry::HTTP_ROUTE } = NO_ROUTE,
+            { telemetry::HTTP_STATUS } = status.as_u16(),
+            "request refused"
+        );
+    });
+    count(NO_ROUTE, None, status, Duration::ZERO);
+}
+
 /// Counts a request by its route, never by its address: that has ids in it.
-fn count(route: &str, method: &Method, status: StatusCode, took: Duration) {
+fn count(route: &str, method: Option<&Method>, status: StatusCode, took: Duration) {
     let known = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::HEAD];
-    let method = known.iter().find(|it| *it == method).map_or("other", Method::as_str).to_owned();
+    let method = known.iter().find(|it| Some(*it) == method).map_or("other", Method::as_str).to_owned();
     let labels = [("route", route.to_owned()), ("method", method)];
     metrics::histogram!(telemetry::METRIC_HTTP_SECONDS, &labels).record(took.as_secs_f64());
     let [route, method] = labels;

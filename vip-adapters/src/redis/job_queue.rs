@@ -102,16 +102,24 @@ impl RedisQueue {
         Ok(u64::try_from(micros).ok().map(Duration::from_micros))
     }
 
-    /// Reads a piece of a list: where to go on, and the jobs.
-    async fn piece(&self, told: [Vec<u8>; 3]) -> Result<(String, Vec<Job>), Failure> {
+    /// Reads a piece of a list: where to go on, the jobs, and how many more of them cannot be read.
+    async fn piece(&self, told: [Vec<u8>; 3]) -> Result<(String, Vec<Job>, u64), Failure> {
         let mut answer = rows::list(self.run(&self.scripts.job_list, told).await?)?.into_iter();
         let go_on = rows::text(answer.next().ok_or_else(|| Failure::corrupt(Obstacle::Form))?)?;
         let readable = |value: Value| {
             let id = rows::id(&value);
             rows::job(value).map_err(|failure| unreadable::report(id.as_deref().unwrap_or("unknown"), &failure)).ok()
         };
-        Ok((go_on, answer.filter_map(readable).collect()))
+        let listed = answer.len();
+        let jobs: Vec<Job> = answer.filter_map(readable).collect();
+        let unreadable = u64::try_from(listed.saturating_sub(jobs.len())).unwrap_or(u64::MAX);
+        Ok((go_on, jobs, unreadable))
     }
+}
+
+/// Reads where a list goes on.
+fn place(id: &str) -> Result<JobId, Failure> {
+    id.parse().map_err(Failure::corrupt)
 }
 
 /// Bounds a number to what one script takes.
@@ -249,25 +257,27 @@ impl JobQueue for RedisQueue {
     async fn list(&self, state: JobState, page: &PageRequest) -> Result<Page<Job>, QueueError> {
         let limit = bounded(page.limit.items());
         let mut after = page.after.map(|after| after.to_string()).unwrap_or_default();
-        let mut items: Vec<Job> = Vec::new();
+        let (mut items, mut unreadable): (Vec<Job>, u64) = (Vec::new(), 0);
         for _ in 0..LIST_ROUNDS {
+            let is_full = items.len() == limit;
             // One more than asked for says that there is more.
             let most = (limit + 1).saturating_sub(items.len()).min(REDIS_QUEUE_BATCH);
-            let (go_on, more) =
-                self.piece([rows::bytes(state.as_str()), after.into_bytes(), rows::bytes(most)]).await?;
+            let told = [rows::bytes(state.as_str()), rows::bytes(&after), rows::bytes(most)];
+            let (go_on, more, left_out) = self.piece(told).await?;
             items.extend(more);
+            unreadable = unreadable.saturating_add(left_out);
             if items.len() > limit {
                 items.truncate(limit);
-                let next = items.last().map(|job| job.id.as_uuid());
-                return Ok(Page::new(items, next));
+                // A page that was full before this piece has also counted what stands between its last job and the piece.
+                let next = if is_full { Some(place(&after)?) } else { items.last().map(|job| job.id) };
+                return Ok(Page::new(items, next.map(|job| job.as_uuid())).with_unreadable(unreadable));
             }
             if go_on.is_empty() {
-                return Ok(Page::new(items, None));
+                return Ok(Page::new(items, None).with_unreadable(unreadable));
             }
             after = go_on;
         }
-        let next: JobId = after.parse().map_err(Failure::corrupt)?;
-        Ok(Page::new(items, Some(next.as_uuid())))
+        Ok(Page::new(items, Some(place(&after)?.as_uuid())).with_unreadable(unreadable))
     }
 
     async fn replay(&self, job: JobId) -> Result<bool, QueueError> {

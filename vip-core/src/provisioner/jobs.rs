@@ -12,7 +12,7 @@ impl Operator {
     /// Lists jobs in a state, in ascending order of their ids.
     ///
     /// Beside a queue elsewhere the dead ones are also those that it did not take (code `relay_conflict`: another job
-    /// stands there under the same key); they are kept in the store.
+    /// stands there under the same key); they are kept in the store. While both have some, [`Page::unreadable`] may be too low.
     ///
     /// # Errors
     ///
@@ -135,7 +135,8 @@ pub(super) enum Standing {
 fn merged(here: Page<Job>, there: Page<Job>, page: &PageRequest) -> Page<Job> {
     let limit = usize::try_from(page.limit.items()).unwrap_or(usize::MAX);
     let end = [here.next, there.next].into_iter().flatten().min();
-    // What a page left out is counted where all of it is taken: the rest is read once more with the next one.
+    // What a page left out is counted if all of it is taken: nobody knows where in a page it stood, and what is behind the end is
+    // read once more with the next one. So none is counted twice, and some of a page that is cut not at all.
     let left_out = |of: &Page<Job>| if of.next == end { of.unreadable } else { 0 };
     let unreadable = left_out(&here).saturating_add(left_out(&there));
     let mut items = here.items;

@@ -1,5 +1,6 @@
 //! Replays dead jobs: a few first, and the rest only once those have come through.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -87,7 +88,8 @@ pub struct ReplayReport {
     /// Jobs that were left out because they cannot be read, as far as that was counted; the log names each.
     pub unreadable: u64,
     /// Whether the sample came through and it ended at [`ReplayPlan::most`], or at [`REPLAY_TIME`], before the last dead job:
-    /// called again, it goes on.
+    /// called again, it goes on. If none was replayed, it came in that time to no other than those that cannot be read; called
+    /// again, it begins at them again.
     pub more: bool,
 }
 
@@ -159,23 +161,26 @@ struct Replaying<'a> {
     operator: &'a Operator,
     /// When it ends, wherever it is.
     until: Instant,
-    /// The last id that was looked at.
+    /// Dead jobs that were listed and come next.
+    listed: VecDeque<Job>,
+    /// The last id that was looked at for them.
     after: Option<Uuid>,
     /// Whether that was the last dead job.
-    is_at_end: bool,
+    is_listed: bool,
     report: ReplayReport,
 }
 
 impl<'a> Replaying<'a> {
     fn new(operator: &'a Operator) -> Self {
         let until = Instant::now() + REPLAY_TIME;
-        Self { operator, until, after: None, is_at_end: false, report: ReplayReport::default() }
+        let (listed, report) = (VecDeque::new(), ReplayReport::default());
+        Self { operator, until, listed, after: None, is_listed: false, report }
     }
 
     async fn run(&mut self, plan: &ReplayPlan) -> Result<(), QueueError> {
         let mut first = Vec::new();
         while self.goes_on(plan.sample) {
-            first.extend(self.page(plan.sample).await?);
+            first.extend(self.step().await?);
         }
         let until = self.until.min(Instant::now() + plan.patience);
         self.report.sample = self.operator.fates(&first, until).await?;
@@ -183,39 +188,45 @@ impl<'a> Replaying<'a> {
             return Ok(());
         }
         while self.goes_on(plan.most) {
-            let replayed = self.page(plan.most).await?;
-            self.report.went_on |= !replayed.is_empty();
+            self.report.went_on |= self.step().await?.is_some();
         }
-        self.report.more = !self.is_at_end;
+        self.report.more = !self.is_at_end();
         Ok(())
     }
 
     /// Says whether there is something to do until so many were replayed.
     fn goes_on(&self, most: u32) -> bool {
-        !self.is_at_end && self.report.replayed < u64::from(most) && Instant::now() < self.until
+        !self.is_at_end() && self.report.replayed < u64::from(most) && Instant::now() < self.until
     }
 
-    /// Replays the next page of dead jobs, no more than so many in all and none beyond the time; returns them.
-    async fn page(&mut self, most: u32) -> Result<Vec<Job>, QueueError> {
-        let left = u64::from(most).saturating_sub(self.report.replayed);
-        let limit = PageLimit::new(u32::try_from(left).unwrap_or(u32::MAX)).unwrap_or(PageLimit::most());
-        let request = PageRequest { after: self.after, limit };
+    fn is_at_end(&self) -> bool {
+        self.listed.is_empty() && self.is_listed
+    }
+
+    /// Replays the next dead job and returns it, unless it is dead no more; while none is listed, lists some instead.
+    async fn step(&mut self) -> Result<Option<Job>, QueueError> {
+        let Some(job) = self.listed.pop_front() else {
+            self.list().await?;
+            return Ok(None);
+        };
+        if !self.operator.replay(job.id).await? {
+            return Ok(None);
+        }
+        self.report.replayed += 1;
+        Ok(Some(job))
+    }
+
+    /// Lists the next dead jobs. Always a whole page, also for a sample of one: a call steps over no more jobs that cannot be
+    /// read than it asks for.
+    async fn list(&mut self) -> Result<(), QueueError> {
+        let request = PageRequest { after: self.after, limit: PageLimit::most() };
         let page = self.operator.jobs(JobState::Dead, &request).await?;
         self.report.unreadable += page.unreadable;
-        let mut replayed = Vec::new();
-        for job in page.items {
-            if Instant::now() >= self.until {
-                return Ok(replayed);
-            }
-            if self.operator.replay(job.id).await? {
-                self.report.replayed += 1;
-                replayed.push(job);
-            }
-        }
+        self.listed.extend(page.items);
         // Not the last item: of a page that cannot be read there is none, and more may stand behind it.
         self.after = page.next;
-        self.is_at_end = page.next.is_none();
-        Ok(replayed)
+        self.is_listed = page.next.is_none();
+        Ok(())
     }
 
     /// Says what a failure means for the whole: once a job was replayed, it is not that nothing was changed.

@@ -46,12 +46,14 @@ struct Damaged {
     is_unreadable: fn(u128) -> bool,
     /// The job at whose replay the queue cannot be reached.
     unreachable_at: u128,
+    /// How long it takes to list a page.
+    list_time: Duration,
 }
 
 impl Damaged {
-    fn backend(is_unreadable: fn(u128) -> bool, unreachable_at: u128) -> Backend {
+    fn backend(is_unreadable: fn(u128) -> bool, unreachable_at: u128, list_time: Duration) -> Backend {
         let Backend { store, queue, .. } = Backend::from(memory_backend());
-        Backend::new(store, Arc::new(Self { queue, is_unreadable, unreachable_at }))
+        Backend::new(store, Arc::new(Self { queue, is_unreadable, unreachable_at, list_time }))
     }
 }
 
@@ -88,6 +90,7 @@ impl JobQueue for Damaged {
         self.queue.find(key).await
     }
     async fn list(&self, state: JobState, page: &PageRequest) -> Result<Page<Job>, QueueError> {
+        assert!(tokio::time::timeout(self.list_time, std::future::pending::<()>()).await.is_err());
         let Page { items, next, .. } = self.queue.list(state, page).await?;
         let (unreadable, items): (Vec<Job>, Vec<Job>) =
             items.into_iter().partition(|job| (self.is_unreadable)(job.id.as_uuid().as_u128()));
@@ -163,7 +166,7 @@ async fn once_the_sample_comes_through_all_others_follow_up_to_the_most() {
 async fn jobs_that_cannot_be_read_keep_none_behind_them_from_being_replayed_and_are_counted() {
     let mailer = Mailer::default();
     // As many as a sample asks for, and behind the first that can be read a whole page.
-    let backend = Damaged::backend(|id| matches!(id, 1..=3 | 5..=204), u128::MAX);
+    let backend = Damaged::backend(|id| matches!(id, 1..=3 | 5..=204), u128::MAX, Duration::ZERO);
     let provisioner = with_dead_on(backend, &mailer, 210).await;
     mailer.is_repaired.store(true, Ordering::SeqCst);
     let report = provisioner.operator().replay_dead(&ReplayPlan::default()).await.unwrap();
@@ -176,10 +179,23 @@ async fn jobs_that_cannot_be_read_keep_none_behind_them_from_being_replayed_and_
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_jobs_that_cannot_be_read_are_stepped_over_by_the_page_also_for_a_sample_of_one() {
+    let mailer = Mailer::default();
+    // One by one they would take longer than a replay may.
+    let backend = Damaged::backend(|id| id <= 300, u128::MAX, Duration::from_millis(100));
+    let provisioner = with_dead_on(backend, &mailer, 301).await;
+    mailer.is_repaired.store(true, Ordering::SeqCst);
+    let report = provisioner.operator().replay_dead(&ReplayPlan::default()).await.unwrap();
+    assert_eq!((report.replayed, report.unreadable, report.more), (1, 300, false));
+    assert_eq!(dead(&provisioner.operator()).await, 300);
+    assert_eq!(provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_queue_that_goes_away_has_changed_nothing_only_if_nothing_was_replayed() {
     for (unreachable_at, nothing_was) in [(1, true), (2, false)] {
         let mailer = Mailer::default();
-        let provisioner = with_dead_on(Damaged::backend(|_| false, unreachable_at), &mailer, 3).await;
+        let provisioner = with_dead_on(Damaged::backend(|_| false, unreachable_at, Duration::ZERO), &mailer, 3).await;
         mailer.is_repaired.store(true, Ordering::SeqCst);
         let failed = provisioner.operator().replay_dead(&ReplayPlan::default()).await;
         let is_unavailable = matches!(failed, Err(ReplayError::Queue(QueueError::Unavailable { .. })));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::ServerSettings;
 use super::head::{Ambiguity, Head};
-use crate::limits;
+use crate::{edge, limits};
 
 /// Bytes of one read behind the last answer.
 const REST_READ_BYTES: usize = 4096;
@@ -90,6 +90,11 @@ impl Watched {
             Phase::Busy => state.is_early |= of_head.iter().any(|byte| !matches!(byte, b'\r' | b'\n')),
         }
         state.head.take(of_head);
+    }
+
+    /// Says whether a request is handled, or its answer is on the way.
+    fn is_busy(&self) -> bool {
+        self.lock().phase == Phase::Busy
     }
 
     /// A request is complete up to its body; says what is wrong with its head.
@@ -169,11 +174,26 @@ pub(super) struct WatchedStream<S> {
     watched: Watched,
     /// How many bytes may still be read off, once nothing more is sent.
     rest: Option<usize>,
+    /// Whether a head was refused without us: no request follows it.
+    is_refused: bool,
 }
 
 impl<S> WatchedStream<S> {
     pub(super) const fn new(stream: S, watched: Watched) -> Self {
-        Self { stream, watched, rest: None }
+        Self { stream, watched, rest: None, is_refused: false }
+    }
+
+    /// Bytes were sent. Where no request is answered they are hyper's own refusal of a head, of which we learn nothing else
+    /// before the client has ended its side.
+    fn sent(&mut self, bytes: &[u8]) {
+        if self.is_refused || self.watched.is_busy() {
+            return;
+        }
+        self.is_refused = true;
+        // Behind the version: `HTTP/1.1 431`.
+        if let Some(status) = bytes.get(9..12).and_then(|status| StatusCode::from_bytes(status).ok()) {
+            edge::head_refused(status);
+        }
     }
 }
 
@@ -195,7 +215,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let count = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+        self.sent(bytes);
+        Poll::Ready(Ok(count))
     }
 
     fn poll_write_vectored(
@@ -203,7 +225,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let count = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices))?;
+        if let Some(first) = slices.first() {
+            self.sent(first);
+        }
+        Poll::Ready(Ok(count))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -135,6 +135,7 @@ pub(crate) struct ReplayedBody {
     /// Jobs that were left out because they cannot be read, as far as that was counted; the log names each.
     unreadable: u64,
     /// Whether the sample came through and it ended at `most`, or after 20 seconds, with jobs left: asked again, it goes on.
+    /// If none was replayed, it came in that time to no other than those that cannot be read; asked again, it begins at them again.
     more: bool,
 }
 
