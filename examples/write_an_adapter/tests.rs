@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use vip_adapters::vip_core::conformance::{AuditSinkFixture, CacheFixture, Lapse, ProviderFixture};
 use vip_adapters::vip_core::memory::ManualClock;
-use vip_adapters::vip_core::model::{Labels, Power, ProviderName, SealedRecord, TenantId, Timestamp};
+use vip_adapters::vip_core::model::{ChainHash, Labels, Power, ProviderName, SealedRecord, TenantId, Timestamp};
 use vip_adapters::vip_core::ports::{AuditSink, Cache, CreateRequest, ProviderClient, SinkName};
 use vip_adapters::vip_core::{audit_sink_suite, cache_suite, provider_suite};
 
@@ -76,6 +76,20 @@ impl AuditSinkFixture for SinkFixture {
 }
 
 audit_sink_suite!(folder_sink);
+
+#[tokio::test]
+async fn a_delivery_that_failed_leaves_nothing_aside() {
+    let fixture = folder_sink().await;
+    let tenant = TenantId::new("acme").unwrap();
+    let record = SealedRecord::new(1, ChainHash::genesis(&tenant), "{}".to_owned());
+    let folder = fixture.place.path().join(tenant.as_str());
+    // A folder has the record's place: what was written aside cannot be renamed to it.
+    let taken = folder.join(format!("{:020}-{}.json", record.sequence, record.hash.as_str()));
+    std::fs::create_dir_all(&taken).unwrap();
+    fixture.sink.deliver(&tenant, &[record]).await.unwrap_err();
+    let left: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, [taken]);
+}
 
 #[derive(Debug)]
 struct FolderCacheFixture {

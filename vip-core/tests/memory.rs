@@ -5,6 +5,8 @@
 mod careless;
 #[path = "memory/hasty.rs"]
 mod hasty;
+#[path = "memory/patient.rs"]
+mod patient;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -56,8 +56,12 @@ pub async fn a_batch_that_comes_twice_at_once_is_kept_once(fixture: &dyn AuditSi
     let records = chain(&owner, 24);
     for batch in records.chunks(8) {
         let (one, other) = tokio::join!(sink.deliver(&owner, batch), sink.deliver(&owner, batch));
-        one.unwrap();
-        other.unwrap();
+        // Either may be refused, as a database refuses the victim of a deadlock: it was not taken, and comes again.
+        for answer in [one, other] {
+            if answer.is_err() {
+                sink.deliver(&owner, batch).await.unwrap();
+            }
+        }
     }
     assert_eq!(fixture.kept(&owner).await, records);
 }

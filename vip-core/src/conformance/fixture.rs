@@ -109,7 +109,7 @@ pub trait ProviderFixture: fmt::Debug + Send + Sync + 'static {
     /// Makes the next delete go wrong.
     async fn next_delete(&self, lapse: Lapse);
 
-    /// Makes the next request that changes nothing go wrong, whatever it asks for.
+    /// Makes the next request that changes nothing go wrong, whatever it asks for; that one alone, also if the client repeats it.
     async fn next_look(&self, lapse: Lapse);
 
     /// Ends the session that the client has begun with its credentials, as if its time were over; nothing where there are no sessions.

@@ -20,8 +20,8 @@ pub const DELIVERY_LIMIT: Duration = Duration::from_secs(60);
 /// * `Ok` means that every record of the batch is kept (`ok_means_kept`).
 /// * A batch may come again, whole or in part; a record is identified by tenant, sequence number and hash
 ///   (`a_repeated_batch_adds_nothing`).
-/// * Two workers may deliver one batch at the same time: it is kept once, and none of its records is lost
-///   (`a_batch_that_comes_twice_at_once_is_kept_once`).
+/// * Two workers may deliver one batch at the same time: it is kept once, and none of its records is lost, whichever of the two is
+///   refused and comes again (`a_batch_that_comes_twice_at_once_is_kept_once`).
 /// * A known number with another hash is another record, and both are kept: a store that was put back to a backup gives
 ///   numbers once more (`a_number_with_another_hash_is_kept_beside_the_first`).
 /// * A batch that was not taken is an error, and comes again (`a_refused_batch_may_come_again`).

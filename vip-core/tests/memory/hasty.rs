@@ -1,6 +1,7 @@
-//! An audit sink that looks, lets others go first and then writes: the case of two workers has to see it, and no other does.
+//! Two audit sinks for the case of two workers: one that it has to see, and one that it has to let pass.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use vip_core::ports::{AuditSink, AuditSinkError, SinkName};
 
 use super::audit_sink_contract;
 
+/// Looks, lets others go first and then writes, which no other case sees.
 #[derive(Debug, Default)]
 struct Hasty(Mutex<Vec<(TenantId, SealedRecord)>>);
 
@@ -52,14 +54,61 @@ impl AuditSinkFixture for Hasty {
     async fn repair(&self) {}
 }
 
-fn fails(name: &str) -> bool {
+/// Refuses a delivery that comes while another is under way, and takes one after the other.
+#[derive(Debug, Default)]
+struct OneAtATime {
+    rows: Hasty,
+    is_taken: AtomicBool,
+}
+
+#[async_trait]
+impl AuditSink for OneAtATime {
+    fn name(&self) -> SinkName {
+        self.rows.name()
+    }
+
+    async fn deliver(&self, tenant: &TenantId, batch: &[SealedRecord]) -> Result<(), AuditSinkError> {
+        if self.is_taken.swap(true, Ordering::SeqCst) {
+            return Err(AuditSinkError::new("another delivery is under way"));
+        }
+        let answer = self.rows.deliver(tenant, batch).await;
+        self.is_taken.store(false, Ordering::SeqCst);
+        answer
+    }
+
+    async fn close(&self) -> Result<(), AuditSinkError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl AuditSinkFixture for OneAtATime {
+    fn sink(&self) -> &dyn AuditSink {
+        self
+    }
+
+    async fn kept(&self, tenant: &TenantId) -> Vec<SealedRecord> {
+        self.rows.kept(tenant).await
+    }
+
+    async fn break_down(&self) {}
+
+    async fn repair(&self) {}
+}
+
+fn fails<S: AuditSinkFixture + Default>(name: &str) -> bool {
     let (_, case) = audit_sink_contract::CASES.iter().find(|(known, _)| *known == name).unwrap();
-    let sink = Hasty::default();
+    let sink = S::default();
     catch_unwind(AssertUnwindSafe(|| conformance::run(case(&sink)))).is_err()
 }
 
 #[test]
 fn a_sink_that_looks_before_it_writes_is_seen_by_the_case_of_two_workers() {
-    assert!(fails("a_batch_that_comes_twice_at_once_is_kept_once"));
-    assert!(!fails("a_repeated_batch_adds_nothing"), "one after the other it keeps each record once");
+    assert!(fails::<Hasty>("a_batch_that_comes_twice_at_once_is_kept_once"));
+    assert!(!fails::<Hasty>("a_repeated_batch_adds_nothing"), "one after the other it keeps each record once");
+}
+
+#[test]
+fn a_sink_that_refuses_the_second_of_two_workers_passes() {
+    assert!(!fails::<OneAtATime>("a_batch_that_comes_twice_at_once_is_kept_once"));
 }
