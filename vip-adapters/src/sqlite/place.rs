@@ -175,7 +175,8 @@ const fn fault_of_devices(file: u64, log: u64) -> Option<&'static str> {
     if file == log { None } else { Some("is mounted by itself, and the log beside it stands on another disk") }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

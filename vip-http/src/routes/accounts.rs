@@ -89,7 +89,8 @@ pub(super) async fn sweep(
     if !caller.operator.accounts().contains(&account) {
         return Err(Problem::new(ProblemCode::NotFound));
     }
-    let sweep = caller.operator.sweep(&account, body.mode.unwrap_or_default().into());
+    // Boxed: what waits for it would be as large.
+    let sweep = Box::pin(caller.operator.sweep(&account, body.mode.unwrap_or_default().into()));
     Ok(Json(of_provider(limits::SWEEP, sweep).await?.into()))
 }
 
