@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::ports::{Pace, Priority, RateLimit};
+use crate::ports::{Pace, Priority, ProviderError, RateLimit};
 
 /// Requests an hour while the provider has not said how many.
 const DEFAULT_LIMIT: u32 = 3600;
@@ -255,6 +255,11 @@ impl Ledger {
         let limit = self.level.map_or(DEFAULT_LIMIT, |level| level.limit).max(1);
         let percent = pace.map_or(100, |pace| pace.percent).clamp(1, 100);
         Duration::from_secs(3600).mul_f64(100.0 / (f64::from(limit) * f64::from(percent)))
+    }
+
+    /// Says why somebody has no turn: whether others leave none, or the provider is not as well as usual.
+    pub(super) const fn why_no_turn(&self, pace: Option<Pace>) -> &'static str {
+        if self.doubtful || pace.is_some() { ProviderError::EASING } else { ProviderError::NO_TURN }
     }
 
     /// Says when to come back to somebody who does not wait: after all who were told so before.

@@ -216,6 +216,24 @@ fn creates_and_deletes_that_are_not_in_vain_take_every_second_request_together()
     }
 }
 
+/// The one is a wait for stock, and the other an outage.
+#[tokio::test(start_paused = true)]
+async fn who_has_no_turn_is_told_whether_others_leave_none_or_the_provider_is_not_well() {
+    let budget = budget(1);
+    let settle = async |sent: Sent, told: Option<RateLimit>| {
+        go(&budget, want(Priority::Settle), seconds(30)).await.unwrap().ended(sent, told)
+    };
+    let why = async |pace: Option<Pace>| {
+        let turn = budget.turn(want(Priority::BestEffort), seconds(30), || pace);
+        turn.await.unwrap_err().code
+    };
+    settle(Sent::Answered, rate(3600, 1080, 1)).await;
+    assert_eq!(why(None).await, ProviderError::NO_TURN);
+    assert_eq!(why(Some(Pace { percent: 10, full_after: seconds(60) })).await, ProviderError::EASING);
+    settle(Sent::Throttled(seconds(1)), rate(3600, 0, 2)).await;
+    assert_eq!(why(None).await, ProviderError::EASING);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_is_done_is_not_in_vain_and_one_that_is_refused_is() {
     let provider = crate::memory::MemoryProvider::default();
