@@ -299,7 +299,8 @@ pub struct Server {
     pub not_before: Option<Timestamp>,
     /// Since when stock is exhausted everywhere, by the store's clock; later by each pause in which nobody was answered.
     pub exhausted_since: Option<Timestamp>,
-    /// When the last answer "out of stock" came, by the store's clock; older records do not have it.
+    /// When the last answer "out of stock" came, or others last left no turn to ask again, by the store's clock; older records do not
+    /// have it.
     #[serde(default)]
     pub exhausted_at: Option<Timestamp>,
     /// Whether a whole round of candidates ended with the wait for stock, and nothing has gone on since; older records do not have it.

@@ -39,7 +39,7 @@ pub enum TokenCheck {
         /// Why, in words.
         why: String,
     },
-    /// Nothing is known: the provider did not answer, or what it should have shown was taken away meanwhile.
+    /// Nothing is known: the provider did not answer, or what it should have shown was taken away meanwhile or lately.
     Unanswered,
 }
 
@@ -272,7 +272,9 @@ async fn ask(
     let found = if known || shown || !recorded.iter().any(speaks) || is_on(SeededBug::UncheckedTokenBelieved) {
         TokenCheck::Open
     } else {
-        evidence::unseen(&recorded, context.store.references(id).await?, speaks)
+        let now = context.store.references(id).await?;
+        let taken_away = evidence::taken_away(context, id, &now).await?;
+        evidence::unseen(&recorded, now, &taken_away, speaks)
     };
     let gate = match &found {
         TokenCheck::Open => Gate::Open,

@@ -134,6 +134,8 @@ impl ProviderError {
 
     /// Code of a request that has no turn yet, so as to stay within what the provider lets through.
     pub const NO_TURN: &str = "budget";
+    /// Code of the same while the provider has only just recovered, or has refused all since it was asked too much.
+    pub const EASING: &str = "budget_easing";
     /// Code of a request that was not even queued, because too many wait for their turn.
     pub const CROWDED: &str = "budget_crowded";
     /// Code of a create that has to wait for the answers to others.

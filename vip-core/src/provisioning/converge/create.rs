@@ -246,9 +246,10 @@ fn wait_for_stock(view: &View<'_>, mut server: Server) -> Change {
     Change::new(server, Verb::Record)
 }
 
-/// Counts an answer "out of stock". A pause in which nobody asked, or nobody answered, is no waiting for stock: without it
-/// an outage would fail the order.
-fn count_sold_out(server: &mut Server, now: Timestamp) {
+/// Counts an answer "out of stock", or that others left no turn to ask again. A pause in which nobody came to ask, or nobody
+/// answered, is no waiting for stock: without it an outage would fail the order. A wait for a turn is no such pause: where many
+/// orders share what is left over, none would ever be given up.
+pub(super) fn count_sold_out(server: &mut Server, now: Timestamp) {
     let pause = server.exhausted_at.map_or(Duration::ZERO, |last| now.since(last));
     let left_out = if pause > STOCK_PAUSE { pause } else { Duration::ZERO };
     server.exhausted_since = Some(server.exhausted_since.map_or(now, |since| since.plus(left_out)));

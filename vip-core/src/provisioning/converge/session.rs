@@ -8,12 +8,13 @@ use tokio::time::Instant;
 
 use super::absorb::{Answer, Asked, absorb, announce};
 use super::ahead::bring_back;
+use super::create::count_sold_out;
 use super::next_step::next_step;
 use super::outlook;
 use super::reached;
 use super::step::{Change, Failure, GateView, Refusal, Step, View};
 use crate::model::{AccountId, Actor, AuditDraft, Intent, Server, ServerId, TenantId, Timestamp, WaitReason};
-use crate::ports::{ChangeSet, Guard, Loaded, Note, ProviderClient, StoreError};
+use crate::ports::{ChangeSet, Guard, Loaded, Note, ProviderClient, ProviderError, StoreError};
 use crate::provisioning::context::Context;
 use crate::provisioning::gate::{self, Others};
 use crate::seeded_bugs::{SeededBug, is_on};
@@ -341,6 +342,11 @@ impl<'a> Session<'a> {
         let delay = self.view(&BTreeMap::new()).retry_delay(failure).max(self.context.timing.backoff_first / 2);
         // What was refused before is what it waits for, and not its turn; also if the provider was away since.
         let refused = outlook::waits_for_change(self.server());
+        if refused == Some(WaitReason::NoStock) && failure.code == ProviderError::NO_TURN {
+            // The provider is well, and others ask for all that it lets through: no outage, so this uses up patience.
+            let now = self.now();
+            count_sold_out(&mut self.loaded.server, now);
+        }
         self.wait(self.now().plus(delay), refused.unwrap_or_else(|| failure.waits_for())).await
     }
 

@@ -286,7 +286,8 @@ impl Failure {
     /// Returns why an order waits that goes on by itself after this, whatever it tried: it has no turn, or the provider fails.
     #[must_use]
     pub fn waits_for(&self) -> WaitReason {
-        let no_turn = [ProviderError::NO_TURN, ProviderError::CROWDED, ProviderError::CREATES_UNANSWERED];
+        let no_turn =
+            [ProviderError::NO_TURN, ProviderError::EASING, ProviderError::CROWDED, ProviderError::CREATES_UNANSWERED];
         if self.kind == ProviderErrorKind::NotSent && no_turn.contains(&self.code.as_str()) {
             WaitReason::Throttled
         } else {

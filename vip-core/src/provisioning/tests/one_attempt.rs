@@ -4,9 +4,9 @@ use futures_util::FutureExt as _;
 
 use super::commits::Extreme;
 use super::*;
-use crate::memory::{ProviderFault, ProviderMethod};
+use crate::memory::{MemoryStock, ProviderFault, ProviderMethod};
 use crate::mocks::{MockProviderClient, MockStore};
-use crate::model::{Gate, ServerState, Sighting, SightingClass, SightingKey, TokenDigest, WaitReason};
+use crate::model::{FailReason, Gate, ServerState, Sighting, SightingClass, SightingKey, TokenDigest, WaitReason};
 use crate::ports::{Guard, Note, Outlook, ProviderError, ProviderErrorKind, RequestContext, Shut, StoreError};
 use crate::provisioning::kinds::converge_job;
 
@@ -68,6 +68,45 @@ async fn an_effect_without_a_turn_is_not_tried_again_before_half_of_the_first_ba
     let outcome = run_with(&product, context_with(&product, client)).await;
     let half = product.context.timing.backoff_first / 2;
     assert!(matches!(outcome, JobOutcome::Snooze { delay } if delay == half), "{outcome:?} beside {half:?}");
+}
+
+/// Runs an order that waits for stock and has a turn every forty minutes, and is told `code` each time that it has none; returns after
+/// what time it was given up within 25 hours.
+async fn given_up_after(code: &'static str) -> Option<Duration> {
+    let product = Product::new().await;
+    product.provider.stock("a", "l", MemoryStock::SoldOut);
+    let order = product.order("web-1", None).await.unwrap().operation;
+    let mut client = client(&product, Outlook::default());
+    let mut last: Option<Instant> = None;
+    client.expect_reserve().returning(move |_effect, request| {
+        if last.is_some_and(|last| last.elapsed() < seconds(2_400)) {
+            return Err(ProviderError::held_back(code, seconds(300)));
+        }
+        last = Some(Instant::now());
+        Ok(request)
+    });
+    let provider = product.provider.clone();
+    client.expect_create().returning(move |request, context| now(provider.create(request, context)));
+    let context = context_with(&product, client);
+    let product = Product { converge: Converge::new(context.clone()).unwrap(), context, ..product };
+    let began = Instant::now();
+    while began.elapsed() < seconds(25 * 3_600) {
+        let JobOutcome::Snooze { delay } = product.run(product.claim().await.unwrap()).await else {
+            assert_eq!(product.server(order.server).await.fail_reason, Some(FailReason::NoStock));
+            return Some(began.elapsed());
+        };
+        tokio::time::advance(delay).await;
+    }
+    None
+}
+
+/// Where many share what is left over, each pause of one is longer than any that is no outage.
+#[tokio::test(start_paused = true)]
+async fn an_order_to_which_others_leave_few_turns_loses_patience_and_an_outage_uses_up_none() {
+    let (day, pause) = (seconds(24 * 3_600), seconds(2_400));
+    let after = given_up_after(ProviderError::NO_TURN).await;
+    assert!(after.is_some_and(|after| after >= day && after < day + 2 * pause), "{after:?}");
+    assert_eq!(given_up_after(ProviderError::EASING).await, None);
 }
 
 /// Its client is asked for no turn and for no create.

@@ -3,8 +3,10 @@
 use futures_util::FutureExt as _;
 
 use super::*;
+use crate::memory::{ProviderFault, ProviderMethod};
 use crate::mocks::MockProviderClient;
 use crate::model::{Gate, ServerState, TokenDigest, Vouched};
+use crate::ports::ProviderErrorKind;
 use crate::provisioning::sweep::{Sweep, SweepMode};
 use crate::provisioning::{TokenCheck, check_token};
 
@@ -101,6 +103,50 @@ async fn servers_that_are_deleted_while_a_new_token_is_checked_do_not_speak_agai
     assert_eq!(gate(&product, &token).await, None);
     product.settle_within(LONG).await;
     assert_eq!(check_token(&context, &account()).await.unwrap(), TokenCheck::Open);
+}
+
+/// Both tokens are of one project; the second one was opened while nothing was recorded there.
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_removal_was_accepted_lately_does_not_speak_against_a_token_that_is_checked_again() {
+    let token = TokenDigest::of("new");
+    let (product, servers) = running(1).await;
+    delete(&product, servers[0]);
+    let second = interrupted(&product, &token, &[], delete);
+    assert_eq!(check_token(&second, &account()).await.unwrap(), TokenCheck::Open);
+
+    let server = product.order("web-9", None).await.unwrap().operation.server;
+    product.settle_within(LONG).await;
+    assert_eq!(gate(&product, &token).await, None, "it has to show one, too");
+    begin_to_delete(&product, server);
+    assert_eq!(check_token(&second, &account()).await.unwrap(), TokenCheck::Unanswered);
+    assert_eq!(gate(&product, &token).await, None);
+    product.settle_within(LONG).await;
+    assert_eq!(check_token(&second, &account()).await.unwrap(), TokenCheck::Open);
+}
+
+/// Else a token of another project would be asked again for ever, and nobody told.
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_is_refused_or_does_not_end_speaks_against_a_token_that_does_not_show_its_server() {
+    let token = TokenDigest::of("new");
+    for is_refused in [true, false] {
+        let (product, servers) = running(1).await;
+        let context = interrupted(&product, &token, &[], delete);
+        if is_refused {
+            product.provider.fail_next(ProviderMethod::Delete, ProviderFault::Refuse(ProviderErrorKind::Busy));
+            begin_to_delete(&product, servers[0]);
+            // As in the list of another project.
+            let own = product.server(servers[0]).await.provider_ref.unwrap();
+            assert!(product.provider.vanish(&own.id));
+        } else {
+            begin_to_delete(&product, servers[0]);
+            let almost = product.context.timing.landing_allowance - Duration::from_secs(1);
+            tokio::time::advance(almost).await;
+            assert_eq!(check_token(&context, &account()).await.unwrap(), TokenCheck::Unanswered);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let check = check_token(&context, &account()).await.unwrap();
+        assert!(matches!(check, TokenCheck::Suspect { .. }), "refused: {is_refused}, {check:?}");
+    }
 }
 
 /// Finds the token that is being checked suspect.

@@ -155,8 +155,9 @@ impl Budget {
                 Turn::Wait(until) => until,
             };
             if until > latest {
+                let code = self.ledger().why_no_turn(pace);
                 let away = self.ledger().send_away(now, want.priority, until, pace);
-                return Err(ProviderError::held_back(ProviderError::NO_TURN, away));
+                return Err(ProviderError::held_back(code, away));
             }
             let wait = until.saturating_sub(now).max(Duration::from_millis(1));
             // Both ends mean: look again.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::ports::{Pace, Priority, RateLimit};
+use crate::ports::{Pace, Priority, ProviderError, RateLimit};
 
 /// Requests an hour while the provider has not said how many.
 const DEFAULT_LIMIT: u32 = 3600;
@@ -20,10 +20,13 @@ const AWAY_LEAST: Duration = Duration::from_secs(1);
 const AWAY_MOST: Duration = Duration::from_secs(300);
 
 /// Of so many requests that come back one is for [`Priority::BestEffort`] while less is left than that has to leave free, or others wait
-/// before it: they may keep it so for days.
+/// before it: they may keep it so for days. Of creates and of deletes, and in each process: one knows nothing of the tries of another.
 const BEST_EFFORT_SHARE: u32 = 20;
-/// The same after one that was not in vain, for the next may not be either; less than all, so that looks have a turn at what it changed.
+/// The same after one that was not in vain, for the next may not be either; of creates and deletes together.
 const DONE_SHARE: u32 = 2;
+/// As what a try goes by its share: the first that leaves more free than a poll. The shares of some processes together may be all that
+/// comes back, and at the level that polls leave free each of them would take turns from polls in another one.
+const SHARE_GOES_AS: Priority = Priority::UserRead;
 
 /// Returns the percent of the limit that has to stay free after a request of this priority.
 pub(super) const fn reserve_percent(priority: Priority) -> u8 {
@@ -106,11 +109,23 @@ pub(super) struct Ledger {
     away: Away,
     /// The same of [`Priority::BestEffort`]: they are many for long, and nobody else comes back later for it.
     away_best_effort: Away,
-    /// From when on one of these creates may go as a change: by its reserve, and before all who wait for less. Empty while there is
-    /// enough for them.
-    creates_from: Option<Duration>,
+    /// What creates that are only tried may take while there is not enough for them.
+    creates: Share,
     /// The same of deletes: a server that is paid for does not stand back for orders that wait for stock.
-    deletes_from: Option<Duration>,
+    deletes: Share,
+}
+
+/// Is the share of one kind of [`Priority::BestEffort`].
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    /// From when on one may go as [`SHARE_GOES_AS`]: by its reserve, and before all who wait for less. Empty while there is enough.
+    from: Option<Duration>,
+    /// When the last one ended that was not in vain.
+    done: Option<Duration>,
+}
+
+impl Share {
+    const UNUSED: Self = Self { from: None, done: None };
 }
 
 /// Counts those who were told to come back, less those whose time has come.
@@ -138,8 +153,8 @@ impl Ledger {
             places: 0,
             away: Away::NOBODY,
             away_best_effort: Away::NOBODY,
-            creates_from: None,
-            deletes_from: None,
+            creates: Share::UNUSED,
+            deletes: Share::UNUSED,
         }
     }
 
@@ -176,7 +191,7 @@ impl Ledger {
         let next_share = now.saturating_add(self.interval(pace).saturating_mul(BEST_EFFORT_SHARE));
         if before > 0 || ready > now {
             if want.priority == Priority::BestEffort {
-                self.share_from(want).get_or_insert(next_share);
+                self.share(want).from.get_or_insert(next_share);
             }
             let theirs = self.interval(pace).saturating_mul(u32::try_from(before).unwrap_or(u32::MAX));
             return Turn::Wait(ready.max(now).saturating_add(theirs));
@@ -185,7 +200,7 @@ impl Ledger {
         let left = self.left(now);
         if want.priority == Priority::BestEffort {
             let is_scarce = left.is_some_and(|(limit, tokens)| tokens < needed(limit, Priority::BestEffort, want.cost));
-            *self.share_from(want) = is_scarce.then_some(next_share);
+            self.share(want).from = is_scarce.then_some(next_share);
         }
         if let Some((limit, tokens)) = left {
             self.level = Some(Level { limit, tokens: tokens - f64::from(want.cost), at: now });
@@ -196,15 +211,25 @@ impl Ledger {
         Turn::Go
     }
 
-    /// Returns as what a call stands in line and has its turn: what is only tried as a change once its share is due, but not while nobody
-    /// knows how much is left.
+    /// Returns as what a call stands in line and has its turn: what is only tried as more than that once its share is due, but not while
+    /// nobody knows how much is left.
     fn goes_as(&mut self, now: Duration, want: Want) -> Priority {
-        let is_due = !self.doubtful && self.share_from(want).is_some_and(|from| now >= from);
-        if want.priority == Priority::BestEffort && is_due { Priority::Change } else { want.priority }
+        let is_due = !self.doubtful && self.share(want).from.is_some_and(|from| now >= from);
+        if want.priority == Priority::BestEffort && is_due { SHARE_GOES_AS } else { want.priority }
     }
 
-    fn share_from(&mut self, want: Want) -> &mut Option<Duration> {
-        if want.is_create { &mut self.creates_from } else { &mut self.deletes_from }
+    const fn share(&mut self, want: Want) -> &mut Share {
+        if want.is_create { &mut self.creates } else { &mut self.deletes }
+    }
+
+    /// Brings the share after a try that was not in vain nearer: half as much if tries of the other kind are not in vain either.
+    fn was_done(&mut self, now: Duration, want: Want) {
+        let interval = self.interval(None);
+        let lately = interval.saturating_mul(BEST_EFFORT_SHARE);
+        let other = if want.is_create { self.deletes } else { self.creates };
+        let kinds = if other.done.is_some_and(|at| now.saturating_sub(at) <= lately) { 2 } else { 1 };
+        let from = Some(now.saturating_add(interval.saturating_mul(DONE_SHARE * kinds)));
+        *self.share(want) = Share { from, done: Some(now) };
     }
 
     /// Returns the first time at which the first one who waits may send.
@@ -230,6 +255,11 @@ impl Ledger {
         let limit = self.level.map_or(DEFAULT_LIMIT, |level| level.limit).max(1);
         let percent = pace.map_or(100, |pace| pace.percent).clamp(1, 100);
         Duration::from_secs(3600).mul_f64(100.0 / (f64::from(limit) * f64::from(percent)))
+    }
+
+    /// Says why somebody has no turn: whether others leave none, or the provider is not as well as usual.
+    pub(super) const fn why_no_turn(&self, pace: Option<Pace>) -> &'static str {
+        if self.doubtful || pace.is_some() { ProviderError::EASING } else { ProviderError::NO_TURN }
     }
 
     /// Says when to come back to somebody who does not wait: after all who were told so before.
@@ -279,8 +309,7 @@ impl Ledger {
                 self.throttles = 0;
                 self.doubtful = false;
                 if sent == Sent::Done && want.priority == Priority::BestEffort {
-                    let soon = now.saturating_add(self.interval(None).saturating_mul(DONE_SHARE));
-                    *self.share_from(want) = Some(soon);
+                    self.was_done(now, want);
                 }
             }
             Sent::No => {

@@ -65,7 +65,8 @@ proptest! {
 
 #[test]
 fn only_a_request_that_was_not_sent_for_want_of_a_turn_waits_for_one() {
-    let no_turn = [ProviderError::NO_TURN, ProviderError::CROWDED, ProviderError::CREATES_UNANSWERED];
+    let no_turn =
+        [ProviderError::NO_TURN, ProviderError::EASING, ProviderError::CROWDED, ProviderError::CREATES_UNANSWERED];
     let waits = |kind, code: &str| Failure { kind, code: code.to_owned(), ..Failure::unanswered() }.waits_for();
     for code in no_turn {
         assert_eq!(waits(ProviderErrorKind::NotSent, code), WaitReason::Throttled, "{code}");
