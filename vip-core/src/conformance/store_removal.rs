@@ -62,7 +62,16 @@ pub async fn a_removal_that_nobody_asked_for_lasts_since_its_server_is_known(fix
     fixture.advance(seconds(5)).await;
     let removal = |gone| {
         let (account, id) = (account(), ProviderServerId::new("8").unwrap());
-        Some(Removal { account, id, since, seen_by_id: true, accepted_at: None, looks: 0, gone })
+        Some(Removal {
+            account,
+            id,
+            since,
+            seen_by_id: true,
+            accepted_at: None,
+            first_accepted_at: None,
+            looks: 0,
+            gone,
+        })
     };
     let (present, absent, wake_at) = (Desired::Present, Desired::Absent, record.wake_at);
     let steps = [

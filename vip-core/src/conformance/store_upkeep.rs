@@ -250,7 +250,7 @@ fn reference(account: AccountId, gone: bool) -> ProviderRef {
 /// Makes the removal of a server in an account.
 fn removal(account: AccountId, gone: bool) -> Removal {
     let (id, since) = (ProviderServerId::new("8").unwrap(), Timestamp::from_micros(1));
-    Removal { account, id, since, seen_by_id: true, accepted_at: None, looks: 0, gone }
+    Removal { account, id, since, seen_by_id: true, accepted_at: None, first_accepted_at: None, looks: 0, gone }
 }
 
 fn named(name: &str) -> AccountId {

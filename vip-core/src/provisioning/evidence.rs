@@ -95,7 +95,7 @@ fn is_taken_away(loaded: &Loaded, account: &AccountId, lately: Duration) -> bool
     let (own, removal) = (loaded.server.provider_ref.as_ref(), loaded.server.removing.as_ref());
     let own = own.filter(|own| &own.account == account);
     let removal = removal.filter(|removal| own.is_some_and(|own| removal.names(account, &own.id)));
-    removal.and_then(|removal| removal.accepted_at).is_some_and(|at| loaded.now.since(at) < lately)
+    removal.and_then(|removal| removal.first_accepted_at).is_some_and(|at| loaded.now.since(at) < lately)
 }
 
 /// Says whether a server is being removed, or soon will be.

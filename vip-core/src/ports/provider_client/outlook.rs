@@ -1,6 +1,6 @@
 //! What a client knows of its account without asking: whether requests are held back, what the budget is, how long things take.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +88,10 @@ pub struct Outlook {
     pub creates_shut: Option<Shut>,
     /// In which locations creates are held back, while they are not elsewhere.
     pub creates_shut_in: BTreeMap<String, Shut>,
+    /// Whether creates have failed and are not all let in again, also while the next one may try.
+    pub creates_doubted: bool,
+    /// In which locations they have, while they have not elsewhere.
+    pub creates_doubted_in: BTreeSet<String>,
     /// How much of the rate may be used, shortly after an outage.
     pub pace: Option<Pace>,
     /// How long a create usually takes until its server runs, by server type; now and then less, to see whether it still takes so long.

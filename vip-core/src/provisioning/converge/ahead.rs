@@ -30,6 +30,6 @@ pub(super) fn bring_back(server: &mut Server, now: Timestamp, timing: &Timing) {
     server.provider_ref.iter_mut().for_each(|own| to_now(&mut own.at));
     if let Some(removal) = server.removing.as_mut() {
         to_now(&mut removal.since);
-        removal.accepted_at.iter_mut().for_each(to_now);
+        removal.accepted_at.iter_mut().chain(&mut removal.first_accepted_at).for_each(to_now);
     }
 }

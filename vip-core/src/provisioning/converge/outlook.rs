@@ -24,10 +24,11 @@ const BUSY_TRIES: u32 = 6;
 /// all of the account's requests for as long as this allows.
 const REFUSED_TRIES: u32 = 2;
 
-/// Counts what is held back in the location of the candidate that comes next, and in no other.
+/// Counts what is held back or doubted in the location of the candidate that comes next, and in no other.
 pub(super) fn of_candidate(mut outlook: Outlook, next: Option<&Candidate>) -> Outlook {
     let there = next.and_then(|candidate| outlook.creates_shut_in.remove(&candidate.location));
     outlook.creates_shut = outlook.creates_shut.or(there);
+    outlook.creates_doubted |= next.is_some_and(|candidate| outlook.creates_doubted_in.contains(&candidate.location));
     outlook
 }
 

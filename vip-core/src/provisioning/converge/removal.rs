@@ -120,6 +120,7 @@ pub(super) fn announce_delete(server: &mut Server, account: &AccountId, id: &Pro
         since: own.map_or(now, |reference| reference.at),
         seen_by_id: own.is_some_and(|reference| reference.seen_by_id),
         accepted_at: None,
+        first_accepted_at: None,
         looks: 0,
         gone: false,
     });
@@ -134,6 +135,7 @@ pub(super) fn absorb_delete(view: &View<'_>, intent: &Intent, answer: Result<Del
             let delay = look_delay(0);
             if let Some(removal) = server.removing.as_mut() {
                 removal.accepted_at = Some(view.now);
+                removal.first_accepted_at.get_or_insert(view.now);
                 removal.looks = 0;
                 // The provider answered for this id: it has been there.
                 removal.seen_by_id = true;

@@ -342,12 +342,19 @@ impl<'a> Session<'a> {
         let delay = self.view(&BTreeMap::new()).retry_delay(failure).max(self.context.timing.backoff_first / 2);
         // What was refused before is what it waits for, and not its turn; also if the provider was away since.
         let refused = outlook::waits_for_change(self.server());
-        if refused == Some(WaitReason::NoStock) && failure.code == ProviderError::NO_TURN {
-            // The provider is well, and others ask for all that it lets through: no outage, so this uses up patience.
+        if refused == Some(WaitReason::NoStock) && failure.code == ProviderError::NO_TURN && self.creates_are_well() {
+            // Others ask for all that the provider lets through: no outage, so this uses up patience.
             let now = self.now();
             count_sold_out(&mut self.loaded.server, now);
         }
         self.wait(self.now().plus(delay), refused.unwrap_or_else(|| failure.waits_for())).await
+    }
+
+    /// Says whether nothing that this process has seen speaks against creates of the candidate that comes next.
+    fn creates_are_well(&self) -> bool {
+        let next = self.server().candidate();
+        let client = next.and_then(|candidate| self.client(&candidate.account));
+        client.is_some_and(|client| !outlook::of_candidate(client.outlook(), next).creates_doubted)
     }
 
     pub(super) fn client(&self, account: &AccountId) -> Option<&Arc<dyn ProviderClient>> {

@@ -103,6 +103,7 @@ async fn what_blocks_an_order_is_the_account_that_it_needs_next() {
             since: SOON,
             seen_by_id: true,
             accepted_at: None,
+            first_accepted_at: None,
             looks: 0,
             gone,
         });

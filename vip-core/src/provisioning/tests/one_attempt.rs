@@ -72,11 +72,11 @@ async fn an_effect_without_a_turn_is_not_tried_again_before_half_of_the_first_ba
 
 /// Runs an order that waits for stock and has a turn every forty minutes, and is told `code` each time that it has none; returns after
 /// what time it was given up within 25 hours.
-async fn given_up_after(code: &'static str) -> Option<Duration> {
+async fn given_up_after(code: &'static str, outlook: Outlook) -> Option<Duration> {
     let product = Product::new().await;
     product.provider.stock("a", "l", MemoryStock::SoldOut);
     let order = product.order("web-1", None).await.unwrap().operation;
-    let mut client = client(&product, Outlook::default());
+    let mut client = client(&product, outlook);
     let mut last: Option<Instant> = None;
     client.expect_reserve().returning(move |_effect, request| {
         if last.is_some_and(|last| last.elapsed() < seconds(2_400)) {
@@ -104,9 +104,17 @@ async fn given_up_after(code: &'static str) -> Option<Duration> {
 #[tokio::test(start_paused = true)]
 async fn an_order_to_which_others_leave_few_turns_loses_patience_and_an_outage_uses_up_none() {
     let (day, pause) = (seconds(24 * 3_600), seconds(2_400));
-    let after = given_up_after(ProviderError::NO_TURN).await;
-    assert!(after.is_some_and(|after| after >= day && after < day + 2 * pause), "{after:?}");
-    assert_eq!(given_up_after(ProviderError::EASING).await, None);
+    let well = Outlook::default();
+    let elsewhere = Outlook { creates_doubted_in: BTreeSet::from(["m".to_owned()]), ..well.clone() };
+    for outlook in [well.clone(), elsewhere] {
+        let after = given_up_after(ProviderError::NO_TURN, outlook).await;
+        assert!(after.is_some_and(|after| after >= day && after < day + 2 * pause), "{after:?}");
+    }
+    assert_eq!(given_up_after(ProviderError::EASING, well.clone()).await, None);
+    let there = Outlook { creates_doubted_in: BTreeSet::from(["l".to_owned()]), ..well.clone() };
+    for outlook in [there, Outlook { creates_doubted: true, ..well }] {
+        assert_eq!(given_up_after(ProviderError::NO_TURN, outlook).await, None);
+    }
 }
 
 /// Its client is asked for no turn and for no create.

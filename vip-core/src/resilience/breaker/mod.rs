@@ -268,8 +268,7 @@ impl Breaker {
     /// Shows the breaker of a location that holds creates back now; one to which nobody comes tells nothing.
     fn at_a_place(&self) -> Option<BreakerView> {
         let stands = |place: &Arc<Self>| {
-            place.creates_shut()?;
-            let view = place.view();
+            let view = place.creates_shut().map(|_shut| place.view())?;
             matches!(view.state, BreakerState::Open { .. } | BreakerState::Probing { .. }).then_some(view)
         };
         self.places().values().find_map(stands)
@@ -287,9 +286,12 @@ impl Breaker {
         outlook.shut = machine.shut(now, Scope::All);
         outlook.creates_shut = machine.shut(now, Scope::Creates);
         outlook.pace = machine.pace(now).map(|(percent, full_after)| Pace { percent, full_after });
+        outlook.creates_doubted = machine.is_doubted(now);
         drop(machine);
-        let shut = |(location, place): (&String, &Arc<Self>)| Some((location.clone(), place.creates_shut()?));
-        outlook.creates_shut_in = self.places().iter().filter_map(shut).collect();
+        for (location, place) in &*self.places() {
+            outlook.creates_shut_in.extend(place.creates_shut().map(|shut| (location.clone(), shut)));
+            outlook.creates_doubted_in.extend(place.machine().is_doubted(now).then(|| location.clone()));
+        }
     }
 
     fn record(&self, pass: Pass, started: Duration, outcome: Outcome) {
@@ -358,9 +360,7 @@ impl Breaker {
         telemetry::tell(|| match transition {
             Transition::Opened { scope, cause, until } => tracing::warn!(
                 account.id = %self.account,
-                breaker.scope = ?self.scope(scope),
-                breaker.location = self.location.as_deref(),
-                breaker.cause = cause.as_str(),
+                breaker.scope = ?self.scope(scope), breaker.location = self.location.as_deref(), breaker.cause = cause.as_str(),
                 breaker.open_ms = u64::try_from(until.saturating_sub(now).as_millis()).unwrap_or(u64::MAX),
                 "the breaker opened: the provider is failing"
             ),

@@ -237,6 +237,13 @@ impl Machine {
         Some(Shut { retry_after, since, code: why.code() })
     }
 
+    /// Says whether creates have failed and are not all let in again: one whose time is over is doubted until it was probed.
+    pub(super) fn is_doubted(&mut self, now: Duration) -> bool {
+        self.end_ramp(now);
+        let closed = Scope::Creates.needs().iter().all(|circuit| self.circuit(*circuit).phase == Phase::Closed);
+        !closed || self.ramp.is_some()
+    }
+
     /// Says how much of the rate may be used, and how long until all of it may be.
     pub(super) fn pace(&self, now: Duration) -> Option<(u8, Duration)> {
         if self.mode != BreakerMode::Automatic || self.all.phase != Phase::Closed {

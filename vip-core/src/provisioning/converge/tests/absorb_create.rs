@@ -221,6 +221,7 @@ fn deleting() -> World {
             since: NOW.minus(seconds(5)),
             seen_by_id: false,
             accepted_at: None,
+            first_accepted_at: None,
             looks: 0,
             gone: false,
         });

@@ -166,7 +166,16 @@ fn t1_a_server_that_only_a_list_has_shown_has_not_answered_by_its_id() {
     world.server.state = ServerState::Deleting;
     world.server.desired = Desired::Absent;
     let (account, id) = (account(), id("1"));
-    let removal = Removal { account, id, since: NOW, seen_by_id: false, accepted_at: None, looks: 0, gone: false };
+    let removal = Removal {
+        account,
+        id,
+        since: NOW,
+        seen_by_id: false,
+        accepted_at: None,
+        first_accepted_at: None,
+        looks: 0,
+        gone: false,
+    };
     world.server.removing = Some(removal);
     let change = by_id(&world, "1", LookFor::Removal, Some(listed(&world)));
     assert!(!change.server.removing.unwrap().seen_by_id);
@@ -261,6 +270,7 @@ fn a_deleted_server_that_is_still_there_after_five_minutes_is_deleted_again() {
                 since: NOW,
                 seen_by_id: true,
                 accepted_at: Some(NOW.minus(seconds(ago))),
+                first_accepted_at: None,
                 looks: 3,
                 gone: false,
             });

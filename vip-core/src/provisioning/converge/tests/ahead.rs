@@ -24,6 +24,7 @@ fn fill(server: &mut Server, at: Timestamp) {
         since: at,
         seen_by_id: false,
         accepted_at: Some(at),
+        first_accepted_at: Some(at),
         looks: 0,
         gone: false,
     });

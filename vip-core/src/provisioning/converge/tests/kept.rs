@@ -19,7 +19,16 @@ fn refused(world: &World, effect: Effect, kind: ProviderErrorKind) -> Change {
 }
 
 pub(super) fn removal(text: &str) -> Removal {
-    Removal { account: account(), id: id(text), since: NOW, seen_by_id: true, accepted_at: None, looks: 0, gone: false }
+    Removal {
+        account: account(),
+        id: id(text),
+        since: NOW,
+        seen_by_id: true,
+        accepted_at: None,
+        first_accepted_at: None,
+        looks: 0,
+        gone: false,
+    }
 }
 
 #[test]

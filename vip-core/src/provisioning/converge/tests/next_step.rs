@@ -293,7 +293,16 @@ fn c4_no_open_question_in_one_account_meets_a_create_in_another() {
 }
 
 fn removal(text: &str) -> Removal {
-    Removal { account: account(), id: id(text), since: NOW, seen_by_id: true, accepted_at: None, looks: 0, gone: false }
+    Removal {
+        account: account(),
+        id: id(text),
+        since: NOW,
+        seen_by_id: true,
+        accepted_at: None,
+        first_accepted_at: None,
+        looks: 0,
+        gone: false,
+    }
 }
 
 fn deleting(change: impl FnOnce(&mut Server)) -> World {

@@ -69,3 +69,17 @@ fn the_check_of_a_parked_deletion_is_only_tried_until_somebody_resumes_it() {
     world.server = moves::resume(&world.view()).server;
     assert_eq!(pass(&mut world, &failed(Protected)), Priority::Change);
 }
+
+#[test]
+fn a_delete_that_is_accepted_again_was_first_accepted_when_it_was() {
+    let mut world = leaving(ServerState::Deleting);
+    let first = world.now;
+    for _ in 0..3 {
+        pass(&mut world, &Answer::Deleted(Deletion::Accepted));
+        let removing = world.server.removing.as_mut().unwrap();
+        assert_eq!(removing.first_accepted_at, Some(first));
+        // Nothing comes of it.
+        removing.accepted_at = None;
+    }
+    assert!(world.now > first);
+}

@@ -56,6 +56,13 @@ async fn creates_that_fail_in_one_location_are_held_back_there_and_nothing_is_el
     // Nobody comes to probe it: it holds nobody back, and is no trouble for ever.
     tokio::time::advance(seconds(34)).await;
     assert_eq!(cloud.breaker.view().state, BreakerState::Closed);
+    // It has not answered since, though: who waits there for stock loses no patience.
+    let outlook = cloud.client.outlook();
+    assert_eq!((outlook.creates_doubted, outlook.creates_shut_in.len()), (false, 0));
+    assert_eq!(outlook.creates_doubted_in.iter().collect::<Vec<_>>(), ["hel1"]);
+    cloud.create("hel1", 3).await.unwrap();
+    tokio::time::advance(seconds(24 * 3_600)).await;
+    assert_eq!(cloud.client.outlook().creates_doubted_in.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
