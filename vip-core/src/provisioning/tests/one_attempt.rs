@@ -1,5 +1,7 @@
 //! What one attempt does with a usual time, a turn that does not come, a refusal, a store that fails and a record that rests.
 
+use std::collections::BTreeSet;
+
 use futures_util::FutureExt as _;
 
 use super::commits::Extreme;
