@@ -124,7 +124,7 @@ pub struct Removal {
     pub seen_by_id: bool,
     /// When the provider accepted a delete, or proved that none is needed, by the store's clock.
     pub accepted_at: Option<Timestamp>,
-    /// When it did so first, however often it was asked again since.
+    /// When that was so first, however often it was asked again since.
     #[serde(default)]
     pub first_accepted_at: Option<Timestamp>,
     /// How many looks have found it since.

@@ -272,6 +272,7 @@ fn gone_or_not_visible(view: &View<'_>, mut server: Server) -> Change {
     removal.gone = true;
     // A list that still shows it is no reason to delete it again at once.
     removal.accepted_at.get_or_insert(view.now);
+    removal.first_accepted_at.get_or_insert(view.now);
     let key = SightingKey { account: removal.account.clone(), id: removal.id.clone() };
     if let Some(own) = server.provider_ref.as_mut()
         && own.names(&key.account, &key.id)

@@ -7,6 +7,7 @@
 mod circuit;
 mod client;
 mod crowd;
+mod permit;
 mod ramp;
 mod settings;
 mod state;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use client::Guarded;
+pub use permit::Permit;
 pub use settings::{BreakerSettings, BreakerSettingsError};
 pub use state::{BreakerMode, Outcome, Scope};
 pub use why::{Cause, Why};
@@ -268,15 +270,17 @@ impl Breaker {
     /// Shows the breaker of a location that holds creates back now; one to which nobody comes tells nothing.
     fn at_a_place(&self) -> Option<BreakerView> {
         let stands = |place: &Arc<Self>| {
-            let view = place.creates_shut().map(|_shut| place.view())?;
+            let view = place.creates().0.map(|_shut| place.view())?;
             matches!(view.state, BreakerState::Open { .. } | BreakerState::Probing { .. }).then_some(view)
         };
         self.places().values().find_map(stands)
     }
 
-    /// Says until when creates are held back, to somebody who comes back then.
-    fn creates_shut(&self) -> Option<Shut> {
-        self.machine().shut(self.origin.elapsed(), Scope::Creates)
+    /// Says until when creates are held back, to somebody who comes back then, and whether they are in doubt: by its own clock.
+    fn creates(&self) -> (Option<Shut>, bool) {
+        let now = self.origin.elapsed();
+        let mut machine = self.machine();
+        (machine.shut(now, Scope::Creates), machine.is_doubted(now))
     }
 
     /// Adds what it holds back.
@@ -284,13 +288,13 @@ impl Breaker {
         let now = self.origin.elapsed();
         let mut machine = self.machine();
         outlook.shut = machine.shut(now, Scope::All);
-        outlook.creates_shut = machine.shut(now, Scope::Creates);
         outlook.pace = machine.pace(now).map(|(percent, full_after)| Pace { percent, full_after });
-        outlook.creates_doubted = machine.is_doubted(now);
         drop(machine);
+        (outlook.creates_shut, outlook.creates_doubted) = self.creates();
         for (location, place) in &*self.places() {
-            outlook.creates_shut_in.extend(place.creates_shut().map(|shut| (location.clone(), shut)));
-            outlook.creates_doubted_in.extend(place.machine().is_doubted(now).then(|| location.clone()));
+            let (shut, is_doubted) = place.creates();
+            outlook.creates_shut_in.extend(shut.map(|shut| (location.clone(), shut)));
+            outlook.creates_doubted_in.extend(is_doubted.then(|| location.clone()));
         }
     }
 
@@ -369,32 +373,5 @@ impl Breaker {
                 breaker.scope = ?self.scope(scope), breaker.location = self.location.as_deref(), "the breaker closed"
             ),
         });
-    }
-}
-
-/// Lets one call through; dropped without a result, it gives itself back.
-#[derive(Debug)]
-#[must_use = "a permit that is dropped at once lets nothing through"]
-pub struct Permit<'a> {
-    breaker: &'a Breaker,
-    pass: Pass,
-    started: Duration,
-    open: bool,
-}
-
-impl Permit<'_> {
-    /// Says how the call ended.
-    pub fn record(mut self, outcome: Outcome) {
-        self.open = false;
-        self.breaker.record(self.pass, self.started, outcome);
-    }
-}
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        // One that takes no place has nothing to give back.
-        if self.open && (self.pass.probes.is_some() || self.pass.round.is_some()) {
-            self.breaker.record(self.pass, self.started, Outcome::Neutral);
-        }
     }
 }

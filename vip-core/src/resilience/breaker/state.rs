@@ -238,10 +238,20 @@ impl Machine {
     }
 
     /// Says whether creates have failed and are not all let in again: one whose time is over is doubted until it was probed.
-    pub(super) fn is_doubted(&mut self, now: Duration) -> bool {
-        self.end_ramp(now);
-        let closed = Scope::Creates.needs().iter().all(|circuit| self.circuit(*circuit).phase == Phase::Closed);
-        !closed || self.ramp.is_some()
+    /// Not while an operator lets everything through.
+    pub(super) fn is_doubted(&self, now: Duration) -> bool {
+        self.mode != BreakerMode::ForcedClosed
+            && (!self.is_closed() || (self.ramp.is_some() && !self.ramp_is_over(now)))
+    }
+
+    fn is_closed(&self) -> bool {
+        [&self.all, &self.creates].into_iter().all(|circuit| circuit.phase == Phase::Closed)
+    }
+
+    fn ramp_is_over(&self, now: Duration) -> bool {
+        let closed_at = self.all.closed_at.max(self.creates.closed_at);
+        let over = closed_at.is_none_or(|closed_at| now.saturating_sub(closed_at) >= self.easing_in_all());
+        self.is_closed() && over && self.ramp.is_some_and(|ramp| ramp.is_idle())
     }
 
     /// Says how much of the rate may be used, and how long until all of it may be.
@@ -314,10 +324,7 @@ impl Machine {
     /// Lets all creates in again once the time of easing is over and nobody of a round is on the way: where few orders
     /// come, the rounds would never end.
     pub(super) fn end_ramp(&mut self, now: Duration) {
-        let closed_at = self.all.closed_at.max(self.creates.closed_at);
-        let closed = [&self.all, &self.creates].into_iter().all(|circuit| circuit.phase == Phase::Closed);
-        let over = closed_at.is_none_or(|closed_at| now.saturating_sub(closed_at) >= self.easing_in_all());
-        if closed && over && self.ramp.is_some_and(|ramp| ramp.is_idle()) {
+        if self.ramp_is_over(now) {
             self.ramp = None;
         }
     }

@@ -83,3 +83,13 @@ fn a_delete_that_is_accepted_again_was_first_accepted_when_it_was() {
     }
     assert!(world.now > first);
 }
+
+#[test]
+fn a_delete_of_what_is_gone_counts_as_accepted() {
+    let mut world = leaving(ServerState::Deleting);
+    world.server.provider_ref.as_mut().unwrap().seen_by_id = true;
+    let now = world.now;
+    pass(&mut world, &Answer::Deleted(Deletion::AlreadyGone));
+    let removing = world.server.removing.as_ref().unwrap();
+    assert_eq!((removing.gone, removing.accepted_at, removing.first_accepted_at), (true, Some(now), Some(now)));
+}

@@ -5,7 +5,7 @@ use super::*;
 use crate::memory::{ProviderFault, ProviderMethod};
 use crate::model::{DisplayName, Labels, Power, ProviderName, ServerId};
 use crate::ports::{CreateRequest, ProviderClient, ProviderError, ProviderErrorKind, RequestContext};
-use crate::resilience::breaker::{BreakerMode, BreakerState, PLACES_MOST};
+use crate::resilience::breaker::{Admission, BreakerMode, BreakerState, PLACES_MOST, Refused, Why};
 
 impl Cloud {
     /// Creates a server in a location; each number is another name.
@@ -63,6 +63,25 @@ async fn creates_that_fail_in_one_location_are_held_back_there_and_nothing_is_el
     cloud.create("hel1", 3).await.unwrap();
     tokio::time::advance(seconds(24 * 3_600)).await;
     assert_eq!(cloud.client.outlook().creates_doubted_in.len(), 0);
+}
+
+/// A location that is asked for the first time has a clock that begins then.
+#[tokio::test(start_paused = true)]
+async fn who_only_looks_ends_no_round_of_a_location_and_takes_away_no_doubt() {
+    let cloud = cloud();
+    tokio::time::advance(seconds(3_600)).await;
+    cloud.fails_in("hel1", 5, ProviderErrorKind::Unknown).await;
+    tokio::time::advance(seconds(50)).await;
+    cloud.create("hel1", 2).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(cloud.client.outlook().creates_doubted_in.iter().collect::<Vec<_>>(), ["hel1"]);
+    }
+    let place = cloud.breaker.at("hel1").unwrap();
+    let [one, two, three] = [(); 3].map(|()| place.admit(Scope::Creates));
+    assert!(matches!(three, Admission::Refused(Refused { why: Why::Ramp, .. })), "{three:?}");
+    drop((one, two));
+    cloud.breaker.set_mode(BreakerMode::ForcedClosed);
+    assert!(cloud.client.outlook().creates_doubted_in.is_empty(), "everything is let through");
 }
 
 #[tokio::test(start_paused = true)]
