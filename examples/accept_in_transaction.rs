@@ -1,7 +1,7 @@
 //! Accepts an order inside a transaction of your own: your row and the order exist together, or neither does.
 //!
 //! Type: `cargo run --example accept_in_transaction --features postgres -- postgres://user@host/database`
-//! Name a database made for this, a new one for each run: the simulated cloud forgets, the database does not.
+//! With the simulated cloud name a database made for this, a new one for each run: the cloud forgets, the database does not.
 
 use std::error::Error;
 use std::time::Duration;
@@ -24,7 +24,8 @@ pub(crate) async fn run(url: &str) -> Result<(), Box<dyn Error>> {
     let table = "CREATE TABLE IF NOT EXISTS shop_orders (number text PRIMARY KEY, operation text NOT NULL)";
     sqlx::raw_sql(table).execute(&pool).await?;
     let backend = PostgresBackend::with_pool(pool.clone(), PostgresConfig::default()).await?;
-    // HetznerClient::from_env() for real servers that cost real money.
+    // For real servers, which cost money: HetznerClient::from_env(), and a database that stays, always the same one. A server
+    // whose record is gone is paid for, and nobody removes it.
     let provisioner = Provisioner::builder(backend.backend()).provider(HetznerClient::simulated()?).start().await?;
 
     // Before the transaction: what is checked and looked up here holds no lock.

@@ -14,7 +14,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::stderr).init();
     let folder = tempfile::tempdir()?;
     let backend = vip_adapters::connect(&format!("sqlite://{}", folder.path().join("vip.db").display())).await?;
-    // HetznerClient::from_env() for real servers that cost real money.
+    // For real servers, which cost money: HetznerClient::from_env(), and a database that stays, always the same one. A server
+    // whose record is gone is paid for, and nobody removes it.
     let provisioner = Provisioner::builder(backend).provider(HetznerClient::simulated()?).quota(10).start().await?;
 
     let tenant = provisioner.tenant("acme");

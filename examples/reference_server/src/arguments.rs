@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     /// File with the API keys that are known (see `new-key`); needed unless it listens on loopback.
     #[arg(long, env = "VIP_API_KEYS_FILE")]
     pub(crate) api_keys_file: Option<PathBuf>,
-    /// Most servers of each tenant.
+    /// Most servers of each tenant; as many as the account lets through if nothing is said.
     #[arg(long, env = "VIP_QUOTA")]
     pub(crate) quota: Option<u32>,
     /// Ids of images that every tenant may order, with commas between them; else images are ordered by their names alone.

@@ -80,7 +80,8 @@ impl<'de> Deserialize<'de> for UserData {
 pub struct ServerSpec {
     /// Display name: one lower-case host label of 1 to 50 characters; need not be unique.
     pub name: String,
-    /// Acceptable server types, the preferred one first.
+    /// Acceptable server types, the preferred one first. All types are tried in the first location before any in the second: list none
+    /// that you would not pay for while the first may be in stock elsewhere.
     pub server_types: Vec<String>,
     /// Image to install, by its name; by an id only if the host allows that one.
     pub image: String,
@@ -263,7 +264,7 @@ pub struct ValidSpec {
 }
 
 impl ValidSpec {
-    /// Lists what may be ordered, in the order of preference: types, then locations, then accounts.
+    /// Lists what may be ordered, in the order in which it is tried: types change fastest, then locations, then accounts.
     #[must_use]
     pub fn candidates(&self, accounts: &[AccountId]) -> Vec<Candidate> {
         let mut candidates = Vec::new();

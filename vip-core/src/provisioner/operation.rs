@@ -127,6 +127,9 @@ impl OperationHandle {
     /// An operation that is parked is an error at once: it may take an operator. While it stays parked, so is every further
     /// call: whoever goes on waiting pauses between two calls, or follows [`progress`](Self::progress).
     ///
+    /// It has no limit of its own: it waits through an outage of the provider, and for ever while no process with workers has the
+    /// account. Put `tokio::time::timeout` around it; [`Progress::why`] says meanwhile what it waits for.
+    ///
     /// # Errors
     ///
     /// [`WaitError`] says what became of it instead.

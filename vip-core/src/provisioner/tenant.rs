@@ -55,7 +55,10 @@ impl Tenant {
         self
     }
 
-    /// Orders a server; await it, after setting an idempotency key.
+    /// Orders a server; await it.
+    ///
+    /// **Set an idempotency key**: without one each call is an order of its own, and whoever calls again because an answer was lost, or
+    /// after a crash, buys a second server.
     pub fn create_server(&self, spec: ServerSpec) -> CreateOrder {
         CreateOrder { tenant: self.clone(), spec, key: None, accounts: None }
     }
@@ -195,7 +198,10 @@ pub struct CreateOrder {
 }
 
 impl CreateOrder {
-    /// Names the order: sent twice with one key, it is one order.
+    /// Names the order: 1 to 255 visible ASCII characters, of this tenant alone.
+    ///
+    /// Sent again with the same key it is the same order, until [`Timing::key_retention`](crate::model::Timing::key_retention)
+    /// (90 days by default) after its server has gone.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self

@@ -24,7 +24,8 @@ pub(crate) struct CreateServerBody {
     /// Display name: one lower-case host label; need not be unique.
     #[schema(min_length = 1, max_length = 50, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", example = "web-1")]
     name: String,
-    /// Acceptable server types, the preferred one first.
+    /// Acceptable server types, the preferred one first. All types are tried in the first location before any in the second: list none
+    /// that you would not pay for while the first may be in stock elsewhere.
     #[schema(min_items = 1, max_items = 8, example = json!(["cpx22"]))]
     server_types: Vec<String>,
     /// Image to install, by its name; an id is refused unless this service allows it.
