@@ -198,6 +198,19 @@ async fn tables_and_migrations_of_the_host_stay_as_they_are() {
     assert_eq!(number(&database, foreign).await, 0, "everything of ours is in our schema");
 }
 
+#[tokio::test]
+async fn the_view_of_servers_shows_the_type_and_the_location_that_a_server_has() {
+    let database = server().new_database().await;
+    let backend = open(&database).await;
+    let mut change = whole_order(1);
+    change.server.server_type = Some("cpx22".to_owned());
+    change.server.location = Some("fsn1".to_owned());
+    drop(backend.commit(&change).await.unwrap());
+    let shown = "SELECT count(*) FROM vip.servers_readable WHERE server_type = 'cpx22' AND location = 'fsn1'";
+    assert_eq!(number(&database, shown).await, 1);
+    backend.close().await.unwrap();
+}
+
 /// Counts tables of which no row may be changed or deleted once they are published.
 const UNPUBLISHABLE: &str = "SELECT count(*) FROM pg_class AS ours
     WHERE relnamespace = 'vip'::regnamespace AND relkind IN ('r', 'p') AND relreplident <> 'f' AND NOT (

@@ -5,6 +5,7 @@ mod guards;
 mod sqlite_damage;
 mod sqlite_file;
 mod sqlite_place;
+mod sqlite_views;
 mod sqlite_writable;
 mod trimming;
 

@@ -35,6 +35,23 @@ async fn an_order_is_accepted_followed_shown_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_says_which_of_the_ordered_types_and_locations_it_has() {
+    let app = App::working().await;
+    let mut either = order("web-1");
+    // In the first location there is no server of the first type.
+    either["server_types"] = json!(["cx23", "cpx22"]);
+    either["locations"] = json!(["ash", "fsn1"]);
+    let accepted = app.order(&app.acme, "order-1", &either).await;
+    let server_path = format!("/v1/servers/{}", accepted.text("/server_id"));
+    let done = app.get(&app.acme, &format!("{}?wait=20", accepted.header("location"))).await;
+    assert_eq!(done.text("/status"), "succeeded", "{done:?}");
+    let server = app.get(&app.acme, &server_path).await;
+    assert_eq!((server.text("/server_type"), server.text("/location")), ("cpx22", "ash"));
+    assert_eq!(server.body["server_types"], either["server_types"], "beside what was ordered");
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_with_the_same_key_is_the_same_order_even_after_its_server_is_gone() {
     let app = App::working().await;
     let first = app.order(&app.acme, "order-1", &order("web-1")).await;

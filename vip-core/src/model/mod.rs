@@ -42,6 +42,7 @@ pub use server::{
     Unsettled,
 };
 pub use sighting::{Account, Gate, GateEntry, Sighting, SightingClass, SightingKey, TokenDigest, Vouched};
+pub(crate) use spec::is_catalog_name;
 pub use spec::{Power, ServerSpec, UserData, ValidSpec};
 pub use timestamp::Timestamp;
 pub use timing::{Timing, TimingError};

@@ -278,6 +278,13 @@ pub struct Server {
     pub actions: Vec<ProviderActionId>,
     /// Addresses, once reported.
     pub addresses: Addresses,
+    /// Its type, as the provider last showed it until it ran: a resize by hand is not seen. None until a server is known, and where the
+    /// provider does not say; older records do not have it.
+    #[serde(default)]
+    pub server_type: Option<String>,
+    /// Its location, known as its type is.
+    #[serde(default)]
+    pub location: Option<String>,
     /// Since when answered looks say "not running", by the store's clock.
     pub waiting_since: Option<Timestamp>,
     /// When the last answered look was, while confirming, by the store's clock.

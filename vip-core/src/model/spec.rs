@@ -208,6 +208,11 @@ fn check_list(field: &str, values: &[String], most: usize, checks: &mut Checks) 
     }
 }
 
+/// Says whether a text may be the name of a type, an image, a location or an SSH key.
+pub(crate) fn is_catalog_name(text: &str) -> bool {
+    check_catalog_name(text).is_ok()
+}
+
 fn check_catalog_name(text: &str) -> Result<(), NameError> {
     if text.is_empty() || text.len() > limits::CATALOG_NAME_BYTES {
         return Err(NameError::new(format!("must have 1 to {} bytes", limits::CATALOG_NAME_BYTES)));

@@ -98,6 +98,10 @@ pub(crate) struct ServerBody {
     ipv4: Option<String>,
     /// First address of its public IPv6 network, once reported.
     ipv6: Option<String>,
+    /// The type that it has, once known: as the provider last showed it until it ran.
+    server_type: Option<String>,
+    /// The location that it is in, once known: as the provider last showed it until it ran.
+    location: Option<String>,
     /// Acceptable server types, as ordered.
     server_types: Vec<String>,
     /// Image, as ordered.
@@ -141,6 +145,8 @@ impl From<Server> for ServerBody {
             reason: parked.or(server.fail_reason.map(|reason| reason.as_str())),
             ipv4: server.addresses.ipv4.map(|address| address.to_string()),
             ipv6: server.addresses.ipv6.map(|address| address.to_string()),
+            server_type: server.server_type,
+            location: server.location,
             server_types: server.spec.server_types,
             image: server.spec.image,
             locations: server.spec.locations,

@@ -217,6 +217,8 @@ CREATE FUNCTION vip.readable(micros bigint) RETURNS timestamptz LANGUAGE sql IMM
     RETURN to_timestamp(micros / 1e6);
 CREATE VIEW vip.servers_readable AS
 SELECT id, tenant, provider_name, state, desired, version, account, provider_id, removing_id, quota_held,
+    body ->> 'server_type' AS server_type,
+    body ->> 'location' AS location,
     body ->> 'wait_reason' AS wait_reason,
     body ->> 'fail_reason' AS fail_reason,
     body ->> 'park_reason' AS park_reason,

@@ -171,6 +171,8 @@ INSERT INTO vip_epochs (one, last) VALUES (1, 0);
 -- For people: the same rows with times that can be read.
 CREATE VIEW vip_servers_readable AS
 SELECT id, tenant, provider_name, state, desired, version, account, provider_id, removing_id, quota_held,
+    body ->> '$.server_type' AS server_type,
+    body ->> '$.location' AS location,
     body ->> '$.wait_reason' AS wait_reason,
     body ->> '$.fail_reason' AS fail_reason,
     body ->> '$.park_reason' AS park_reason,

@@ -41,9 +41,9 @@ pub struct ServerView {
     pub labels: Labels,
     /// Its addresses.
     pub addresses: Addresses,
-    /// Its type.
+    /// Its type; empty if the provider does not say.
     pub server_type: String,
-    /// Its location.
+    /// Its location; empty if the provider does not say.
     pub location: String,
     /// Whether a list showed it instead of a request for its id: then a 404 for the id may still mean "not visible yet".
     /// An adapter says `false`; the core sets it where it reads a list in place of an id.

@@ -235,6 +235,8 @@ fn requested(caller: &Caller, command: &CreateServer, spec: &ValidSpec, ids: &Id
         removing: None,
         actions: Vec::new(),
         addresses: Addresses::default(),
+        server_type: None,
+        location: None,
         waiting_since: None,
         last_answer: None,
         intent: None,

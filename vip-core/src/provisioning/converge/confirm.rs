@@ -79,6 +79,7 @@ pub(super) fn absorb_confirm_look(view: &View<'_>, answer: Option<&ServerView>) 
         own.seen_by_id |= !seen.is_listed;
     }
     server.addresses = seen.addresses;
+    moves::keep_type_and_location(&mut server, seen);
     let ready = match seen.status {
         ServerStatus::Running => true,
         ServerStatus::Off => server.spec.power == Power::Off,

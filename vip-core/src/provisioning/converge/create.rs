@@ -79,6 +79,7 @@ fn adopt(server: &mut Server, view: &View<'_>, intent: &Intent, created: &Create
     });
     server.actions.clone_from(&created.actions);
     server.addresses = created.server.addresses;
+    moves::keep_type_and_location(server, &created.server);
     server.unsettled = None;
     // `land` stays: an earlier create may still be in the air, and lands when the name is free again.
     if is_on(SeededBug::AdoptingClearsLand) {

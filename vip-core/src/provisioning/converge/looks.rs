@@ -70,6 +70,7 @@ fn remove_found(view: &View<'_>, account: &AccountId, seen: &ServerView) -> Chan
     moves::progress(&mut server);
     if server.provider_ref.is_none() {
         server.provider_ref = Some(reference(view, account, seen));
+        moves::keep_type_and_location(&mut server, seen);
     }
     server.unsettled = None;
     expect_another(view, &mut server, account);
@@ -90,6 +91,7 @@ fn adopt_found(view: &View<'_>, account: &AccountId, seen: &ServerView, found: &
     server.provider_ref = Some(reference(view, account, seen));
     server.account = Some(account.clone());
     server.addresses = seen.addresses;
+    moves::keep_type_and_location(&mut server, seen);
     // `land` stays: another create may still be in the air, and lands when the name is free again.
     expect_another(view, &mut server, account);
     if is_on(SeededBug::AdoptingClearsLand) {

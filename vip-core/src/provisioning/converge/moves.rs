@@ -6,9 +6,9 @@ use super::outlook::LONGEST_NAMED;
 use super::step::{Change, View};
 use crate::model::{
     Desired, FailReason, Landing, OperationStatus, OutcomeClass, ParkReason, Server, ServerState, Unsettled, Verb,
-    WaitReason,
+    WaitReason, is_catalog_name,
 };
-use crate::ports::{OperationChange, QuotaChange};
+use crate::ports::{OperationChange, QuotaChange, ServerView};
 
 /// Sets the next time at which a request may be made, and why.
 pub(super) fn back_off(server: &mut Server, view: &View<'_>, delay: Duration, reason: WaitReason) {
@@ -29,6 +29,16 @@ pub(super) fn progress(server: &mut Server) {
     server.busy = 0;
     server.not_before = None;
     server.wait_reason = None;
+}
+
+/// Keeps the type and the location of the record's own server. What the provider does not say, or what is no name, changes nothing.
+pub(super) fn keep_type_and_location(server: &mut Server, seen: &ServerView) {
+    if is_catalog_name(&seen.server_type) {
+        server.server_type = Some(seen.server_type.clone());
+    }
+    if is_catalog_name(&seen.location) {
+        server.location = Some(seen.location.clone());
+    }
 }
 
 /// Goes on from a create or an adoption.

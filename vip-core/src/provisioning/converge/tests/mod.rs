@@ -3,6 +3,7 @@
 mod absorb_create;
 mod absorb_looks;
 mod ahead;
+mod bought;
 mod delays;
 mod kept;
 mod kept_looks;
