@@ -2,6 +2,10 @@
 
 use vip_core::model::{ServerSpec, ValidSpec, limits};
 
+/// Most errors of an order: two for each entry of a list that is checked, which is one more than it may have, and nine for
+/// the lists as such and the other fields.
+const MOST_ERRORS: usize = 2 * (2 * (limits::CANDIDATES + 1) + (limits::SSH_KEYS + 1) + (limits::LABELS + 1)) + 9;
+
 /// Reads a description as JSON; text that is none becomes one field of an order that is otherwise good, the first
 /// byte saying which.
 pub fn run(data: &[u8]) {
@@ -38,6 +42,7 @@ fn check(spec: &ServerSpec) {
         Ok(valid) => check_valid(spec, &valid),
         Err(invalid) => {
             assert!(!invalid.errors.is_empty(), "refused without a reason");
+            assert!(invalid.errors.len() <= MOST_ERRORS, "{} errors", invalid.errors.len());
             for error in &invalid.errors {
                 assert!(!error.field.is_empty() && !error.rule.is_empty(), "{error:?} names no field or no rule");
                 let shown = error.value.chars().count();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use vip_http::axum::body::Body;
 use vip_http::axum::http::StatusCode;
+use vip_http::limits;
 
 use crate::app::{App, json_request, order, request};
 
@@ -121,6 +122,20 @@ async fn all_wrong_fields_are_named_at_once_and_the_key_stays_good() {
         answer.body["errors"].as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap()).collect();
     assert_eq!(fields, ["name", "ssh_keys"]);
     assert_eq!(app.order(&app.acme, "order-1", &order("web-1")).await.status, StatusCode::ACCEPTED);
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_full_of_wrong_labels_has_a_short_answer() {
+    let app = App::accepting().await;
+    let mut wrong = order("web-1");
+    wrong["labels"] = (0..18_000).map(|n| (format!("-{n}"), "-")).collect();
+    let sent = wrong.to_string().len();
+    assert!(sent > limits::BODY_BYTES / 2 && sent <= limits::BODY_BYTES, "{sent} bytes");
+    let answer = app.order(&app.acme, "order-1", &wrong).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (422, "invalid"));
+    let answered = answer.body.to_string().len();
+    assert!(answered < 64 * 1024, "{answered} bytes");
     app.end().await;
 }
 

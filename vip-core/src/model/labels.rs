@@ -15,12 +15,13 @@ pub const SPEC_LABEL: &str = "vip-spec";
 /// Maps keys to values, in the order of the keys.
 pub type Labels = BTreeMap<String, String>;
 
-/// Checks the labels of an order: the provider's syntax, and no key that is reserved.
+/// Checks the labels of an order: the provider's syntax, and no key that is reserved. Of too many only the first are checked: each
+/// may have two errors that repeat it, and the answer would be many times as long as what was sent.
 pub(crate) fn check_labels(labels: &Labels, checks: &mut Checks) {
     if labels.len() > limits::LABELS {
         checks.add("labels", &labels.len().to_string(), format!("must be at most {}", limits::LABELS));
     }
-    for (key, value) in labels {
+    for (key, value) in labels.iter().take(limits::LABELS.saturating_add(1)) {
         if let Err(rule) = check_key(key) {
             checks.add(format!("labels[{key:.80}]"), key, rule);
         }
@@ -109,5 +110,14 @@ mod tests {
             check_labels(&labels(count), &mut checks);
             assert_eq!(checks.finish().is_ok(), good);
         }
+    }
+
+    #[test]
+    fn of_too_many_labels_the_first_thirty_three_are_checked() {
+        let labels: Labels = (0..1000).map(|n| (format!("-{n}"), "-".to_owned())).collect();
+        let mut checks = Checks::default();
+        check_labels(&labels, &mut checks);
+        // Key and value of each, and that there are too many.
+        assert_eq!(checks.finish().unwrap_err().errors.len(), 2 * 33 + 1);
     }
 }

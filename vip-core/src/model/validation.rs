@@ -21,7 +21,8 @@ pub struct FieldError {
 #[error("invalid: {}", Joined(.errors))]
 #[non_exhaustive]
 pub struct Invalid {
-    /// One entry for each field and rule, in the order of the fields.
+    /// One entry for each field and rule, in the order of the fields; of a list that is too long, entries are checked up to one
+    /// beyond its bound.
     pub errors: Vec<FieldError>,
 }
 
