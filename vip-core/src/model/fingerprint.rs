@@ -12,6 +12,9 @@ use super::spec::{ServerSpec, ValidSpec};
 const VERSION: &str = "1";
 
 /// Identifies a command as it was sent, before defaults; two commands under one key must agree in it.
+///
+/// It is over the user data, too: the same key with other user data is another command. So it stays in the store, and goes
+/// with its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(String);
@@ -43,7 +46,10 @@ impl Fingerprint {
     }
 }
 
-/// Identifies an order with all its candidates; computed at accept, stored, and never recomputed.
+/// Identifies an order with all its candidates, but without its user data; computed at accept, stored, and never recomputed.
+///
+/// It is a label at the provider, and a tombstone keeps it for ever. Were it over the user data, whoever reads it could try which
+/// secret stands in a text that is known but for that (ADR 40).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CreateHash(String);
@@ -52,7 +58,8 @@ impl CreateHash {
     /// Hashes an order.
     #[must_use]
     pub fn of(spec: &ValidSpec, candidates: &[Candidate]) -> Self {
-        let mut text = hash("order", &serde_json::to_vec(&(spec, candidates)).unwrap_or_default());
+        let shown = ValidSpec { user_data: None, ..spec.clone() };
+        let mut text = hash("order", &serde_json::to_vec(&(shown, candidates)).unwrap_or_default());
         // A label value has at most 63 bytes; 160 bits are enough to tell orders apart.
         text.truncate(VERSION.len() + 1 + 40);
         Self(text)
@@ -114,6 +121,22 @@ mod tests {
         let spec = ServerSpec::new("w").server_type("t").image("i").location("l").ssh_key("k").validate().unwrap();
         let hash = CreateHash::of(&spec, &spec.candidates(&[crate::model::AccountId::default_account()]));
         assert!(hash.as_str().starts_with("1-") && hash.as_str().len() == 42, "{hash}");
+    }
+
+    #[test]
+    fn a_create_hash_is_not_over_the_user_data_and_a_fingerprint_is() {
+        let order = |secret: &str| {
+            let spec = ServerSpec::new("w").server_type("t").image("i").location("l").ssh_key("k");
+            spec.user_data(format!("password: {secret}"))
+        };
+        let hash = |order: &ServerSpec| {
+            let valid = order.validate().unwrap();
+            CreateHash::of(&valid, &valid.candidates(&[crate::model::AccountId::default_account()]))
+        };
+        let (one, other) = (order("one"), order("other"));
+        assert_eq!(hash(&one), hash(&other));
+        assert_ne!(Fingerprint::of_create(&one), Fingerprint::of_create(&other));
+        assert_ne!(hash(&one), hash(&one.clone().label("a", "b")));
     }
 
     /// Stored forms never change: a new version gets a new number instead.
