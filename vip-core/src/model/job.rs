@@ -224,3 +224,17 @@ impl Job {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_has_at_most_256_kibibytes() {
+        assert!(Payload::from_text("x".repeat(256 * 1024)).is_ok());
+        assert!(Payload::from_text("x".repeat(256 * 1024 + 1)).is_err());
+        // As JSON the text has two quotes more.
+        assert!(Payload::encode(&"x".repeat(256 * 1024 - 2)).is_ok());
+        assert!(Payload::encode(&"x".repeat(256 * 1024 - 1)).is_err());
+    }
+}

@@ -85,3 +85,18 @@ impl Invalid {
         Self { errors: checks.errors }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_64_characters_is_shown_whole_and_a_longer_one_cut() {
+        let shown = |value: &str| Invalid::one("name", value, "is wrong").errors.remove(0).value;
+        for letter in ["x", "é"] {
+            let longest = letter.repeat(64);
+            assert_eq!(shown(&longest), longest);
+            assert_eq!(shown(&letter.repeat(65)), format!("{longest}…"));
+        }
+    }
+}
