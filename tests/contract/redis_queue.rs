@@ -7,6 +7,8 @@ mod conflicts;
 mod guards;
 #[path = "redis_queue/healing.rs"]
 mod healing;
+#[path = "redis_queue/secrets.rs"]
+mod secrets;
 #[path = "redis_queue/server.rs"]
 mod server;
 #[path = "redis_queue/tls.rs"]

@@ -74,6 +74,33 @@ async fn a_file_that_has_to_be_there_is_neither_made_nor_taken_from_somebody_els
 }
 
 #[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_is_made_and_what_stands_beside_it_are_closed_to_others_and_one_that_is_there_keeps_its_rights() {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    let rights = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let (direct, linked, given) = (File::new(), File::new(), File::new());
+    // It leads to a file that is not there yet.
+    let link = linked.folder.path().join("current.db");
+    std::os::unix::fs::symlink("vip.db", &link).unwrap();
+    for (file, path) in [(&direct, direct.path()), (&linked, link)] {
+        let backend = open(&path).await;
+        backend.enqueue(&[job("a")]).await.unwrap();
+        for extension in ["db", "db-wal", "db-shm"] {
+            let found = rights(file.path().with_extension(extension));
+            assert_eq!(found & 0o027, 0, "{extension}: {found:o}");
+        }
+        backend.close().await.unwrap();
+    }
+    std::fs::write(given.path(), b"").unwrap();
+    std::fs::set_permissions(given.path(), Permissions::from_mode(0o666)).unwrap();
+    given.open().await.close().await.unwrap();
+    assert_eq!(rights(given.path()), 0o666);
+}
+
+#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_that_leads_elsewhere_later_changes_nothing_for_who_has_opened_it() {
     let (file, other) = (File::new(), File::new());

@@ -44,11 +44,18 @@ impl Drop for Program {
 }
 
 fn command(flags: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_reference-server"));
+    let mut command = without_settings(env!("CARGO_BIN_EXE_reference-server"));
+    command.args(flags);
+    command
+}
+
+/// Makes the command of a program that is told nothing by the environment of the tests.
+fn without_settings(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VIP_") || name.starts_with("HCLOUD_")) {
         command.env_remove(name);
     }
-    command.args(flags).stdin(Stdio::null()).env("VIP_LOG", "info");
+    command.stdin(Stdio::null()).env("VIP_LOG", "info");
     command
 }
 
@@ -260,6 +267,21 @@ fn a_database_that_is_missing_is_not_taken_for_an_empty_one() {
     }
     let migrated = command(&["migrate"]).envs(variables).output().unwrap();
     assert!(migrated.status.success() && file.exists(), "{migrated:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_it_makes_is_closed_to_other_users_of_the_machine_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vip.db");
+    let mut migrate = without_settings("sh");
+    migrate.args(["-c", "umask 000; exec \"$0\" migrate", env!("CARGO_BIN_EXE_reference-server")]);
+    let made = migrate.env("VIP_DATABASE_URL", format!("sqlite://{}", file.display())).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o007, 0, "{mode:o}");
 }
 
 #[test]

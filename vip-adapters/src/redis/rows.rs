@@ -73,7 +73,8 @@ pub(super) fn count(value: &Value) -> Result<u64, Failure> {
 
 pub(super) fn text(value: Value) -> Result<String, Failure> {
     let Value::BulkString(bytes) = value else { return Err(form()) };
-    String::from_utf8(bytes).map_err(Failure::corrupt)
+    // Without the bytes, which may be a payload: whoever logs the failure shows all that it holds.
+    String::from_utf8(bytes).map_err(|error| Failure::corrupt(error.utf8_error()))
 }
 
 pub(super) fn enqueued(value: Value) -> Result<Enqueued, Failure> {

@@ -17,8 +17,8 @@ use crate::missing::Missing;
 use super::config::{BoundedLoss, SqliteConfig, Synchronous};
 use super::error::{Obstacle, OpenError, is_busy};
 use super::log_watch::LOG_BYTES;
-use super::migration;
 use super::place::{self, Place};
+use super::{migration, new_file};
 
 /// How long a reader waits inside the driver; a reader in WAL mode waits only while somebody opens or closes the file.
 const READER_BUSY: Duration = Duration::from_millis(100);
@@ -101,16 +101,17 @@ impl Connector {
             .disable_statement_logging()
     }
 
-    /// Opens the connection that makes the file if it is missing, unless that is refused.
+    /// Makes the file if it is missing, unless that is refused, and opens the first connection.
     pub(super) async fn create(&self) -> Result<SqliteConnection, OpenError> {
         let path = self.path.clone();
         let fault = tokio::task::spawn_blocking(move || place::fault_of_names(&path)).await;
         self.demand_together(fault.map_err(|source| self.file_error(source))?)?;
-        if self.missing == Missing::Refused {
-            self.demand_tables().await?;
+        match self.missing {
+            Missing::Refused => self.demand_tables().await?,
+            Missing::Made => self.make().await?,
         }
+        // SQLite makes no file any more: one that is gone again is an error, and none that everybody can read.
         let options = self.options().journal_mode(SqliteJournalMode::Wal);
-        let options = options.create_if_missing(self.missing == Missing::Made);
         let mut connection = match self.connect(&options.busy_timeout(Duration::ZERO)).await {
             Ok(connection) => connection,
             Err(source) => return Err(self.not_opened(source).await),
@@ -126,8 +127,16 @@ impl Connector {
         Ok(connection)
     }
 
-    /// Says why the file was not opened: of a folder that is not there SQLite says only that it cannot open the file.
-    async fn not_opened(&self, source: sqlx::Error) -> OpenError {
+    async fn make(&self) -> Result<(), OpenError> {
+        let path = self.path.clone();
+        match tokio::task::spawn_blocking(move || new_file::make(&path)).await.map_err(io::Error::other).flatten() {
+            Ok(()) => Ok(()),
+            Err(source) => Err(self.not_opened(source).await),
+        }
+    }
+
+    /// Says why the file was not made or opened: of a folder that is not there SQLite says only that it cannot open the file.
+    async fn not_opened(&self, source: impl Error + Send + Sync + 'static) -> OpenError {
         let path = self.path.clone();
         match tokio::task::spawn_blocking(move || place::has_folder(&path)).await {
             Ok(false) => self.file_error(Obstacle::NoFolder),

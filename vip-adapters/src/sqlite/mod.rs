@@ -15,6 +15,7 @@ mod job_queue;
 mod jobs;
 mod log_watch;
 mod migration;
+mod new_file;
 mod outcomes;
 mod place;
 mod queries;
@@ -72,6 +73,8 @@ pub(crate) fn check_url(url: &str) -> Result<(), OpenError> {
 ///   itself from another file system. One that is mounted by itself from the same file system is not noticed.
 /// * A panic in a write, such as one of a host's clock, leaves its outcome and that of those that share its commit unknown; what
 ///   comes next is written.
+/// * A file that is made can be read by its owner and its group alone, and so can its log and its locks; one that is there keeps its
+///   rights.
 /// * User data that was erased is overwritten in the file; in the log beside it (`-wal`) older pages stay until the
 ///   next checkpoint, which SQLite makes every 4 MiB, and `trim` and `close` make, too.
 ///
