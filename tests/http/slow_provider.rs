@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
+use tracing::Level;
 use vip_core::Provisioner;
 use vip_core::memory::{MemoryProvider, memory_backend};
 use vip_core::model::{
@@ -15,6 +16,7 @@ use vip_core::ports::{
     RequestContext, ServerView,
 };
 use vip_http::limits;
+use vip_tests::lines::Lines;
 use vip_tests::site::pause;
 
 use crate::app::{Answer, StillApp, json_request};
@@ -91,9 +93,9 @@ async fn slow(pages: u32, page_time: Duration, limit: Duration) -> StillApp {
 }
 
 /// Sweeps, and says how long that took.
-async fn swept(app: &StillApp) -> (Answer, Duration) {
+async fn swept(app: &StillApp, body: &Value) -> (Answer, Duration) {
     let began = Instant::now();
-    let request = json_request("POST", "/v1/operator/accounts/default/sweep", Some(&app.operator), &json!({}));
+    let request = json_request("POST", "/v1/operator/accounts/default/sweep", Some(&app.operator), body);
     let answer = app.send(request).await;
     (answer, began.elapsed())
 }
@@ -106,7 +108,7 @@ fn is_about(took: Duration, limit: Duration) -> bool {
 #[tokio::test(start_paused = true)]
 async fn a_sweep_of_many_servers_takes_longer_than_a_handler_may_and_is_answered() {
     let app = slow(60, Duration::from_secs(1), limits::HANDLER).await;
-    let (answer, took) = swept(&app).await;
+    let (answer, took) = swept(&app, &json!({})).await;
     assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
     assert!(took >= Duration::from_secs(60) && took < limits::SWEEP, "{took:?}");
     app.end().await;
@@ -115,9 +117,24 @@ async fn a_sweep_of_many_servers_takes_longer_than_a_handler_may_and_is_answered
 #[tokio::test(start_paused = true)]
 async fn a_sweep_without_an_end_is_waited_for_a_while_and_is_the_providers_delay() {
     let app = slow(u32::MAX, Duration::from_secs(1), limits::HANDLER).await;
-    let (answer, took) = swept(&app).await;
+    let (answer, took) = swept(&app, &json!({})).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (503, "provider_unavailable"));
     assert!(is_about(took, limits::SWEEP), "{took:?}");
+    app.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asked_for_a_sweep_is_told_with_its_mode_also_if_it_is_cut_off() {
+    let (lines, _on_this_thread) = Lines::listen_from(Level::INFO);
+    let app = slow(u32::MAX, Duration::from_secs(1), limits::HANDLER).await;
+    for (body, mode) in [(json!({ "mode": "repair" }), "sweep.mode=Repair"), (json!({}), "sweep.mode=Report")] {
+        let (answer, _) = swept(&app, &body).await;
+        assert_eq!(answer.code(), "provider_unavailable", "{answer:?}");
+        let text = lines.text();
+        let line = text.lines().rfind(|line| line.contains("sweep asked for")).unwrap_or_default();
+        let parts = ["account.id=default", r#"subject="root""#, mode];
+        assert!(parts.iter().all(|part| line.contains(part)), "{mode} is not told: {text}");
+    }
     app.end().await;
 }
 

@@ -80,6 +80,8 @@ pub const PROVIDER_CORRELATION_ID: &str = "provider.correlation_id";
 pub const CACHE_KEY: &str = "cache.key";
 /// Names a call of a shared cache.
 pub const CACHE_CALL: &str = "cache.call";
+/// Says what a sweep that somebody asked for may lead to.
+pub const SWEEP_MODE: &str = "sweep.mode";
 /// Counts servers that an account showed to a sweep.
 pub const SWEEP_LISTED: &str = "sweep.listed";
 /// Counts servers that are recorded in a swept account.
@@ -207,6 +209,7 @@ pub const FIELDS: &[&str] = &[
     PROVIDER_CORRELATION_ID,
     CACHE_KEY,
     CACHE_CALL,
+    SWEEP_MODE,
     SWEEP_LISTED,
     SWEEP_RECORDED,
     SWEEP_SIGHTINGS,

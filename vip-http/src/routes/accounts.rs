@@ -89,8 +89,12 @@ pub(super) async fn sweep(
     if !caller.operator.accounts().contains(&account) {
         return Err(Problem::new(ProblemCode::NotFound));
     }
+    let mode = body.mode.unwrap_or_default();
+    let subject = caller.identity.subject();
+    // Before it begins: who asked has to be known also if this is cut off or fails.
+    telemetry::tell(|| tracing::warn!(account.id = %account, subject, sweep.mode = ?mode, "sweep asked for"));
     // Boxed: what waits for it would be as large.
-    let sweep = Box::pin(caller.operator.sweep(&account, body.mode.unwrap_or_default().into()));
+    let sweep = Box::pin(caller.operator.sweep(&account, mode.into()));
     Ok(Json(of_provider(limits::SWEEP, sweep).await?.into()))
 }
 
