@@ -111,6 +111,8 @@ impl Connection {
         let connection = http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(limits::HEADER_BYTES)
+            // What a buffer can hold that earlier requests were in is up to twice as much.
+            .max_header_size(limits::HEADER_BYTES)
             .serve_connection(io, service);
         let mut connection = pin!(connection);
         let mut timer = pin!(sleep_until(Instant::now()));

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::addresses::Addresses;
 use super::connection::Connection;
 use super::{Counts, PeerAddress, ServerSettings};
+use crate::limits;
 
 /// Requests that are answered, one after the other.
 const GOOD: [&str; 5] = [
@@ -163,6 +164,22 @@ fn cut(requests: &[&str], cuts: &[usize], early: &[usize]) -> Vec<Piece> {
         }
     }
     pieces
+}
+
+#[test]
+fn a_head_has_its_most_also_behind_others() {
+    let of_bytes = |length: usize| {
+        let head = "GET /good HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n";
+        head.replace("X: ", &format!("X: {}", "x".repeat(length - head.len())))
+    };
+    // The first makes the buffer large, and behind the second it is still that large: it has to grow for the end of the third.
+    let (first, second) = (of_bytes(9_000), of_bytes(100));
+    for (length, status, handled) in [(limits::HEADER_BYTES, "200", 4), (limits::HEADER_BYTES + 1, "431", 2)] {
+        let third = of_bytes(length);
+        let (answers, good, _) = run(cut(&[first.as_str(), second.as_str(), third.as_str(), LAST], &[], &[]));
+        let third = answers.split("HTTP/1.1 ").nth(3).unwrap();
+        assert!(third.starts_with(status) && good == handled, "{length}: {answers}");
+    }
 }
 
 fn some_good() -> impl Strategy<Value = Vec<&'static str>> {
