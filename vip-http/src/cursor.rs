@@ -59,10 +59,7 @@ impl Cursors {
     }
 
     fn key_of(&self, binding: Binding<'_>, text: &str) -> Option<Uuid> {
-        if text.len() > limits::CURSOR_BYTES {
-            return None;
-        }
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let bytes = bytes_of(text)?;
         let (said, code) = bytes.split_at_checked(1 + KEY_BYTES).filter(|(_, code)| code.len() == CODE_BYTES)?;
         self.mac(binding, said).verify_truncated_left(code).ok()?;
         let (version, key) = said.split_first()?;
@@ -82,6 +79,14 @@ impl Cursors {
         }
         mac
     }
+}
+
+/// Reads the text of a cursor, unless it is longer than any.
+fn bytes_of(text: &str) -> Option<Vec<u8>> {
+    if text.len() > limits::CURSOR_BYTES {
+        return None;
+    }
+    URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 #[cfg(test)]
@@ -126,5 +131,13 @@ mod tests {
         let text = Cursors::new([7; 32]).write(BINDING, Uuid::from_u128(u128::MAX));
         assert_eq!(text.len(), 44);
         assert!(text.len() <= limits::CURSOR_BYTES);
+    }
+
+    #[test]
+    fn no_more_is_read_of_a_cursor_than_its_limit() {
+        let read = |length: usize| bytes_of(&"A".repeat(length)).map(|bytes| bytes.len());
+        assert_eq!(read(limits::CURSOR_BYTES), Some(48));
+        // One more is no base64 in any case; two more would be.
+        assert_eq!((read(limits::CURSOR_BYTES + 1), read(limits::CURSOR_BYTES + 2)), (None, None));
     }
 }

@@ -40,7 +40,7 @@ pub const VERIFY: Duration = Duration::from_secs(600);
 pub const PAGE_DEFAULT: u32 = 50;
 /// Longest cursor, in bytes; ours have 44.
 pub const CURSOR_BYTES: usize = 64;
-/// Longest API key, in bytes.
+/// Longest API key, in bytes; ours have at most 80.
 pub const API_KEY_BYTES: usize = 128;
 /// Longest id of an API key, in bytes.
 pub const API_KEY_ID_BYTES: usize = 32;

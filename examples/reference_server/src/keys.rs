@@ -58,3 +58,24 @@ fn made_at_start() -> Fallible<Known> {
         Shown { tenant: tenant.key.expose_secret().to_owned(), operator: operator.key.expose_secret().to_owned() };
     Ok(Known { keys: ApiKeys::new([tenant.entry, operator.entry])?, shown: Some(shown) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_keys_has_at_most_8_mib() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        let entry = NewApiKey::generate("panel", None, [Scope::Operator]).unwrap().entry;
+        let entries = serde_json::to_string(&[entry]).unwrap();
+        let of_bytes = |length: u64| {
+            let padding = " ".repeat(usize::try_from(length).unwrap() - entries.len());
+            std::fs::write(&path, format!("{entries}{padding}")).unwrap();
+            of_file(&path)
+        };
+        assert_eq!(of_bytes(FILE_BYTES).unwrap().count(), 1);
+        let error = of_bytes(FILE_BYTES + 1).unwrap_err().to_string();
+        assert!(error.ends_with("keys.json: must have at most 8388608 bytes, has 8388609"), "{error}");
+    }
+}

@@ -30,7 +30,8 @@ type Hash = [u8; 32];
 pub struct ApiKeyEntry {
     /// Names the key: 1 to 32 of `a-z 0-9`; stands in the key itself.
     pub id: String,
-    /// SHA-256 of the whole key, in hexadecimal.
+    /// SHA-256 of the whole key, in hexadecimal. It does not show what was hashed: the entry of a key that has another form
+    /// than `vip_<id>_<secret>`, or is longer than [`limits::API_KEY_BYTES`], is taken, and its key is refused with each request.
     pub sha256: String,
     /// Who uses it, as it stands in audit records; the id if nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,10 +177,14 @@ impl ApiKeys {
         self.kept.len()
     }
 
-    fn identify(&self, key: &str) -> Option<&Identity> {
+    fn identify(&self, key: &str) -> Result<&Identity, AuthError> {
         if key.len() > limits::API_KEY_BYTES {
-            return None;
+            return Err(AuthError::refused("key_too_long"));
         }
+        self.find(key).ok_or(AuthError::refused("unknown_key"))
+    }
+
+    fn find(&self, key: &str) -> Option<&Identity> {
         let presented = hash(key);
         let id = key.strip_prefix(PREFIX)?.split('_').next()?;
         // An id is no secret: it is printed and logged. What is compared in constant time is the hash of the key.
@@ -192,7 +197,7 @@ impl ApiKeys {
 impl Authenticator for ApiKeys {
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Identity, AuthError> {
         let key = SecretString::from(bearer(headers)?);
-        self.identify(key.expose_secret()).cloned().ok_or(AuthError::refused("unknown_key"))
+        self.identify(key.expose_secret()).cloned()
     }
 }
 
@@ -241,10 +246,10 @@ mod tests {
         for at in 0..key.len() {
             let mut changed = key.as_bytes().to_vec();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
-            assert!(keys.identify(std::str::from_utf8(&changed).unwrap()).is_none(), "byte {at}");
+            assert!(keys.identify(std::str::from_utf8(&changed).unwrap()).is_err(), "byte {at}");
         }
         for wrong in ["", "vip_", "vip_panel", "vip_panel_", &key[..key.len() - 1], &format!("{key}A")] {
-            assert!(keys.identify(wrong).is_none(), "{wrong}");
+            assert!(keys.identify(wrong).is_err(), "{wrong}");
         }
     }
 
@@ -269,6 +274,21 @@ mod tests {
             assert!(error.starts_with("API key \"panel\": ") && !error.contains(&good.sha256), "{error}");
         }
         assert!(ApiKeys::from_json("[{}]").unwrap_err().to_string().contains("line 1"));
+    }
+
+    /// Of one that is longer the entry does not tell, so the log does.
+    #[test]
+    fn a_key_has_at_most_128_bytes_and_one_that_is_longer_is_refused_as_such() {
+        let identified = |length: usize| {
+            let key = format!("vip_panel_{}", "x".repeat(length - "vip_panel_".len()));
+            let mut entry = NewApiKey::generate("panel", tenant(), [Scope::TenantRead]).unwrap().entry;
+            entry.sha256 = hash(&key).iter().map(|byte| format!("{byte:02x}")).collect();
+            let keys = ApiKeys::new([entry]).unwrap();
+            keys.identify(&key).cloned()
+        };
+        assert_eq!(identified(limits::API_KEY_BYTES).unwrap().subject(), "panel");
+        let refused = identified(limits::API_KEY_BYTES + 1).unwrap_err();
+        assert!(matches!(refused, AuthError::Refused { because: "key_too_long" }), "{refused}");
     }
 
     #[test]
