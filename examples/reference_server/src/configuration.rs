@@ -51,6 +51,17 @@ pub(crate) enum Cloud {
     Hetzner { token: Secret, endpoint: Option<String> },
 }
 
+impl Cloud {
+    /// Says whether its servers are real; an address may hold a password.
+    pub(crate) const fn as_words(&self) -> &'static str {
+        match self {
+            Self::Simulator => "a simulated cloud: no server is real",
+            Self::Hetzner { endpoint: None, .. } => "Hetzner Cloud: servers cost money",
+            Self::Hetzner { endpoint: Some(_), .. } => "the cloud of HCLOUD_ENDPOINT: servers may cost money",
+        }
+    }
+}
+
 /// Says which one; an address may hold a password.
 impl fmt::Debug for Cloud {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,6 +102,8 @@ pub(crate) struct Configuration {
     /// The Redis server of the queue; without one the queue is in the database.
     pub(crate) queue: Option<Secret>,
     pub(crate) cloud: Cloud,
+    /// The variable of a token that the simulated cloud does not use.
+    pub(crate) unused_token: Option<&'static str>,
     pub(crate) callers: Callers,
     pub(crate) cursor_key: Option<CursorKey>,
     pub(crate) quota: Option<u32>,
@@ -129,6 +142,11 @@ impl Configuration {
             }
             (Cloud::Hetzner { .. } | Cloud::Simulator, ..) => {}
         }
+        let is_set = |variable: &&'static str| environment(variable).is_some();
+        let unused_token = match &cloud {
+            Cloud::Simulator => ["HCLOUD_TOKEN", "HCLOUD_TOKEN_FILE"].into_iter().find(is_set),
+            Cloud::Hetzner { .. } => None,
+        };
         let callers = match (&arguments.api_keys_file, arguments.role) {
             (Some(file), _) => Callers::File(file.clone()),
             (None, Role::Worker) => Callers::Nobody,
@@ -148,6 +166,7 @@ impl Configuration {
             database,
             queue,
             cloud,
+            unused_token,
             callers,
             cursor_key,
             quota: arguments.quota,
@@ -263,6 +282,34 @@ mod tests {
         assert!(matches!(configuration.database, Database::Temporary));
         assert!(matches!(configuration.cloud, Cloud::Simulator));
         assert!(matches!(configuration.callers, Callers::MadeAtStart) && configuration.listen.ip().is_loopback());
+    }
+
+    #[test]
+    fn whether_servers_are_real_is_said() {
+        let (database, token) = (("VIP_DATABASE_URL", "sqlite://vip.db"), ("HCLOUD_TOKEN", "t"));
+        let elsewhere = ("HCLOUD_ENDPOINT", "https://user:c4n4ry@cloud.example/v1");
+        let cases: [Case<'_>; 3] = [
+            (&[], &[database, token, elsewhere], "a simulated cloud: no server is real"),
+            (&["--provider", "hetzner"], &[database, token], "Hetzner Cloud: servers cost money"),
+            (
+                &["--provider", "hetzner"],
+                &[database, token, elsewhere],
+                "the cloud of HCLOUD_ENDPOINT: servers may cost money",
+            ),
+        ];
+        for (flags, variables, says) in cases {
+            assert_eq!(resolve(flags, variables).unwrap().cloud.as_words(), says, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_the_simulated_cloud_does_not_use_is_named() {
+        let unused = |flags: &[&str], variables: &[(&str, &str)]| resolve(flags, variables).unwrap().unused_token;
+        assert_eq!(unused(&[], &[("HCLOUD_TOKEN", "t")]), Some("HCLOUD_TOKEN"));
+        assert_eq!(unused(&[], &[("HCLOUD_TOKEN_FILE", "hcloud.token")]), Some("HCLOUD_TOKEN_FILE"));
+        assert_eq!(unused(&[], &[("HCLOUD_ENDPOINT", "https://cloud.example/v1")]), None);
+        let used = [("VIP_DATABASE_URL", "sqlite://vip.db"), ("HCLOUD_TOKEN", "t")];
+        assert_eq!(unused(&["--provider", "hetzner"], &used), None);
     }
 
     #[test]

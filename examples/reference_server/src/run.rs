@@ -43,6 +43,9 @@ pub(crate) async fn run(configuration: Configuration) -> Fallible<ExitCode> {
     if let (Cloud::Simulator, Database::Url(_)) = (&configuration.cloud, &configuration.database) {
         tracing::warn!("the simulated cloud begins empty: servers that the database has from before are missing in it");
     }
+    if let Some(variable) = configuration.unused_token {
+        tracing::warn!("{variable} is not used: --provider hetzner orders real servers");
+    }
     let end = CancellationToken::new();
     let twice = async {
         told(&mut signals).await;
@@ -160,9 +163,10 @@ fn api(configuration: &Configuration, provisioner: &Provisioner, known: ApiKeys)
     Ok((api, exporter))
 }
 
-/// Says where it listens, and with keys that were made now how to order a server.
+/// Says where it listens and whether its servers are real, and with keys that were made now how to order one.
 fn introduce(configuration: &Configuration, address: SocketAddr, shown: Option<&keys::Shown>) -> Fallible {
-    say(&format!("listening on http://{address} as {}", configuration.role.as_str()))?;
+    let (role, cloud) = (configuration.role.as_str(), configuration.cloud.as_words());
+    say(&format!("listening on http://{address} as {role}, with {cloud}"))?;
     let Some(shown) = shown else {
         return Ok(());
     };

@@ -146,6 +146,21 @@ fn without_configuration_it_takes_an_order_runs_the_server_and_ends_in_order() {
 }
 
 #[test]
+fn it_says_first_that_no_server_is_real_and_warns_of_a_token_that_it_does_not_use() {
+    let flags = ["--listen", "127.0.0.1:0"];
+    for (variable, value) in [("HCLOUD_TOKEN", "c4n4ry"), ("HCLOUD_TOKEN_FILE", "c4n4ry"), ("VIP_QUOTA", "7")] {
+        let program = Program::spawn(command(&flags).env(variable, value), 6);
+        let expected =
+            format!("listening on http://{} as all, with a simulated cloud: no server is real", program.address());
+        assert_eq!(program.lines.first(), Some(&expected));
+        let (code, log) = program.end("-TERM");
+        let warned = log.contains(&format!("{variable} is not used: --provider hetzner orders real servers"));
+        assert_eq!((code, warned), (Some(0), variable.starts_with("HCLOUD")), "{log}");
+        assert!(!log.contains("c4n4ry"), "{log}");
+    }
+}
+
+#[test]
 fn what_it_cannot_do_is_said_and_the_exit_status_is_no_success() {
     let run = |flags: &[&str], variables: &[(&str, &str)]| -> Output {
         let mut command = command(flags);

@@ -1,6 +1,8 @@
 //! Every name of a span, a field and a metric, in one list: a dashboard may rely on them.
 
 #[cfg(test)]
+pub(crate) mod heard;
+#[cfg(test)]
 pub(crate) mod unwritable;
 #[cfg(test)]
 pub(crate) mod written;
@@ -36,6 +38,8 @@ pub const TRACE_PARENT: &str = "trace_parent";
 pub const OUTCOME: &str = "outcome";
 /// Says why something failed, as a short code.
 pub const CODE: &str = "code";
+/// Says why an order fails or is parked, as its operation does.
+pub const REASON: &str = "reason";
 /// Is an error with its causes.
 pub const ERROR: &str = "error";
 /// Counts the things that a line is about.
@@ -187,6 +191,7 @@ pub const FIELDS: &[&str] = &[
     TRACE_PARENT,
     OUTCOME,
     CODE,
+    REASON,
     ERROR,
     COUNT,
     DURATION_MS,

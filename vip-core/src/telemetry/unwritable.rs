@@ -8,7 +8,7 @@ use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 /// Of a single subscriber, tracing believes that it hears every thread: a line that comes first on a thread without one is
 /// then not heard on any. So there are two.
-static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+pub(super) static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
 
 /// Lets every line of this thread panic, until the guard is dropped.
 pub(crate) fn unwritable() -> DefaultGuard {

@@ -21,6 +21,7 @@ mod requests;
 mod sane;
 mod session;
 mod step;
+mod told;
 
 #[cfg(test)]
 mod tests;

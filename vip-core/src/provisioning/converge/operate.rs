@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::moves;
 use super::step::{Change, View};
+use super::told;
 use crate::model::{
     Actor, AuditDraft, ClaimId, JobId, NameError, PageLimit, PageRequest, ParkReason, Server, ServerId, ServerState,
     TenantId,
@@ -64,7 +65,9 @@ pub(in crate::provisioning) async fn park_dead(
     let change = with_view(context, &loaded, |view| moves::park_for_good(view, ParkReason::HandlerFailed));
     let code = format!("{}:{code}", ParkReason::HandlerFailed);
     let set = change_set(context, &loaded, change, claim, Actor::Worker { claim }, code);
-    context.commit(&set).await.map(|_committed| ())
+    drop(context.commit(&set).await?);
+    told::tell(&loaded.server, &set);
+    Ok(())
 }
 
 /// Parks every record that is not converged: a restored store does not know what happened since its backup.

@@ -13,6 +13,7 @@ use super::next_step::next_step;
 use super::outlook;
 use super::reached;
 use super::step::{Change, Failure, GateView, Refusal, Step, View};
+use super::told;
 use crate::model::{AccountId, Actor, AuditDraft, Intent, Server, ServerId, TenantId, Timestamp, WaitReason};
 use crate::ports::{ChangeSet, Guard, Loaded, Note, ProviderClient, ProviderError, StoreError};
 use crate::provisioning::context::Context;
@@ -173,6 +174,7 @@ impl<'a> Session<'a> {
             let set = self.change_set(change);
             let committed = self.context.commit(&set).await?;
             self.taken_over = true;
+            told::tell(&self.loaded.server, &set);
             if committed.at > self.now() {
                 // The store's word is newer than what was loaded, also if that was old when it came: times that are written
                 // from here on (T1) must not lie in the past.

@@ -5,6 +5,7 @@ use crate::memory::ProviderMethod;
 use crate::model::{Labels, OperationStatus, ParkReason, ServerState};
 use crate::provisioning::converge::resume;
 use crate::provisioning::sweep::{Sweep, SweepMode};
+use crate::telemetry::heard::Heard;
 
 const LONG: Duration = Duration::from_secs(4 * 3600);
 
@@ -45,6 +46,7 @@ async fn a_parked_order_whose_check_is_dead_waits_for_a_person_and_says_so() {
     for by_handler in [false, true] {
         let product = Product::new().await;
         let order = parked_order(&product).await;
+        let (heard, _on_this_thread) = Heard::listen();
         if by_handler {
             end_next(&product).await;
         } else {
@@ -55,6 +57,7 @@ async fn a_parked_order_whose_check_is_dead_waits_for_a_person_and_says_so() {
         let server = product.server(order.server).await;
         assert_eq!((server.state, server.park_reason), (ServerState::Parked, Some(ParkReason::HandlerFailed)));
         assert_eq!(server.wake_at, None, "it heads no list of what has stalled");
+        assert_eq!(heard.lines("an order is parked").len(), 1);
         let operation = product.operation(order.id).await;
         assert_eq!((operation.status, operation.code.as_deref()), (OperationStatus::Parked, Some("handler_failed")));
 

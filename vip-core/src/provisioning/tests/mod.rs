@@ -39,6 +39,8 @@ mod sweep_times;
 mod taken_away;
 #[cfg(feature = "mocks")]
 mod tokens;
+#[cfg(feature = "mocks")]
+mod told;
 mod yielding;
 
 use std::collections::BTreeMap;

@@ -22,18 +22,18 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Runs the next attempt with another client or other ports; returns how it ended.
-async fn run_with(product: &Product, context: Context) -> JobOutcome {
+pub(super) async fn run_with(product: &Product, context: Context) -> JobOutcome {
     let attempt = product.claim().await.unwrap();
     let payload = attempt.job().payload.decode().unwrap();
     Converge::new(context).unwrap().run(payload, &attempt).await
 }
 
-fn context_with(product: &Product, client: MockProviderClient) -> Context {
+pub(super) fn context_with(product: &Product, client: MockProviderClient) -> Context {
     let client: Arc<dyn ProviderClient> = Arc::new(client);
     Context { providers: Arc::new(BTreeMap::from([(AccountId::default_account(), client)])), ..product.context.clone() }
 }
 
-fn client(product: &Product, outlook: Outlook) -> MockProviderClient {
+pub(super) fn client(product: &Product, outlook: Outlook) -> MockProviderClient {
     let mut client = MockProviderClient::new();
     client.expect_token_digest().return_const(product.provider.token_digest());
     client.expect_outlook().returning(move || outlook.clone());
@@ -245,7 +245,7 @@ async fn what_is_written_after_a_commit_is_of_its_time_also_if_the_load_was_old(
 }
 
 /// Is the memory store; commits, and what is written of accounts, are for a test to answer.
-fn mock_store(product: &Product) -> MockStore {
+pub(super) fn mock_store(product: &Product) -> MockStore {
     let mut store = MockStore::new();
     let [loads, notes, accounts, references, times] = [(); 5].map(|()| product.context.store.clone());
     store.expect_load().returning(move |tenant, server| now(loads.load(tenant, server)));
