@@ -1,12 +1,14 @@
 //! The contracts of store and queue on PostgreSQL behind pgbouncer in transaction mode, and what session mode leaves out.
 #![expect(clippy::unwrap_used, reason = "the whole file is a test")]
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
 use vip_adapters::postgres::{OpenError, Pooler, PostgresBackend, PostgresConfig};
 use vip_core::conformance::BackendFixture;
 use vip_core::memory::ManualClock;
@@ -87,4 +89,27 @@ async fn a_pooler_that_leaves_out_what_a_session_is_opened_with_is_refused_unles
     opened.installation().await.unwrap();
     opened.close().await.unwrap();
     pooler.stop();
+}
+
+/// Three time-outs in milliseconds, each in six digits, as the session has them.
+const TIME_OUTS: &str = "SELECT $1::bigint, sum(setting::bigint * CASE name
+        WHEN 'statement_timeout' THEN 1000000000000 WHEN 'lock_timeout' THEN 1000000 ELSE 1 END)::bigint AS now
+    FROM pg_settings
+    WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout')";
+
+#[tokio::test]
+async fn behind_a_pooler_each_transaction_has_time_outs_of_ours_and_leaves_none_of_them_to_others() {
+    let (server, pooler) = servers();
+    let url = pooler.url(&server.new_database().await);
+    let config = PostgresConfig::default().pooler(Pooler::Transaction);
+    let config = config.call_deadline(Duration::from_millis(3210)).lock_wait(Duration::from_millis(432));
+    let config = config.query_filter(|name, text| Cow::Borrowed(if name == "store_now" { TIME_OUTS } else { text }));
+    let opened = PostgresBackend::connect(&url, config).await.unwrap();
+    assert_eq!(opened.now().await.unwrap().as_micros(), 3_210_000_432_010_000);
+    let other = url.parse::<PgConnectOptions>().unwrap().extra_float_digits(None);
+    let mut other = other.connect().await.unwrap();
+    let left = sqlx::raw_sql("SHOW statement_timeout").fetch_one(&mut other).await.unwrap();
+    assert_eq!(left.get::<String, _>(0), "0");
+    other.close().await.unwrap();
+    opened.close().await.unwrap();
 }

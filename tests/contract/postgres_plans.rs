@@ -9,7 +9,7 @@ use vip_core::conformance::claim_id;
 use vip_core::conformance::job_queue::{claim, job, kind, settle};
 use vip_core::conformance::samples::{change, key_of, order, server as record, tenant};
 use vip_core::model::{JobId, JobState, PageLimit, PageRequest, ServerState};
-use vip_core::ports::{Enqueued, Guard, JobQueue, QuotaChange, Retention, Settled, Store, Verdict};
+use vip_core::ports::{Enqueued, Guard, JobQueue, QuotaChange, Retention, Settled, SinkName, Store, Verdict};
 
 use crate::postgres_database::until_yes;
 use crate::server;
@@ -322,4 +322,35 @@ async fn trimming_looks_at_no_record_whose_keys_are_gone_until_it_is_trimmed_its
     });
     let rows = rows.await;
     assert!(rows < LOOKED_AT_MOST, "{rows}");
+}
+
+/// Sealed records of one tenant, of which no sink has any.
+const GROW_SEALED: &str = "
+    INSERT INTO vip.audit (change_id, server, version, at, sequence, tenant, hash, body)
+        SELECT gen_random_uuid(), gen_random_uuid(), 1, 0, number, 'acme', '', '{}' FROM generate_series(1, 20000) AS number;
+    INSERT INTO vip.audit_heads (tenant, sequence, hash) VALUES ('acme', 20000, '')";
+
+/// The same of many tenants, one each.
+const GROW_TENANTS: &str = "
+    INSERT INTO vip.audit (change_id, server, version, at, sequence, tenant, hash, body)
+        SELECT gen_random_uuid(), gen_random_uuid(), 1, 0, 1, 'tenant-' || number, '', '{}' FROM generate_series(1, 20000) AS number;
+    INSERT INTO vip.audit_heads (tenant, sequence, hash)
+        SELECT 'tenant-' || number, 1, '' FROM generate_series(1, 20000) AS number";
+
+/// Asks for ten records, and demands as many as there are of one tenant, from its first one on.
+async fn deliver(backend: &PostgresBackend, records: usize) {
+    let batch = backend.deliverable(&SinkName::new("one").unwrap(), 10).await.unwrap().unwrap();
+    assert_eq!((batch.records.len(), batch.records[0].sequence), (records, 1));
+}
+
+#[tokio::test]
+async fn a_delivery_looks_at_the_records_that_it_hands_out_however_far_the_sink_is_behind() {
+    let rows = looked_at(GROW_SEALED, async |backend| deliver(backend, 10).await).await;
+    assert!(rows < LOOKED_AT_MOST, "{rows}");
+}
+
+#[tokio::test]
+async fn a_delivery_looks_at_the_records_of_one_tenant_and_at_each_other_tenant_once() {
+    let rows = looked_at(GROW_TENANTS, async |backend| deliver(backend, 1).await).await;
+    assert!(rows < GROWN + LOOKED_AT_MOST, "{rows}");
 }

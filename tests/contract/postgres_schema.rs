@@ -17,7 +17,7 @@ use vip_core::memory::ManualClock;
 use vip_core::model::Timestamp;
 use vip_core::ports::{Durability, JobQueue, Store};
 
-use crate::postgres_database::{open, whole_order};
+use crate::postgres_database::{open, until_yes, whole_order};
 use crate::postgres_jobs::hold;
 use crate::{ACTOR, server};
 
@@ -50,6 +50,32 @@ async fn sixteen_openings_at_once_of_an_empty_database_agree_on_one_installation
     installations.dedup();
     assert_eq!(installations.len(), 1);
     assert_eq!(number(&database, "SELECT count(*) FROM vip.migrations").await, 1);
+}
+
+#[tokio::test]
+async fn openings_that_waited_for_another_one_find_what_it_made_whatever_the_level_of_transactions_is_by_default() {
+    for level in ["repeatable read", "serializable"] {
+        let database = server().new_database().await;
+        let set = format!("ALTER DATABASE {database} SET default_transaction_isolation = '{level}'");
+        server().run("postgres", &set).await;
+        // Nobody migrates until all of them wait for their turn.
+        let mut turn = connection(&database).await;
+        let take = "SELECT pg_advisory_lock(hashtextextended('vip.migrations', 0))";
+        sqlx::raw_sql(take).execute(&mut turn).await.unwrap();
+        let mut opening = JoinSet::new();
+        for _ in 0..3 {
+            let database = database.clone();
+            opening.spawn(async move { open(&database).await });
+        }
+        let all_wait = "SELECT count(*) = 3 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        until_yes(&mut turn, all_wait).await;
+        turn.close().await.unwrap();
+        for backend in opening.join_all().await {
+            backend.close().await.unwrap();
+        }
+        assert_eq!(number(&database, "SELECT count(*) FROM vip.migrations").await, 1);
+    }
 }
 
 #[tokio::test]

@@ -6,9 +6,12 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::task::JoinSet;
+use tracing::Level;
 use vip_adapters::postgres::{OpenError, PostgresBackend, PostgresConfig};
 use vip_core::conformance::job_queue::{claim, job, settle};
 use vip_core::ports::{JobQueue, Retryability, Settled, Store, Verdict};
+use vip_tests::lines::Lines;
+use vip_tests::site::until;
 
 use crate::postgres_database::{open, until_yes, whole_order};
 use crate::server;
@@ -166,6 +169,33 @@ async fn a_role_that_may_not_log_in_for_a_while_fails_no_call_for_good() {
     assert_eq!(backend.settle(&[]).await.unwrap(), []);
     server().run(&database, "ALTER ROLE vip_shut LOGIN").await;
     drop(backend.commit(&whole_order(1)).await.unwrap());
+    backend.close().await.unwrap();
+}
+
+/// Is told, in a line each, of tries after the first one.
+const AGAIN: &str = "a database call is tried again";
+
+#[tokio::test]
+async fn what_somebody_has_to_put_right_ends_a_commit_at_once_and_is_waited_for_by_a_heartbeat() {
+    let database = server().new_database().await;
+    // Long enough for anything: no try is left out because there was no time for it.
+    let config = PostgresConfig::default().call_deadline(Duration::from_secs(30));
+    let backend = PostgresBackend::connect(&server().url(&database), config).await.unwrap();
+    backend.enqueue(&[job("a")]).await.unwrap();
+    let leases = [claim(&backend, 1).await.pop().unwrap().lease.reference];
+    let (lines, _on_this_thread) = Lines::listen_from(Level::DEBUG);
+    server().run(&database, "ALTER TABLE vip.servers RENAME TO servers_elsewhere").await;
+    let refused = backend.commit(&whole_order(1)).await.unwrap_err();
+    assert_eq!(refused.retryability(), Retryability::Temporary, "{refused:?}");
+    assert_eq!(lines.told(AGAIN), 0, "{}", lines.text());
+
+    server().run(&database, "ALTER TABLE vip.jobs RENAME TO jobs_elsewhere").await;
+    let bring = async {
+        until("the heartbeat is tried again", async || lines.told(AGAIN) > 0).await;
+        server().run(&database, "ALTER TABLE vip.jobs_elsewhere RENAME TO jobs").await;
+    };
+    let (held, ()) = tokio::join!(backend.heartbeat(&leases, Duration::from_secs(60)), bring);
+    assert_eq!(held.unwrap(), [true]);
     backend.close().await.unwrap();
 }
 

@@ -1,16 +1,20 @@
-//! Upkeep beside others on PostgreSQL: sealing while an earlier transaction is open, two sweeps of one account at once.
+//! Upkeep beside others on PostgreSQL: sealing while an earlier transaction is open, orders beside a seal, two sweeps at once.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
-use vip_core::conformance::samples::{order, server as record, tenant};
+use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
+use vip_core::conformance::claim_id;
+use vip_core::conformance::samples::{change, order, server as record, tenant};
 use vip_core::model::{
     AccountId, ChainHead, ProviderServerId, Sighting, SightingClass, SightingKey, Timestamp, verify_chain,
 };
-use vip_core::ports::{SealReport, Store};
+use vip_core::ports::{Guard, SealReport, Store};
 
-use crate::postgres_database::open;
+use crate::postgres_database::{open, until_yes};
 use crate::server;
 
 /// Sweeps of one account at once, and the servers that each has seen.
@@ -49,6 +53,45 @@ async fn records_are_sealed_in_the_order_of_their_commits_also_beside_an_earlier
     assert_eq!(servers, [first.id, second.id, first.id]);
     host.close().await.unwrap();
     backend.close().await.unwrap();
+}
+
+/// Makes a seal wait at its end, with all that it writes held, until whoever has the lock lets it go.
+fn held_up(name: &str, text: &'static str) -> Cow<'static, str> {
+    match name {
+        "audit_heads_move" => Cow::Owned(format!("{text} RETURNING pg_advisory_xact_lock_shared(7) IS NOT NULL")),
+        _ => Cow::Borrowed(text),
+    }
+}
+
+#[tokio::test]
+async fn a_commit_does_not_wait_for_a_seal_of_the_same_tenant_that_is_open() {
+    let database = server().new_database().await;
+    let backend = open(&database).await;
+    let first = backend.commit(&order(record(&tenant("acme")))).await.unwrap().server;
+    let long = Duration::from_secs(30);
+    let config = PostgresConfig::default().call_deadline(long).lock_wait(long).query_filter(held_up);
+    let sealing = PostgresBackend::connect(&server().url(&database), config).await.unwrap();
+    let mut holder = PgConnection::connect(&server().url(&database)).await.unwrap();
+    sqlx::raw_sql("SELECT pg_advisory_lock(7)").execute(&mut holder).await.unwrap();
+    let mut seals = JoinSet::new();
+    seals.spawn({
+        let sealing = sealing.clone();
+        async move { sealing.seal(9).await }
+    });
+    let is_open = "SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    until_yes(&mut holder, is_open).await;
+    let guard = Guard::Operator { stamp: first.stamp, claim: claim_id() };
+    assert_eq!(backend.commit(&change(first, guard)).await.unwrap().server.version, 2);
+    assert!(seals.try_join_next().is_none(), "the seal is still open");
+    sqlx::raw_sql("SELECT pg_advisory_unlock(7)").execute(&mut holder).await.unwrap();
+    let sealed = seals.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(sealed, SealReport { sealed: 1, more: false });
+    assert_eq!(backend.seal(9).await.unwrap(), SealReport { sealed: 1, more: false });
+    holder.close().await.unwrap();
+    for backend in [sealing, backend] {
+        backend.close().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,6 +27,8 @@ impl PostgresBackend {
     /// # Guarantees
     ///
     /// * The answers are those of the order that is awaited: the key's old operation, a conflict, the quota's refusal.
+    /// * The isolation level is the host's: at `REPEATABLE READ` and `SERIALIZABLE` what others have committed since the
+    ///   transaction's first statement is not seen, and what meets it fails as any other error.
     /// * After a refusal (`Invalid`, `IdempotencyConflict`, `QuotaExceeded`, `NotFound`) the transaction is as it was
     ///   before, and may go on. After any other error it has to be rolled back.
     /// * Of two transactions with one key the second waits for the first to end, as long as its `lock_timeout` says.

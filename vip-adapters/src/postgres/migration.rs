@@ -158,9 +158,11 @@ async fn find(connection: &mut PgConnection, migrations: &[Migration]) -> Result
 async fn migrate(connection: &mut PgConnection, migrations: Vec<Migration>, wish: Wish) -> Result<(), OpenError> {
     let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
     let mut transaction = connection.begin().await.map_err(migration_error)?;
-    // The wait for those who migrate, and only that, is as long as the whole of it may take.
+    // The wait for those who migrate, and only that, is as long as the whole of it may take. The level is said, because a role or a
+    // database may have another default: then what is found after the wait would be what was there before it.
     let begin = format!(
-        "SET TRANSACTION READ WRITE; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0;
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE;
+         SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0;
          SET LOCAL idle_in_transaction_session_timeout = 0;
          SELECT pg_advisory_xact_lock(hashtextextended('vip.migrations', 0));
          SET LOCAL lock_timeout = {LOCK_MOST_MS}"

@@ -92,6 +92,23 @@ async fn keys_are_trimmed_without_a_look_at_records_whose_keys_are_gone() {
 }
 
 #[tokio::test]
+async fn a_delivery_reads_the_records_that_it_hands_out_and_looks_for_those_of_one_tenant() {
+    let (_folder, path) = folder();
+    let mut connection = raw(&path).await;
+    migrate(&connector(&path), &mut connection, migrations()).await.unwrap();
+    let explaining: QueryFilter = Arc::new(|_, text| format!("EXPLAIN QUERY PLAN {text}").into());
+    let steps = Queries::load(&explaining).audit_deliverable.query().fetch_all(&mut connection).await.unwrap();
+    let steps: Vec<(i64, String)> = steps.iter().map(|step| (step.get("parent"), step.get("detail"))).collect();
+    // Beneath nothing are the steps of the whole statement; those that choose the tenant are beneath one of these.
+    let whole: Vec<&str> = steps.iter().filter(|(parent, _)| *parent == 0).map(|(_, detail)| detail.as_str()).collect();
+    assert!(whole.iter().any(|step| step.contains("(tenant=? AND sequence>?)")), "{steps:#?}");
+    assert!(!whole.iter().any(|step| step.contains("TEMP B-TREE")), "they are in their order: {steps:#?}");
+    let parent_of = |way: &str| steps.iter().find(|(_, detail)| detail.starts_with(way)).map(|(parent, _)| *parent);
+    let (sorted, asked) = (parent_of("USE TEMP B-TREE FOR ORDER BY"), parent_of("CORRELATED SCALAR SUBQUERY"));
+    assert!(sorted.is_some() && asked.is_some() && sorted != asked, "tenants are ordered first: {steps:#?}");
+}
+
+#[tokio::test]
 async fn sixteen_openings_at_once_agree_on_one_installation() {
     let (_folder, path) = folder();
     let mut opening = JoinSet::new();

@@ -251,6 +251,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Reads sealed records that a sink does not have yet, at most `most`, of the tenant whose turn was longest ago.
     ///
+    /// No more of them are looked at, however many the sink does not have: a call that took too long would be made again for the same
+    /// tenant, and no tenant behind that one would ever have its turn.
+    ///
     /// # Errors
     ///
     /// [`StoreError`] if the store cannot be asked.
