@@ -186,6 +186,10 @@ async fn demand_counts(site: &Site, orders: &[Accepted], broken: &mut Vec<String
         if servers.len() != ordered {
             broken.push(format!("P2: {} records of {name} for {ordered} orders", servers.len()));
         }
+        let held = servers.iter().filter(|server| server.quota_held).count();
+        if site.quota.is_some_and(|most| held > usize::try_from(most).unwrap()) {
+            broken.push(format!("§9: {held} of {name} hold a part of a quota of {:?}", site.quota));
+        }
     }
     let stats = backend.queue.stats(&[]).await.unwrap();
     if stats.leased > 0 || stats.dead != site.dead_jobs {
