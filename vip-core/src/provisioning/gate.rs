@@ -191,9 +191,14 @@ pub async fn confirm_token(
     Err(last.into())
 }
 
-/// Closes all gates of an account: what it shows is not what is recorded (S7).
+/// Closes all gates of an account: what it shows is not what is recorded (S7). Not if an operator has accepted that many by now: the
+/// sweep has looked at some of the missing since it asked, and that may take long.
 pub(super) async fn suspect_all(context: &Context, id: &AccountId, missing: u64, why: &str) -> Result<(), StoreError> {
     change(context, id, |mut account| {
+        if missing <= account.missing_accepted {
+            return None;
+        }
+        telemetry::tell(|| tracing::error!(account.id = %id, "the account is suspect: {why}"));
         account.missing_seen = missing;
         for entry in &mut account.gates {
             entry.gate = Gate::Suspect { why: why.to_owned() };
@@ -203,9 +208,13 @@ pub(super) async fn suspect_all(context: &Context, id: &AccountId, missing: u64,
     .await
 }
 
-/// Lowers what was seen missing, and what was accepted of it, to what is missing now.
-pub(super) async fn forget_missing(context: &Context, id: &AccountId, missing: u64) -> Result<(), StoreError> {
-    change(context, id, |mut account| {
+/// Lowers what was seen missing, and what was accepted of it, to what is missing from a list. Not if the account has changed since
+/// `before`, which was read before the list: an operator may have accepted what went missing later. Then the next sweep does it.
+pub(super) async fn forget_missing(context: &Context, before: &Account, missing: u64) -> Result<(), StoreError> {
+    change(context, &before.id, |mut account| {
+        if account.version != before.version {
+            return None;
+        }
         account.missing_seen = account.missing_seen.min(missing);
         account.missing_accepted = account.missing_accepted.min(missing);
         Some(account)

@@ -183,8 +183,18 @@ pub(super) fn park_for_good(view: &View<'_>, reason: ParkReason) -> Change {
     change
 }
 
-/// What was announced after the backup is forgotten: a create may have made a server, or may yet make one, in any account
-/// that the order may use. Each is looked at before the order goes on there or anywhere else.
+/// Goes on from a record whose latest commits its store has lost. Of what was asked since, a create alone can leave what nobody
+/// would find: a delete is sent again, a look made again, and what was refused is refused again.
+pub(super) fn after_lost_commits(view: &View<'_>) -> Change {
+    let mut server = view.server.clone();
+    expect_forgotten_creates(&mut server, view);
+    let mut change = Change::new(server, Verb::Move);
+    change.code = Some("commits_lost".to_owned());
+    change
+}
+
+/// What was announced after a backup, or in commits that are lost, is forgotten: a create may have made a server, or may yet make one,
+/// in any account that the order may use. Each is looked at before the order goes on there or anywhere else.
 fn expect_forgotten_creates(server: &mut Server, view: &View<'_>) {
     if server.provider_ref.is_some() {
         return;

@@ -28,7 +28,7 @@ use super::evidence;
 use super::gate::{self, TokenCheck};
 use super::kinds::{self, SWEEP, SweepPayload};
 use crate::model::{
-    AccountId, JobId, JobKind, NewJob, ProviderServerId, ServerId, ServerState, SightingClass, TenantId, Why,
+    Account, AccountId, JobId, JobKind, NewJob, ProviderServerId, ServerId, ServerState, SightingClass, TenantId, Why,
 };
 use crate::ports::job_queue::enqueue_each;
 use crate::ports::{ENQUEUE_MOST, Enqueued, ProviderClient, ProviderError, RecordedRef, RequestContext, StoreError};
@@ -147,6 +147,7 @@ impl Sweep {
                 return Ok(report);
             }
         }
+        let before = context.store.account(account).await?;
         // S1: records before inventory, then the records of what was found, and those of what is missing once more.
         let mut recorded = context.store.references(account).await?;
         let listed = gate::inventory(context, client.as_ref()).await?;
@@ -168,10 +169,10 @@ impl Sweep {
             classify::forget_taken_away(&mut findings, &mut recorded, now);
         }
         let may_be_listed = classify::may_be_listed(&recorded);
-        let too_many = self.suspects((account, client.as_ref()), &findings, may_be_listed).await?;
-        let before = context.store.sightings(account).await?;
+        let too_many = self.suspects((&before, client.as_ref()), &findings, may_be_listed).await?;
+        let seen = context.store.sightings(account).await?;
         let now = context.store.now().await?;
-        let mut ripened = ripen(&before, &findings, too_many, self.mode, now, &context.timing);
+        let mut ripened = ripen(&seen, &findings, too_many, self.mode, now, &context.timing);
         context.store.sight(account, &ripened.sightings).await?;
         let wake: Vec<(TenantId, ServerId)> = std::mem::take(&mut ripened.wake)
             .into_iter()
@@ -188,14 +189,15 @@ impl Sweep {
     }
 
     /// Closes the account if more is missing than can be (S7): it is another project, or the provider forgot us, and
-    /// nothing is believed until somebody looked. Says whether that many are missing, closed or not.
+    /// nothing is believed until somebody looked. Says whether that many are missing, closed or not. The account is as it was before
+    /// the list was read.
     async fn suspects(
         &self,
-        (account, client): (&AccountId, &dyn ProviderClient),
+        (before, client): (&Account, &dyn ProviderClient),
         findings: &[Finding],
         may_be_listed: usize,
     ) -> Result<bool, SweepError> {
-        let context = &self.context;
+        let (context, account) = (&self.context, &before.id);
         let missing = findings.iter().filter(|finding| finding.class == SightingClass::Missing).count();
         let missing_count = u64::try_from(missing).unwrap_or(u64::MAX);
         let known = context.store.account(account).await?;
@@ -209,11 +211,10 @@ impl Sweep {
             tracing::warn!(account.id = %account, count = missing, "a list hides servers that are there");
         } else if too_many {
             let why = format!("{missing} of {may_be_listed} servers are missing");
-            tracing::error!(account.id = %account, "the account is suspect: {why}");
             gate::suspect_all(context, account, missing_count, &why).await?;
         } else if known.missing_accepted.max(known.missing_seen) > missing_count {
             // What came back or was given up is no allowance for the next time.
-            gate::forget_missing(context, account, missing_count).await?;
+            gate::forget_missing(context, before, missing_count).await?;
         }
         Ok(too_many)
     }

@@ -17,11 +17,15 @@ mod held_back;
 #[cfg(feature = "mocks")]
 mod hidden_list;
 #[cfg(feature = "mocks")]
+mod lost_commits;
+#[cfg(feature = "mocks")]
 mod moved_on;
 mod nothing_to_see;
 #[cfg(feature = "mocks")]
 mod one_attempt;
 mod others;
+#[cfg(feature = "mocks")]
+mod overtaken_sweeps;
 mod own_server;
 mod refused;
 mod relabelled;
