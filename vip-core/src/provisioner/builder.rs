@@ -211,7 +211,8 @@ impl Builder {
         self
     }
 
-    /// Sets the clock that ids are made with; store and queue have their own.
+    /// Sets the clock that ids are made with; store and queue have their own. A process with workers forgets nothing while the store's is
+    /// more than an hour away from it.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::health::TrimHealth;
-use super::pace::Pace;
+use super::pace::{Pace, apart};
 use super::round_ends::RoundEnds;
 use crate::model::{AccountId, JobId, JobState};
 use crate::ports::{AuditSink, DELIVERY_LIMIT, QueueError, Retention, Store, StoreError, Trimmed};
@@ -191,8 +191,12 @@ pub(super) fn trim(supervisor: &Supervisor, context: &Context, health: &Health) 
                         trim_pause(&trimmed)
                     }
                     Err(error) => {
-                        failed("trim", &error);
-                        ends.failed(telemetry::causes(&error).to_string());
+                        let cause = telemetry::causes(&error).to_string();
+                        telemetry::tell(|| {
+                            let (name, error) = ("trim", &cause);
+                            tracing::warn!({ telemetry::LOOP_NAME } = name, { telemetry::ERROR } = %error, "not trimmed");
+                        });
+                        ends.failed(cause);
                         TRIM_EVERY
                     }
                 };
@@ -203,14 +207,33 @@ pub(super) fn trim(supervisor: &Supervisor, context: &Context, health: &Health) 
     })
 }
 
+/// Says why a round of trimming has failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TrimError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// One of both clocks is wrong.
+    #[error("the store's clock and this process's differ by {seconds} s")]
+    Apart {
+        /// By how much.
+        seconds: u64,
+    },
+}
+
 /// Trims, unless the store's clock cannot be trusted now: what is forgotten by one that is ahead is forgotten for good.
-pub(super) async fn trim_once(context: &Context, pace: &mut Pace) -> Result<Trimmed, StoreError> {
+pub(super) async fn trim_once(context: &Context, pace: &mut Pace) -> Result<Trimmed, TrimError> {
     let now = context.store.now().await?;
-    if !pace.is_kept(now, Instant::now()) {
+    // Each reading counts for the pace, also one that is not believed.
+    let is_kept = pace.is_kept(now, Instant::now());
+    if let Some(by) = apart(now, context.clock.now()) {
+        return Err(TrimError::Apart { seconds: by.as_secs() });
+    }
+    if !is_kept {
         return Ok(Trimmed::default());
     }
     let (keys, records) = (context.timing.key_retention, context.timing.record_retention);
-    context.store.trim(&Retention { keys, records, most: TRIM_MOST }).await
+    Ok(context.store.trim(&Retention { keys, records, most: TRIM_MOST }).await?)
 }
 
 /// Returns how long to wait after a round, so that what ends in a day is also forgotten in one.

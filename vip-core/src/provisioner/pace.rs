@@ -1,4 +1,4 @@
-//! Whether the store's clock keeps pace with this process's: by one that does not, everything would be forgotten at once.
+//! Whether the store's clock may be believed by who forgets: by one that is far ahead, everything would be forgotten at once.
 
 use std::time::Duration;
 
@@ -13,6 +13,21 @@ const SET: Duration = Duration::from_secs(300);
 const SINCE_START: Duration = Duration::from_secs(3600);
 /// How long it has to have kept pace since it was set: somebody may first have to notice. What is kept for a day longer does no harm.
 const SINCE_SET: Duration = Duration::from_secs(86_400);
+
+/// Difference between the store's clock and the process's own from which on one of them is wrong. What is kept for a day at the least does
+/// no harm if it is forgotten an hour too early.
+const APART: Duration = Duration::from_secs(3600);
+
+/// Says by how much both clocks differ, if one of them has to be wrong: which one is not known, and it may be the store's.
+///
+/// A process that starts after the store's clock was set has no reading from before, and sees it keep pace from then on.
+pub(super) fn apart(store: Timestamp, own: Timestamp) -> Option<Duration> {
+    Some(difference(store, own)).filter(|by| *by > APART)
+}
+
+fn difference(one: Timestamp, other: Timestamp) -> Duration {
+    one.since(other).max(other.since(one))
+}
 
 /// Compares readings of the store's clock with the monotonic one.
 #[derive(Debug)]
@@ -31,7 +46,7 @@ impl Pace {
     pub(super) fn is_kept(&mut self, store: Timestamp, now: Instant) -> bool {
         if let Some((then, at)) = self.last.replace((store, now)) {
             let expected = then.plus(now.saturating_duration_since(at));
-            if store.since(expected).max(expected.since(store)) > SET {
+            if difference(store, expected) > SET {
                 self.trusted_from = now + SINCE_SET;
                 telemetry::tell(|| {
                     tracing::warn!(from = %expected, to = %store, "the store's clock was set: nothing is trimmed for a day");
@@ -60,6 +75,15 @@ mod tests {
             passed += EVERY;
         }
         passed
+    }
+
+    #[test]
+    fn clocks_are_apart_from_more_than_an_hour_on_whichever_is_ahead() {
+        let (early, late) = (Timestamp::from_micros(7), Timestamp::from_micros(7).plus(APART));
+        assert_eq!((apart(early, late), apart(late, early), apart(late, late)), (None, None, None));
+        let by = APART + Duration::from_micros(1);
+        let later = early.plus(by);
+        assert_eq!((apart(early, later), apart(later, early)), (Some(by), Some(by)));
     }
 
     #[test]

@@ -4,19 +4,36 @@ use tokio::time::Instant;
 
 use super::pace::Pace;
 use super::*;
-use crate::memory::{MemoryBackend, MemoryProvider, ShiftedClock};
+use crate::memory::{MemoryBackend, MemoryProvider, ShiftedClock, VirtualClock};
 use crate::model::{PageLimit, PageRequest, ServerSpec, Timestamp};
+use crate::ports::Clock;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
+const START: Timestamp = Timestamp::from_micros(1_000_000_000_000);
+
+/// Is the process's own clock if it is on the store's machine.
+#[derive(Debug)]
+struct Same(Arc<ShiftedClock>);
+
+impl Clock for Same {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+}
+
+fn memory(clock: &Arc<ShiftedClock>) -> MemoryBackend {
+    MemoryBackend::new(clock.clone(), InstallationId::from_uuid(uuid::Uuid::from_u128(9)))
+}
+
+/// Begins a process on the store's machine.
 fn on(clock: &Arc<ShiftedClock>) -> Builder {
-    let memory = MemoryBackend::new(clock.clone(), InstallationId::from_uuid(uuid::Uuid::from_u128(9)));
-    Provisioner::builder(memory)
+    Provisioner::builder(memory(clock)).clock(Same(clock.clone()))
 }
 
 fn at_the_start() -> Arc<ShiftedClock> {
-    Arc::new(ShiftedClock::new(Timestamp::from_micros(1_000_000_000_000)))
+    Arc::new(ShiftedClock::new(START))
 }
 
 /// Orders under one key; says whether that order was there already.
@@ -70,6 +87,53 @@ async fn what_has_outlived_its_retention_is_forgotten_by_a_clock_that_keeps_pace
     assert_eq!(loops::trim_once(context, &mut pace).await.unwrap().keys, 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_outlives_a_process_that_starts_while_the_clock_is_a_year_ahead_and_health_tells_of_it() {
+    let (clock, own, provider) = (at_the_start(), VirtualClock::new(START), MemoryProvider::default());
+    let memory = memory(&clock);
+    let start = async || {
+        let builder = Provisioner::builder(memory.clone()).clock(own).provider(provider.clone());
+        builder.start().await.unwrap()
+    };
+    let first = start().await;
+    order_and_delete(&first).await;
+    assert_eq!(first.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
+    clock.set_ahead(YEAR);
+    let second = start().await;
+    let told = async || {
+        let trim = second.health().await.parts.into_iter().find(|part| part.name == "trim");
+        trim.and_then(|part| part.detail).unwrap_or_default()
+    };
+    passes(HOUR * 2).await;
+    assert!(told().await.contains("the store's clock and this process's differ by 31536000 s"), "{}", told().await);
+    clock.set_ahead(Duration::ZERO);
+    passes(HOUR / 2).await;
+    assert_eq!(told().await, "");
+    assert!(is_repeated(&second).await);
+    assert_eq!(second.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_forgotten_for_as_long_as_the_clocks_are_apart_nor_for_a_day_afterwards() {
+    let (clock, own) = (at_the_start(), VirtualClock::new(START));
+    let builder = Provisioner::builder(memory(&clock)).clock(own).provider(MemoryProvider::default());
+    let provisioner = builder.start().await.unwrap();
+    order_and_delete(&provisioner).await;
+    assert_eq!(provisioner.shutdown(Duration::from_secs(5)).await.tasks_left, 0);
+    clock.set_ahead(YEAR);
+    let (context, mut pace) = (&provisioner.inner.shared.context, Pace::new(Instant::now()));
+    for _ in 0..3 {
+        let refused = loops::trim_once(context, &mut pace).await.unwrap_err();
+        assert!(matches!(refused, loops::TrimError::Apart { seconds: 31_536_000 }), "{refused:?}");
+        tokio::time::advance(HOUR * 25).await;
+    }
+    clock.set_ahead(Duration::ZERO);
+    assert_eq!(loops::trim_once(context, &mut pace).await.unwrap().keys, 0);
+    // By now the key has outlived its retention, and both clocks say so.
+    tokio::time::advance(YEAR).await;
+    assert_eq!(loops::trim_once(context, &mut pace).await.unwrap().keys, 1);
+}
+
 #[cfg(feature = "mocks")]
 #[tokio::test(start_paused = true)]
 async fn trimming_that_fails_for_an_hour_is_told_by_health_until_a_round_succeeds() {
@@ -79,7 +143,8 @@ async fn trimming_that_fails_for_an_hour_is_told_by_health_until_a_round_succeed
     store.expect_now().returning(move || Ok(Timestamp::from_micros(1).plus(begun.elapsed())));
     store.expect_trim().times(9).returning(|_| Err(StoreError::Unavailable { source: "it took too long".into() }));
     store.expect_trim().returning(|_| Ok(Trimmed::default()));
-    let context = Context { store: Arc::new(store), ..product.inner.shared.context.clone() };
+    let clock = Arc::new(VirtualClock::new(Timestamp::from_micros(1)));
+    let context = Context { store: Arc::new(store), clock, ..product.inner.shared.context.clone() };
     let (supervisor, health) = (Supervisor::new(context.randomness.clone()), Health::new());
     let _trim = loops::trim(&supervisor, &context, &health);
     // An hour after the start it is tried for the first time, and from then on about every ten minutes.

@@ -23,7 +23,7 @@ pub struct Context {
     pub outbox: Option<Arc<dyn JobQueue>>,
     /// One client for each account that this process may use.
     pub providers: Arc<BTreeMap<AccountId, Arc<dyn ProviderClient>>>,
-    /// The process's clock, for ids alone.
+    /// The process's clock: for ids and the age of catalogs, and what the store's is compared with before anything is forgotten.
     pub clock: Arc<dyn Clock>,
     /// Source of ids and jitter.
     pub randomness: Arc<dyn Randomness>,
