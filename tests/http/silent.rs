@@ -77,8 +77,13 @@ impl Store for SilentStore {
     async fn sight(&self, account: &AccountId, sightings: &[Sighting]) -> Result<(), StoreError> {
         self.0.sight(account, sightings).await
     }
-    async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError> {
-        self.0.stalled(stall_after, most).await
+    async fn stalled(
+        &self,
+        stall_after: Duration,
+        furthest_ahead: Duration,
+        most: u32,
+    ) -> Result<Vec<Stalled>, StoreError> {
+        self.0.stalled(stall_after, furthest_ahead, most).await
     }
     async fn account(&self, account: &AccountId) -> Result<Account, StoreError> {
         self.0.account(account).await

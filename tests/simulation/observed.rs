@@ -247,8 +247,13 @@ impl Store for ObservedStore {
     async fn sight(&self, account: &AccountId, sightings: &[Sighting]) -> Result<(), StoreError> {
         self.inner.sight(account, sightings).await
     }
-    async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError> {
-        let stalled = self.inner.stalled(stall_after, most).await?;
+    async fn stalled(
+        &self,
+        stall_after: Duration,
+        furthest_ahead: Duration,
+        most: u32,
+    ) -> Result<Vec<Stalled>, StoreError> {
+        let stalled = self.inner.stalled(stall_after, furthest_ahead, most).await?;
         self.history.rows.lock().unwrap().stalled_wakes += u64::try_from(stalled.len()).unwrap_or(0);
         Ok(stalled)
     }

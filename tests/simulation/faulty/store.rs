@@ -112,8 +112,13 @@ impl Store for FaultyStore {
         self.link.write(Method::Sight, &args, || self.inner.sight(account, sightings), later).await
     }
 
-    async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError> {
-        self.link.read(Method::Stalled, &most, || self.inner.stalled(stall_after, most), |_| None).await
+    async fn stalled(
+        &self,
+        stall_after: Duration,
+        furthest_ahead: Duration,
+        most: u32,
+    ) -> Result<Vec<Stalled>, StoreError> {
+        self.link.read(Method::Stalled, &most, || self.inner.stalled(stall_after, furthest_ahead, most), |_| None).await
     }
 
     async fn account(&self, account: &AccountId) -> Result<Account, StoreError> {

@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 use vip_core::model::{
     Account, AccountId, ChainHead, IdempotencyKey, InstallationId, Operation, OperationId, Page, PageRequest,
-    SealedRecord, Server, ServerId, Sighting, TenantId, Timestamp, Timing,
+    SealedRecord, Server, ServerId, Sighting, TenantId, Timestamp,
 };
 use vip_core::ports::{
     ChangeSet, Committed, Delivery, Durability, KeyRecord, Loaded, Note, RecordedRef, Retention, SealReport,
@@ -127,11 +127,17 @@ impl Store for PostgresBackend {
         Ok(self.write(Sight { account: account.clone(), sightings: sightings.to_vec() }).await?)
     }
 
-    async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError> {
+    async fn stalled(
+        &self,
+        stall_after: Duration,
+        furthest_ahead: Duration,
+        most: u32,
+    ) -> Result<Vec<Stalled>, StoreError> {
         let (now, after) = (self.sessions().bound_now(), rows::micros(stall_after));
+        let ahead = rows::micros(furthest_ahead);
         let rows = self.sessions().rows(|queries| {
             let query = queries.server_stalled.query().bind(now).bind(after).bind(i64::from(most));
-            query.bind(rows::micros(Timing::FURTHEST_AHEAD))
+            query.bind(ahead)
         });
         all(&rows.await?, rows::stalled)
     }

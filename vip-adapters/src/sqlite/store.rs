@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 use vip_core::model::{
     Account, AccountId, ChainHead, IdempotencyKey, InstallationId, Operation, OperationId, Page, PageRequest,
-    SealedRecord, Server, ServerId, Sighting, TenantId, Timestamp, Timing,
+    SealedRecord, Server, ServerId, Sighting, TenantId, Timestamp,
 };
 use vip_core::ports::{
     ChangeSet, Committed, Delivery, Durability, KeyRecord, Loaded, Note, RecordedRef, Retention, SealReport,
@@ -127,9 +127,14 @@ impl Store for SqliteBackend {
         Ok(self.write(Sight { account: account.clone(), sightings: sightings.to_vec() }).await?)
     }
 
-    async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError> {
+    async fn stalled(
+        &self,
+        stall_after: Duration,
+        furthest_ahead: Duration,
+        most: u32,
+    ) -> Result<Vec<Stalled>, StoreError> {
         let now = self.time();
-        let (before, beyond) = (now.minus(stall_after).as_micros(), rows::after(now, Timing::FURTHEST_AHEAD));
+        let (before, beyond) = (now.minus(stall_after).as_micros(), rows::after(now, furthest_ahead));
         let rows = self.reader().rows(|queries| queries.server_stalled.query().bind(before).bind(most).bind(beyond));
         all(&rows.await?, rows::stalled)
     }

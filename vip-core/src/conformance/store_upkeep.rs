@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     Account, AccountId, Candidate, ChainHead, Desired, Gate, Landing, PageLimit, PageRequest, ProviderRef,
-    ProviderServerId, Removal, Server, ServerId, ServerState, Sighting, SightingClass, SightingKey, Timestamp, Timing,
+    ProviderServerId, Removal, Server, ServerId, ServerState, Sighting, SightingClass, SightingKey, Timestamp,
     TokenDigest, verify_chain, verify_versions,
 };
 use crate::ports::{Enqueued, Guard, Note, QuotaChange, RecordedRef, Retention, SealReport, SinkName, StoreError};
@@ -317,7 +317,7 @@ pub async fn stalled_servers_are_listed_longest_ago_first(fixture: &dyn BackendF
     let third = accepted(fixture, "other").await;
     drop(moved(fixture, third, ServerState::Deleted).await);
     let stalled = async |after, most| {
-        let found = store.stalled(seconds(after), most).await.unwrap();
+        let found = store.stalled(seconds(after), seconds(4500), most).await.unwrap();
         found.into_iter().map(|stalled| stalled.server).collect::<Vec<_>>()
     };
     assert!(stalled(10, 9).await.is_empty());
@@ -335,16 +335,16 @@ pub async fn a_server_that_waits_for_a_time_beyond_any_is_stalled(fixture: &dyn 
         server.wake_at = Some(fixture.now().await.plus(wait));
         moved(fixture, server, state).await.server.id
     };
-    let year = 365 * seconds(86_400);
-    waits(Timing::FURTHEST_AHEAD, ServerState::Creating).await;
+    let (furthest, year) = (seconds(4500), 365 * seconds(86_400));
+    waits(furthest, ServerState::Creating).await;
     waits(year, ServerState::Deleted).await;
-    // As a clock leaves it that was a year ahead and was set back.
-    let ahead = waits(year, ServerState::Creating).await;
-    let further = waits(2 * year, ServerState::Running).await;
+    // As a clock leaves it that was ahead for an hour, or for a year, and was set back.
+    let ahead = waits(furthest + seconds(12), ServerState::Creating).await;
+    let further = waits(year, ServerState::Running).await;
     let late = accepted(fixture, "other").await.id;
     fixture.advance(seconds(11)).await;
     let stalled = async |most| {
-        let found = store.stalled(seconds(10), most).await.unwrap();
+        let found = store.stalled(seconds(10), furthest, most).await.unwrap();
         found.into_iter().map(|stalled| stalled.server).collect::<Vec<_>>()
     };
     assert_eq!(stalled(9).await, [late, ahead, further]);

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::state::{MemoryState, Shared};
 use crate::model::{
     Account, AccountId, ChainHead, IdempotencyKey, InstallationId, Operation, OperationId, Page, PageRequest,
-    SealedRecord, Server, ServerId, ServerState, Sighting, TenantId, Timestamp, Timing,
+    SealedRecord, Server, ServerId, ServerState, Sighting, TenantId, Timestamp,
 };
 use crate::ports::{
     ChangeSet, Clock, Committed, Delivery, Durability, KeyRecord, Loaded, Note, RecordedRef, Retention, SealReport,
@@ -140,10 +140,15 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError> {
+    async fn stalled(
+        &self,
+        stall_after: Duration,
+        furthest_ahead: Duration,
+        most: u32,
+    ) -> Result<Vec<Stalled>, StoreError> {
         let now = self.clock.now();
         let state = self.lock();
-        let is_due = |at: &Timestamp| *at < now.minus(stall_after) || Timing::is_beyond(*at, now);
+        let is_due = |at: &Timestamp| *at < now.minus(stall_after) || *at > now.plus(furthest_ahead);
         let due = |server: &Server| {
             let wake_at = server.wake_at.filter(|at| is_due(at) && !server.state.is_final())?;
             Some(Stalled { server: server.id, tenant: server.tenant.clone(), wake_at })

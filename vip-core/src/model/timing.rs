@@ -14,6 +14,9 @@ const TOO_LONG: &str = "every duration ≤ 100 years";
 /// Longest time for which anything is put off or leased.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
+/// More than is added to a wait at random, for the patience that an outage takes, and up to a time that looks have in common.
+const ADDED_MOST: Duration = Duration::from_secs(900);
+
 /// Holds the durations and bounds of the protocol (`docs/protocol.md` §11); the builder refuses an unsound set. The same in all processes:
 /// see [`Builder::timing`](crate::provisioner::Builder::timing).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,15 +113,25 @@ pub struct TimingError {
 }
 
 impl Timing {
-    /// How far ahead a time may lie that a store or queue has written: further than any wait and any lease, which are 24 h at the
-    /// most, with what is added to them at random.
+    /// How far ahead the end of a lease may lie: further than any, which are 24 h at the most. A queue knows the timings of no worker.
     pub const FURTHEST_AHEAD: Duration = Duration::from_secs(25 * 3600);
+
+    /// Longest wait that is none of these durations: what a provider may name, and the pause between two probes.
+    pub(crate) const LONGEST_NAMED: Duration = Duration::from_secs(3600);
+
+    /// Returns how far ahead a time that a record waits for may lie: further than anything is put off with these durations, and never
+    /// further than [`FURTHEST_AHEAD`](Self::FURTHEST_AHEAD).
+    #[must_use]
+    pub fn furthest_ahead(&self) -> Duration {
+        let longest = self.waits().into_iter().fold(Self::LONGEST_NAMED, Duration::max);
+        longest.saturating_add(ADDED_MOST)
+    }
 
     /// Says whether a time lies further ahead than anything is put off: it was written while the clock was ahead, and whoever
     /// waited for it would wait until the clock is there again.
     #[must_use]
-    pub fn is_beyond(at: Timestamp, now: Timestamp) -> bool {
-        at > now.plus(Self::FURTHEST_AHEAD)
+    pub fn is_beyond(&self, at: Timestamp, now: Timestamp) -> bool {
+        at > now.plus(self.furthest_ahead())
     }
 
     /// Checks every inequality that keeps these durations sound together (`docs/protocol.md` §11).
@@ -200,17 +213,21 @@ impl Timing {
         broken.map_or(Ok(()), |(_, rule, consequence)| Err(TimingError { rule, consequence }))
     }
 
-    fn short_waits(&self) -> (bool, &'static str, &'static str) {
-        let waits = [
+    /// Returns all for which a record is put off, or its job leased.
+    fn waits(&self) -> [Duration; 6] {
+        [
             self.lease,
             self.request_deadline.saturating_add(self.landing_allowance),
             self.backoff_most,
             self.look_first,
             self.probe_first,
             self.park_recheck,
-        ];
+        ]
+    }
+
+    fn short_waits(&self) -> (bool, &'static str, &'static str) {
         (
-            waits.into_iter().all(|wait| wait <= LONGEST_WAIT),
+            self.waits().into_iter().all(|wait| wait <= LONGEST_WAIT),
             "lease, request_deadline + landing_allowance, backoff_most, look_first, probe_first, park_recheck ≤ 24 h",
             "what waits is taken for written while the clock was ahead",
         )
@@ -296,10 +313,32 @@ mod tests {
         let allowance: fn(&mut Timing) -> &mut Duration = |t| &mut t.landing_allowance;
         let request = Timing::default().request_deadline;
         assert!(with(allowance, day - request).is_none() && with(allowance, more - request).is_some());
+        assert!(day + ADDED_MOST < Timing::FURTHEST_AHEAD);
+    }
 
-        let (now, furthest) = (Timestamp::from_micros(7), Timestamp::from_micros(7).plus(Timing::FURTHEST_AHEAD));
-        assert!(!Timing::is_beyond(furthest, now) && Timing::is_beyond(furthest.plus(Duration::from_micros(1)), now));
-        assert!(day < Timing::FURTHEST_AHEAD);
+    #[test]
+    fn a_time_is_beyond_any_from_a_quarter_of_an_hour_after_the_longest_wait_on() {
+        let (hour, day) = (Duration::from_secs(3600), LONGEST_WAIT);
+        let with = |change: fn(&mut Timing, Duration)| {
+            let mut timing = Timing::default();
+            change(&mut timing, day);
+            timing
+        };
+        let cases = [
+            (Timing::default(), hour),
+            (with(|t, day| t.lease = day), day),
+            (with(|t, day| t.landing_allowance = day - t.request_deadline), day),
+            (with(|t, day| t.backoff_most = day), day),
+            (with(|t, day| t.look_first = day), day),
+            (with(|t, day| t.probe_first = day), day),
+            (with(|t, day| t.park_recheck = day), day),
+        ];
+        for (timing, longest) in cases {
+            assert_eq!(timing.furthest_ahead(), longest + hour / 4, "{timing:?}");
+            let now = Timestamp::from_micros(7);
+            let furthest = now.plus(timing.furthest_ahead());
+            assert!(!timing.is_beyond(furthest, now) && timing.is_beyond(furthest.plus(Duration::from_micros(1)), now));
+        }
     }
 
     #[test]

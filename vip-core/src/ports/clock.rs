@@ -23,7 +23,7 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
     fn now(&self) -> Timestamp {
         // A clock before 1970 reads as 1970. What was written before that then lies so far ahead that it counts as now
-        // (`Timing::is_beyond`), as after any clock that was ahead: nothing freezes. A create that was in the air may be judged lost
+        // (`Timing::is_beyond`), as after any clock that was far ahead: nothing freezes. A create that was in the air may be judged lost
         // when the clock is set right; the sweep then finds its server.
         let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))

@@ -104,8 +104,13 @@ impl Store for FailingStore {
         self.inner.sight(account, sightings).await
     }
 
-    async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError> {
-        self.inner.stalled(stall_after, most).await
+    async fn stalled(
+        &self,
+        stall_after: Duration,
+        furthest_ahead: Duration,
+        most: u32,
+    ) -> Result<Vec<Stalled>, StoreError> {
+        self.inner.stalled(stall_after, furthest_ahead, most).await
     }
 
     async fn account(&self, account: &AccountId) -> Result<Account, StoreError> {

@@ -15,7 +15,7 @@ use crate::telemetry;
 /// Most pages of an inventory: 50 servers a page make 500,000 servers.
 const INVENTORY_PAGES: u32 = 10_000;
 /// Longest pause between two probes of a closed gate.
-const PROBE_MOST: Duration = Duration::from_secs(3600);
+const PROBE_MOST: Duration = Timing::LONGEST_NAMED;
 /// Pause after which a record asks again whether its account was checked.
 const UNCHECKED: Duration = Duration::from_secs(2);
 /// Most tries to write an account that others write too.
@@ -49,7 +49,7 @@ pub(super) fn view(account: &Account, digest: &TokenDigest, now: Timestamp, timi
         Some(Gate::Open) => GateView::Open,
         Some(Gate::Blocked { probe_at }) => {
             let soon = now.plus(UNCHECKED);
-            GateView::Closed { until: if is_due(*probe_at, now) { soon } else { (*probe_at).max(soon) } }
+            GateView::Closed { until: if is_due(*probe_at, now, timing) { soon } else { (*probe_at).max(soon) } }
         }
         Some(Gate::Suspect { .. }) => GateView::Closed { until: now.plus(timing.probe_first) },
         None if is_on(SeededBug::UncheckedTokenBelieved) => GateView::Open,
@@ -58,8 +58,8 @@ pub(super) fn view(account: &Account, digest: &TokenDigest, now: Timestamp, timi
 }
 
 /// Says whether a probe is due; also one that was planned while the clock was ahead.
-fn is_due(probe_at: Timestamp, now: Timestamp) -> bool {
-    probe_at <= now || Timing::is_beyond(probe_at, now)
+fn is_due(probe_at: Timestamp, now: Timestamp, timing: &Timing) -> bool {
+    probe_at <= now || timing.is_beyond(probe_at, now)
 }
 
 /// Says what an account that is closed to this process's token is to processes with another one.
@@ -127,7 +127,7 @@ pub async fn close_gate(context: &Context, id: &AccountId, may_read: bool) -> Re
         // that is suspect.
         match account.gate(&digest).map(|entry| &entry.gate) {
             Some(Gate::Suspect { .. }) => return None,
-            Some(Gate::Blocked { probe_at }) if !is_due(*probe_at, now) && !may_read => return None,
+            Some(Gate::Blocked { probe_at }) if !is_due(*probe_at, now, &context.timing) && !may_read => return None,
             Some(Gate::Blocked { .. } | Gate::Open) | None => {}
         }
         let probes = account.gate(&digest).map_or(0, |entry| entry.probes);
@@ -238,7 +238,7 @@ pub async fn check_token(context: &Context, id: &AccountId) -> Result<TokenCheck
     match before.as_ref().map(|entry| &entry.gate) {
         Some(Gate::Open) => return Ok(TokenCheck::Open),
         Some(Gate::Suspect { why }) => return Ok(TokenCheck::Suspect { why: why.clone() }),
-        Some(Gate::Blocked { probe_at }) if !is_due(*probe_at, now) => {
+        Some(Gate::Blocked { probe_at }) if !is_due(*probe_at, now, &context.timing) => {
             return Ok(TokenCheck::Blocked { probe_at: *probe_at });
         }
         Some(Gate::Blocked { .. }) | None => {}

@@ -272,6 +272,6 @@ async fn view(side: &Side<'_>, slots: &[Server]) -> Vec<String> {
         view.extend(store.servers(&tenant, &page).await.unwrap().items.iter().map(json));
     }
     view.push(format!("{:?}", store.stats().await.unwrap()));
-    view.push(format!("{:?}", store.stalled(seconds(3), ALL).await.unwrap()));
+    view.push(format!("{:?}", store.stalled(seconds(3), seconds(30), ALL).await.unwrap()));
     view
 }

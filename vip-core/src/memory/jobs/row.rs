@@ -88,6 +88,6 @@ impl Row {
 
     /// Says whether it was leased while the clock was ahead: no worker asks for a lease that ends so late.
     pub(super) fn was_leased_ahead(&self, now: Timestamp) -> bool {
-        self.job.lease_until.is_some_and(|until| Timing::is_beyond(until, now))
+        self.job.lease_until.is_some_and(|until| until > now.plus(Timing::FURTHEST_AHEAD))
     }
 }

@@ -96,8 +96,8 @@ pub trait JobQueue: fmt::Debug + Send + Sync + 'static {
     /// May be dropped at any time.
     async fn wait(&self, timeout: Duration);
 
-    /// Returns jobs whose leases have expired, or end [beyond](crate::model::Timing::is_beyond) any, to waiting, at most `most`;
-    /// counts how many.
+    /// Returns jobs whose leases have expired, or end [further ahead](crate::model::Timing::FURTHEST_AHEAD) than any, to waiting, at most
+    /// `most`; counts how many.
     ///
     /// # Errors
     ///

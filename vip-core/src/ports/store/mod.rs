@@ -63,7 +63,7 @@ use crate::model::{
 ///   (`a_deletion_lasts_for_as_long_as_it_is_pending`, `a_removal_that_nobody_asked_for_lasts_since_its_server_is_known`).
 /// * An account is written only over the version that was read (`an_account_is_written_by_whoever_read_it_last`).
 /// * Stalled servers are those whose time has passed, longest ago first, and behind them those whose time lies further ahead
-///   than anything is put off (`stalled_servers_are_listed_longest_ago_first`,
+///   than was said (`stalled_servers_are_listed_longest_ago_first`,
 ///   `a_server_that_waits_for_a_time_beyond_any_is_stalled`).
 /// * Trimming takes keys, operations and all of a final record but its tombstone; dead jobs stay
 ///   (`trimming_leaves_a_tombstone`).
@@ -168,13 +168,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`]; repeating it is harmless.
     async fn sight(&self, account: &AccountId, sightings: &[Sighting]) -> Result<(), StoreError>;
 
-    /// Lists servers whose time to move passed more than `stall_after` ago, longest ago first, and then those whose time
-    /// [is beyond](crate::model::Timing::is_beyond) any: it was written while the clock was ahead.
+    /// Lists servers whose time to move passed more than `stall_after` ago, longest ago first, and then those whose time lies more than
+    /// `furthest_ahead` ahead: it was written while the clock was ahead.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the store cannot be asked.
-    async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError>;
+    async fn stalled(
+        &self,
+        stall_after: Duration,
+        furthest_ahead: Duration,
+        most: u32,
+    ) -> Result<Vec<Stalled>, StoreError>;
 
     /// Reads what is known of an account, and the time; an unknown one is version 0.
     ///

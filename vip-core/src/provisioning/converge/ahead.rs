@@ -8,7 +8,7 @@ use crate::model::{Landing, Server, Timestamp, Timing};
 /// Brings the times of a record back that its store's clock has not reached and will not for long; it is written with the next note
 /// or commit.
 pub(super) fn bring_back(server: &mut Server, now: Timestamp, timing: &Timing) {
-    let is_ahead = |at: Timestamp| Timing::is_beyond(at, now);
+    let is_ahead = |at: Timestamp| timing.is_beyond(at, now);
     let to_now = |at: &mut Timestamp| *at = if is_ahead(*at) { now } else { *at };
     server.not_before = server.not_before.filter(|at| !is_ahead(*at));
     server.exhausted_since.iter_mut().chain(&mut server.exhausted_at).for_each(to_now);

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::step::{GateView, Look};
-use crate::model::{Candidate, Effect, Server, ServerState, Timestamp, WaitReason};
+use crate::model::{Candidate, Effect, Server, ServerState, Timestamp, Timing, WaitReason};
 use crate::ports::{Outlook, Priority, Shut};
 
 /// Most of a wait that is added at random, so that all who wait for one moment do not come at once.
 const SPREAD: f64 = 0.1;
 
 /// Longest wait that somebody else may name: then it is asked again, whatever was said.
-pub(super) const LONGEST_NAMED: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST_NAMED: Duration = Timing::LONGEST_NAMED;
 
 /// Part of the time that an outage has lasted by which a record may come back later than it could.
 const PATIENCE_SHARE: u32 = 20;

@@ -120,7 +120,8 @@ impl Sweep {
             return Ok(SweepReport::default());
         }
         // S6 first: what has stalled is woken even if the account cannot be looked at.
-        let stalled = context.store.stalled(context.timing.stall_after, STALLED).await?;
+        let (after, ahead) = (context.timing.stall_after, context.timing.furthest_ahead());
+        let stalled = context.store.stalled(after, ahead, STALLED).await?;
         let servers: Vec<(TenantId, ServerId)> = stalled.into_iter().map(|s| (s.tenant, s.server)).collect();
         let woken = self.wake(&servers).await;
         // And the account is looked at even if the queue takes no wakes.

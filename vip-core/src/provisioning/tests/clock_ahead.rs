@@ -1,4 +1,4 @@
-//! The clock of store and queue is a year ahead for a while: what was written meanwhile is waited for no longer than otherwise.
+//! The clock of store and queue is hours or a year ahead for a while: what was written meanwhile is waited for no longer than otherwise.
 
 use super::*;
 use crate::memory::{MemoryQueue, ProviderFault, ProviderMethod, ShiftedClock};
@@ -8,6 +8,8 @@ use crate::provisioning::sweep::{Sweep, SweepMode};
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 const HOUR: Duration = Duration::from_secs(3600);
+/// Further ahead than any wait of these timings, and less than any lease of others.
+const HOURS: Duration = Duration::from_secs(3 * 3600);
 /// More commits than an attempt makes, repeats included.
 const ALL_COMMITS: u32 = 10_000;
 
@@ -51,7 +53,8 @@ impl Product {
 async fn a_deletion_that_was_under_way_ends_within_the_hour() {
     // It looks again, or it backs off.
     let throttled = ProviderErrorKind::Throttled { retry_after: Duration::from_secs(1) };
-    for refused in [None, Some(ProviderErrorKind::Busy), Some(throttled)] {
+    let all = [None, Some(ProviderErrorKind::Busy), Some(throttled)];
+    for (refused, ahead) in all.into_iter().flat_map(|refused| [(refused, HOURS), (refused, YEAR)]) {
         let (product, clock) = on_a_clock().await;
         let order = product.order("web-1", None).await.unwrap().operation;
         product.settle_within(HOUR).await;
@@ -59,18 +62,18 @@ async fn a_deletion_that_was_under_way_ends_within_the_hour() {
         if let Some(kind) = refused {
             product.provider.fail_next(ProviderMethod::Delete, ProviderFault::Refuse(kind));
         }
-        clock.set_ahead(YEAR);
+        clock.set_ahead(ahead);
         product.one_attempt().await;
         product.goes_on(&clock, &deletion).await;
-        assert!(product.provider.servers().is_empty(), "{refused:?}");
+        assert!(product.provider.servers().is_empty(), "{refused:?} {ahead:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_create_without_an_answer_holds_up_neither_its_order_nor_a_deletion() {
-    for is_deleted in [false, true] {
+    for (is_deleted, ahead) in [(false, HOURS), (false, YEAR), (true, HOURS), (true, YEAR)] {
         let (product, clock) = on_a_clock().await;
-        clock.set_ahead(YEAR);
+        clock.set_ahead(ahead);
         product.provider.fail_next(ProviderMethod::Create, ProviderFault::HappenLater(Duration::from_secs(300)));
         let order = product.order("web-1", None).await.unwrap().operation;
         product.one_attempt().await;
@@ -127,12 +130,14 @@ async fn a_parked_order_is_checked_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_was_refused_is_probed_again() {
-    let (product, clock) = on_a_clock().await;
-    let order = product.order("web-1", None).await.unwrap().operation;
-    product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unauthorized));
-    clock.set_ahead(YEAR);
-    product.one_attempt().await;
-    product.goes_on(&clock, &order).await;
+    for ahead in [HOURS, YEAR] {
+        let (product, clock) = on_a_clock().await;
+        let order = product.order("web-1", None).await.unwrap().operation;
+        product.provider.fail_next(ProviderMethod::Create, ProviderFault::Refuse(ProviderErrorKind::Unauthorized));
+        clock.set_ahead(ahead);
+        product.one_attempt().await;
+        product.goes_on(&clock, &order).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

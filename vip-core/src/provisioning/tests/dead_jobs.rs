@@ -113,7 +113,7 @@ async fn a_record_that_cannot_be_read_keeps_no_other_one_from_being_parked() {
     let damaged = orders[0].server;
     let mut store = crate::mocks::MockStore::new();
     let [stalled, loads, commits] = [(); 3].map(|()| product.context.store.clone());
-    store.expect_stalled().returning(move |stall_after, most| now(stalled.stalled(stall_after, most)));
+    store.expect_stalled().returning(move |after, ahead, most| now(stalled.stalled(after, ahead, most)));
     store.expect_load().returning(move |tenant, server| {
         let is_damaged = server == damaged;
         if is_damaged { Err(StoreError::Corrupt { source: "damaged".into() }) } else { now(loads.load(tenant, server)) }

@@ -125,8 +125,13 @@ impl Store for YieldingStore {
         yields(self.inner.sight(account, sightings)).await
     }
 
-    async fn stalled(&self, stall_after: Duration, most: u32) -> Result<Vec<Stalled>, StoreError> {
-        yields(self.inner.stalled(stall_after, most)).await
+    async fn stalled(
+        &self,
+        stall_after: Duration,
+        furthest_ahead: Duration,
+        most: u32,
+    ) -> Result<Vec<Stalled>, StoreError> {
+        yields(self.inner.stalled(stall_after, furthest_ahead, most)).await
     }
 
     async fn account(&self, account: &AccountId) -> Result<Account, StoreError> {

@@ -10,6 +10,10 @@ fn brought_back(change: impl FnOnce(&mut Server)) -> Server {
     world.server
 }
 
+fn furthest() -> Timestamp {
+    NOW.plus(Timing::default().furthest_ahead())
+}
+
 /// Fills every time of a record.
 fn fill(server: &mut Server, at: Timestamp) {
     (server.not_before, server.exhausted_since, server.exhausted_at) = (Some(at), Some(at), Some(at));
@@ -32,7 +36,7 @@ fn fill(server: &mut Server, at: Timestamp) {
 
 #[test]
 fn times_that_converge_may_have_planned_stay_as_they_are() {
-    for at in [NOW, NOW.minus(seconds(99)), NOW.plus(Timing::FURTHEST_AHEAD)] {
+    for at in [NOW, NOW.minus(seconds(99)), furthest()] {
         let filled = World::with(|s| fill(s, at)).server;
         assert_eq!(brought_back(|s| fill(s, at)), filled);
     }
@@ -40,7 +44,7 @@ fn times_that_converge_may_have_planned_stay_as_they_are() {
 
 #[test]
 fn of_times_further_ahead_a_wait_is_over_and_what_has_to_last_lasts_in_full() {
-    let ahead = NOW.plus(Timing::FURTHEST_AHEAD).plus(Duration::from_micros(1));
+    let ahead = furthest().plus(Duration::from_micros(1));
     let mut expected = World::with(|s| fill(s, NOW)).server;
     expected.not_before = None;
     (expected.waiting_since, expected.last_answer) = (None, None);

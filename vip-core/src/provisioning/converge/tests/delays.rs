@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::WaitReason;
-use crate::ports::{ProviderError, ProviderErrorKind};
-use crate::provisioning::converge::Failure;
+use crate::ports::{Outlook, ProviderError, ProviderErrorKind, Shut};
+use crate::provisioning::converge::{Failure, outlook};
 
 fn any_duration() -> impl Strategy<Value = Duration> {
     let all = (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(seconds, nanos)| Duration::new(seconds, nanos));
@@ -15,6 +15,22 @@ fn any_duration() -> impl Strategy<Value = Duration> {
 /// Times that a sound set of timings may hold: up to a hundred years.
 fn sound() -> impl Strategy<Value = Duration> {
     (1..3_153_600_000_000_u64).prop_map(Duration::from_millis)
+}
+
+/// Sound timings, in which each wait may be as long as any.
+fn any_timing() -> impl Strategy<Value = Timing> {
+    let day = seconds(86_400);
+    let wait = move || prop_oneof![Just(day), (60_000..86_400_000_u64).prop_map(Duration::from_millis)];
+    let waits = (wait(), wait(), wait(), wait(), wait(), wait());
+    (waits, 1..60_000_u64).prop_map(move |((lease, landing, backoff, look, probe, park), again)| {
+        let mut timing = Timing::default();
+        (timing.lease, timing.landing_allowance) = (lease, landing - timing.request_deadline);
+        (timing.backoff_most, timing.look_first, timing.look_again) = (backoff, look, Duration::from_millis(again));
+        (timing.probe_first, timing.park_recheck) = (probe, park);
+        // What has to be longer than some of them.
+        (timing.stall_after, timing.sweep_grace) = (2 * day, 2 * day);
+        timing
+    })
 }
 
 /// A double holds 53 bits: a part of a long wait is exact to a few parts in 2^52 only.
@@ -47,6 +63,37 @@ proptest! {
         prop_assert!(delay >= named && delay <= named + named / 10 + Duration::from_nanos(1));
         let unnamed = View { jitter, ..world.view() }.retry_delay(&Failure::unanswered());
         prop_assert!(unnamed >= world.timing.backoff_first / 2 && unnamed <= world.timing.backoff_most);
+    }
+
+    #[test]
+    fn no_wait_and_no_lease_of_sound_timings_reaches_further_ahead_than_they_say(
+        timing in any_timing(), named in any_duration(), jitter in -1.0..2.0_f64, backoff in any::<u32>(),
+    ) {
+        prop_assert_eq!(timing.check(), Ok(()));
+        let mut world = World::with(|s| s.backoff = backoff);
+        world.timing = timing;
+        let (timing, view) = (&world.timing, View { jitter, ..world.view() });
+        let shut = Some(Shut { retry_after: named, since: named, code: "x" });
+        let held_back = outlook::gate(GateView::Open, &Outlook { shut, ..Outlook::default() }, NOW, jitter);
+        let GateView::Resting { until } = held_back else { panic!("{held_back:?}") };
+        let failure = Failure { retry_after: Some(named), ..Failure::unanswered() };
+        let usual = View { usual_create: Some(seconds(600)), jitter, ..world.view() };
+        let planned = [
+            until,
+            NOW.plus(view.retry_delay(&failure)),
+            NOW.plus(view.retry_delay(&Failure::unanswered())),
+            view.at_a_common_time(view.first_look()),
+            usual.at_a_common_time(usual.first_look()),
+            view.at_a_common_time(timing.look_again * 4),
+            NOW.plus(timing.request_deadline).plus(timing.landing_allowance),
+            NOW.plus(timing.probe_first),
+            NOW.plus(timing.park_recheck),
+            NOW.plus(timing.lease),
+        ];
+        for at in planned {
+            prop_assert!(!timing.is_beyond(at, NOW), "{at:?} with {timing:?}");
+        }
+        prop_assert!(timing.furthest_ahead() < Timing::FURTHEST_AHEAD);
     }
 
     #[test]
