@@ -34,7 +34,8 @@ async fn ended(fixture: &PostgresFixture) -> Server {
 
 /// Trims records that ended an hour ago; returns how many.
 async fn trimmed(fixture: &PostgresFixture, most: u32) -> u64 {
-    fixture.store().trim(&Retention { keys: HOUR, records: HOUR, most }).await.unwrap().records
+    let now = fixture.now().await;
+    fixture.store().trim(&Retention { now, keys: HOUR, records: HOUR, most }).await.unwrap().records
 }
 
 #[tokio::test]

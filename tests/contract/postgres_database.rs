@@ -256,7 +256,8 @@ async fn any_number_of_records_is_trimmed_by_one_statement_and_each_keeps_its_ow
         CREATE TRIGGER noted AFTER UPDATE ON vip.servers FOR EACH STATEMENT EXECUTE FUNCTION note_statement()";
     server().run(&database, gone).await;
     let trim = async |most| {
-        let retention = Retention { keys: Duration::ZERO, records: Duration::ZERO, most };
+        let now = backend.now().await.unwrap();
+        let retention = Retention { now, keys: Duration::ZERO, records: Duration::ZERO, most };
         backend.trim(&retention).await.unwrap().records
     };
     assert_eq!((trim(39).await, trim(39).await, trim(39).await), (39, 1, 0));

@@ -90,7 +90,8 @@ async fn one_of_each(backend: &PostgresBackend, name: &str) {
     }
     backend.wait(MILLI).await;
     backend.reap(1, 10).await.unwrap();
-    let retention = Retention { keys: Duration::ZERO, records: Duration::ZERO, most: 10 };
+    let now = backend.now().await.unwrap();
+    let retention = Retention { now, keys: Duration::ZERO, records: Duration::ZERO, most: 10 };
     assert_eq!(backend.trim(&retention).await.unwrap().records, 0);
 }
 
@@ -304,7 +305,6 @@ async fn counts_of_what_was_seen_at_the_provider_stop_at_their_bound() {
 #[tokio::test]
 async fn trimming_looks_at_no_record_whose_keys_are_gone_until_it_is_trimmed_itself() {
     let years = Duration::from_secs(100 * 365 * 86_400);
-    let retention = Retention { keys: Duration::ZERO, records: years, most: 2 };
     let rows = looked_at(GROW_ENDED, async |backend| {
         for number in 0..6 {
             let mut whole = order(record(&tenant("acme")));
@@ -314,6 +314,8 @@ async fn trimming_looks_at_no_record_whose_keys_are_gone_until_it_is_trimmed_its
             let guard = Guard::Operator { stamp: ended.stamp, claim: claim_id() };
             drop(backend.commit(&change(ended, guard)).await.unwrap());
         }
+        let now = backend.now().await.unwrap();
+        let retention = Retention { now, keys: Duration::ZERO, records: years, most: 2 };
         let mut keys = Vec::new();
         for _ in 0..4 {
             keys.push(backend.trim(&retention).await.unwrap().keys);

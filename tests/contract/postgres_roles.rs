@@ -31,7 +31,8 @@ async fn the_run_role_does_all_the_work_and_cannot_change_audit_records_or_table
     }
     backend.reap(1, 10).await.unwrap();
     backend.sight(&vip_core::model::AccountId::default_account(), &[]).await.unwrap();
-    let retention = Retention { keys: std::time::Duration::ZERO, records: std::time::Duration::ZERO, most: 10 };
+    let (now, zero) = (backend.now().await.unwrap(), std::time::Duration::ZERO);
+    let retention = Retention { now, keys: zero, records: zero, most: 10 };
     backend.trim(&retention).await.unwrap();
     assert!(backend.now().await.unwrap() > Timestamp::from_micros(0));
     assert!(Store::stats(&backend).await.is_ok() && JobQueue::stats(&backend, &[]).await.is_ok());

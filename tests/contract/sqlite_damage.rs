@@ -47,7 +47,7 @@ async fn a_record_that_cannot_be_read_keeps_no_other_from_being_trimmed_and_is_t
     }
     fixture.advance(HOUR).await;
     // Fewer at once than there are damaged ones in front of them.
-    let retention = Retention { keys: HOUR, records: HOUR, most: 1 };
+    let retention = Retention { now: fixture.now().await, keys: HOUR, records: HOUR, most: 1 };
     let mut records = Vec::new();
     for _ in 0..3 {
         records.push(fixture.store().trim(&retention).await.unwrap().records);
@@ -185,7 +185,7 @@ async fn a_thousand_unreadable_records_are_passed_over_and_one_more_holds_up_the
     ended(&fixture).await;
     ended(&fixture).await;
     fixture.advance(HOUR).await;
-    let retention = Retention { keys: HOUR, records: HOUR, most: 1 };
+    let retention = Retention { now: fixture.now().await, keys: HOUR, records: HOUR, most: 1 };
     for (numbers, records) in [(1..=1000, 1), (1001..=1001, 0)] {
         unreadable(&fixture, numbers).await;
         assert_eq!(fixture.store().trim(&retention).await.unwrap().records, records);

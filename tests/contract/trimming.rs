@@ -25,7 +25,8 @@ async fn keys_that_cannot_be_trimmed_hold_up_neither_operations_nor_records() {
     let bare = moved(&fixture, bare, ServerState::Failed).await.server;
     fixture.advance(HOUR).await;
 
-    store.trim(&Retention { keys: HOUR, records: HOUR, most: 9 }).await.unwrap_err();
+    let now = fixture.now().await;
+    store.trim(&Retention { now, keys: HOUR, records: HOUR, most: 9 }).await.unwrap_err();
     assert!(store.operation(&bare.tenant, bare.create_operation).await.unwrap().is_none());
     assert!(load(store, &bare).await.server.spec.image.is_empty(), "its tombstone is left");
     let named = store.operation(&keyed.tenant, keyed.create_operation).await.unwrap();

@@ -25,7 +25,7 @@ impl Write for TrimKeys {
 
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<u64, Failure> {
         let queries = transaction.queries();
-        let before = transaction.now().minus(self.0.keys).as_micros();
+        let before = self.0.keys_until(transaction.now()).as_micros();
         let ended = queries.key_servers.query().bind(before).bind(i64::from(self.0.most));
         let ended = transaction.rows(ended).await?;
         if ended.is_empty() {
@@ -53,7 +53,7 @@ impl Write for TrimOperations {
     type Answer = u64;
 
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<u64, Failure> {
-        let before = transaction.now().minus(self.0.records).as_micros();
+        let before = self.0.records_until(transaction.now()).as_micros();
         let trim = transaction.queries().operation_trim.query().bind(before).bind(i64::from(self.0.most));
         transaction.execute(trim).await
     }
@@ -68,7 +68,7 @@ impl Write for TrimRecords {
     type Answer = u64;
 
     async fn write(&self, transaction: &mut Transaction<'_>) -> Result<u64, Failure> {
-        let before = transaction.now().minus(self.0.records).as_micros();
+        let before = self.0.records_until(transaction.now()).as_micros();
         let most = usize::try_from(self.0.most).unwrap_or(usize::MAX);
         let tombstones = tombstones(transaction, before, most).await?;
         if tombstones.is_empty() {

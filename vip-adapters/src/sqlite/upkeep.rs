@@ -23,7 +23,7 @@ impl Write for TrimKeys {
 
     async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<u64, Failure> {
         let queries = transaction.queries();
-        let before = transaction.now().minus(self.0.keys).as_micros();
+        let before = self.0.keys_until(transaction.now()).as_micros();
         let ended = transaction.rows(queries.key_servers.query().bind(before).bind(self.0.most)).await?;
         if ended.is_empty() {
             return Ok(0);
@@ -46,7 +46,7 @@ impl Write for TrimOperations {
     type Answer = u64;
 
     async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<u64, Failure> {
-        let before = transaction.now().minus(self.0.records).as_micros();
+        let before = self.0.records_until(transaction.now()).as_micros();
         let trim = transaction.queries().operation_trim.query().bind(before).bind(self.0.most);
         transaction.execute(trim).await
     }
@@ -61,7 +61,7 @@ impl Write for TrimRecords {
     type Answer = u64;
 
     async fn write(&self, transaction: &mut WriteTransaction<'_>) -> Result<u64, Failure> {
-        let before = transaction.now().minus(self.0.records).as_micros();
+        let before = self.0.records_until(transaction.now()).as_micros();
         trim_records(transaction, before, u64::from(self.0.most)).await
     }
 }

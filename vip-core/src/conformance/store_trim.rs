@@ -9,7 +9,8 @@ use super::samples::{change, holder, key_of, moved, server, takeover, tenant};
 
 /// Trims keys a second after the end of their record; returns how many.
 async fn trimmed(fixture: &dyn BackendFixture, most: u32) -> u64 {
-    let retention = Retention { keys: seconds(1), records: seconds(1_000_000), most };
+    let now = fixture.now().await;
+    let retention = Retention { now, keys: seconds(1), records: seconds(1_000_000), most };
     fixture.store().trim(&retention).await.unwrap().keys
 }
 
@@ -49,4 +50,24 @@ pub async fn many_keys_of_one_record_are_trimmed_a_few_at_a_time(fixture: &dyn B
     drop(moved(fixture, record, ServerState::Failed).await);
     fixture.advance(seconds(1)).await;
     assert_eq!((trimmed(fixture, 2).await, trimmed(fixture, 2).await, trimmed(fixture, 2).await), (2, 1, 0));
+}
+
+pub async fn trimming_goes_by_no_later_time_than_is_said(fixture: &dyn BackendFixture) {
+    let read = fixture.now().await;
+    let record = with_key(fixture, server(&tenant("acme")), Guard::New, "first").await;
+    drop(moved(fixture, record, ServerState::Failed).await);
+    // As the clock of another server is that has taken over since.
+    fixture.advance(seconds(1_000)).await;
+    for (now, trimmed) in [(read, 0), (read.plus(seconds(1)), 1)] {
+        let retention = Retention { now, keys: seconds(1), records: seconds(1), most: 9 };
+        let answer = fixture.store().trim(&retention).await.unwrap();
+        assert_eq!((answer.keys, answer.records), (trimmed, trimmed), "{now:?}");
+    }
+    // Nor by one that is ahead of the store's.
+    let record = with_key(fixture, server(&tenant("acme")), Guard::New, "second").await;
+    drop(moved(fixture, record, ServerState::Failed).await);
+    let now = fixture.now().await.plus(seconds(1_000));
+    let retention = Retention { now, keys: seconds(1), records: seconds(1), most: 9 };
+    let answer = fixture.store().trim(&retention).await.unwrap();
+    assert_eq!((answer.keys, answer.records), (0, 0));
 }

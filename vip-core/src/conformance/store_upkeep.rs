@@ -365,8 +365,9 @@ pub async fn trimming_leaves_a_tombstone(fixture: &dyn BackendFixture) {
     let bare = store.commit(&change(server(&tenant("acme")), Guard::New)).await.unwrap().server;
     drop(moved(fixture, bare, ServerState::Failed).await);
     let key = key_of(&gone, "order-1").key;
-    let retention = Retention { keys: seconds(100), records: seconds(200), most: 10 };
     let trimmed = async || {
+        let now = fixture.now().await;
+        let retention = Retention { now, keys: seconds(100), records: seconds(200), most: 10 };
         let trimmed = store.trim(&retention).await.unwrap();
         (trimmed.keys, trimmed.operations, trimmed.records)
     };

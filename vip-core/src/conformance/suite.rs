@@ -185,6 +185,7 @@ macro_rules! backend_suite {
             cases!($fixture, store_trim, BackendFixture:
                 a_key_is_trimmed_whenever_it_came,
                 many_keys_of_one_record_are_trimmed_a_few_at_a_time,
+                trimming_goes_by_no_later_time_than_is_said,
             );
         }
 

@@ -236,30 +236,31 @@ impl Tables {
 
     /// Forgets what has outlived its retention.
     pub(super) fn trim(&mut self, retention: &Retention, now: Timestamp) -> Trimmed {
-        let ended = |server: &ServerId, servers: &BTreeMap<ServerId, Server>, after| {
+        let (keys_until, records_until) = (retention.keys_until(now), retention.records_until(now));
+        let ended = |server: &ServerId, servers: &BTreeMap<ServerId, Server>, until: Timestamp| {
             servers
                 .get(server)
-                .is_some_and(|server| server.state.is_final() && server.gone_at.is_some_and(|at| at.plus(after) <= now))
+                .is_some_and(|server| server.state.is_final() && server.gone_at.is_some_and(|at| at <= until))
         };
         let most = usize::try_from(retention.most).unwrap_or(usize::MAX);
         let servers = &self.servers;
         let keys: Vec<_> = self
             .keys
             .iter()
-            .filter(|(_, record)| ended(&record.server, servers, retention.keys))
+            .filter(|(_, record)| ended(&record.server, servers, keys_until))
             .map(|(key, _)| key.clone())
             .take(most)
             .collect();
         let operations: Vec<_> = self
             .operations
             .values()
-            .filter(|operation| ended(&operation.server, servers, retention.records))
+            .filter(|operation| ended(&operation.server, servers, records_until))
             .map(|operation| operation.id)
             .take(most)
             .collect();
         let records: BTreeSet<ServerId> = servers
             .values()
-            .filter(|server| ended(&server.id, servers, retention.records) && !is_tombstone(server))
+            .filter(|server| ended(&server.id, servers, records_until) && !is_tombstone(server))
             .map(|server| server.id)
             .take(most)
             .collect();

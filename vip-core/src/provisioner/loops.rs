@@ -233,7 +233,7 @@ pub(super) async fn trim_once(context: &Context, pace: &mut Pace) -> Result<Trim
         return Ok(Trimmed::default());
     }
     let (keys, records) = (context.timing.key_retention, context.timing.record_retention);
-    Ok(context.store.trim(&Retention { keys, records, most: TRIM_MOST }).await?)
+    Ok(context.store.trim(&Retention { now, keys, records, most: TRIM_MOST }).await?)
 }
 
 /// Returns how long to wait after a round, so that what ends in a day is also forgotten in one.

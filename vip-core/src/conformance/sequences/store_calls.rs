@@ -242,7 +242,8 @@ async fn deliver(side: &Side<'_>) -> String {
 }
 
 async fn trim(side: &Side<'_>) -> String {
-    let retention = Retention { keys: seconds(10), records: seconds(20), most: ALL };
+    let now = side.fixture.now().await;
+    let retention = Retention { now, keys: seconds(10), records: seconds(20), most: ALL };
     format!("{:?}", side.fixture.store().trim(&retention).await.unwrap())
 }
 

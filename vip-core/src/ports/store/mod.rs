@@ -69,6 +69,7 @@ use crate::model::{
 ///   (`trimming_leaves_a_tombstone`).
 /// * A key is trimmed by the end of its record, whenever it came, and of many of one record no more at once than was said
 ///   (`a_key_is_trimmed_whenever_it_came`, `many_keys_of_one_record_are_trimmed_a_few_at_a_time`).
+/// * Where the clock is ahead of the time that is said, that time counts (`trimming_goes_by_no_later_time_than_is_said`).
 /// * All of this holds for 32 callers at once (`many_writers_are_fenced`, `many_orders_keep_key_and_quota`,
 ///   `first_orders_at_once_fill_the_quota`).
 /// * Any sequence of calls answers as the in-memory store does (`random_calls_of_a_store_answer_as_in_memory`).
@@ -272,7 +273,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`]; repeating it is harmless.
     async fn delivered(&self, sink: &SinkName, tenant: &TenantId, sequence: u64) -> Result<(), StoreError>;
 
-    /// Forgets what has outlived its retention: keys, operations, and all of a final record but its tombstone.
+    /// Forgets what has outlived its retention: keys, operations, and all of a final record but its tombstone; by the store's clock, or by
+    /// the time that is said, whichever is earlier.
     ///
     /// # Errors
     ///

@@ -121,12 +121,28 @@ pub struct Delivery {
 /// Says for how long things are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
+    /// The store's time as it was read and believed: where the clock is ahead of it by then, as after a failover, this time counts.
+    pub now: Timestamp,
     /// How long an idempotency key outlives its server.
     pub keys: Duration,
     /// How long a final record keeps more than its tombstone, and its operations.
     pub records: Duration,
     /// Most rows of each kind that one call removes.
     pub most: u32,
+}
+
+impl Retention {
+    /// Returns until when a record has to have ended for its keys to be forgotten; `now` is the store's time.
+    #[must_use]
+    pub fn keys_until(&self, now: Timestamp) -> Timestamp {
+        now.min(self.now).minus(self.keys)
+    }
+
+    /// Returns until when a record has to have ended for all but its tombstone to be forgotten; `now` is the store's time.
+    #[must_use]
+    pub fn records_until(&self, now: Timestamp) -> Timestamp {
+        now.min(self.now).minus(self.records)
+    }
 }
 
 /// Counts what a round of trimming removed.
