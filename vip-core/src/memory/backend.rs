@@ -92,7 +92,8 @@ pub fn memory_backend() -> MemoryBackend {
 /// Makes an empty backend on tokio's clock: with `#[tokio::test(start_paused = true)]` a server runs within milliseconds.
 ///
 /// Worker and [`MemoryProvider`](super::MemoryProvider) go by the same clock. `start_paused` needs tokio's feature `test-util`, which
-/// belongs in your `[dev-dependencies]`, and a runtime of one thread, as `#[tokio::test]` makes it.
+/// belongs in your `[dev-dependencies]`, and a runtime of one thread, as `#[tokio::test]` makes it. A test that lasts for more than an hour
+/// gives the builder a [`VirtualClock`], too: nothing is trimmed while that of the machine lies behind.
 ///
 /// ```
 /// use vip_core::Provisioner;
