@@ -64,6 +64,12 @@ pub(crate) fn metadata() -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// What the packages of one workspace say of themselves, by its manifest from the root.
+pub(crate) fn packages(manifest: &str) -> Value {
+    let manifest = format!("--manifest-path={manifest}");
+    serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version=1", &manifest])).unwrap()
+}
+
 /// What is compiled for these packages, one `name version` a line: the resolver's answer, unlike that of `metadata`,
 /// which also lists optional crates that nothing turns on.
 pub(crate) fn tree(arguments: &[&str]) -> String {
