@@ -26,6 +26,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use vip_adapters::postgres::{PostgresBackend, PostgresConfig};
 use vip_core::conformance::BackendFixture;
 use vip_core::memory::ManualClock;
@@ -44,7 +45,7 @@ pub(crate) fn server() -> &'static Server {
 /// Databases that are open at once while guards are taken away: the server shares the processors with us.
 const AT_ONCE: usize = 4;
 /// Guards that there are at least.
-const LEAST_GUARDS: usize = 40;
+const LEAST_GUARDS: usize = 50;
 
 /// Cases beside those of the contracts.
 const MORE_CASES: &[(&str, guards::BackendCase)] =
@@ -64,6 +65,19 @@ struct PostgresFixture {
     backend: Backend,
     clock: Arc<ManualClock>,
     database: String,
+}
+
+impl PostgresFixture {
+    /// Has the server read a statement, with all that it names, and not run it.
+    async fn read(&self, text: &str) -> Result<(), sqlx::Error> {
+        let mut connection = PgConnection::connect(&server().url(&self.database)).await?;
+        let prepare = AssertSqlSafe(format!("PREPARE changed AS {text}"));
+        let read = sqlx::raw_sql(prepare).execute(&mut connection).await;
+        connection.close().await?;
+        let code = read.as_ref().err().and_then(|error| error.as_database_error()?.code());
+        // Everything was read, and the type of a value is not known: the adapter says it when it binds one.
+        if code.is_some_and(|code| code == "42P18") { Ok(()) } else { read.map(drop) }
+    }
 }
 
 #[async_trait]

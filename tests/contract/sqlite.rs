@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tempfile::TempDir;
 use vip_adapters::sqlite::{SqliteBackend, SqliteConfig, Synchronous};
 use vip_core::conformance::BackendFixture;
@@ -24,7 +25,7 @@ use vip_core::ports::Backend;
 /// Files that are open at once while guards are taken away: most of the time is spent waiting for the disk.
 const AT_ONCE: usize = 12;
 /// Guards that there are at least.
-const LEAST_GUARDS: usize = 41;
+const LEAST_GUARDS: usize = 57;
 
 /// Cases beside those of the contracts.
 const MORE_CASES: &[(&str, guards::BackendCase)] = &[];
@@ -44,6 +45,18 @@ struct SqliteFixture {
     backend: Backend,
     clock: Arc<ManualClock>,
     folder: TempDir,
+}
+
+impl SqliteFixture {
+    /// Has the database read a statement, with all that it names, and not run it.
+    async fn read(&self, text: &str) -> Result<(), sqlx::Error> {
+        let file = self.folder.path().join("vip.db");
+        let mut connection = SqliteConnection::connect(file.to_str().unwrap()).await?;
+        let explain = AssertSqlSafe(format!("EXPLAIN {text}"));
+        let read = sqlx::raw_sql(explain).execute(&mut connection).await;
+        connection.close().await?;
+        read.map(drop)
+    }
 }
 
 #[async_trait]

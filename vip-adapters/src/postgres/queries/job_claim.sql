@@ -11,7 +11,8 @@ chosen AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT ready.ctid AS place, ready.ready_at, ready.id
         FROM vip.jobs AS ready
-        WHERE ready.ready_at <= (SELECT now FROM clock) -- guard: due
+        WHERE true
+          AND ready.ready_at <= (SELECT now FROM clock) -- guard: due
           AND ready.kind > ''
           AND ready.kind = wanted.kind -- guard: kind
           AND (ready.ready_at, ready.id) > (wanted.reached_at, wanted.reached)
