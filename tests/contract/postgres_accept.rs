@@ -16,7 +16,7 @@ use vip_core::provisioner::{OperationHandle, PreparedOrder};
 use vip_core::{CommandError, Provisioner};
 use vip_tests::{site, timing};
 
-use crate::postgres_database::open;
+use crate::postgres_database::{open, until_waited_for};
 use crate::server;
 
 #[path = "../../examples/accept_in_transaction.rs"]
@@ -80,12 +80,6 @@ impl Host {
     async fn servers(&self) -> usize {
         let page = PageRequest::first(PageLimit::most());
         self.provisioner.tenant("acme").servers(&page).await.unwrap().items.len()
-    }
-
-    /// Waits until so many others wait for a transaction to end.
-    async fn until_waiting(&self, others: i64) {
-        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
-        site::until(waiting, async || self.count(waiting).await >= others).await;
     }
 
     /// Ends it, and demands that each version of each server has its one audit record.
@@ -185,7 +179,7 @@ async fn of_two_transactions_with_one_key_the_second_waits_and_there_is_one_serv
             own.commit().await.unwrap();
             answer
         });
-        host.until_waiting(1).await;
+        until_waited_for(&mut transaction, 1).await;
         if commits {
             transaction.commit().await.unwrap()
         } else {
@@ -239,7 +233,7 @@ async fn an_acceptance_that_is_dropped_midway_leaves_nothing_of_itself_in_the_tr
     let mut own = host.begin().await;
     {
         let waits = host.backend.accept_in(&mut own, &second);
-        let patience = host.until_waiting(1);
+        let patience = until_waited_for(&mut transaction, 1);
         tokio::select! {
             answer = waits => panic!("it did not wait: {answer:?}"),
             () = patience => {}

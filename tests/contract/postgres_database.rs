@@ -35,6 +35,16 @@ pub(crate) async fn until_yes(connection: &mut PgConnection, question: &str) {
     site::until(question, is_yes).await;
 }
 
+/// Waits until so many sessions wait for what a connection holds. It is the one that is asked for: other tests run on this server,
+/// and have sessions of theirs that wait.
+pub(crate) async fn until_waited_for(holder: &mut PgConnection, sessions: u32) {
+    let waited_for = format!(
+        "SELECT count(DISTINCT pid) >= {sessions} FROM pg_locks
+         WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    );
+    until_yes(holder, &waited_for).await;
+}
+
 /// A claim that holds a prolonged lease beside an expired one gives back the expired one alone.
 pub(crate) async fn a_prolonged_lease(fixture: &dyn BackendFixture) {
     let queue = fixture.queue();

@@ -15,7 +15,7 @@ use vip_core::conformance::claim_id;
 use vip_core::conformance::job_queue::{claim, job, kind};
 use vip_core::conformance::samples::tenant;
 use vip_core::memory::ManualClock;
-use vip_core::model::{Timestamp, verify_versions};
+use vip_core::model::{NewJob, Timestamp, verify_versions};
 use vip_core::ports::{
     ChangeSet, ClaimRequest, Enqueued, JobQueue, QueueError, QuotaChange, Retryability, Settled, Settlement, Store,
     StoreError, Verdict,
@@ -24,7 +24,7 @@ use vip_tests::postgres::Server;
 use vip_tests::site::pause;
 
 use crate::postgres_bell::Wire;
-use crate::postgres_database::{is_applied, open, until_yes, whole_order};
+use crate::postgres_database::{is_applied, open, until_waited_for, until_yes, whole_order};
 use crate::{ACTOR, server};
 
 /// Longer than any test.
@@ -33,6 +33,13 @@ const MILLI: Duration = Duration::from_millis(1);
 
 async fn open_with(database: &str, config: PostgresConfig) -> PostgresBackend {
     PostgresBackend::connect(&server().url(database), config).await.unwrap()
+}
+
+/// Enqueues jobs with the time that a disk takes: what is tested is in a hurry, what it begins with is not.
+async fn enqueue_in_peace(database: &str, jobs: &[NewJob]) {
+    let backend = open(database).await;
+    backend.enqueue(jobs).await.unwrap();
+    backend.close().await.unwrap();
 }
 
 /// An order of which each needs the counter of its tenant.
@@ -77,15 +84,17 @@ async fn a_lock_that_others_hold_is_waited_for_and_the_call_tried_again() {
 #[tokio::test]
 async fn a_lock_that_is_held_beyond_the_deadline_makes_the_call_unavailable_and_changes_nothing() {
     let database = server().new_database().await;
-    let backend =
-        open_with(&database, PostgresConfig::default().lock_wait(20 * MILLI).call_deadline(300 * MILLI)).await;
+    let backend = open(&database).await;
     assert!(!backend.commit(&counted(0)).await.unwrap().replayed);
+    let hurried = PostgresConfig::default().lock_wait(20 * MILLI).call_deadline(300 * MILLI);
+    let hurried = open_with(&database, hurried).await;
     let holder = hold_counter(&database).await;
     let change = counted(1);
-    let refused = backend.commit(&change).await;
+    let refused = hurried.commit(&change).await;
     assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
     let_go(holder).await;
     assert!(!is_applied(&backend, &change).await);
+    hurried.close().await.unwrap();
     backend.close().await.unwrap();
 }
 
@@ -102,12 +111,11 @@ async fn a_call_that_is_taken_back_to_end_a_deadlock_is_tried_again() {
     let mut calls = JoinSet::new();
     // Two statements of one transaction: it holds `a` when it waits for `d`.
     calls.spawn(async move { enqueuing.enqueue(&[job("a"), job("a"), job("d")]).await });
-    let mut watching = PgConnection::connect(&server().url(&database)).await.unwrap();
-    let waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
-    until_yes(&mut watching, waits).await;
+    until_waited_for(&mut other, 1).await;
     sqlx::raw_sql("SELECT FROM vip.jobs WHERE key = 'a' FOR UPDATE").execute(&mut other).await.unwrap();
     let_go(other).await;
     assert_eq!(calls.join_next().await.unwrap().unwrap().unwrap(), [Enqueued::Merged; 3]);
+    let mut watching = PgConnection::connect(&server().url(&database)).await.unwrap();
     // The server counts it a moment later.
     let deadlocks = "SELECT deadlocks > 0 FROM pg_stat_database WHERE datname = current_database()";
     until_yes(&mut watching, deadlocks).await;
@@ -118,10 +126,10 @@ async fn a_call_that_is_taken_back_to_end_a_deadlock_is_tried_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_whose_commit_takes_longer_than_a_call_may_brings_its_job_also_beside_a_busy_host() {
     let database = server().new_database().await;
+    enqueue_in_peace(&database, &[job("a")]).await;
     let pool = PgPoolOptions::new().max_connections(1).connect(&server().url(&database)).await.unwrap();
     let config = PostgresConfig::default().call_deadline(300 * MILLI).pool_wait(100 * MILLI);
     let backend = PostgresBackend::with_pool(pool.clone(), config).await.unwrap();
-    backend.enqueue(&[job("a")]).await.unwrap();
     // As on a disk that is slow: the statement has ended, and its time-out with it.
     let slow =
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2); RETURN NULL; END';
@@ -138,12 +146,12 @@ async fn a_claim_whose_commit_takes_longer_than_a_call_may_brings_its_job_also_b
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_that_the_server_is_not_at_work_on_is_not_waited_for() {
     let database = server().new_database().await;
+    enqueue_in_peace(&database, &[job("a"), job("b")]).await;
     let wire = Wire::default();
     let (address, _laid) = wire.lay(server().folder()).await;
     let url = format!("postgres://vip@{address}/{database}?sslmode=disable");
     let config = PostgresConfig::default().call_deadline(300 * MILLI);
     let backend = PostgresBackend::connect(&url, config).await.unwrap();
-    backend.enqueue(&[job("a"), job("b")]).await.unwrap();
     assert_eq!(claim(&backend, 1).await.len(), 1);
     // The connections that are open by now say nothing any more, and those that come are as good as ever.
     wire.cut_all_of_now();
@@ -248,11 +256,13 @@ async fn busy_connections_are_waited_for_with_a_bound_and_cost_no_lease() {
     let database = server().new_database().await;
     // The pool of a host that is busy with something else: nothing is left for our commits.
     let pool = PgPoolOptions::new().max_connections(1).connect(&server().url(&database)).await.unwrap();
+    let backend = PostgresBackend::with_pool(pool.clone(), PostgresConfig::default()).await.unwrap();
+    // For what is refused; what has to come to its end has the time that a disk takes.
     let config = PostgresConfig::default().pool_wait(50 * MILLI).call_deadline(200 * MILLI);
-    let backend = PostgresBackend::with_pool(pool.clone(), config).await.unwrap();
+    let hurried = PostgresBackend::with_pool(pool.clone(), config).await.unwrap();
     assert!(!backend.commit(&whole_order(0)).await.unwrap().replayed);
     backend.enqueue(&(0..50).map(|number| job(&format!("job-{number}"))).collect::<Vec<_>>()).await.unwrap();
-    let lease = 1_500 * MILLI;
+    let lease = Duration::from_secs(10);
     let request = ClaimRequest { kinds: vec![kind("test")], most: 100, lease, claim: claim_id() };
     let claimed = until_known(async || backend.claim(&request).await).await;
     let leases: Vec<_> = claimed.iter().map(|one| one.lease.reference).collect();
@@ -262,7 +272,7 @@ async fn busy_connections_are_waited_for_with_a_bound_and_cost_no_lease() {
     // Without a job it is no order that goes along with others.
     let by_itself = ChangeSet { job: None, ..whole_order(1) };
     while Instant::now() < until {
-        let refused = backend.commit(&by_itself).await.unwrap_err();
+        let refused = hurried.commit(&by_itself).await.unwrap_err();
         let reason = std::error::Error::source(&refused).unwrap().to_string();
         assert!(reason.starts_with("all 1 connections for commits and reads were busy for "), "{reason}");
         refusals += 1;
@@ -274,9 +284,9 @@ async fn busy_connections_are_waited_for_with_a_bound_and_cost_no_lease() {
     let done: Vec<_> = leases.iter().map(|lease| settlement(*lease)).collect();
     assert!(backend.settle(&done).await.unwrap().iter().all(|settled| *settled == Settled::Applied));
     // Whoever goes away while it waits, waits no more.
-    let gone = tokio::time::timeout(MILLI, backend.installation()).await;
+    let gone = tokio::time::timeout(MILLI, hurried.installation()).await;
     assert!(gone.is_err(), "{gone:?}");
-    let figures = backend.pool_figures().into_iter().find(|it| it.purpose == "commits and reads").unwrap();
+    let figures = hurried.pool_figures().into_iter().find(|it| it.purpose == "commits and reads").unwrap();
     assert!(figures.timed_out >= refusals && figures.longest_wait >= 50 * MILLI && figures.waiting == 0, "{figures:?}");
     assert!(!backend.commit(&whole_order(3)).await.unwrap().replayed, "orders have connections of their own");
     drop(busy);
@@ -286,8 +296,10 @@ async fn busy_connections_are_waited_for_with_a_bound_and_cost_no_lease() {
         leases.len(),
         exhausted_for()
     );
-    backend.close().await.unwrap();
-    assert!(matches!(backend.installation().await, Err(StoreError::Unavailable { .. })));
+    for backend in [hurried, backend] {
+        backend.close().await.unwrap();
+        assert!(matches!(backend.installation().await, Err(StoreError::Unavailable { .. })));
+    }
     assert!(!pool.is_closed(), "the pool of the host stays the host's");
     pool.close().await;
 }
@@ -298,11 +310,6 @@ fn held_up(name: &str, text: &'static str) -> Cow<'static, str> {
         "job_claim" => Cow::Owned(text.replacen(" AS now\n", " AS now FROM pg_advisory_xact_lock_shared(7)\n", 1)),
         _ => Cow::Borrowed(text),
     }
-}
-
-async fn until_held_up(holder: &mut PgConnection, claims: i64) {
-    let wait = format!("SELECT count(*) >= {claims} FROM pg_locks WHERE NOT granted AND locktype = 'advisory'");
-    until_yes(holder, &wait).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -319,7 +326,7 @@ async fn a_job_that_changes_while_it_is_claimed_is_left_for_the_next_claim_and_l
         let backend = backend.clone();
         async move { claim(&backend, 2).await }
     });
-    until_held_up(&mut holder, 1).await;
+    until_waited_for(&mut holder, 1).await;
     assert_eq!(backend.enqueue(&jobs[..1]).await.unwrap(), [Enqueued::Merged]);
     sqlx::raw_sql("SELECT pg_advisory_unlock(7)").execute(&mut holder).await.unwrap();
     let claimed: Vec<_> = claiming.join_all().await.concat().into_iter().map(|claimed| claimed.job.key).collect();
@@ -351,7 +358,7 @@ async fn a_job_whose_worker_died_is_rescued_while_commits_are_exhausted_and_two_
         let backend = backend.clone();
         claims.spawn(async move { claim(&backend, 1).await.len() });
     }
-    until_held_up(&mut holder, 2).await;
+    until_waited_for(&mut holder, 2).await;
     assert_eq!(backend.reap(5, 10).await.unwrap(), 1);
     holder.close().await.unwrap();
     let claimed: usize = claims.join_all().await.into_iter().sum();

@@ -129,8 +129,9 @@ async fn an_enqueue_locks_jobs_that_are_there_in_the_order_of_their_ids() {
 #[tokio::test]
 async fn a_settlement_that_was_done_in_part_is_of_unknown_outcome_and_its_repeat_is_harmless() {
     let database = server().new_database().await;
+    let backend = open(&database).await;
     let config = PostgresConfig::default().lock_wait(20 * MILLI).call_deadline(300 * MILLI);
-    let backend = PostgresBackend::connect(&server().url(&database), config).await.unwrap();
+    let hurried = PostgresBackend::connect(&server().url(&database), config).await.unwrap();
     let jobs = ["a", "b"].map(job);
     backend.enqueue(&jobs).await.unwrap();
     let leases: Vec<LeaseRef> = claim(&backend, 2).await.iter().map(|claimed| claimed.lease.reference).collect();
@@ -141,7 +142,7 @@ async fn a_settlement_that_was_done_in_part_is_of_unknown_outcome_and_its_repeat
     let settlements = [retry(), retry(), Settlement { lease: lease_of(&jobs[1]), verdict: Verdict::Done }];
     let holder = hold(&database, jobs[1].id).await;
     let attempts = async || backend.find(&jobs[0].key).await.unwrap().unwrap().counts.attempts;
-    let refused = backend.settle(&settlements).await;
+    let refused = hurried.settle(&settlements).await;
     assert!(matches!(refused, Err(QueueError::OutcomeUnknown { .. })), "{refused:?}");
     assert_eq!(attempts().await, 1);
     holder.close().await.unwrap();
@@ -149,5 +150,6 @@ async fn a_settlement_that_was_done_in_part_is_of_unknown_outcome_and_its_repeat
     assert_eq!(backend.settle(&settlements).await.unwrap(), [Settled::Stale; 3]);
     assert_eq!(attempts().await, 1, "an attempt is counted once");
     assert!(backend.find(&jobs[1].key).await.unwrap().is_none());
+    hurried.close().await.unwrap();
     backend.close().await.unwrap();
 }

@@ -1,5 +1,6 @@
 //! Leases on PostgreSQL while somebody holds the row of one of them, as a host does that has not committed yet.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -11,7 +12,7 @@ use vip_core::model::{JobState, NewJob, Timestamp};
 use vip_core::ports::{JobQueue, LeaseRef, QueueError, Settled, Settlement, Store, Verdict};
 
 use crate::postgres_jobs::{hold, until_blocked_by};
-use crate::{PostgresFixture, server, with_config};
+use crate::{PostgresFixture, postgres, server, with_config};
 
 const MILLI: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,9 +28,11 @@ async fn three(queue: &dyn JobQueue) -> ([NewJob; 3], [LeaseRef; 3]) {
     (jobs, leases)
 }
 
-/// Opens a database on a clock of its own, where nobody waits for long.
-async fn impatient() -> PostgresFixture {
-    with_config(|config| config.lock_wait(20 * MILLI).call_deadline(300 * MILLI)).await
+/// Opens a database once more, for calls that are not to wait for long.
+async fn hurried_on(fixture: &PostgresFixture) -> PostgresBackend {
+    let config = PostgresConfig::default().clock(Arc::clone(&fixture.clock) as _);
+    let config = config.lock_wait(20 * MILLI).call_deadline(300 * MILLI);
+    PostgresBackend::connect(&server().url(&fixture.database), config).await.unwrap()
 }
 
 /// Says how many seconds the leases have left, as they stand in the rows of the jobs.
@@ -49,7 +52,7 @@ fn seconds_between(now: Timestamp, until: Timestamp) -> i64 {
 
 #[tokio::test]
 async fn a_heartbeat_prolongs_all_leases_also_one_whose_row_somebody_holds() {
-    let fixture = impatient().await;
+    let fixture = postgres().await;
     let queue = fixture.queue();
     let (jobs, leases) = three(queue).await;
     fixture.advance(40 * SECOND).await;
@@ -73,7 +76,7 @@ async fn a_heartbeat_prolongs_all_leases_also_one_whose_row_somebody_holds() {
 
 #[tokio::test]
 async fn a_lease_that_has_ended_is_not_prolonged_because_somebody_holds_its_row() {
-    let fixture = impatient().await;
+    let fixture = postgres().await;
     let queue = fixture.queue();
     let (jobs, leases) = three(queue).await;
     fixture.advance(40 * SECOND).await;
@@ -153,18 +156,19 @@ async fn a_job_whose_row_somebody_holds_keeps_no_other_from_its_settlement() {
 #[tokio::test]
 async fn settlements_beside_a_row_that_is_held_too_long_count_and_the_call_says_that_nobody_knows() {
     for verdict in ends() {
-        let fixture = impatient().await;
-        let queue = fixture.queue();
+        let fixture = postgres().await;
+        let (queue, hurried) = (fixture.queue(), hurried_on(&fixture).await);
         let (jobs, leases) = three(queue).await;
         let holder = hold(&fixture.database, jobs[1].id).await;
         let all = settlements(&leases, &verdict);
-        let refused = queue.settle(&all).await;
+        let refused = hurried.settle(&all).await;
         assert!(matches!(refused, Err(QueueError::OutcomeUnknown { .. })), "{refused:?}");
         assert_eq!(are_leased(queue, &jobs).await, [false, true, false], "{verdict:?}");
-        let refused = queue.settle(&all[1..2]).await;
+        let refused = hurried.settle(&all[1..2]).await;
         assert!(matches!(refused, Err(QueueError::Unavailable { .. })), "nothing was changed: {refused:?}");
         holder.close().await.unwrap();
         assert_eq!(queue.settle(&all).await.unwrap(), [Settled::Stale, Settled::Applied, Settled::Stale]);
+        hurried.close().await.unwrap();
         fixture.close().await;
     }
 }

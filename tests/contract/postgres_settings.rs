@@ -160,8 +160,7 @@ async fn a_role_that_may_not_log_in_for_a_while_fails_no_call_for_good() {
     let database = server().new_database().await;
     server().run(&database, "CREATE ROLE vip_shut LOGIN SUPERUSER").await;
     let url = server().url_for("vip_shut", &database);
-    let config = PostgresConfig::default().call_deadline(Duration::from_millis(300));
-    let backend = PostgresBackend::connect(&url, config).await.unwrap();
+    let backend = PostgresBackend::connect(&url, PostgresConfig::default()).await.unwrap();
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'vip_shut'";
     server().run(&database, &format!("ALTER ROLE vip_shut NOLOGIN; {end}")).await;
     let refused = backend.commit(&whole_order(1)).await.unwrap_err();

@@ -15,6 +15,8 @@ use crate::server;
 
 /// As long as nobody may have used a connection that is used again.
 const UNUSED: Duration = Duration::from_secs(60);
+/// As long as a call may take: more than a disk does, and not much, for closing waits as long for connections that are gone.
+const CALL: Duration = Duration::from_secs(2);
 
 /// Lets time pass here, and nowhere else.
 pub(crate) async fn pass(time: Duration) {
@@ -28,7 +30,7 @@ async fn open_over(wire: &Wire, config: PostgresConfig) -> (PostgresBackend, Joi
     let database = server().new_database().await;
     let (address, laid) = wire.lay(server().folder()).await;
     let url = format!("postgres://vip@{address}/{database}?sslmode=disable");
-    let config = config.call_deadline(Duration::from_millis(500));
+    let config = config.call_deadline(CALL);
     (PostgresBackend::connect(&url, config).await.unwrap(), laid)
 }
 

@@ -106,34 +106,34 @@ async fn after_a_failed_invalidation_and_a_restart_another_process_reads_nothing
     server.restart();
     // Neither the restarted process nor the second one knows of the outage.
     let (restarted, second) = (open(&server), open(&server));
-    let mut answers = Vec::new();
-    while put_at.elapsed() <= bound + Duration::from_millis(200) {
-        let asked = Instant::now();
+    loop {
+        let asked_after = put_at.elapsed();
         for process in [&restarted, &second] {
             let found = process.get(&key).await.unwrap();
-            answers.push(found.is_some());
-            assert!(found.is_none() || asked.duration_since(put_at) <= bound, "stale after {:?}", put_at.elapsed());
+            assert!(found.is_none() || asked_after <= bound, "stale after {asked_after:?}");
+        }
+        // Both were asked beyond the bound, however long the restart took.
+        if asked_after > bound {
+            break;
         }
     }
-    assert!(answers.contains(&false), "the bound was reached");
 }
 
 #[tokio::test]
 async fn the_callers_deadline_ends_a_call_and_the_caches_own_one_lengthens_none() {
     let server = RedisServer::start();
     let (patient, key) = (open(&server), key(None, "catalog"));
-    let hasty = RedisConfig::cache().answer_deadline(Duration::from_millis(100));
+    let hasty = RedisConfig::cache().answer_deadline(Duration::from_millis(500));
     let hasty = RedisCache::open(&server.url(), hasty).unwrap();
-    for cache in [&patient, &hasty] {
-        cache.put(&key, b"value", LIFE).await.unwrap();
-    }
+    patient.put(&key, b"value", LIFE).await.unwrap();
+    until_it_answers(&hasty).await;
     server.pause();
     let begin = Instant::now();
     assert!(timeout(Duration::from_millis(50), patient.get(&key)).await.is_err(), "its caller gave up first");
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     let begin = Instant::now();
     let error = hasty.get(&key).await.unwrap_err();
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}: {error}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}: {error}", begin.elapsed());
     server.resume();
     until_it_answers(&patient).await;
     until_it_answers(&hasty).await;
@@ -150,7 +150,7 @@ async fn a_server_that_is_away_is_left_alone_for_moments() {
     let config = RedisConfig::cache().connect_deadline(Duration::from_millis(200));
     let cache = RedisCache::open(&server.url(), config.answer_deadline(Duration::from_millis(200))).unwrap();
     let key = key(None, "catalog");
-    cache.put(&key, b"value", LIFE).await.unwrap();
+    until_it_answers(&cache).await;
     server.pause();
     assert!(cache.get(&key).await.is_err());
     let begin = Instant::now();
