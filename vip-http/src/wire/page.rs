@@ -53,3 +53,15 @@ impl<T> PageBody<T> {
         Self { items: page.items.into_iter().map(item).collect(), next_cursor }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_the_fifty_items_of_its_description_if_nothing_is_said() {
+        let (cursors, binding) = (Cursors::new([7; 32]), Binding { owner: "acme", query: "servers" });
+        let items = |query: PageQuery| query.request(&cursors, binding).unwrap().limit.items();
+        assert_eq!((items(PageQuery::default()), items(PageQuery::new(Some(51), None))), (50, 51));
+    }
+}

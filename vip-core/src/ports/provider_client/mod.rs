@@ -201,3 +201,18 @@ pub trait ProviderClient: fmt::Debug + Send + Sync + 'static {
     /// [`ProviderError`]; nothing is known then.
     async fn catalog(&self, context: &RequestContext) -> Result<Catalog, ProviderError>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_deadline_is_longer_than_a_day() {
+        let day = Duration::from_secs(24 * 3600);
+        for asked in [Duration::ZERO, day, day + Duration::from_nanos(1), Duration::MAX] {
+            let context = RequestContext::new(asked);
+            assert_eq!(context.deadline, asked.min(day));
+            assert_eq!(RequestContext::new(Duration::ZERO).with_deadline(asked), context);
+        }
+    }
+}

@@ -1,9 +1,10 @@
-//! Lists that hide servers: some of the missing are looked at before an account is closed.
+//! Lists that hide servers: some of the missing are looked at before an account is closed. A list without an end is none.
 
 use super::*;
 use crate::mocks::MockProviderClient;
 use crate::model::{Gate, OWNER_LABEL, ServerState};
 use crate::ports::{InventoryPage, ProviderError, ProviderErrorKind, ServerView};
+use crate::provisioning::gate::inventory;
 use crate::provisioning::sweep::{Sweep, SweepMode};
 
 /// Says what the first, second … look is answered, given the server that is looked at.
@@ -67,5 +68,19 @@ async fn an_account_is_closed_if_none_of_three_that_are_missing_is_there_and_our
     };
     for answer in [gone, unreadable, of_another] {
         assert!(closes(3, answer).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_has_ten_thousand_pages_at_most_and_one_with_more_is_not_read_as_a_shorter_one() {
+    let product = Product::new().await;
+    for (pages, code) in [(10_000, None), (10_001, Some("endless_inventory"))] {
+        let mut client = MockProviderClient::new();
+        client.expect_inventory().returning(move |_, page, _| {
+            let next = (page < pages).then_some(page + 1);
+            Ok(InventoryPage { servers: vec![], next })
+        });
+        let read = inventory(&product.context, &client).await;
+        assert_eq!(read.err().map(|error| error.code).as_deref(), code, "{pages} pages");
     }
 }

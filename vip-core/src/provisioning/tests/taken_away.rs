@@ -7,6 +7,7 @@ use crate::memory::{ProviderFault, ProviderMethod};
 use crate::mocks::MockProviderClient;
 use crate::model::{Gate, ServerState, TokenDigest, Vouched};
 use crate::ports::ProviderErrorKind;
+use crate::provisioning::evidence::taken_away;
 use crate::provisioning::sweep::{Sweep, SweepMode};
 use crate::provisioning::{TokenCheck, check_token};
 
@@ -146,6 +147,24 @@ async fn a_removal_that_is_refused_or_does_not_end_speaks_against_a_token_that_d
         }
         let check = check_token(&context, &account()).await.unwrap();
         assert!(matches!(check, TokenCheck::Suspect { .. }), "refused: {is_refused}, {check:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_those_that_are_about_to_be_gone_a_thousand_are_read_and_no_more() {
+    let (product, servers) = running(2).await;
+    servers.iter().for_each(|server| begin_to_delete(&product, *server));
+    let recorded = product.context.store.references(&account()).await.unwrap();
+    let [first, last] = recorded.as_slice() else { panic!("{recorded:?}") };
+    for (before, is_read) in [(999, true), (1000, false)] {
+        let mut recorded = vec![first.clone(); before];
+        recorded.push(last.clone());
+        let found = taken_away(&product.context, &account(), &recorded).await.unwrap();
+        assert_eq!(
+            (found.contains(&first.server), found.contains(&last.server)),
+            (true, is_read),
+            "{before} before it"
+        );
     }
 }
 

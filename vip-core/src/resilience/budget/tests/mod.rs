@@ -294,6 +294,23 @@ async fn a_caller_that_goes_away_leaves_the_queue_and_what_it_sent_still_counts(
     assert_eq!(budget.view().left, Some(0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn of_those_who_wait_for_a_turn_there_is_a_most_and_one_more_leaves_at_once() {
+    let budget = budget(10);
+    go(&budget, want(Priority::Settle), seconds(30)).await.unwrap().ended(Sent::Answered, rate(3600, 0, 1));
+    for _ in 1..WAITING_MOST {
+        budget.ledger().queue(Priority::Poll);
+    }
+    let mut last = std::pin::pin!(go(&budget, want(Priority::Settle), seconds(30)));
+    assert!(tokio::time::timeout(Duration::from_millis(100), last.as_mut()).await.is_err());
+    assert_eq!(budget.view().waiting, WAITING_MOST);
+    let began = Instant::now();
+    let error = go(&budget, want(Priority::Settle), seconds(30)).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (ProviderErrorKind::NotSent, ProviderError::CROWDED));
+    assert_eq!((error.retry_after, began.elapsed()), (Some(seconds(1)), Duration::ZERO));
+    assert!(last.await.is_ok());
+}
+
 fn reads() -> Arc<dyn ProviderClient> {
     Arc::new(crate::memory::MemoryProvider::default())
 }
