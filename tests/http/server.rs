@@ -218,7 +218,7 @@ async fn connections_that_say_nothing_do_not_keep_others_out() {
         stream.write_all(b"GET /livez HTTP/1.1\r\nHo").await.unwrap();
         silent.push(stream);
     }
-    // Of one address, so many that they wait for places; the fifth waits, and is answered when one is given up.
+    // These have all places of their address; whoever comes fifth is answered when they are given up, if not before.
     let waiting: Vec<TcpStream> = futures_util::future::join_all((0..4).map(|_| served.connect())).await;
     let closing = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let fifth = served.exchange(closing);

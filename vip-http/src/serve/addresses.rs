@@ -145,6 +145,16 @@ mod tests {
     }
 
     #[test]
+    fn connections_of_one_address_share_the_places_of_those_that_have_sent_no_head() {
+        let settings = ServerSettings { unproven_per_address: 1, ..ServerSettings::default() };
+        let addresses = Addresses::new(&settings);
+        let [first, second, other] = ["192.0.2.1", "192.0.2.1", "192.0.2.2"].map(|it| addresses.place(of(it)).unwrap());
+        let _held = first.unproven.try_acquire().unwrap();
+        assert!(second.unproven.try_acquire().is_err());
+        assert!(other.unproven.try_acquire().is_ok());
+    }
+
+    #[test]
     fn a_network_of_ipv6_is_one_address() {
         let addresses = addresses(10, 1);
         let _first = addresses.place(of("2001:db8::1")).unwrap();

@@ -211,3 +211,5 @@ mod answer_tests;
 mod rest_tests;
 #[cfg(test)]
 mod split_tests;
+#[cfg(test)]
+mod unproven_tests;
