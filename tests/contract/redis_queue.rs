@@ -44,7 +44,7 @@ impl BackendFixture for RedisFixture {
     }
 }
 
-/// Is never dropped: the server's guard ends with this process.
+/// Is never dropped: the server's guard ends with this process, and removes its folder.
 fn shared_server() -> &'static RedisServer {
     static SERVER: OnceLock<RedisServer> = OnceLock::new();
     SERVER.get_or_init(RedisServer::start)

@@ -1,6 +1,6 @@
 //! A real Redis server of a test's own, in a folder of its own, that is killed with the test however that ends.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,14 +9,18 @@ use tokio::time::Instant;
 
 use crate::authority::Certificate;
 
-/// Starts the server beside a reader of standard input, and kills it when that ends: the kernel closes the pipe when
-/// the test's process is gone, also by SIGKILL. The first line says the server's process.
+/// Starts the server beside a reader of standard input, and kills it at a word there, or when that ends: the kernel
+/// closes the pipe when the test's process is gone, also by SIGKILL, and nobody else removes the folder then. The first
+/// line says the server's process.
 const GUARDED: &str = r#"
+folder=$1
+shift
 redis-server "$@" >/dev/null 2>&1 &
 echo $!
-cat >/dev/null
+read -r word
 kill -KILL $! 2>/dev/null
 wait
+[ -n "$word" ] || rm -rf "$folder"
 "#;
 /// Longest time until a server that was started answers.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,12 +42,13 @@ const TLS: &str = "redis_tls";
 /// Is a server: append-only file on, nothing thrown away, no snapshots.
 #[derive(Debug)]
 pub struct RedisServer {
+    // Ends before its folder is removed.
+    running: Option<Running>,
     folder: tempfile::TempDir,
     place: Place,
     settings: Vec<String>,
     /// What it shows, where it listens with TLS.
     certificate: Option<Certificate>,
-    running: Option<Running>,
 }
 
 #[derive(Debug)]
@@ -54,7 +59,10 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.guard.stdin.take());
+        if let Some(mut input) = self.guard.stdin.take() {
+            // The folder is ours: the next start finds its files there.
+            input.write_all(b"stop\n").expect("the guard listens");
+        }
         // A stopped server takes no SIGTERM; the guard kills it, and is waited for here so that nothing is left behind.
         self.guard.wait().expect("the guard ends");
     }
@@ -105,7 +113,7 @@ impl RedisServer {
 
     fn new_in(folder: tempfile::TempDir, place: Place, settings: &[&str], certificate: Option<Certificate>) -> Self {
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
-        let mut server = Self { folder, place, settings, certificate, running: None };
+        let mut server = Self { running: None, folder, place, settings, certificate };
         server.restart();
         server
     }
@@ -173,6 +181,7 @@ impl RedisServer {
         std::fs::create_dir_all(self.data()).expect("a folder");
         let mut guard = Command::new("sh")
             .args(["-c", GUARDED, "sh"])
+            .arg(self.folder.path())
             .args(self.arguments())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -281,5 +290,20 @@ fn copy_folder(from: &Path, to: &Path) {
         } else {
             std::fs::copy(entry.path(), target).expect("a copy");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_whose_test_is_gone_leaves_no_folder() {
+        let mut server = RedisServer::start();
+        let running = server.running.as_mut().unwrap();
+        // As the kernel does it for a process that was killed, or that never drops what is static.
+        drop(running.guard.stdin.take());
+        running.guard.wait().unwrap();
+        assert!(!server.folder.path().exists());
     }
 }

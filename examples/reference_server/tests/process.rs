@@ -49,9 +49,14 @@ fn command(flags: &[&str]) -> Command {
     command
 }
 
-/// Makes the command of a program that is told nothing by the environment of the tests.
+/// Makes the command of a program that is told nothing by the environment of the tests, and that on Linux dies with them, also if they
+/// are killed.
 fn without_settings(program: &str) -> Command {
     let mut command = Command::new(program);
+    if cfg!(target_os = "linux") {
+        command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", program]);
+    }
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VIP_") || name.starts_with("HCLOUD_")) {
         command.env_remove(name);
     }
@@ -359,6 +364,21 @@ fn told_a_second_time_it_ends_at_once_and_says_that_this_was_no_success() {
     let (code, log) = program.end("-INT");
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("told to end a second time"), "{log}");
+}
+
+/// A thread takes along what it started when it ends, as a process does however it ends.
+#[cfg(target_os = "linux")]
+#[test]
+fn it_does_not_outlive_the_test_that_started_it() {
+    use tokio::time::{Duration, Instant};
+
+    let mut program = std::thread::spawn(|| Program::start(&["--listen", "127.0.0.1:0"], 6)).join().unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while program.child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < end, "it lives on");
+        std::thread::yield_now();
+    }
+    assert_eq!(program.child.wait().unwrap().code(), None, "it ended by itself");
 }
 
 #[test]
