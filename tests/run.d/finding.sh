@@ -8,6 +8,7 @@
 services() {
   cat <<'TABLE'
 cc       | command -v cc                            | build-essential | build
+procps   | type -P kill && type -P ps               | procps          | build
 postgres | ls /usr/lib/postgresql/*/bin/initdb      | postgresql      | contract
 redis    | command -v redis-server                  | redis-server    | build
 redis_tls | grep libssl <(ldd "$(command -v redis-server)") | -       | contract

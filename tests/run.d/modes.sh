@@ -24,6 +24,8 @@ simulation() {
   export CARGO_NET_OFFLINE=true
   if [[ -n ${VIP_SIMULATION_GATE:-} ]]; then
     export RUSTFLAGS="${RUSTFLAGS:-} --cfg vip_seeded_bugs" CARGO_TARGET_DIR=$CARGO_TARGET_DIR/seeded_bugs
+    # What the unit tests say of the bugs is compiled in this build alone.
+    run_step seeded_bugs cargo test --locked -p vip-core --all-features --lib seeded_bug
     set -- --gate "$@"
   fi
   run_step simulation cargo run --locked --release -p vip-simulation -- "$@"

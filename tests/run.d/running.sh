@@ -34,12 +34,20 @@ end_processes() {
   if [[ -n $pids ]]; then kill -KILL $pids 2>/dev/null || true; fi
 }
 
+# Of a server that was killed some processes may be about to end, and still write.
+remove_scratch() {
+  rm -rf "$scratch" 2>/dev/null || { sleep 1; rm -rf "$scratch"; }
+}
+
 # No trap runs when this script is killed with SIGKILL. The guard reads from a pipe that only this script holds open,
 # so it notices any end. It stands in a group of its own, where Ctrl-C does not reach it.
 start_guard() {
   scratch=$(mktemp -d)
+  # What the steps put into it goes with the run. PostgreSQL runs as another user, and has its folders there, too.
+  chmod 711 "$scratch"
+  mkdir -m 1777 "$scratch/tmp"
   set -m
-  exec {life}> >(cat >/dev/null; end_processes; rm -rf "$scratch")
+  exec {life}> >(cat >/dev/null; end_processes; remove_scratch)
   trap 'exit 130' INT
   trap 'exit 143' TERM
   trap 'exit 129' HUP
@@ -70,7 +78,7 @@ run_step() {
     exec {life}>&-
     {
       set +e
-      (set -e; export "${mark?}"; "$@")
+      (set -e; export "${mark?}" TMPDIR="$scratch/tmp"; "$@")
       code=$?
       check_leftovers || code=1
       exit "$code"

@@ -87,7 +87,7 @@ step_quickstart() {
 interrupt_quickstart() {
   local line last='' story lines interrupted=0 status=0
   # A shell lets what it starts beside itself ignore SIGINT; env sets it back.
-  exec {lines}< <(exec env --default-signal=INT TMPDIR="$scratch" "${CARGO_TARGET_DIR:-target}/release/examples/quickstart" 2>&1)
+  exec {lines}< <(exec env --default-signal=INT "${CARGO_TARGET_DIR:-target}/release/examples/quickstart" 2>&1)
   story=$!
   while read -r line <&"$lines"; do
     echo "$line"
