@@ -1,5 +1,6 @@
 //! The gate of an account's token: no look is believed and no effect is called with a token that is not checked.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::context::Context;
@@ -194,18 +195,24 @@ pub async fn confirm_token(
 /// Closes all gates of an account: what it shows is not what is recorded (S7). Not if an operator has accepted that many by now: the
 /// sweep has looked at some of the missing since it asked, and that may take long.
 pub(super) async fn suspect_all(context: &Context, id: &AccountId, missing: u64, why: &str) -> Result<(), StoreError> {
+    let closes = AtomicBool::new(false);
     change(context, id, |mut account| {
-        if missing <= account.missing_accepted {
+        let is_more = missing > account.missing_accepted;
+        closes.store(is_more, Ordering::Relaxed);
+        if !is_more {
             return None;
         }
-        telemetry::tell(|| tracing::error!(account.id = %id, "the account is suspect: {why}"));
         account.missing_seen = missing;
         for entry in &mut account.gates {
             entry.gate = Gate::Suspect { why: why.to_owned() };
         }
         Some(account)
     })
-    .await
+    .await?;
+    if closes.into_inner() {
+        telemetry::tell(|| tracing::error!(account.id = %id, "the account is suspect: {why}"));
+    }
+    Ok(())
 }
 
 /// Lowers what was seen missing, and what was accepted of it, to what is missing from a list. Not if the account has changed since

@@ -16,6 +16,7 @@ mod outlook;
 mod reached;
 #[cfg(vip_seeded_bugs)]
 pub mod reached;
+mod record;
 mod removal;
 mod requests;
 mod sane;
@@ -71,6 +72,7 @@ impl Converge {
         let ended = self.go_on(&mut session, attempt).await;
         if matches!(ended, Err(Stop::Lost)) {
             session.raise_epochs().await;
+            session.expect_what_was_lost().await?;
         }
         ended
     }

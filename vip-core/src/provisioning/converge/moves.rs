@@ -188,9 +188,11 @@ pub(super) fn park_for_good(view: &View<'_>, reason: ParkReason) -> Change {
 pub(super) fn after_lost_commits(view: &View<'_>) -> Change {
     let mut server = view.server.clone();
     expect_forgotten_creates(&mut server, view);
+    let may_have_created = server.provider_ref.is_none() && server.park_reason != Some(ParkReason::Restored);
     let mut change = Change::new(server, Verb::Move);
     change.code = Some("commits_lost".to_owned());
-    change
+    // As after the check of a parked order that may have made a server: it rests no more until that is known.
+    if may_have_created { resumed(view, unparked(change)) } else { change }
 }
 
 /// What was announced after a backup, or in commits that are lost, is forgotten: a create may have made a server, or may yet make one,

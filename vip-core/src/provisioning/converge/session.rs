@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::absorb::{Answer, Asked, absorb, announce};
+use super::absorb::announce;
 use super::ahead::bring_back;
 use super::create::count_sold_out;
-use super::moves;
 use super::next_step::next_step;
 use super::outlook;
 use super::reached;
@@ -25,8 +24,6 @@ use crate::worker::{Attempt, JobOutcome};
 /// How soon an order that this process's token cannot serve is tried again where another token was good; a sweep that it has
 /// no client for, too.
 pub(in crate::provisioning) const OTHERS_IN: Duration = Duration::from_secs(30);
-/// Most reloads after a commit that was refused.
-const REABSORBS: u32 = 8;
 
 /// Says why an attempt cannot go on.
 #[derive(Debug)]
@@ -63,10 +60,10 @@ pub(super) struct Session<'a> {
     pub(super) context: &'a Context,
     pub(super) attempt: &'a Attempt,
     pub(super) loaded: Loaded,
-    read_at: Instant,
-    taken_over: bool,
+    pub(super) read_at: Instant,
+    pub(super) taken_over: bool,
     jitter: f64,
-    conflicts: u32,
+    pub(super) conflicts: u32,
 }
 
 impl<'a> Session<'a> {
@@ -120,7 +117,7 @@ impl<'a> Session<'a> {
         outlook::usual_create(&self.client(&candidate.account)?.outlook(), candidate)
     }
 
-    fn gates(&self) -> BTreeMap<AccountId, GateView> {
+    pub(super) fn gates(&self) -> BTreeMap<AccountId, GateView> {
         let view = |account: &crate::model::Account| {
             let client = self.context.providers.get(&account.id)?;
             let gate = gate::view(account, &client.token_digest(), self.now(), &self.context.timing);
@@ -186,61 +183,6 @@ impl<'a> Session<'a> {
             self.loaded.sightings.retain(|sighting| Some(&sighting.key) != done.as_ref());
         }
         if bug { Err(Stop::Bug(code.unwrap_or_else(|| "bug".to_owned()))) } else { Ok(()) }
-    }
-
-    /// Records what an answer changes; when a command came in between, decides again on the fresh record. Where the store has lost
-    /// commits the answer is to what was never asked: what it may be about is looked for.
-    pub(super) async fn record(&mut self, asked: &Asked, answer: &Answer) -> Result<(), Stop> {
-        reached::answer(asked, answer);
-        let known = self.loaded.server.version;
-        let mut has_lost = false;
-        loop {
-            let gates = self.gates();
-            let view = self.view(&gates);
-            let change = if has_lost { moves::after_lost_commits(&view) } else { absorb(&view, asked, answer) };
-            match self.apply(change).await {
-                Err(Stop::Lost) if self.taken_over && self.conflicts < REABSORBS => {
-                    self.conflicts += 1;
-                    self.reload(known).await?;
-                    // Each commit counts up: a record that has moved and not counted has another history, or was read too early.
-                    has_lost = self.loaded.server.version <= known;
-                    if !has_lost
-                        && let Asked::Effect(intent) = asked
-                        && self.loaded.server.intent.as_ref().map(|open| open.id) != Some(intent.id)
-                    {
-                        // An earlier try of this commit was applied after all.
-                        return Ok(());
-                    }
-                }
-                outcome => {
-                    if has_lost && outcome.is_ok() {
-                        let id = self.server().id;
-                        tracing::error!(
-                            server.id = %id, "the store has lost commits: version {known} of a record is gone"
-                        );
-                    }
-                    return outcome;
-                }
-            }
-        }
-    }
-
-    /// Reads the record again after a commit that was refused; `known` is the version that it is known to have had.
-    async fn reload(&mut self, known: u64) -> Result<(), Stop> {
-        let before = self.loaded.server.stamp;
-        let (tenant, id) = (self.loaded.server.tenant.clone(), self.loaded.server.id);
-        let mut fresh = self.context.store.load(&tenant, id).await?.ok_or(Stop::Unknown)?;
-        bring_back(&mut fresh.server, fresh.now, &self.context.timing);
-        let ours = fresh.server.holder == Some(self.attempt.lease().claim);
-        if fresh.server.stamp == before || (!ours && fresh.server.version > known) {
-            // The record is as it was and it is the lease that is gone, or somebody else holds it.
-            return Err(Stop::Lost);
-        }
-        // A takeover that the store has lost is made once more: F1 refuses it if there is a successor.
-        self.taken_over = ours;
-        self.loaded = fresh;
-        self.read_at = Instant::now();
-        Ok(())
     }
 
     /// Lets the epochs of later claims rise above the record's, if this claim could not take over because its own does not (F1).

@@ -5,7 +5,7 @@ use crate::model::{
     Desired, FailReason, OperationStatus, ParkReason, ProviderActionId, Removal, ServerState, WaitReason,
 };
 use crate::ports::{Created, Deletion, OperationChange, ProviderErrorKind, QuotaChange};
-use crate::provisioning::converge::{Answer, Asked, Change, Failure, absorb};
+use crate::provisioning::converge::{Answer, Asked, Change, Failure, absorb, moves};
 
 fn creating() -> World {
     World::with(|s| {
@@ -352,6 +352,20 @@ fn a_parked_order_whose_check_has_no_answer_is_parked_no_more() {
     // A check that is refused once more leaves it where it is.
     let change = refused(&world, ProviderErrorKind::AccountLimit);
     assert_eq!((change.server.state, statuses(&change)), (ServerState::Parked, vec![]));
+}
+
+#[test]
+fn an_order_whose_commits_are_lost_rests_no_more_unless_it_waits_for_a_person() {
+    let mut world = creating();
+    world.server.state = ServerState::Parked;
+    world.server.parked_from = Some(ServerState::Creating);
+    let rests = [(ParkReason::ProviderLimit, ServerState::Creating), (ParkReason::Restored, ServerState::Parked)];
+    for (reason, state) in rests {
+        world.server.park_reason = Some(reason);
+        let change = moves::after_lost_commits(&world.view());
+        assert_eq!((change.server.state, change.server.land.is_empty()), (state, false), "{reason:?}");
+        assert_eq!(change.operations.len(), usize::from(state == ServerState::Creating), "{reason:?}");
+    }
 }
 
 #[test]
