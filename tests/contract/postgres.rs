@@ -7,6 +7,7 @@ mod postgres_bell;
 mod postgres_damage;
 mod postgres_database;
 mod postgres_faults;
+mod postgres_hosted;
 mod postgres_jobs;
 mod postgres_leases;
 mod postgres_plans;
