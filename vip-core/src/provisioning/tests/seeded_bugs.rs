@@ -224,10 +224,12 @@ async fn replaced(product: &Product) -> (Operation, Attempt, Attempt) {
 }
 
 async fn zombie_writes(product: &Product) -> bool {
-    let (order, zombie, _successor) = replaced(product).await;
-    drop(product.delete(order.server).await.unwrap());
-    drop(product.run(zombie).await);
-    product.server(order.server).await.state != ServerState::Requested
+    let (order, zombie, successor) = replaced(product).await;
+    drop(product.run(successor).await);
+    let (server, lease) = (product.server(order.server).await, zombie.lease());
+    // By the store's fence alone: whoever sees that its own lease is over does not even try.
+    let guard = Guard::Takeover { stamp: server.stamp, claim: lease.claim, epoch: lease.epoch, lease: None };
+    product.context.store.note(&Note { tenant: tenant(), guard, server }).await.is_ok()
 }
 
 async fn old_holder_writes(product: &Product) -> bool {
