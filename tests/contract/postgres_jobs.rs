@@ -130,7 +130,7 @@ async fn an_enqueue_locks_jobs_that_are_there_in_the_order_of_their_ids() {
 async fn a_settlement_that_was_done_in_part_is_of_unknown_outcome_and_its_repeat_is_harmless() {
     let database = server().new_database().await;
     let backend = open(&database).await;
-    let config = PostgresConfig::default().lock_wait(20 * MILLI).call_deadline(300 * MILLI);
+    let config = PostgresConfig::default().lock_wait(20 * MILLI).call_deadline(2_000 * MILLI);
     let hurried = PostgresBackend::connect(&server().url(&database), config).await.unwrap();
     let jobs = ["a", "b"].map(job);
     backend.enqueue(&jobs).await.unwrap();

@@ -31,7 +31,7 @@ async fn three(queue: &dyn JobQueue) -> ([NewJob; 3], [LeaseRef; 3]) {
 /// Opens a database once more, for calls that are not to wait for long.
 async fn hurried_on(fixture: &PostgresFixture) -> PostgresBackend {
     let config = PostgresConfig::default().clock(Arc::clone(&fixture.clock) as _);
-    let config = config.lock_wait(20 * MILLI).call_deadline(300 * MILLI);
+    let config = config.lock_wait(20 * MILLI).call_deadline(2_000 * MILLI);
     PostgresBackend::connect(&server().url(&fixture.database), config).await.unwrap()
 }
 

@@ -37,7 +37,8 @@ impl Progress {
 
     fn next(&self, reason: Option<WaitReason>) -> String {
         if reason == Some(WaitReason::AccountBlocked) {
-            let opens = "when the provider takes the token again, or, if the project is another one, when an operator confirms it";
+            let opens = "when the provider takes the token again, when the processes have one that may write, or, if the project is another one, \
+                         when an operator confirms it";
             return format!("it goes on {opens}");
         }
         match self.next_at {
@@ -51,7 +52,9 @@ const fn waiting(reason: WaitReason) -> &'static str {
     match reason {
         WaitReason::Queued => "no worker has taken it up yet",
         WaitReason::RequestInFlight => "a request of an earlier attempt may still be answered",
-        WaitReason::AccountBlocked => "the provider refuses the account's token, or shows another project with it",
+        WaitReason::AccountBlocked => {
+            "the provider refuses the account's token, lets it only read, or shows another project with it"
+        }
         WaitReason::ProviderUnavailable => "the provider does not answer as it should",
         WaitReason::Throttled => "the provider limits the number of requests, and this one waits for its turn",
         WaitReason::Busy => "the server is locked by other work at the provider",
